@@ -1,0 +1,69 @@
+# Everything a newcomer types. `make` alone lists it.
+# The environment .venv is made once for each content of requirements.lock and then left alone.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell nproc 2>/dev/null || echo 1)
+STUDY ?= examples/quickstart/study.yaml
+OUT ?= work/$(notdir $(patsubst %/,%,$(dir $(STUDY))))
+PYTEST_ARGS ?=
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The name holds a checksum, so that a checkout that only touches files makes nothing anew.
+checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
+PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
+STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
+
+.PHONY: help venv study test lint format lock benchmarks clean distclean
+
+help: ## list the commands
+	@echo "make COMMAND, where COMMAND is one of:"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "Variables: CORES=$(CORES) STUDY=$(STUDY) OUT=$(OUT)"
+
+venv: $(STAMP) ## make .venv with the pinned versions (the other commands do it themselves)
+
+$(PACKAGES):
+	@.ci/make_venv $(VENV) $@
+
+$(STAMP): | $(PACKAGES)
+	@$(BIN)/python -m pip --quiet install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY=path/to/study.yaml
+	@$(BIN)/scaling-study run $(STUDY) --out $(OUT) --cores $(CORES)
+
+test: $(STAMP) ## run the whole test suite
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+lint: $(STAMP) ## check style (ruff) and types (mypy)
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(STAMP) ## mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+
+benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes); benchmark-NAME runs one
+	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+benchmark-%: $(STAMP)
+	@$(BIN)/python tests/benchmarks/bench_$(subst -,_,$*).py
+
+lock: $(STAMP) ## write requirements.lock from what is installed in .venv
+	@$(BIN)/python .ci/make_lock.py > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean: ## remove what tests and builds left behind (studies and downloads stay)
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .snakemake multirun outputs
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv, work/ and cache/ too: trained models and downloads are lost
+	@rm -rf $(VENV) work cache

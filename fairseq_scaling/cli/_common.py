@@ -1,0 +1,57 @@
+"""What every command shares: how an error looks, and which number a command ends with.
+
+Exit codes: 0 done; 2 the user can mend it (a ``ScalingError``, or a wrong option, which click reports itself);
+130 stopped with Ctrl-C; anything else, with a traceback, is a bug.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import click
+
+from ..errors import ScalingError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def shows_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a command print the user's errors without a traceback and leave with the project's exit codes.
+
+    Stands directly above the function, below click's own decorators::
+
+        @click.command()
+        @click.option(...)
+        @shows_errors
+        def main(...) -> None:
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except ScalingError as error:
+            print_error(str(error))
+            sys.exit(EXIT_USER_ERROR)
+        except KeyboardInterrupt:
+            print_error("stopped")
+            sys.exit(EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            # The reader (``| head``) has left. Nothing may be written at exit either, so stdout goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+    return wrapper
+
+
+def print_error(message: str) -> None:
+    """Print a message to standard error, its first word in red on a terminal."""
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)

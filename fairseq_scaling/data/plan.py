@@ -1,0 +1,159 @@
+"""The plan of a pretraining run: which block of which language stands at which position, and where the budgets lie.
+
+The plan is computed, not stored: any position costs the same, however large the corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import lcm
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import SettingError
+from ..mixture import Mixture
+from ..quantities import format_tokens
+from . import hashing
+from .permutation import Permutation
+
+_LONGEST_PERIOD = 100_000
+
+
+class Interleaving:
+    """The order in which languages take turns, one block each, so that every prefix holds the mixture's shares.
+
+    After any number n of blocks a language of share p has had p * n blocks, to less than one. The order is Tijdeman's
+    solution of the chairman assignment problem ("The chairman assignment problem", Discrete Mathematics 32, 1980): among
+    the languages that may take a turn without running ahead, the one whose turn is due first. It repeats with the common
+    denominator of the shares, and only that period is stored.
+    """
+
+    def __init__(self, mixture: Mixture) -> None:
+        self.languages = mixture.languages
+        shares = [mixture[language] for language in self.languages]
+        period = lcm(*(share.denominator for share in shares))
+        if period > _LONGEST_PERIOD:
+            raise SettingError(
+                "mixture", mixture, f"the shares have the common denominator {period}, above {_LONGEST_PERIOD}",
+                "round the shares, for example to three decimals",
+            )  # fmt: skip
+        self._period = period
+        self._turns = _chairman_assignment(shares, period)
+        self._positions = [np.flatnonzero(self._turns == index) for index in range(len(shares))]
+        self._ranks = np.empty(period, dtype=np.int64)
+        for positions in self._positions:
+            self._ranks[positions] = np.arange(len(positions))
+        self._per_period = np.array([len(positions) for positions in self._positions], dtype=np.int64)
+
+    def at(self, positions: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return for each position the index of its language, and how many blocks that language had before."""
+        cycles, places = np.divmod(np.asarray(positions, dtype=np.int64), self._period)
+        languages = self._turns[places]
+        return languages, cycles * self._per_period[languages] + self._ranks[places]
+
+    def counts(self, blocks: int) -> dict[str, int]:
+        """Return how many of the first ``blocks`` blocks are each language's."""
+        cycles, rest = divmod(blocks, self._period)
+        return {
+            language: cycles * len(positions) + int(np.searchsorted(positions, rest))
+            for language, positions in zip(self.languages, self._positions, strict=True)
+        }
+
+    def longest(self, available: Mapping[str, int]) -> tuple[int, str]:
+        """Return the longest prefix that ``available`` blocks of each language allow, and the language that ends it."""
+        ends = []
+        for language, positions in zip(self.languages, self._positions, strict=True):
+            cycles, rest = divmod(available[language], len(positions))
+            ends.append((cycles * self._period + int(positions[rest]), language))
+        return min(ends)
+
+
+class PretrainingPlan:
+    """Which block stands at which position of a run, up to its largest budget.
+
+    Attributes:
+        mixture: language -> share.
+        block_length: tokens of a block, before corruption.
+        budget_blocks: position of each budget, in blocks: the prefix that a checkpoint has seen.
+    """
+
+    def __init__(
+        self, mixture: Mixture, stream_tokens: Mapping[str, int], block_length: int, budgets: Sequence[int], seed: int
+    ) -> None:
+        """Args:
+        mixture: language -> share.
+        stream_tokens: tokens of each language's training text.
+        block_length: tokens of a block.
+        budgets: numbers of tokens, rising.
+        seed: of the order of the blocks.
+
+        Raises:
+            SettingError: budgets out of order, below one block, closer than one block, or beyond the data.
+        """
+        self.mixture, self.block_length, self.seed = mixture, block_length, seed
+        self._interleaving = Interleaving(mixture)
+        available = {language: stream_tokens[language] // block_length for language in mixture.languages}
+        self._permutations = [
+            Permutation(available[language], hashing.key(seed, "block order", language)) for language in mixture.languages
+        ]
+        self.budget_blocks = self._check(budgets, available)
+
+    def _check(self, budgets: Sequence[int], available: Mapping[str, int]) -> tuple[int, ...]:
+        written = ",".join(format_tokens(budget) for budget in budgets)
+        if not budgets:
+            raise SettingError("budgets", "''", "no budget given", "name at least one number of tokens, for example 1M")
+        if any(later <= earlier for earlier, later in zip(budgets, budgets[1:], strict=False)):
+            raise SettingError("budgets", written, "must rise", "sort them and leave out repetitions")
+        blocks = tuple(budget // self.block_length for budget in budgets)
+        if blocks[0] < 1:
+            raise SettingError("budgets", written, f"the smallest is below one block of {self.block_length} tokens")
+        if any(later == earlier for earlier, later in zip(blocks, blocks[1:], strict=False)):
+            raise SettingError("budgets", written, f"two lie within one block of {self.block_length} tokens")
+        longest, limiting = self._interleaving.longest(available)
+        if blocks[-1] > longest:
+            largest = longest * self.block_length
+            raise SettingError(
+                "budgets", written,
+                f"{format_tokens(budgets[-1])} tokens of {self.mixture} would repeat data: language {limiting!r} ends first",
+                f"the largest possible budget is {largest} tokens; more text of {limiting!r} or a smaller share of it allows more",
+            )  # fmt: skip
+        return blocks
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self._interleaving.languages
+
+    def at(self, positions: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return, for positions in the run, the index of the language and the number of the block in its stream."""
+        languages, ranks = self._interleaving.at(positions)
+        blocks = np.empty_like(ranks)
+        for index, permutation in enumerate(self._permutations):
+            chosen = languages == index
+            blocks[chosen] = permutation(ranks[chosen])
+        return languages, blocks
+
+    def tokens(self, blocks: int) -> dict[str, int]:
+        """Return how many tokens of each language the first ``blocks`` positions hold."""
+        return {language: count * self.block_length for language, count in self._interleaving.counts(blocks).items()}
+
+
+def _chairman_assignment(shares: Sequence[Fraction], period: int) -> NDArray[np.int64]:
+    """Return the index that takes each of ``period`` turns, in integer arithmetic."""
+    number = len(shares)
+    if number == 1:
+        return np.zeros(period, dtype=np.int64)
+    weights = [int(share * period) for share in shares]
+    due = [0] * number  # share * turns - turns taken, in units of 1 / period
+    scale = 2 * number - 2
+    turns = np.empty(period, dtype=np.int64)
+    for turn in range(period):
+        for index, weight in enumerate(weights):
+            due[index] += weight
+        allowed = [index for index in range(number) if due[index] * scale >= period]
+        # The number of further turns after which a language would fall behind by 1 - 1 / scale.
+        chosen = min(allowed, key=lambda i: Fraction(period * (scale - 1) - due[i] * scale, weights[i]))
+        due[chosen] -= period
+        turns[turn] = chosen
+    return turns

@@ -1,0 +1,237 @@
+"""A curve: one metric over pretraining tokens, for one mixture, task, finetuning size and architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import DataError
+
+FloatArray = NDArray[np.float64]
+
+LOWER_IS_BETTER: Mapping[str, bool] = {
+    "bleu": False,
+    "chrf": False,
+    "comet": False,
+    "rouge_l": False,
+    "rouge": False,
+    "ter": True,
+    "cross_entropy": True,
+}
+"""Direction of the metrics this project knows; any other metric must say which way is better."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Points of one metric over pretraining tokens, sorted by ``pretrain_tokens``.
+
+    Attributes:
+        name: what the curve is called in tables and files.
+        metric: ``bleu``, ``chrf``, ``ter``, ``comet``, ``rouge_l``, ``cross_entropy`` or any other name.
+        pretrain_tokens: D_p of every point, in tokens [n]. Several points may share one D_p (seeds, repeats).
+        values: the measured values [n], scores in their own points, cross-entropy in nats per target token.
+        held_out: points that must never enter a fit, only judge it [n].
+        seeds: seed of every point [n], or None.
+        weights: case weights [n], default all 1.
+        baseline: value(s) without pretraining; never part of a fit.
+        lower_is_better: direction of the metric; None takes it from the metric's name.
+        attributes: anything else that tells the curve from others (mixture, alignment, source_lang, target_lang,
+            finetune_tokens, architecture, signature). ``noise``, when there, is the known standard deviation of one
+            measurement in points of the metric.
+
+    Raises:
+        DataError: arrays of different lengths, a negative or missing D_p, an unknown direction.
+    """
+
+    name: str
+    metric: str
+    pretrain_tokens: FloatArray
+    values: FloatArray
+    held_out: NDArray[np.bool_] = None  # type: ignore[assignment]
+    seeds: NDArray[Any] | None = None
+    weights: FloatArray | None = None
+    baseline: float | FloatArray | None = None
+    lower_is_better: bool | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        tokens = np.atleast_1d(np.asarray(self.pretrain_tokens, float))
+        order = np.argsort(tokens, kind="stable")
+        size = tokens.size
+
+        def column(label: str, given: ArrayLike | None, kind: Any, default: Any = None) -> Any:
+            if given is None:
+                return default
+            array = np.atleast_1d(np.asarray(given, kind))
+            if array.shape != (size,):
+                raise DataError(
+                    f"curve {self.name!r}: {label} has shape {array.shape}, pretrain_tokens {tokens.shape}\n"
+                    f"  give one value of {label} per point"
+                )
+            return array[order]
+
+        values = column("values", self.values, float)
+        held_out = column("held_out", self.held_out, bool, np.zeros(size, bool))
+        weights = column("weights", self.weights, float)
+        if tokens.ndim != 1 or not np.all(np.isfinite(tokens)) or np.any(tokens < 0):
+            raise DataError(f"curve {self.name!r}: pretrain_tokens must be finite and at least 0, got {tokens.tolist()}")
+        if weights is not None and not (np.all(np.isfinite(weights)) and np.all(weights >= 0)):
+            raise DataError(f"curve {self.name!r}: weights must be finite and at least 0, got {weights.tolist()}")
+        direction = self.lower_is_better
+        if direction is None:
+            if self.metric not in LOWER_IS_BETTER:
+                raise DataError(
+                    f"curve {self.name!r}: is a lower {self.metric} better?\n"
+                    f"  set lower_is_better; it is known only for {', '.join(LOWER_IS_BETTER)}"
+                )
+            direction = LOWER_IS_BETTER[self.metric]
+        fixed = {
+            "pretrain_tokens": tokens[order],
+            "values": values,
+            "held_out": held_out,
+            "seeds": column("seeds", self.seeds, None),
+            "weights": weights,
+            "lower_is_better": bool(direction),
+            "attributes": dict(self.attributes),
+        }
+        if self.baseline is not None:
+            fixed["baseline"] = np.asarray(self.baseline, float) if np.ndim(self.baseline) else float(self.baseline)  # type: ignore[arg-type]
+        for key, value in fixed.items():
+            object.__setattr__(self, key, value)
+
+    def __len__(self) -> int:
+        return int(self.pretrain_tokens.size)
+
+    def __repr__(self) -> str:
+        return (
+            f"Curve({self.name!r}, {self.metric}, {len(self)} points at {self.groups().size} budgets, "
+            f"{int(self.held_out.sum())} held out)"
+        )
+
+    @property
+    def case_weights(self) -> FloatArray:
+        """Weights of the points [n], 1 where none were given."""
+        return np.ones(len(self)) if self.weights is None else self.weights
+
+    @property
+    def baseline_value(self) -> float | None:
+        """Mean of the baseline, or None."""
+        if self.baseline is None or np.size(self.baseline) == 0:
+            return None
+        return float(np.mean(self.baseline))
+
+    def select(self, mask: ArrayLike) -> Curve:
+        """Return the curve of the points in ``mask`` (boolean or indices)."""
+        index = np.asarray(mask)
+        return Curve(
+            self.name,
+            self.metric,
+            self.pretrain_tokens[index],
+            self.values[index],
+            self.held_out[index],
+            None if self.seeds is None else self.seeds[index],
+            None if self.weights is None else self.weights[index],
+            self.baseline,
+            self.lower_is_better,
+            self.attributes,
+        )
+
+    def groups(self, mask: ArrayLike | None = None) -> Groups:
+        """Return the distinct budgets: points with the same D_p are repeated measurements of one value.
+
+        Args:
+            mask: the points to use [n]; by default all points with D_p > 0 and a finite value.
+        """
+        usable = np.isfinite(self.values) & (self.pretrain_tokens > 0)
+        if mask is not None:
+            usable &= np.asarray(mask, bool)
+        tokens, inverse = np.unique(self.pretrain_tokens[usable], return_inverse=True)
+        counts = np.bincount(inverse, minlength=tokens.size)
+        weights = self.case_weights[usable]
+        values = self.values[usable]
+        totals = np.bincount(inverse, weights, tokens.size)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = np.where(
+                totals > 0,
+                np.bincount(inverse, weights * values, tokens.size) / totals,
+                np.bincount(inverse, values, tokens.size) / np.maximum(counts, 1),
+            )
+            squares = np.bincount(inverse, (values - means[inverse]) ** 2, tokens.size)
+            spread = np.where(counts > 1, np.sqrt(squares / np.maximum(counts - 1, 1)), np.nan)
+        index = np.full(len(self), -1)
+        index[usable] = inverse
+        held_out = np.bincount(inverse, self.held_out[usable], tokens.size) > 0
+        return Groups(tokens, means, spread, counts, totals, held_out, index)
+
+    def seed_noise(self) -> tuple[float, int]:
+        """Return the standard deviation of one measurement, pooled over repeated points, and its degrees of freedom.
+
+        (nan, 0) where no budget was measured twice. In points of the metric.
+        """
+        groups = self.groups()
+        freedom = int(np.sum(groups.counts - 1))
+        if freedom == 0:
+            return float("nan"), 0
+        repeated = groups.counts > 1
+        total = np.sum(groups.spread[repeated] ** 2 * (groups.counts[repeated] - 1))
+        return float(np.sqrt(total / freedom)), freedom
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the curve as plain JSON types; ``Curve.from_dict`` reads it back."""
+        return {
+            "name": self.name,
+            "metric": self.metric,
+            "pretrain_tokens": self.pretrain_tokens.tolist(),
+            "values": [float(value) if np.isfinite(value) else None for value in self.values],
+            "held_out": self.held_out.tolist(),
+            "seeds": None if self.seeds is None else self.seeds.tolist(),
+            "weights": None if self.weights is None else self.weights.tolist(),
+            "baseline": self.baseline.tolist() if isinstance(self.baseline, np.ndarray) else self.baseline,
+            "lower_is_better": self.lower_is_better,
+            "attributes": {key: _plain(value) for key, value in self.attributes.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Curve:
+        """Return the curve that ``to_dict`` wrote."""
+        return cls(**{**data, "values": [np.nan if value is None else value for value in data["values"]]})
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The distinct budgets of a curve; all arrays [g] but ``index``."""
+
+    pretrain_tokens: FloatArray
+    """D_p in tokens, ascending."""
+    values: FloatArray
+    """Weighted mean of the measurements."""
+    spread: FloatArray
+    """Standard deviation between the measurements of a budget; NaN where there is one only."""
+    counts: NDArray[np.int_]
+    """Number of measurements."""
+    weights: FloatArray
+    """Sum of the case weights."""
+    held_out: NDArray[np.bool_]
+    """Whether any measurement of the budget is held out."""
+    index: NDArray[np.int_]
+    """Group of every point of the curve [n]; -1 for points that were left out."""
+
+    @property
+    def size(self) -> int:
+        return int(self.pretrain_tokens.size)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()} if type(value) is dict else str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return str(value)

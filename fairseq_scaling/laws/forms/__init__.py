@@ -1,0 +1,1 @@
+"""The functional forms, one file each; ``fairseq_scaling.laws.registry`` lists them."""

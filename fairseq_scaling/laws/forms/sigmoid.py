@@ -1,0 +1,161 @@
+"""Laws with two plateaus: logistic with a free ceiling, the saturating law, and M4."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..curve import FloatArray
+from ..law import Parameter, Scale
+from ..separable import LogLinearLaw, ValueLinearLaw
+
+
+def sigmoid(t: FloatArray) -> FloatArray:
+    """Return 1 / (1 + exp(-t)) without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * t))
+
+
+class Logistic(LogLinearLaw):
+    """f = Q / (1 + (d / D)^k): a logistic curve in log D with a free ceiling Q.
+
+    Internally log f = kappa - softplus(-k (z - z0)); the second linear parameter of the family is fixed at 1.
+    """
+
+    name = "logistic"
+    title = "logistic with free ceiling"
+    formula = "Q / (1 + (d / D)^k)"
+    latex = r"\frac{Q}{1 + (d / D_p)^{k}}"
+    source = "Ruan et al., Observational Scaling Laws (2024), with a free ceiling"
+    parameters = (
+        Parameter("Q", "value with unlimited data", "points of the metric", lower=0.0),
+        Parameter("log d", "logarithm of the D_p at which half of the ceiling is reached", "log tokens", latex=r"\log d"),
+        Parameter("k", "steepness", lower=0.0),
+    )
+    internal = ("kappa", "k", "z0")
+    lower = np.array([-np.inf, 0.02, -8.0])
+    upper = np.array([np.inf, 30.0, 8.0])
+    axes = (
+        np.array([0.1, 0.25, 0.5, 0.8, 1.2, 1.8, 2.6, 4.0, 6.5, 12.0]),
+        np.array([-5.0, -3.5, -2.5, -1.8, -1.2, -0.8, -0.4, 0.0, 0.5, 1.2, 2.5, 5.0]),
+    )
+    linear_bounds = ((-np.inf, np.inf), (1.0, 1.0))
+    starts = 3
+
+    def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        k, z0 = rest[..., :1], rest[..., 1:2]
+        t = k * (z - z0)
+        outside = sigmoid(-t)
+        return -np.logaddexp(0.0, -t), np.stack([outside * (z - z0), -outside * k], -1)
+
+    def start(self, z: FloatArray, target: FloatArray, weight: FloatArray, delta: FloatArray) -> FloatArray:
+        return np.delete(super().start(z, target, weight, delta), 1, axis=-1)
+
+    def evaluate(self, theta: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        phi, slopes = self.basis(theta[:, 1:], z)
+        jacobian = np.empty((*phi.shape, 3))
+        jacobian[..., 0] = 1.0
+        jacobian[..., 1:] = slopes
+        return theta[:, :1] + phi, jacobian
+
+    def natural(self, theta: FloatArray, scale: Scale) -> tuple[FloatArray, FloatArray]:
+        kappa, k, z0 = theta
+        ceiling = np.exp(kappa + scale.level)
+        values = np.array([ceiling, scale.middle + scale.half * z0, k / scale.half])
+        return values, np.array([[ceiling, 0.0, 0.0], [0.0, 0.0, scale.half], [0.0, 1 / scale.half, 0.0]])
+
+
+class Saturating(ValueLinearLaw):
+    """f = E + I / (1 + (D / d)^a): from one plateau (E + I) to another (E), falling (I > 0) or rising (I < 0)."""
+
+    name = "saturating"
+    title = "saturating law"
+    formula = "E + I / (1 + (D / d)^a)"
+    latex = r"E + \frac{I}{1 + (D_p / d)^{a}}"
+    source = "four-parameter logistic in log D; M4 of Alabdulmohsin et al. (2022) with exponent 1"
+    parameters = (
+        Parameter("E", "value with unlimited data", "points of the metric", lower=0.0),
+        Parameter("I", "value without data, above E", "points of the metric"),
+        Parameter("log d", "logarithm of the D_p half-way between", "log tokens", latex=r"\log d"),
+        Parameter("a", "steepness", lower=0.0),
+    )
+    internal = ("E", "I", "a", "z0")
+    linear_bounds = ((0.0, np.inf), (-np.inf, np.inf))
+    lower = np.array([0.0, -np.inf, 0.05, -6.0])
+    upper = np.array([np.inf, np.inf, 30.0, 6.0])
+    axes = (
+        np.array([0.2, 0.5, 1.0, 1.7, 2.6, 4.0, 6.5, 12.0]),
+        np.array([-4.0, -2.5, -1.6, -1.0, -0.6, -0.2, 0.2, 0.6, 1.0, 1.8, 3.5]),
+    )
+    starts = 4
+
+    def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        a, z0 = rest[..., :1], rest[..., 1:2]
+        phi = sigmoid(-a * (z - z0))
+        slope = phi * (1 - phi)
+        return phi, np.stack([-slope * (z - z0), slope * a], -1)
+
+    def natural(self, theta: FloatArray, scale: Scale) -> tuple[FloatArray, FloatArray]:
+        floor, size, a, z0 = theta
+        unit = np.exp(scale.level)
+        values = np.array([unit * floor, unit * size, scale.middle + scale.half * z0, a / scale.half])
+        slopes = np.zeros((4, 4))
+        slopes[0, 0] = slopes[1, 1] = unit
+        slopes[2, 3], slopes[3, 2] = scale.half, 1 / scale.half
+        return values, slopes
+
+
+class M4(ValueLinearLaw):
+    """(f - E) / (E0 - f)^alpha = beta D^c: between two plateaus, approached at different rates.
+
+    Internally f = E + R sigmoid(t) where log sigmoid(t) - alpha log sigmoid(-t) = b + c z, solved by Newton steps.
+    """
+
+    name = "m4"
+    title = "M4"
+    formula = "(f - E) / (E0 - f)^alpha = beta * D^c"
+    latex = r"\frac{f - E}{(E_0 - f)^{\alpha}} = \beta D_p^{c}"
+    source = "Alabdulmohsin et al., Revisiting Neural Scaling Laws in Language and Vision (NeurIPS 2022), eq. 4"
+    parameters = (
+        Parameter("E", "lower plateau", "points of the metric", lower=0.0),
+        Parameter("E0", "upper plateau", "points of the metric"),
+        Parameter("alpha", "how slowly the upper plateau is left", lower=0.0, latex=r"\alpha"),
+        Parameter("log beta", "logarithm of the factor", latex=r"\log \beta"),
+        Parameter("c", "exponent of D_p, negative for a falling curve"),
+    )
+    internal = ("E", "R", "alpha", "b", "c")
+    linear_bounds = ((0.0, np.inf), (0.0, np.inf))
+    lower = np.array([0.0, 0.0, 0.02, -40.0, -20.0])
+    upper = np.array([np.inf, np.inf, 10.0, 40.0, 20.0])
+    axes = (
+        np.array([0.15, 0.5, 1.0, 2.2]),
+        np.array([-6.0, -3.0, -1.5, -0.5, 0.5, 1.5, 3.5, 7.0]),
+        np.array([-6.0, -3.5, -2.2, -1.4, -0.8, -0.4, 0.4, 1.0, 2.2, 4.0]),
+    )
+    starts = 4
+
+    def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        alpha, b, c = rest[..., :1], rest[..., 1:2], rest[..., 2:3]
+        u = b + c * z
+        t = np.where(u < 0, u, u / alpha)
+        for _ in range(25):
+            error = -np.logaddexp(0.0, -t) + alpha * np.logaddexp(0.0, t) - u
+            step = error / (sigmoid(-t) + alpha * sigmoid(t))
+            t = t - np.clip(step, -50.0, 50.0)
+            if not np.any(np.abs(step) > 1e-12 * (1 + np.abs(t))):
+                break
+        up, down = sigmoid(t), sigmoid(-t)
+        slope = up * down / (down + alpha * up)
+        by_alpha = -slope * np.logaddexp(0.0, t)
+        return up, np.stack([by_alpha, slope, slope * z], -1)
+
+    def natural(self, theta: FloatArray, scale: Scale) -> tuple[FloatArray, FloatArray]:
+        floor, size, alpha, b, c = theta
+        unit = np.exp(scale.level)
+        top = np.log(max(size, 1e-300)) + scale.level
+        ratio = scale.middle / scale.half
+        values = np.array([unit * floor, unit * (floor + size), alpha, b + (1 - alpha) * top - c * ratio, c / scale.half])
+        slopes = np.zeros((5, 5))
+        slopes[0, 0] = slopes[1, 0] = slopes[1, 1] = unit
+        slopes[2, 2] = slopes[3, 3] = 1.0
+        slopes[3, 1], slopes[3, 2], slopes[3, 4] = (1 - alpha) / max(size, 1e-300), -top, -ratio
+        slopes[4, 4] = 1 / scale.half
+        return values, slopes

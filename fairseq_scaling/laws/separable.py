@@ -1,0 +1,184 @@
+"""Laws that are linear in two of their parameters, and their starts by variable projection.
+
+Both families leave few non-linear parameters (Golub and Pereyra 1973): for every node of a grid over those, the linear ones
+have a closed form, so the grid shows all basins of the objective and the solver only has to polish.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import cached_property
+
+import numpy as np
+
+from .curve import FloatArray
+from .law import Law
+
+_THIN = 40
+"""Starts need no more than this many points; longer curves are averaged in bins of log D."""
+
+
+class SeparableLaw(Law):
+    """A law with two linear parameters first in theta, and a basis phi(z; rest)."""
+
+    axes: tuple[FloatArray, ...] = ()
+    """Grid of every non-linear parameter."""
+    linear_bounds: tuple[tuple[float, float], tuple[float, float]] = ((-np.inf, np.inf), (-np.inf, np.inf))
+    """Bounds of the two linear parameters."""
+
+    @abstractmethod
+    def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return phi [..., n] and d phi / d rest [..., n, q] for rest [..., q] and z [..., n]."""
+
+    @cached_property
+    def grid(self) -> FloatArray:
+        """Nodes of the grid [g, q]."""
+        if not self.axes:
+            return np.zeros((1, 0))
+        return np.stack([axis.ravel() for axis in np.meshgrid(*self.axes, indexing="ij")], -1)
+
+    @cached_property
+    def _near(self) -> FloatArray:
+        """Which nodes are neighbours [g, g]: at most one step apart along every axis."""
+        shape = tuple(len(axis) for axis in self.axes) or (1,)
+        steps = np.stack(np.unravel_index(np.arange(int(np.prod(shape))), shape), -1)
+        return np.max(np.abs(steps[:, None] - steps[None]), -1) <= 1
+
+    def start(self, z: FloatArray, target: FloatArray, weight: FloatArray, delta: FloatArray) -> FloatArray:
+        if z.shape[1] > _THIN:
+            z, target, weight = _thin(z, target, weight)
+        batch = target.shape[0]
+        with np.errstate(all="ignore"):
+            phi = self.basis(self.grid[None], z[:, None, :])[0]
+            first, second, objective = self._project(phi, target, weight, delta)
+        order = []
+        rows = np.arange(batch)
+        for _ in range(min(self.starts, len(self.grid))):
+            best = np.argmin(objective, 1)
+            order.append(best)
+            objective = np.where(self._near[best], np.inf, objective)
+        picked = np.stack(order, 1)
+        linear = np.stack([first[rows[:, None], picked], second[rows[:, None], picked]], -1)
+        return np.concatenate([linear, self.grid[picked]], -1)
+
+    @abstractmethod
+    def _model(self, first: FloatArray, second: FloatArray, phi: FloatArray) -> FloatArray:
+        """Return log f for first, second [b, g, 1] and phi [b, g, n]."""
+
+    @abstractmethod
+    def _linearised(self, target: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return values and weights of the least-squares problem that stands for the log residuals."""
+
+    def _project(
+        self, phi: FloatArray, target: FloatArray, weight: FloatArray, delta: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return both linear parameters and the objective at every node [b, g]."""
+        values, weights = self._linearised(target, weight)
+        robust = weight[:, None, :]
+        threshold = delta[:, None, None]
+        first = second = np.zeros(0)
+        # Two reweightings bring the projected least-squares solution close to the projected Huber solution; where no
+        # residual reaches delta (scores, as a rule) the first pass is final already.
+        for step in range(3):
+            if step == 0 and phi.shape[0] == 1:
+                first, second = self._solve_shared(phi[0], values, weights)
+            else:
+                first, second = self._solve(phi, values[:, None, :], weights[:, None, :] * (robust if step else 1.0))
+            residual = target[:, None, :] - self._model(first[..., None], second[..., None], phi)
+            size = np.where(weight[:, None, :] > 0, np.abs(residual), 0.0)
+            robust = np.minimum(1.0, threshold / np.maximum(size, 1e-300))
+            if np.min(robust) >= 1.0:
+                break
+        loss = np.where(size <= threshold, 0.5 * size * size, threshold * (size - 0.5 * threshold))
+        objective = np.sum(weight[:, None, :] * loss, -1)
+        return first, second, np.where(np.isfinite(objective), objective, 1e300)
+
+    def _solve_shared(self, phi: FloatArray, values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        # All problems share z: sums over points are matrix products.
+        return self._closed_form(
+            weights.sum(1)[:, None],
+            weights @ phi.T,
+            weights @ (phi * phi).T,
+            np.sum(weights * values, 1)[:, None],
+            (weights * values) @ phi.T,
+        )
+
+    def _solve(self, phi: FloatArray, values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        weighted = weights * phi
+        return self._closed_form(
+            np.sum(weights + 0 * phi, -1),
+            weighted.sum(-1),
+            np.sum(weighted * phi, -1),
+            np.sum((weights + 0 * phi) * values, -1),
+            np.sum(weighted * values, -1),
+        )
+
+    def _closed_form(
+        self, one: FloatArray, p: FloatArray, pp: FloatArray, v: FloatArray, pv: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Solve the 2 x 2 normal equations inside the bounds: inside, or the best point of the violated edges."""
+        (low1, high1), (low2, high2) = self.linear_bounds
+        determinant = np.maximum(one * pp - p * p, 1e-14 * one * pp + 1e-300)
+        second = (one * pv - p * v) / determinant
+        second_clipped = np.clip(second, low2, high2)
+        first = (v - second_clipped * p) / np.maximum(one, 1e-300)
+        first_clipped = np.clip(first, low1, high1)
+        again = np.clip((pv - first_clipped * p) / np.maximum(pp, 1e-300), low2, high2)
+        return first_clipped, np.where(first == first_clipped, second_clipped, again)
+
+
+class ValueLinearLaw(SeparableLaw):
+    """f = E + I * phi(z; rest), in units of exp(level)."""
+
+    def evaluate(self, theta: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        with np.errstate(all="ignore"):
+            phi, slopes = self.basis(theta[:, 2:], z)
+            value = theta[:, :1] + theta[:, 1:2] * phi
+            value = np.where(value > 0, value, np.nan)
+            jacobian = np.empty((*value.shape, theta.shape[1]))
+            jacobian[..., 0] = 1 / value
+            jacobian[..., 1] = phi / value
+            jacobian[..., 2:] = (theta[:, 1:2] / value)[..., None] * slopes
+            return np.log(value), jacobian
+
+    def _model(self, first: FloatArray, second: FloatArray, phi: FloatArray) -> FloatArray:
+        value = first + second * phi
+        return np.log(np.where(value > 0, value, np.nan))
+
+    def _linearised(self, target: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+        values = np.exp(target)
+        return values, np.where(weight > 0, weight / values**2, 0.0)
+
+
+class LogLinearLaw(SeparableLaw):
+    """log f = kappa + gamma * phi(z; rest)."""
+
+    def evaluate(self, theta: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        with np.errstate(all="ignore"):
+            phi, slopes = self.basis(theta[:, 2:], z)
+            jacobian = np.empty((*phi.shape, theta.shape[1]))
+            jacobian[..., 0] = 1.0
+            jacobian[..., 1] = phi
+            jacobian[..., 2:] = theta[:, 1:2, None] * slopes
+            return theta[:, :1] + theta[:, 1:2] * phi, jacobian
+
+    def _model(self, first: FloatArray, second: FloatArray, phi: FloatArray) -> FloatArray:
+        return first + second * phi
+
+    def _linearised(self, target: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return target, weight
+
+
+def _thin(z: FloatArray, target: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Average points in bins of z: medians would be slower, and this is only the start."""
+    batch = max(z.shape[0], target.shape[0])
+    z = np.broadcast_to(z, (batch, z.shape[1]))
+    bins = np.clip(((z + 1) * (_THIN / 2)).astype(int), 0, _THIN - 1)
+    index = (np.arange(batch)[:, None] * _THIN + bins).ravel()
+    total = np.bincount(index, weight.ravel(), batch * _THIN)
+
+    def mean(x: FloatArray) -> FloatArray:
+        sums = np.bincount(index, (weight * x).ravel(), batch * _THIN)
+        return (sums / np.maximum(total, 1e-300)).reshape(batch, _THIN)
+
+    return mean(z), mean(np.where(weight > 0, target, 0.0)), total.reshape(batch, _THIN)

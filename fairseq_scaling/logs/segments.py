@@ -1,0 +1,233 @@
+"""One file into segments: a segment is what one start of a fairseq program printed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .config import parse_config
+from .files import Unreadable, read_lines
+from .lines import Line, parse_line
+from .printed import Printed, parse_exact_integer, parse_printed
+from .record import Origin, Problem
+
+_SKIPPED_STARTS = frozenset((b"S-", b"T-", b"H-", b"D-", b"P-", b"A-", b"I-", b"E-"))
+_GIVE_UP = 64 << 20  # bytes without anything of fairseq's in them
+_MEASURED = frozenset(("wps", "ups", "wall", "train_wall", "best_loss", "best_bleu", "gb_free", "cuda_gb_allocated"))
+_EACH_KIND = 3  # problems of one kind listed one by one per file; the rest are counted
+
+
+@dataclass
+class Stats:
+    """One record of the log: tag (``train_inner``, ``train`` or the subset) and its fields as printed."""
+
+    tag: str
+    fields: dict[str, Any]
+    updates: int | None
+    origin: Origin
+    stamp: str
+
+    def number(self, key: str, decimals: int | None = None) -> Printed | None:
+        return parse_printed(self.fields.get(key), decimals)
+
+
+@dataclass
+class Said:
+    """A JSON object of a SCALING_ line or a score file, or the parts of a generation score, and where it stands."""
+
+    content: dict[str, Any]
+    origin: Origin
+
+
+@dataclass
+class Segment:
+    """What one start of a program printed. ``mixed`` tells why its records can not be attributed to one run."""
+
+    origin: Origin
+    config: dict[str, Any] = field(default_factory=dict)
+    config_origin: Origin | None = None
+    tool: str = ""
+    run: Said | None = None
+    stats: dict[tuple[str, int | None], Stats] = field(default_factory=dict)
+    last: dict[str, Stats] = field(default_factory=dict)
+    scores: list[Said] = field(default_factory=list)
+    generated: list[Said] = field(default_factory=list)
+    score_files: list[Said] = field(default_factory=list)
+    parameters: int | None = None
+    parameters_origin: Origin | None = None
+    resumed_at: int | None = None
+    saved_at: int | None = None
+    finished: bool = False
+    died: Said | None = None
+    mixed: str = ""
+
+    @property
+    def run_id(self) -> str | None:
+        return self.run.content["run_id"] if self.run else None
+
+    @property
+    def trains(self) -> bool:
+        return bool(self.stats) or self.finished or self.saved_at is not None or self.tool.endswith("train")
+
+    @property
+    def says_something(self) -> bool:
+        return bool(self.trains or self.run or self.scores or self.generated or self.score_files or self.config)
+
+
+@dataclass
+class FileReading:
+    """The segments of a file, and its problems."""
+
+    segments: list[Segment]
+    problems: list[Problem]
+
+
+def read_file(path: Path, name: str) -> FileReading:
+    """Return the segments of one text file; ``name`` stands for the file in origins and problems."""
+    reader = _FileReader(name)
+    try:
+        taken = 0
+        for raw in read_lines(path):
+            content = raw.content
+            taken += len(content)
+            if content[:2] in _SKIPPED_STARTS:
+                continue
+            line = parse_line(content, raw.complete)
+            if line is not None:
+                reader.take(line, raw.number)
+            elif taken > _GIVE_UP and not reader.found:
+                reader.problem(0, "nofairseq", f"no line of fairseq in the first {_GIVE_UP >> 20} MiB: left out")
+                break
+    except Unreadable as error:
+        reader.problem(0, "unreadable", str(error))
+    return reader.finish()
+
+
+class _FileReader:
+    """Takes the lines of a file in order, and cuts them into segments."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.found = False
+        self.segments = [Segment(Origin(name, 1))]
+        self.problems: list[Problem] = []
+        self.counts: dict[str, int] = {}
+
+    def problem(self, line: int, kind: str, message: str) -> None:
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if self.counts[kind] <= _EACH_KIND:
+            self.problems.append(Problem(self.name, line, message))
+
+    def take(self, line: Line, number: int) -> None:
+        self.found = self.found or line.kind not in ("died",)
+        getattr(self, f"_{line.kind}")(line, Origin(self.name, number))
+
+    def finish(self) -> FileReading:
+        for kind, count in self.counts.items():
+            if count > _EACH_KIND:
+                self.problems.append(Problem(self.name, 0, f"{count - _EACH_KIND} more problems of the kind {kind!r}"))
+        return FileReading([segment for segment in self.segments if segment.says_something], self.problems)
+
+    @property
+    def _now(self) -> Segment:
+        return self.segments[-1]
+
+    def _start(self, origin: Origin) -> Segment:
+        self.segments.append(Segment(origin))
+        return self._now
+
+    def _config(self, line: Line, origin: Origin) -> None:
+        config = parse_config(line.value)
+        if not config:
+            self.problem(origin.line, "config", "the configuration line is cut or damaged: its settings are unknown")
+        tool = line.tag.rpartition(".")[2]
+        # fairseq-validate prints the saved configuration of the model again, after its own
+        if self._now.tool == "validate" and tool == "validate" and not self._now.stats:
+            return
+        segment = self._start(origin)
+        segment.config, segment.config_origin, segment.tool = config, origin, tool
+
+    def _run(self, line: Line, origin: Origin) -> None:
+        content = line.value
+        if not isinstance(content.get("run_id"), str) or not content["run_id"].strip():
+            self.problem(origin.line, "SCALING_RUN", "the SCALING_RUN line has no run_id: it was left out")
+            return
+        if content.get("format") != 1:
+            self.problem(
+                origin.line,
+                "format",
+                f"the SCALING_RUN line has format {content.get('format')!r}, this version knows 1: "
+                "it was left out; install the fairseq_scaling that wrote it, or a newer one",
+            )
+            return
+        segment = self._now
+        if segment.run is not None and segment.run_id != content["run_id"] or (segment.run is None and segment.stats):
+            segment = self._start(origin)
+        if segment.run is not None:
+            # said again, perhaps with more: what the first said stays where the second says nothing
+            kept = {key: value for key, value in segment.run.content.items() if content.get(key) is None}
+            content = {**content, **kept}
+        segment.run = Said(content, origin)
+
+    def _scores(self, line: Line, origin: Origin) -> None:
+        if line.value.get("format") != 1:
+            self.problem(origin.line, "format", f"SCALING_SCORES of format {line.value.get('format')!r}: it was left out")
+            return
+        self._now.scores.append(Said(line.value, origin))
+
+    def _stats(self, line: Line, origin: Origin) -> None:
+        segment, updates = self._now, parse_exact_integer(line.value.get("num_updates"))
+        stats = Stats(line.tag, line.value, updates, origin, line.stamp)
+        before = segment.last.get(line.tag)
+        if before is not None and not segment.mixed:
+            if _step(stats) < _step(before):
+                segment.mixed = f"the updates go back from {before.fields.get('num_updates')}"
+            elif _step(stats) == _step(before) and updates is not None and _differ(stats, before):
+                segment.mixed = f"update {updates} stands there twice with different values"
+            if segment.mixed:
+                segment.mixed += f" (line {origin.line})"
+        segment.last[line.tag] = stats
+        if line.tag not in ("train_inner", "train"):
+            segment.stats[line.tag, updates] = stats
+        else:
+            segment.stats[line.tag, None] = stats
+
+    def _generated(self, line: Line, origin: Origin) -> None:
+        self._now.generated.append(Said(line.value, origin))
+
+    def _translated(self, line: Line, origin: Origin) -> None:
+        if self._now.generated:
+            self._now.generated[-1].content["sentences"] = line.value
+
+    def _done(self, line: Line, origin: Origin) -> None:
+        self._now.finished = True
+
+    def _loaded(self, line: Line, origin: Origin) -> None:
+        if not self._now.stats:
+            self._now.resumed_at = line.value
+
+    def _saved(self, line: Line, origin: Origin) -> None:
+        self._now.saved_at = line.value
+
+    def _parameters(self, line: Line, origin: Origin) -> None:
+        self._now.parameters, self._now.parameters_origin = line.value, origin
+
+    def _died(self, line: Line, origin: Origin) -> None:
+        self._now.died = Said({"error": line.value}, origin)
+
+    def _damaged(self, line: Line, origin: Origin) -> None:
+        self.problem(origin.line, "damaged", f"{line.value}; it was left out: look for a full disk or two runs in one file")
+
+
+def _step(stats: Stats) -> float:
+    """Return the update of the record, rounded where it was printed so; -inf where it was not printed."""
+    printed = parse_printed(stats.fields.get("num_updates"))
+    return printed.value if printed is not None and not math.isnan(printed.value) else -math.inf
+
+
+def _differ(one: Stats, two: Stats) -> bool:
+    """Return whether two records of one step say different things, apart from speed and time."""
+    shared = (one.fields.keys() & two.fields.keys()) - _MEASURED
+    return any(str(one.fields[key]) != str(two.fields[key]) for key in shared)

@@ -1,0 +1,184 @@
+"""T5 as a fairseq model: ``--arch t5_tiny`` ... ``t5_3b``, or ``--arch t5`` with dimensions of one's own.
+
+Every dimension is unset by default and filled in from the preset that the model's name gives, so that the
+command line (``--arch t5_tiny --dropout 0.1``) and hydra (``model._name=t5_tiny +model.dropout=0.1``) agree.
+"""
+# No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import torch
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
+from omegaconf import OmegaConf, open_dict
+from torch import Tensor, nn
+
+from ..errors import SettingError
+from ._t5_stacks import T5Decoder, T5Encoder
+
+FeedForwardKind = ChoiceEnum(["relu", "gated-gelu"])
+OutputLayerKind = ChoiceEnum(["tied", "untied"])
+
+_V1_0 = {"feed_forward": "relu", "output_layer": "tied"}
+_V1_1 = {"feed_forward": "gated-gelu", "output_layer": "untied"}
+
+
+def _size(d_model: int, d_kv: int, d_ff: int, layers: int, heads: int, version: dict[str, str]) -> dict[str, Any]:
+    return {
+        "d_model": d_model, "d_kv": d_kv, "d_ff": d_ff, "encoder_layers": layers, "decoder_layers": layers,
+        "num_heads": heads, **version,
+    }  # fmt: skip
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Ours, for CPUs and small vocabularies: ReLU has one matrix less than gated GELU, and a tied output layer
+    # spends no second vocabulary matrix.
+    "t5_tiny": _size(128, 32, 512, 3, 4, _V1_0),
+    # google/t5-efficient-mini (Tay et al. 2022, https://arxiv.org/abs/2109.10686, table 2)
+    "t5_mini": _size(384, 32, 1536, 4, 8, _V1_0),
+    # t5-small and t5-base (Raffel et al. 2020, section 3.1.2 and the released checkpoints)
+    "t5_small": _size(512, 64, 2048, 6, 8, _V1_0),
+    "t5_base": _size(768, 64, 3072, 12, 12, _V1_0),
+    # 770M and 3B of Isik et al. 2024 (https://arxiv.org/abs/2402.04177): the first is T5 v1.1 Large, the second t5-3b
+    "t5_large": _size(1024, 64, 2816, 24, 16, _V1_1),
+    "t5_3b": _size(1024, 128, 16384, 24, 32, _V1_0),
+}
+PRESETS["t5"] = PRESETS["t5_small"]
+
+
+def _dimension(text: str) -> Any:
+    return field(default=None, metadata={"help": f"{text} (unset: as the architecture says)"})
+
+
+@dataclass
+class T5Config(FairseqDataclass):
+    """Settings of a T5; what is None comes from the preset of the architecture."""
+
+    d_model: Optional[int] = _dimension("size of embeddings and of the residual stream")
+    d_kv: Optional[int] = _dimension("size of queries, keys and values, per head")
+    d_ff: Optional[int] = _dimension("size inside the feed-forward layers")
+    encoder_layers: Optional[int] = _dimension("number of encoder layers")
+    decoder_layers: Optional[int] = _dimension("number of decoder layers")
+    num_heads: Optional[int] = _dimension("number of attention heads")
+    feed_forward: Optional[FeedForwardKind] = _dimension("relu: T5 v1.0; gated-gelu: T5 v1.1 and mT5")  # type: ignore[valid-type]
+    output_layer: Optional[OutputLayerKind] = _dimension(  # type: ignore[valid-type]
+        "tied: the embedding, its input scaled by d_model^-0.5 (T5 v1.0); untied: a matrix of its own"
+    )
+    relative_attention_buckets: int = field(default=32, metadata={"help": "number of relative position buckets"})
+    relative_attention_max_distance: int = field(
+        default=128, metadata={"help": "distance from which positions share the last bucket"}
+    )
+    dropout: float = field(
+        default=0.0,
+        metadata={"help": "dropout probability, everywhere (T5 v1.1: 0 in pretraining, 0.1 in finetuning)"},
+    )
+    layer_norm_epsilon: float = field(default=1e-6, metadata={"help": "added to the mean square in the layer norm"})
+    initializer_factor: float = field(default=1.0, metadata={"help": "factor on all initial standard deviations"})
+    max_source_positions: int = field(
+        default=1_000_000, metadata={"help": "longest source in tokens (relative positions set no limit)"}
+    )
+    max_target_positions: int = field(
+        default=1_000_000, metadata={"help": "longest target in tokens (relative positions set no limit)"}
+    )
+
+
+@register_model("t5", dataclass=T5Config)
+class T5Model(FairseqEncoderDecoderModel):
+    """T5 (Raffel et al. 2020): ``model(src_tokens, src_lengths, prev_output_tokens)`` -> (logits, extra)."""
+
+    encoder: T5Encoder
+    decoder: T5Decoder
+
+    @classmethod
+    def build_model(cls, cfg: Any, task: Any) -> "T5Model":
+        """Build the model for ``task``, whose source and target dictionary must be one and the same.
+
+        Raises:
+            SettingError: a dimension is impossible, or the dictionaries differ.
+        """
+        complete(cfg)
+        source, target = task.source_dictionary, task.target_dictionary
+        if source is not target and source != target:
+            raise SettingError(
+                "dictionary", f"{len(source)} and {len(target)} entries", "T5 needs one for source and target",
+                "use one joined dictionary for both languages",
+            )  # fmt: skip
+        embed_tokens = nn.Embedding(len(target), cfg.d_model)
+        model = cls(T5Encoder(cfg, source, embed_tokens), T5Decoder(cfg, target, embed_tokens))
+        model.cfg = cfg
+        initialise(model, cfg)
+        return model
+
+    def forward(self, src_tokens: Tensor, src_lengths: Tensor, prev_output_tokens: Tensor, **kwargs: Any) -> Any:
+        """Return logits [batch, target, vocabulary] and {"attn": None}.
+
+        Args:
+            src_tokens: [batch, source], padded on either side.
+            src_lengths: [batch], not needed: padding is found in ``src_tokens``.
+            prev_output_tokens: [batch, target], the target shifted right, starting with </s>.
+        """
+        return self.decoder(prev_output_tokens, encoder_out=self.encoder(src_tokens, src_lengths), **kwargs)
+
+
+def complete(cfg: Any) -> None:
+    """Fill in, in place, every unset dimension from the preset that ``cfg``'s name gives; check what was set.
+
+    Raises:
+        SettingError: a value is impossible.
+    """
+    preset = PRESETS[getattr(cfg, "_name", None) or "t5"]
+    _fill(cfg, preset)
+    for name in ("d_model", "d_kv", "d_ff", "encoder_layers", "decoder_layers", "num_heads"):
+        if getattr(cfg, name) < 1:
+            raise SettingError(f"--{name.replace('_', '-')}", getattr(cfg, name), "must be at least 1")
+    if not 0 <= cfg.dropout < 1:
+        raise SettingError("--dropout", cfg.dropout, "must be at least 0 and below 1")
+
+
+@torch.no_grad()
+def initialise(model: T5Model, cfg: Any) -> None:
+    """Draw all weights as T5 does (Mesh TensorFlow, the same as Hugging Face's).
+
+    The untied output layer has standard deviation d_model^-0.5 as in Mesh TensorFlow and T5X, which keeps the
+    first logits near unit variance; Hugging Face draws it with 1.
+    """
+    f = cfg.initializer_factor
+    deviations = {
+        "q": (cfg.d_model * cfg.d_kv) ** -0.5,
+        "o": (cfg.num_heads * cfg.d_kv) ** -0.5,
+        "wo": cfg.d_ff**-0.5,
+        "embed_tokens.weight": 1.0,
+    }
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.weight"):
+            parameter.fill_(f)
+            continue
+        ending = name if name.endswith("embed_tokens.weight") else name.rsplit(".", 1)[-1]
+        ending = "embed_tokens.weight" if ending.endswith("embed_tokens.weight") else ending
+        parameter.normal_(std=f * deviations.get(ending, cfg.d_model**-0.5))
+
+
+def _fill(cfg: Any, preset: dict[str, Any]) -> None:
+    if OmegaConf.is_config(cfg):
+        with open_dict(cfg):
+            _fill_attributes(cfg, preset)
+    else:
+        _fill_attributes(cfg, preset)
+
+
+def _fill_attributes(cfg: Any, preset: dict[str, Any]) -> None:
+    for name, value in preset.items():
+        if getattr(cfg, name, None) is None:
+            setattr(cfg, name, value)
+
+
+def _register(name: str) -> None:
+    @register_model_architecture("t5", name)
+    def architecture(cfg: Any) -> None:
+        _fill(cfg, PRESETS[name])
+
+
+for _name in PRESETS:
+    if _name != "t5":
+        _register(_name)

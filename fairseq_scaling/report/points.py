@@ -1,0 +1,83 @@
+"""A point: one measured value of one metric at one pretraining size, from a log or from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ScalingError
+from ..mixture import Mixture
+from ..quantities import format_tokens
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric.
+
+    ``pretrain_tokens`` is D_p in tokens (0: no pretraining, a baseline), ``finetune_tokens`` D_f in tokens,
+    cross-entropies are in nats per target token. ``curve`` is the name the table gave, or None for a run.
+    ``details`` holds what a metric says besides its value (brevity penalty, n-gram precisions, signature, subset).
+    """
+
+    metric: str
+    pretrain_tokens: float
+    value: float
+    curve: str | None = None
+    held_out: bool = False
+    seed: int | None = None
+    weight: float = 1.0
+    lower_is_better: bool = False
+    mixture: str = ""
+    source_lang: str = ""
+    target_lang: str = ""
+    finetune_tokens: int | None = None
+    architecture: str = ""
+    parameters: int | None = None
+    alignment: float | None = None
+    run_id: str = ""
+    file: str = ""
+    line: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> str:
+        """The translation task as ``en-fr``; empty where it is unknown."""
+        return f"{self.source_lang}-{self.target_lang}" if self.source_lang and self.target_lang else ""
+
+    @property
+    def origin(self) -> str:
+        return origin(self.file, self.line)
+
+
+def origin(file: str, line: int) -> str:
+    """Return ``file:line``, or the file alone where no line is known."""
+    return f"{file}:{line}" if line else file
+
+
+def curve_name(point: Point) -> str:
+    """Return the name of the curve a point belongs to: the table's, or one made of everything a curve fixes.
+
+    It depends on the point alone, so a curve keeps its name whatever else is read beside it.
+    """
+    if point.curve is not None:
+        return point.curve
+    parts = [point.task or "unknown task", mixture_label(point.mixture)]
+    if point.finetune_tokens is not None:
+        parts.append(f"D_f={format_tokens(point.finetune_tokens)}")
+    if point.architecture:
+        parts.append(point.architecture)
+    return " / ".join(parts)
+
+
+def mixture_label(mixture: str) -> str:
+    """Return a mixture for people: ``en:0.5,fr:0.5`` -> ``50 en + 50 fr``, ``fr:1`` -> ``fr only``."""
+    if not mixture:
+        return "unknown mixture"
+    try:
+        shares = Mixture.parse(mixture).as_floats()
+    except ScalingError:
+        return mixture
+    if len(shares) == 1:
+        return f"{next(iter(shares))} only"
+    return " + ".join(f"{100 * share:.3g} {language}" for language, share in shares.items())

@@ -1,0 +1,238 @@
+"""What the pretraining and the finetuning task share: corpus, dictionary, batches, cross-entropy, the run description."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import metrics
+from fairseq.data import Dictionary, FairseqDataset
+from fairseq.tasks import FairseqTask
+
+from ..data.corpus import Corpus
+from ..errors import CheckpointError, SettingError
+from . import _run
+from ._batches import EpochPlan, PlannedBatches
+from ._sentencepiece import CorpusSentencePiece
+
+TAG = "<2{}>"
+SENTINEL = "<extra_id_{}>"
+
+
+class ScalingTask(FairseqTask):
+    """A task on a corpus folder, whose runs can be told from their checkpoints and logs."""
+
+    def __init__(self, cfg: Any, corpus: Corpus, dictionary: Dictionary) -> None:
+        super().__init__(cfg)
+        self.corpus = corpus
+        self.dictionary = dictionary
+        self.architecture: str | None = None
+        self.parameters = 0
+        self._restored: dict[str, Any] | None = None  # the description read from a checkpoint
+        self._logged = False
+        self._subset = ""
+
+    @classmethod
+    def setup_task(cls, cfg: Any, **kwargs: Any) -> ScalingTask:
+        corpus = Corpus.open(cfg.data)
+        return cls(cfg, corpus, load_dictionary(corpus))
+
+    @property
+    def source_dictionary(self) -> Dictionary:
+        return self.dictionary
+
+    @property
+    def target_dictionary(self) -> Dictionary:
+        return self.dictionary
+
+    def max_positions(self) -> tuple[int, int]:
+        return (self.cfg.max_source_positions, self.cfg.max_target_positions)
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        model = super().build_model(cfg, from_checkpoint)
+        self.architecture = str(cfg._name)
+        # A tied embedding is one parameter: parameters() yields it once.
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        return model
+
+    def build_bpe(self, args: Any) -> Any:
+        """Return the tokenizer asked for; where none is, the corpus's SentencePiece model."""
+        chosen = super().build_bpe(args)
+        return CorpusSentencePiece(self.corpus.sentencepiece_path) if chosen is None else chosen
+
+    # -- batches ---------------------------------------------------------------------------------------------------
+
+    def epoch_plan(self, dataset: FairseqDataset, max_tokens: int | None, max_sentences: int | None) -> EpochPlan:
+        """Return the batches of a dataset. By default one epoch, sorted by length, of every sentence."""
+        batches = dataset.batch_by_size(
+            dataset.ordered_indices(), max_tokens=max_tokens, max_sentences=max_sentences, required_batch_size_multiple=1
+        )
+        batches = [[int(index) for index in batch] for batch in batches]
+        return EpochPlan(lambda epoch, ranks: batches)
+
+    def get_batch_iterator(
+        self,
+        dataset: FairseqDataset,
+        max_tokens: int | None = None,
+        max_sentences: int | None = None,
+        max_positions: Any = None,
+        ignore_invalid_inputs: bool = False,
+        required_batch_size_multiple: int = 1,
+        seed: int = 1,
+        num_shards: int = 1,
+        shard_id: int = 0,
+        num_workers: int = 0,
+        epoch: float = 1,
+        data_buffer_size: int = 0,
+        disable_iterator_cache: bool = False,
+        **unused: Any,
+    ) -> PlannedBatches:
+        """Return an iterator over all of the dataset: nothing is dropped to make batches even."""
+        self._check_lengths(dataset, max_positions)
+        plan = self.epoch_plan(dataset, max_tokens, max_sentences)
+        return PlannedBatches(dataset, plan, epoch, shard_id, num_shards, num_workers, data_buffer_size)
+
+    def _check_lengths(self, dataset: FairseqDataset, max_positions: Any) -> None:
+        sizes = getattr(dataset, "sizes", None)
+        if sizes is None or max_positions is None:
+            return
+        limits = max_positions if isinstance(max_positions, tuple) else (max_positions,)
+        longest = sizes.max(axis=0) if len(sizes) else []
+        for name, length, limit in zip(("source", "target"), torch.as_tensor(longest).reshape(-1), limits, strict=False):
+            if limit is not None and length > limit:
+                raise SettingError(
+                    f"max_{name}_positions", limit, f"the corpus holds a {name} of {int(length)} tokens",
+                    "raise it (T5's positions are relative: there is no other limit than memory), and --max-tokens with it",
+                )  # fmt: skip
+
+    # -- cross-entropy in nats, exact ------------------------------------------------------------------------------
+
+    def begin_valid_epoch(self, epoch: int, model: Any) -> None:
+        super().begin_valid_epoch(epoch, model)
+        self._log_run_once()
+
+    def valid_step(self, sample: Any, model: Any, criterion: Any) -> tuple[Any, Any, dict[str, Any]]:
+        loss, sample_size, output = super().valid_step(sample, model, criterion)
+        # nll_loss is the cross-entropy where loss includes label smoothing.
+        output["nats"] = float(output.get("nll_loss", output["loss"]))
+        output["target_tokens"] = int(output["ntokens"])
+        return loss, sample_size, output
+
+    def reduce_metrics(self, logging_outputs: list[dict[str, Any]], criterion: Any) -> None:
+        super().reduce_metrics(logging_outputs, criterion)
+        if not criterion.training:
+            log_cross_entropy(logging_outputs)
+
+    def post_validate(self, model: Any, stats: dict[str, Any], agg: Any) -> None:
+        """Log the cross-entropy of a subset in full precision, beside fairseq's rounded valid line."""
+        self.log_subset(self._subset, stats, agg)
+
+    def log_subset(self, subset: str, stats: dict[str, Any], agg: Any, suffix: str = "") -> None:
+        run_id, updates = self.describe_run()["run_id"], int(stats["num_updates"])
+        cross_entropy, tokens = agg[f"cross_entropy{suffix}"].avg, int(agg[f"target_tokens{suffix}"].sum)
+        _run.log_scores(run_id, subset, updates, cross_entropy, tokens)
+
+    def dataset(self, split: str) -> FairseqDataset:
+        self._subset = split  # fairseq's validate() does not tell post_validate which subset it has just done
+        return super().dataset(split)
+
+    # -- the run description ---------------------------------------------------------------------------------------
+
+    def run_description(self) -> dict[str, Any]:
+        """Return what makes this run, without run_id and versions."""
+        raise NotImplementedError
+
+    def describe_run(self) -> dict[str, Any]:
+        """Return the complete description: of the checkpoint where one was opened for use, else of this run."""
+        return self._restored if self._restored is not None else _run.complete(self.run_description())
+
+    def begin_epoch(self, epoch: int, model: Any) -> None:
+        super().begin_epoch(epoch, model)
+        self._log_run_once()
+
+    def _log_run_once(self) -> None:
+        if not self._logged:
+            self._logged = True
+            _run.log_run(self.describe_run())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"fairseq_scaling": {"run": self.describe_run(), "dictionary": dictionary_signature(self.dictionary)}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Called by fairseq-generate, -interactive and -validate with the state of the checkpoint they use."""
+        saved = state_dict.get("fairseq_scaling")
+        if saved:
+            check_dictionary(saved["dictionary"], self.dictionary, "the checkpoint")
+            self._restored = saved["run"]
+            self._logged = True
+            _run.log_run(saved["run"])
+
+    def get_checkpoint_dict(self) -> dict[str, Any]:
+        """Called by fairseq when a checkpoint is written; its counterpart when training goes on from it."""
+        return {type(self).__name__: self.state_dict()}
+
+    def set_checkpoint_dict(self, state_dict: dict[str, Any]) -> None:
+        check_dictionary(state_dict["fairseq_scaling"]["dictionary"], self.dictionary, "the checkpoint")
+
+
+def log_cross_entropy(logging_outputs: list[dict[str, Any]], suffix: str = "") -> None:
+    """Add the cross-entropy in nats per target token to fairseq's metrics, from ``nats`` and ``target_tokens``."""
+    tokens = sum(int(output.get(f"target_tokens{suffix}", 0)) for output in logging_outputs)
+    nats = sum(float(output.get(f"nats{suffix}", 0.0)) for output in logging_outputs)
+    if tokens:
+        metrics.log_scalar(f"cross_entropy{suffix}", nats / tokens, tokens, priority=30)
+        metrics.log_scalar_sum(f"target_tokens{suffix}", tokens, priority=31)
+
+
+def load_dictionary(corpus: Corpus) -> Dictionary:
+    """Return fairseq's dictionary of the corpus, pieces, language tags and sentinels in their places."""
+    return Dictionary.load(str(corpus.dictionary_path))
+
+
+def sentinel_ids(dictionary: Dictionary) -> list[int]:
+    """Return the ids of ``<extra_id_0>``, ``<extra_id_1>``, ... as far as they go."""
+    ids: list[int] = []
+    while (index := dictionary.index(SENTINEL.format(len(ids)))) != dictionary.unk():
+        ids.append(index)
+    return ids
+
+
+def dictionary_signature(dictionary: Dictionary) -> dict[str, Any]:
+    """Return size, number of sentinels and a hash of the symbols in their order."""
+    symbols = "\n".join(dictionary.symbols).encode()
+    return {
+        "size": len(dictionary),
+        "sentinels": len(sentinel_ids(dictionary)),
+        "sha256": hashlib.sha256(symbols).hexdigest(),
+    }
+
+
+def check_dictionary(saved: dict[str, Any], dictionary: Dictionary, where: str | Path) -> None:
+    """Raise unless a checkpoint was made with this dictionary.
+
+    Raises:
+        CheckpointError: naming what differs.
+    """
+    now = dictionary_signature(dictionary)
+    differences = [f"{name} {saved.get(name)} there, {now[name]} in this corpus" for name in now if saved.get(name) != now[name]]
+    if differences:
+        raise CheckpointError(
+            f"{where} was made with another dictionary: {'; '.join(differences)}.\n"
+            "  Use the corpus folder it was trained on, or encode the new text with that folder's SentencePiece model "
+            "and the same languages and sentinels."
+        )
+
+
+def plain(value: Any) -> Any:
+    """Return a setting as JSON can hold it (hydra hands over containers of its own)."""
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    try:
+        return [plain(item) for item in value]
+    except TypeError:
+        return str(value)

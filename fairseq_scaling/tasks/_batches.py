@@ -1,0 +1,182 @@
+"""Batches as pure functions of (epoch, rank, number of ranks), and the iterator that fairseq's trainer wants.
+
+fairseq's own iterator draws its batches from a global random state and keeps them from epoch to epoch, so a resumed run
+sees other batches than an undisturbed one. Here a resume needs two numbers, the epoch and the batches done in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from fairseq.data import FairseqDataset, iterators
+
+# What the trainer hands over for a batch: indices into the dataset. An empty one makes the trainer step a dummy along.
+Batch = Sequence[int]
+
+
+class EpochPlan:
+    """The batches of every epoch, for all ranks together.
+
+    Args:
+        batches: epoch (from 1) and number of ranks -> batches of all ranks: batch i is taken by rank ``i % ranks``.
+        epochs: after so many the run is over; None for no end.
+    """
+
+    def __init__(self, batches: Callable[[int, int], Sequence[Batch]], epochs: int | None = None) -> None:
+        self.batches = batches
+        self.epochs = epochs
+
+
+class _RankBatches(Sequence[Batch]):
+    """Every ``ranks``-th batch from ``first`` on; ranks that run out before the others get an empty one."""
+
+    def __init__(self, batches: Sequence[Batch], rank: int, ranks: int, first: int = 0) -> None:
+        self._batches, self._rank, self._ranks, self._first = batches, rank, ranks, first
+
+    def __len__(self) -> int:
+        return max(0, math.ceil(len(self._batches) / self._ranks) - self._first)
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        place = (self._first + index) * self._ranks + self._rank
+        return self._batches[place] if place < len(self._batches) else []
+
+
+class PlannedBatches(iterators.EpochBatchIterating):
+    """Iterates over an :class:`EpochPlan`, from any epoch and position.
+
+    The position is counted over all ranks, so that a run may go on with another number of them.
+    """
+
+    def __init__(
+        self,
+        dataset: FairseqDataset,
+        plan: EpochPlan,
+        epoch: float = 1,
+        rank: int = 0,
+        ranks: int = 1,
+        num_workers: int = 0,
+        buffer_size: int = 0,
+    ) -> None:
+        self.dataset, self.plan = dataset, plan
+        self.epoch = (plan.epochs or 0) + 1 if math.isnan(epoch) else int(epoch)
+        self._rank, self._ranks = rank, ranks
+        self._num_workers, self._buffer_size = num_workers, buffer_size
+        self._running: iterators.CountingIterator | None = None
+        self._resume_from = 0  # batches of this rank to leave out, in the epoch that runs next
+
+    def __len__(self) -> int:
+        return len(self._rank_batches())
+
+    @property
+    def first_batch(self) -> Any:
+        """A batch that fits memory as well as any other: the trainer's stand-in where a rank has none."""
+        epoch = self.epoch if self.plan.epochs is None else min(self.epoch, self.plan.epochs)
+        batches = self.plan.batches(epoch, self._ranks)
+        return self.dataset.collater([self.dataset[i] for i in batches[0]]) if len(batches) else "DUMMY"
+
+    @property
+    def next_epoch_idx(self) -> float:
+        """The epoch that comes next; not a number after the last one.
+
+        fairseq trains while ``next_epoch_idx <= max_epoch``, where ``max_epoch`` may be infinite: only a number that is
+        not comparable ends its loop. A task has no other way to say that it is done.
+        """
+        following = self.epoch + 1 if self.end_of_epoch() else self.epoch
+        return math.nan if self._finished(following) else following
+
+    def next_epoch_itr(
+        self, shuffle: bool = True, fix_batches_to_gpus: bool = False, set_dataset_epoch: bool = True
+    ) -> iterators.CountingIterator:
+        """Return the batches of the epoch that comes next. The plan has shuffled already: ``shuffle`` changes nothing."""
+        if self.end_of_epoch():
+            self.epoch += 1
+        if set_dataset_epoch:
+            self.dataset.set_epoch(self.epoch)
+        first, self._resume_from = self._resume_from, 0
+        remaining = self._rank_batches(first)
+        batches: Any = torch.utils.data.DataLoader(
+            self.dataset,
+            batch_sampler=remaining,
+            collate_fn=self.dataset.collater,
+            num_workers=self._num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+        if self._buffer_size > 0 and self._num_workers > 0:
+            batches = iterators.BufferedIterator(self._buffer_size, batches)
+        self._running = iterators.CountingIterator(batches, start=first, total=first + len(remaining))
+        return self._running
+
+    def end_of_epoch(self) -> bool:
+        return self._running is not None and not self._running.has_next()
+
+    @property
+    def iterations_in_epoch(self) -> int:
+        return self._running.n if self._running is not None else self._resume_from
+
+    def state_dict(self) -> dict[str, Any]:
+        if self.end_of_epoch():
+            return {"version": 2, "epoch": self.epoch + 1, "iterations_in_epoch": 0, "batches_done": 0}
+        done = self.iterations_in_epoch
+        return {
+            "version": 2,
+            "epoch": self.epoch,
+            "iterations_in_epoch": done,
+            "batches_done": done * self._ranks,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epoch = state_dict["epoch"]
+        self._resume_from = state_dict.get("batches_done", state_dict["iterations_in_epoch"]) // self._ranks
+        self._running = None
+
+    def _finished(self, epoch: int) -> bool:
+        return self.plan.epochs is not None and epoch > self.plan.epochs
+
+    def _rank_batches(self, first: int = 0) -> _RankBatches:
+        if self._finished(self.epoch):
+            return _RankBatches([], self._rank, self._ranks)
+        return _RankBatches(self.plan.batches(self.epoch, self._ranks), self._rank, self._ranks, first)
+
+
+class SpanBatches(Sequence[Batch]):
+    """The integers from ``start`` to ``end`` in batches of ``size``; no rank is ever without one.
+
+    The rest that fills no full round of all ranks is dealt out evenly; a rest smaller than the number of ranks joins the
+    round before it. fairseq leaves out of its counts every batch of an update in which a rank ran empty.
+    """
+
+    def __init__(self, start: int, end: int, size: int, ranks: int) -> None:
+        if end - start < ranks:
+            raise ValueError(f"{end - start} blocks cannot be shared by {ranks} ranks")
+        self._start, self._size, self._ranks = start, size, ranks
+        self._rounds, self._rest = divmod(end - start, size * ranks)
+        self._joined = 0 < self._rest < ranks and self._rounds > 0
+
+    def __len__(self) -> int:
+        return (self._rounds + (self._rest > 0 and not self._joined)) * self._ranks
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        in_round, rank = divmod(index, self._ranks)
+        start = self._start + in_round * self._size * self._ranks
+        if in_round == self._rounds:  # the rest, dealt out
+            sizes = self._dealt(0)
+        elif in_round == self._rounds - 1 and self._joined:
+            sizes = self._dealt(self._size)
+        else:
+            return range(start + rank * self._size, start + (rank + 1) * self._size)
+        first = start + sum(sizes[:rank])
+        return range(first, first + sizes[rank])
+
+    def _dealt(self, each: int) -> list[int]:
+        share, more = divmod(self._rest, self._ranks)
+        return [each + share + (rank < more) for rank in range(self._ranks)]

@@ -1,0 +1,227 @@
+"""The task ``scaling_translation``: finetuning on a controlled number of translation pairs, and generation."""
+
+# No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, List, Optional
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset, LanguagePairDataset
+from fairseq.dataclass import FairseqDataclass
+from fairseq.tasks import register_task
+from numpy.typing import NDArray
+from omegaconf import II, MISSING
+
+from ..data import hashing
+from ..data.corpus import Corpus, TokenFile
+from ..data.corruption import SpanCorruption
+from ..data.permutation import Permutation
+from ..errors import CheckpointError, SettingError
+from ..mixture import Mixture
+from ..quantities import parse_tokens
+from . import _run
+from ._base import ScalingTask, check_dictionary, plain
+from ._batches import EpochPlan
+from ._blocks import HeldOutBlocks
+from .scaling_pretraining import upstream_validation
+
+
+@dataclass
+class ScalingTranslationConfig(FairseqDataclass):
+    data: str = field(default=MISSING, metadata={"help": "corpus folder, as scaling-preprocess encode writes it"})
+    source_lang: str = field(default=MISSING, metadata={"help": "source language", "argparse_alias": "-s"})
+    target_lang: str = field(default=MISSING, metadata={"help": "target language", "argparse_alias": "-t"})
+    finetune_tokens: str = field(
+        default="all",
+        metadata={"help": "tokens of the training pairs, source and target together: a number such as 0.2M, or 'all'"},
+    )
+    source_prefix: str = field(
+        default="", metadata={"help": "text put before every source sentence, for example 'translate English to French:'"}
+    )
+    max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
+    max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
+    seed: int = II("common.seed")
+    lr: List[float] = II("optimization.lr")
+    max_update: int = II("optimization.max_update")
+    update_freq: List[int] = II("optimization.update_freq")
+    batch_size: Optional[int] = II("dataset.batch_size")
+    max_tokens: Optional[int] = II("dataset.max_tokens")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    save_dir: str = II("checkpoint.save_dir")
+
+
+@register_task("scaling_translation", dataclass=ScalingTranslationConfig)
+class ScalingTranslationTask(ScalingTask):
+    """Finetunes on the first pairs of a seeded permutation of the training pairs, up to a number of tokens.
+
+    What came before (D_p, mixture, seed) is read from the checkpoint given by ``--finetune-from-model``; without one the
+    run is the baseline, D_p = 0.
+    """
+
+    def __init__(self, cfg: ScalingTranslationConfig, corpus: Corpus, dictionary: Any) -> None:
+        super().__init__(cfg, corpus, dictionary)
+        self.source, self.target = cfg.source_lang, cfg.target_lang
+        corpus.pair(self.source, self.target, "train")  # names the pairs there are where this one is not
+        self.finetune_tokens = self._budget()
+        self.finetune_tokens_used = 0
+        self.finetune_pairs = 0
+        self.pretraining: dict[str, Any] | None = None
+        if cfg.get("finetune_from_model"):
+            self.pretraining = self._read_pretraining(Path(cfg.finetune_from_model))
+
+    def _budget(self) -> int:
+        total = sum(file.tokens for file in self.corpus.pair(self.source, self.target, "train"))
+        if str(self.cfg.finetune_tokens) == "all":
+            return total
+        budget = parse_tokens(self.cfg.finetune_tokens, "finetune_tokens")
+        if not 0 < budget <= total:
+            raise SettingError(
+                "finetune_tokens", self.cfg.finetune_tokens,
+                f"the corpus holds {total} tokens of {self.source}-{self.target} training pairs", "or write 'all'",
+            )  # fmt: skip
+        return budget
+
+    # -- data ------------------------------------------------------------------------------------------------------
+
+    def load_dataset(self, split: str, combine: bool = False, **unused: Any) -> None:
+        """Load ``train``, ``valid``, ``test``, or ``upstream_xx``: pretraining validation text, for forgetting."""
+        if split.startswith("upstream_"):
+            self.datasets[split] = self._upstream(split.removeprefix("upstream_"))
+            return
+        if split not in ("train", "valid", "test"):
+            raise SettingError("subset", split, "no such subset", "there are train, valid, test and upstream_xx")
+        files = self.corpus.pair(self.source, self.target, split)
+        pairs = self._training_pairs(files) if split == "train" else np.arange(len(files[0]))
+        source, target = (_Sentences(file, pairs, prefix) for file, prefix in zip(files, (self._prefix(), []), strict=True))
+        self.datasets[split] = _pair_dataset(source, target, self.dictionary)
+
+    def _training_pairs(self, files: tuple[TokenFile, TokenFile]) -> NDArray[np.int64]:
+        """Return the pairs of the training subset, in the order of the permutation: a smaller D_f takes a prefix."""
+        number = len(files[0])
+        order = Permutation(number, hashing.key(self.cfg.seed, "finetuning pairs"))(np.arange(number))
+        tokens = np.cumsum((files[0].sizes.astype(np.int64) + files[1].sizes)[order])
+        taken = int(np.searchsorted(tokens, self.finetune_tokens, side="right"))
+        if taken == 0:
+            raise SettingError("finetune_tokens", self.cfg.finetune_tokens, f"the first pair has {int(tokens[0])} tokens")
+        self.finetune_pairs, self.finetune_tokens_used = taken, int(tokens[taken - 1])
+        return order[:taken]
+
+    def _prefix(self) -> list[int]:
+        if not self.cfg.source_prefix:
+            return []
+        pieces = self.build_bpe(None).encode(self.cfg.source_prefix)
+        ids = self.dictionary.encode_line(pieces, add_if_not_exist=False, append_eos=False)
+        return ids.tolist()
+
+    def _upstream(self, language: str) -> HeldOutBlocks:
+        if self.pretraining is None:
+            raise SettingError(
+                "valid_subset", f"upstream_{language}", "a run without pretraining has nothing to forget",
+                "leave it out, or start from a checkpoint with --finetune-from-model",
+            )  # fmt: skip
+        geometry = self.pretraining["hyperparameters"]
+        corruption = SpanCorruption.for_block(
+            geometry["block_length"], geometry["noise_density"], geometry["mean_span_length"]
+        )
+        return upstream_validation(self.corpus, (language,), corruption, self.dictionary)
+
+    def epoch_plan(self, dataset: FairseqDataset, max_tokens: int | None, max_sentences: int | None) -> EpochPlan:
+        if dataset is not self.datasets.get("train"):
+            return super().epoch_plan(dataset, max_tokens, max_sentences)
+        sizes = np.asarray(dataset.sizes)
+
+        def batches(epoch: int, ranks: int) -> list[list[int]]:
+            """Pairs of like length together, another composition and order in every epoch."""
+            random = np.random.Generator(np.random.PCG64(int(hashing.key(self.cfg.seed, "finetuning batches", epoch))))
+            order = random.permutation(len(sizes))
+            order = order[np.lexsort((sizes[order, 0], sizes[order, 1]))]
+            formed = dataset.batch_by_size(
+                order, max_tokens=max_tokens, max_sentences=max_sentences, required_batch_size_multiple=1
+            )
+            return [[int(index) for index in formed[place]] for place in random.permutation(len(formed))]
+
+        return EpochPlan(batches)
+
+    def build_dataset_for_inference(
+        self, src_tokens: list[torch.Tensor], src_lengths: list[int], **kwargs: Any
+    ) -> LanguagePairDataset:
+        prefix = torch.tensor(self._prefix(), dtype=torch.long)
+        with_prefix = [torch.cat([prefix, tokens]) for tokens in src_tokens]
+        lengths = [len(tokens) for tokens in with_prefix]
+        return LanguagePairDataset(with_prefix, lengths, self.dictionary, left_pad_source=False, **kwargs)
+
+    # -- where the run comes from ----------------------------------------------------------------------------------
+
+    def _read_pretraining(self, path: Path) -> dict[str, Any]:
+        """Return the pretraining run's description as of that checkpoint, from the checkpoint itself."""
+        if not path.is_file():
+            raise SettingError("finetune_from_model", path, "no such file")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:
+            raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        saved = (state.get("task_state") or {}).get("fairseq_scaling")
+        if saved is None:
+            _run.logger.warning("%s says nothing of its pretraining data: pretrain_tokens is unknown", path)
+            return {"pretrain_tokens": None, "mixture": {}, "seed": None, "run_id": None, "hyperparameters": {}}
+        check_dictionary(saved["dictionary"], self.dictionary, path)
+        run = saved["run"]
+        if run["stage"] != "pretraining":
+            raise CheckpointError(f"{path} is a checkpoint of a {run['stage']} run; finetuning starts from a pretraining one")
+        return {**run, "pretrain_tokens": sum(saved["consumed"].values()), "by_language": saved["consumed"]}
+
+    def run_description(self) -> dict[str, Any]:
+        before = self.pretraining or {"pretrain_tokens": 0, "mixture": {}, "seed": None, "run_id": None}
+        mixture = before["mixture"]
+        return {
+            "stage": "finetuning",
+            "pretrain_tokens": before["pretrain_tokens"],
+            "pretrain_tokens_by_language": before.get("by_language", {}),
+            "mixture": mixture,
+            "alignment": _alignment(mixture, self.source, self.target),
+            "finetune_tokens": self.finetune_tokens,
+            "finetune_tokens_used": self.finetune_tokens_used,
+            "finetune_pairs": self.finetune_pairs,
+            "source_lang": self.source,
+            "target_lang": self.target,
+            "seed": self.cfg.seed,
+            "pretrain_seed": before["seed"],
+            "architecture": self.architecture,
+            "parameters": self.parameters,
+            "corpus": self.corpus.fingerprint[:12],
+            "pretrain_run_id": before["run_id"],
+            "hyperparameters": {
+                "source_prefix": self.cfg.source_prefix,
+                **{name: plain(self.cfg[name]) for name in ("lr", "max_update", "update_freq", "batch_size", "max_tokens")},
+            },
+        }
+
+
+class _Sentences(torch.utils.data.Dataset):
+    """Chosen sentences of a token file, a prefix before each."""
+
+    def __init__(self, file: TokenFile, chosen: NDArray[np.int64], prefix: list[int]) -> None:
+        self._file, self._chosen = file, chosen
+        self._prefix = np.asarray(prefix, dtype=np.int64)
+        self.sizes = file.sizes[chosen].astype(np.int64) + len(prefix)
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        sentence = np.asarray(self._file[int(self._chosen[index])], dtype=np.int64)
+        return torch.from_numpy(np.concatenate([self._prefix, sentence]))
+
+
+def _pair_dataset(source: _Sentences, target: _Sentences, dictionary: Any) -> LanguagePairDataset:
+    return LanguagePairDataset(
+        source, source.sizes, dictionary, target, target.sizes, dictionary, left_pad_source=False, shuffle=False
+    )
+
+
+def _alignment(mixture: dict[str, str], source: str, target: str) -> float | None:
+    if not mixture:
+        return None
+    return Mixture.parse(",".join(f"{language}:{share}" for language, share in mixture.items())).alignment(source, target)

@@ -1,0 +1,112 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fairseq_scaling.data.plan import Interleaving, PretrainingPlan
+from fairseq_scaling.errors import SettingError
+from fairseq_scaling.mixture import Mixture
+
+mixtures = st.lists(st.integers(1, 40), min_size=1, max_size=6).map(
+    lambda weights: Mixture({f"l{i}": Fraction(weight, sum(weights)) for i, weight in enumerate(weights)})
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(mixture=mixtures)
+def test_every_prefix_holds_the_shares_to_less_than_one_block(mixture: Mixture) -> None:
+    languages, _ = Interleaving(mixture).at(np.arange(700))
+    number = len(mixture)
+    bound = 0 if number == 1 else 1 - 1 / (2 * number - 2)  # Tijdeman (1980), the best possible
+    for index, language in enumerate(mixture.languages):
+        had = np.concatenate([[0], np.cumsum(languages == index)])
+        assert np.abs(had - np.arange(701) * float(mixture[language])).max() <= bound + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(mixture=mixtures, blocks=st.integers(0, 500))
+def test_counts_and_ranks_agree_with_counting(mixture: Mixture, blocks: int) -> None:
+    interleaving = Interleaving(mixture)
+    languages, ranks = interleaving.at(np.arange(blocks))
+    for index, language in enumerate(mixture.languages):
+        mine = languages == index
+        assert interleaving.counts(blocks)[language] == mine.sum()
+        assert np.array_equal(ranks[mine], np.arange(mine.sum()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(mixture=mixtures, data=st.data())
+def test_the_longest_prefix_is_the_longest(mixture: Mixture, data: st.DataObject) -> None:
+    available = {language: data.draw(st.integers(0, 60)) for language in mixture.languages}
+    interleaving = Interleaving(mixture)
+    longest, limiting = interleaving.longest(available)
+    assert all(interleaving.counts(longest)[language] <= available[language] for language in mixture.languages)
+    assert interleaving.counts(longest + 1)[limiting] > available[limiting]
+
+
+def _plan(mixture: str = "en:0.3,fr:0.7", budgets: tuple[int, ...] = (10_000, 50_000), seed: int = 1) -> PretrainingPlan:
+    return PretrainingPlan(Mixture.parse(mixture), {"en": 40_000, "fr": 60_000}, 70, budgets, seed)
+
+
+def test_no_block_is_seen_twice() -> None:
+    plan = _plan()
+    languages, blocks = plan.at(np.arange(plan.budget_blocks[-1]))
+    assert len(set(zip(languages.tolist(), blocks.tolist(), strict=True))) == plan.budget_blocks[-1]
+    assert blocks[languages == 0].max() < 40_000 // 70 and blocks[languages == 1].max() < 60_000 // 70
+
+
+def test_budgets_are_nested_whatever_other_budgets_there_are() -> None:
+    small, large = _plan(budgets=(10_000,)), _plan(budgets=(3_000, 10_000, 50_000))
+    positions = np.arange(small.budget_blocks[-1])
+    for one, other in zip(small.at(positions), large.at(positions), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_budgets_are_exact_to_one_block() -> None:
+    plan = _plan()
+    for budget, blocks in zip((10_000, 50_000), plan.budget_blocks, strict=True):
+        consumed = plan.tokens(blocks)
+        assert 0 <= budget - sum(consumed.values()) < 70
+        assert abs(consumed["en"] - 0.3 * sum(consumed.values())) < 70
+
+
+def test_the_order_depends_on_the_seed() -> None:
+    assert not np.array_equal(_plan(seed=1).at(np.arange(100))[1], _plan(seed=2).at(np.arange(100))[1])
+
+
+def test_a_budget_beyond_the_data_is_refused_with_the_largest_possible() -> None:
+    with pytest.raises(SettingError, match="language 'fr' ends first") as refused:
+        _plan(budgets=(100_000,))
+    largest = int(str(refused.value).split("budget is ")[1].split()[0])
+    assert _plan(budgets=(largest,)).tokens(largest // 70)["fr"] <= 60_000
+    with pytest.raises(SettingError):
+        _plan(budgets=(largest + 70,))
+
+
+@pytest.mark.parametrize(
+    ("budgets", "complaint"),
+    [
+        ((), "no budget"),
+        ((50_000, 10_000), "must rise"),
+        ((10_000, 10_000), "must rise"),
+        ((69,), "below one block"),
+        ((10_010, 10_020), "within one block"),
+    ],
+)
+def test_impossible_budgets_are_refused(budgets: tuple[int, ...], complaint: str) -> None:
+    with pytest.raises(SettingError, match=complaint):
+        _plan(budgets=budgets)
+
+
+def test_shares_without_a_small_common_denominator_are_refused() -> None:
+    with pytest.raises(SettingError, match="common denominator"):
+        Interleaving(Mixture.parse("en:0.3333333,fr:0.6666667"))
+
+
+def test_any_position_of_a_trillion_tokens_is_at_hand() -> None:
+    plan = PretrainingPlan(Mixture.parse("en:0.5,fr:0.5"), {"en": 10**12, "fr": 10**12}, 568, [10**12], 1)
+    positions = np.array([0, 10**9, plan.budget_blocks[-1] - 1])
+    languages, blocks = plan.at(positions)
+    assert (blocks < 10**12 // 568).all() and sum(plan.tokens(plan.budget_blocks[-1]).values()) <= 10**12

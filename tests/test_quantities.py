@@ -1,0 +1,28 @@
+import pytest
+
+from fairseq_scaling.errors import SettingError
+from fairseq_scaling.quantities import format_tokens, parse_tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("250000", 250_000), (250_000, 250_000), ("250k", 250_000), ("0.25M", 250_000), (" 1_000 ", 1000),
+        ("3B", 3 * 10**9), ("3G", 3 * 10**9), ("1.5T", 15 * 10**11), ("1e6", 10**6), ("2.5e3k", 2_500_000),
+        ("0.1M", 100_000),  # 0.1 is no binary fraction: floats would give 100000.00000000001 for some of these
+    ],
+)  # fmt: skip
+def test_numbers_of_tokens_are_read_exactly(text: str | int, tokens: int) -> None:
+    assert parse_tokens(text) == tokens
+
+
+@pytest.mark.parametrize("text", ["", "many", "-5", "1.5", "0.3k3", "1 M 2", "nan", "1e-3"])
+def test_what_is_no_whole_number_of_tokens_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="budgets"):
+        parse_tokens(text, "budgets")
+
+
+def test_numbers_of_tokens_are_written_short() -> None:
+    assert [format_tokens(n) for n in (0, 999, 1000, 250_000, 1_234_567, 3 * 10**9)] == [
+        "0", "999", "1k", "250k", "1.235M", "3B",
+    ]  # fmt: skip
