@@ -35,7 +35,7 @@ $(PACKAGES):
 	@.ci/make_venv $(VENV) $@
 
 $(STAMP): | $(PACKAGES)
-	@$(BIN)/python -m pip --quiet install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip -qq install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY=path/to/study.yaml
@@ -52,10 +52,10 @@ format: $(STAMP) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
 benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes); benchmark-NAME runs one
-	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	@for file in tests/benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 benchmark-%: $(STAMP)
-	@$(BIN)/python tests/benchmarks/bench_$(subst -,_,$*).py
+	@$(BIN)/python tests/benchmarks/$(subst -,_,$*).py
 
 lock: $(STAMP) ## write requirements.lock from what is installed in .venv
 	@$(BIN)/python .ci/make_lock.py > requirements.lock.new

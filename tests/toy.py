@@ -8,9 +8,13 @@ help. Sentence ``i`` of ``aa`` is the translation of sentence ``i`` of ``bb``.
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+
+ROOT = Path(__file__).parents[1]
 
 LANGUAGES = ("aa", "bb", "cc")
 _SYLLABLES = {
@@ -57,3 +61,20 @@ def _sentence(language: str, draws: np.ndarray) -> str:
     subject, object_ = noun_phrase(draws[0], draws[1]), noun_phrase(draws[2], draws[3])
     verb = [word(language, _NOUNS + _ADJECTIVES + int(draws[4] * _VERBS))]
     return " ".join(subject + object_ + verb if language == "bb" else subject + verb + object_)
+
+
+def make_corpus(folder: Path, pairs: int = 900, mono: int = 3000) -> Path:
+    """Make a corpus folder of the toy languages below ``folder`` with the project's own commands, and return it."""
+    texts = write_files(folder / "text", pairs, mono)
+    monolingual = [word for language in LANGUAGES for word in ("--mono", f"{language}={texts[f'mono.{language}']}")]
+    for command in (
+        ["fetch", "--source", "files", "--languages", ",".join(LANGUAGES), "--pairs", "aa-bb", *monolingual,
+         "--pair", f"aa-bb={texts['pairs.aa']},{texts['pairs.bb']}", "--out", folder / "raw"],
+        ["clean", folder / "raw", "--valid", "50", "--test", "50", "--mono-valid", "100", "--no-language-check",
+         "--workers", "1", "--out", folder / "clean"],
+        ["train-sentencepiece", folder / "clean", "--vocab-size", "70", "--out", folder / "sentencepiece.model"],
+        ["encode", folder / "clean", "--model", folder / "sentencepiece.model", "--workers", "1", "--out", folder / "corpus"],
+    ):  # fmt: skip
+        line = [sys.executable, "-m", "preprocess", *map(str, command)]
+        subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)
+    return folder / "corpus"

@@ -35,6 +35,7 @@ from .results import (
     Verdict,
 )
 from .surfaces import SURFACES, Surface, SurfaceFit, fit_surface
+from .two_stage import fit_two_stage
 
 __all__ = [
     "LAWS",
@@ -69,6 +70,7 @@ __all__ = [
     "fit",
     "fit_many",
     "fit_surface",
+    "fit_two_stage",
     "laws_for",
     "tokens_for",
 ]

@@ -25,6 +25,10 @@ LOWER_IS_BETTER: Mapping[str, bool] = {
 """Direction of the metrics this project knows; any other metric must say which way is better."""
 
 
+CEILINGS: Mapping[str, float] = {"bleu": 100.0, "chrf": 100.0, "rouge_l": 100.0, "rouge": 100.0}
+"""No score of these metrics is larger; intervals end there."""
+
+
 @dataclass(frozen=True, eq=False)
 class Curve:
     """Points of one metric over pretraining tokens, sorted by ``pretrain_tokens``.
@@ -78,7 +82,8 @@ class Curve:
         held_out = column("held_out", self.held_out, bool, np.zeros(size, bool))
         weights = column("weights", self.weights, float)
         if tokens.ndim != 1 or not np.all(np.isfinite(tokens)) or np.any(tokens < 0):
-            raise DataError(f"curve {self.name!r}: pretrain_tokens must be finite and at least 0, got {tokens.tolist()}")
+            listed = tokens.tolist()
+            raise DataError(f"curve {self.name!r}: pretrain_tokens must be finite and at least 0, got {listed}")
         if weights is not None and not (np.all(np.isfinite(weights)) and np.all(weights >= 0)):
             raise DataError(f"curve {self.name!r}: weights must be finite and at least 0, got {weights.tolist()}")
         direction = self.lower_is_better
@@ -99,7 +104,7 @@ class Curve:
             "attributes": dict(self.attributes),
         }
         if self.baseline is not None:
-            fixed["baseline"] = np.asarray(self.baseline, float) if np.ndim(self.baseline) else float(self.baseline)  # type: ignore[arg-type]
+            fixed["baseline"] = np.asarray(self.baseline, float) if np.ndim(self.baseline) else float(self.baseline)
         for key, value in fixed.items():
             object.__setattr__(self, key, value)
 
@@ -116,6 +121,11 @@ class Curve:
     def case_weights(self) -> FloatArray:
         """Weights of the points [n], 1 where none were given."""
         return np.ones(len(self)) if self.weights is None else self.weights
+
+    @property
+    def ceiling(self) -> float:
+        """The largest value the metric can take, inf where there is none."""
+        return CEILINGS.get(self.metric, float("inf"))
 
     @property
     def baseline_value(self) -> float | None:
@@ -153,7 +163,7 @@ class Curve:
         counts = np.bincount(inverse, minlength=tokens.size)
         weights = self.case_weights[usable]
         values = self.values[usable]
-        totals = np.bincount(inverse, weights, tokens.size)
+        totals = np.asarray(np.bincount(inverse, weights, tokens.size), float)
         with np.errstate(invalid="ignore", divide="ignore"):
             means = np.where(
                 totals > 0,

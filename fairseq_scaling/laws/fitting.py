@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, SettingError
+from ..quantities import format_tokens
 from .curve import Curve
-from .law import Law
-from .results import Fit
+from .engine import solve
+from .inference import infer
+from .law import Law, Scale
+from .registry import default_law, get_law
+from .results import Fit, LeftOut
 
 PAPER_BUDGETS = 4
 """Isik et al. fit the coefficients on the four points with the least pretraining data and hold out the rest."""
+
+SCORE_DELTA, LOSS_DELTA = 0.1, 1e-3
+"""Huber thresholds of Isik et al. (appendix) for scores and for cross-entropy."""
+
+_INTERVALS = {"delta": "delta", "case": "case", "parametric": "parametric", "bootstrap": "parametric"}
 
 
 def fit(
@@ -24,7 +37,9 @@ def fit(
     seed: int = 0,
 ) -> Fit:
     """Fit one law to one curve (see ``fit_many``)."""
-    return fit_many([curve], law, delta=delta, protocol=protocol, interval=interval, level=level, n_boot=n_boot, seed=seed)[0]
+    return fit_many(
+        [curve], law, delta=delta, protocol=protocol, interval=interval, level=level, n_boot=n_boot, seed=seed
+    )[0]
 
 
 def fit_many(
@@ -53,7 +68,139 @@ def fit_many(
         seed: of the bootstrap's random numbers.
 
     Raises:
-        SettingError: an unknown law, protocol or interval, or a level outside (0, 1).
-        DataError: no usable point at all.
+        SettingError: an unknown law, protocol or interval, a level outside (0, 1), or a delta not above 0.
+        DataError: a curve without any usable point.
     """
-    raise NotImplementedError
+    if interval not in _INTERVALS:
+        raise SettingError("interval", interval, "unknown", f"choose one of {', '.join(_INTERVALS)}")
+    if not 0 < level < 1:
+        raise SettingError("level", level, "not between 0 and 1", "write 0.95 for 95 % intervals")
+    if delta is not None and not delta > 0:
+        raise SettingError("delta", delta, "the Huber threshold must be above 0", "the paper uses 0.1 and 1e-3")
+    by_law: dict[Law, list[int]] = {}
+    for position, curve in enumerate(curves):
+        by_law.setdefault(default_law(curve) if law is None else get_law(law), []).append(position)
+    fits: list[Fit | None] = [None] * len(curves)
+    for one, positions in by_law.items():
+        for position, made in zip(
+            positions,
+            _fit_batch([curves[i] for i in positions], one, delta, protocol, _INTERVALS[interval], level, n_boot, seed),
+            strict=True,
+        ):
+            fits[position] = made
+    return [made for made in fits if made is not None]
+
+
+def default_delta(curve: Curve) -> float:
+    """Return the paper's Huber threshold: 1e-3 for cross-entropies (by the metric's name), 0.1 for everything else."""
+    return LOSS_DELTA if "cross_entropy" in curve.metric.lower() else SCORE_DELTA
+
+
+def select_points(
+    curve: Curve, protocol: str = "all"
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[LeftOut, ...]]:
+    """Return the points that enter a fit [n], those that judge it [n], and the others with the reason.
+
+    Raises:
+        SettingError: an unknown protocol. DataError: no point is left to fit.
+    """
+    if protocol not in ("all", "paper"):
+        raise SettingError("protocol", protocol, "unknown", "choose all or paper")
+    tokens, values = curve.pretrain_tokens, curve.values
+    usable = np.ones(len(curve), bool)
+    left_out = []
+    for index in range(len(curve)):
+        if tokens[index] == 0:
+            reason = "no pretraining (D_p = 0): a baseline, not a point of the law"
+        elif not np.isfinite(values[index]):
+            reason = "the value is missing"
+        elif values[index] <= 0:
+            reason = f"{curve.metric} {values[index]:g} is not above 0 and has no logarithm"
+        elif curve.case_weights[index] == 0:
+            reason = "its weight is 0"
+        else:
+            continue
+        usable[index] = False
+        left_out.append(LeftOut(index, float(tokens[index]), float(values[index]), reason))
+    judged = usable & curve.held_out
+    used = usable & ~curve.held_out
+    if protocol == "paper":
+        budgets = np.unique(tokens[used])
+        if budgets.size > PAPER_BUDGETS:
+            late = used & (tokens > budgets[PAPER_BUDGETS - 1])
+            used, judged = used & ~late, judged | late
+    if not used.any():
+        raise DataError(
+            f"curve {curve.name!r} ({curve.metric}): no point to fit; {len(curve)} points, "
+            f"{int(judged.sum())} of them held out, {len(left_out)} unusable\n"
+            + "".join(f"  at {format_tokens(p.pretrain_tokens)} tokens: {p.reason}\n" for p in left_out[:3])
+            + "  a fit needs values above 0 at budgets above 0"
+        )
+    return used, judged, tuple(left_out)
+
+
+def stack_points(
+    curves: Sequence[Curve], masks: Sequence[NDArray[np.bool_]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return log D_p, log values and weights of the masked points, padded to [b, n] with weight 0."""
+    width = max(int(mask.sum()) for mask in masks)
+    log_tokens = np.zeros((len(curves), width))
+    log_values = np.zeros((len(curves), width))
+    weight = np.zeros((len(curves), width))
+    for row, (curve, mask) in enumerate(zip(curves, masks, strict=True)):
+        count = int(mask.sum())
+        log_tokens[row, :count] = np.log(curve.pretrain_tokens[mask])
+        log_tokens[row, count:] = log_tokens[row, 0]
+        log_values[row, :count] = np.log(curve.values[mask])
+        weight[row, :count] = curve.case_weights[mask]
+    return log_tokens, log_values, weight
+
+
+def _fit_batch(
+    curves: Sequence[Curve],
+    law: Law,
+    delta: float | None,
+    protocol: str,
+    interval: str,
+    level: float,
+    n_boot: int,
+    seed: int,
+) -> list[Fit]:
+    selections = [select_points(curve, protocol) for curve in curves]
+    log_tokens, log_values, weight = stack_points(curves, [selection[0] for selection in selections])
+    deltas = np.array([default_delta(curve) if delta is None else float(delta) for curve in curves])
+    solved = solve(law, log_tokens, log_values, weight, deltas)
+    # The variance comes from least squares: a nearly absolute loss interpolates points, its residuals are too small.
+    z, target = solved.scale.z(log_tokens), log_values - solved.scale.level[:, None]
+    residual = np.where(weight > 0, target - law.evaluate(solved.theta, z)[0], 0.0)
+    rough = np.any(np.abs(residual) > deltas[:, None], 1)
+    squares = solved.theta.copy()
+    if rough.any():
+        wide = np.full(int(rough.sum()), np.inf)
+        part = (log_tokens[rough], log_values[rough], weight[rough], wide, solved.scale[rough])
+        squares[rough] = solve(law, *part, starts=1, tolerance=1e-9, guess=solved.theta[rough][:, None]).theta
+    fits = []
+    for row, (curve, (used, judged, left_out)) in enumerate(zip(curves, selections, strict=True)):
+        scale: Scale = solved.scale[row]
+        fits.append(
+            infer(
+                curve,
+                law,
+                theta=solved.theta[row],
+                squares=squares[row],
+                scale=scale,
+                objective=float(solved.objective[row]),
+                delta=float(deltas[row]),
+                protocol=protocol,
+                interval=interval,
+                level=level,
+                used=used,
+                judged=judged,
+                left_out=left_out,
+                iterations=int(solved.iterations[row]),
+                converged=bool(solved.converged[row]),
+                n_boot=n_boot,
+                seed=seed,
+            )
+        )
+    return fits

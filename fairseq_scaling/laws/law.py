@@ -45,8 +45,8 @@ class Scale:
 class Law(ABC):
     """A functional form f(D_p).
 
-    The solver works in *internal* parameters theta [p], chosen so that the problem is well conditioned over z in [-1, 1]
-    (see ``Scale``); people read *natural* coefficients, those of ``formula``.
+    The solver works in *internal* parameters theta [p], chosen so that the problem is well conditioned over z in
+    [-1, 1] (see ``Scale``); people read *natural* coefficients, those of ``formula``.
     """
 
     name: str

@@ -76,9 +76,9 @@ class LeftOut:
 class HeldOutError:
     """Errors of a fit on points it has not seen.
 
-    ``rmsle`` is sqrt(mean((log predicted - log observed)^2)); ``relative`` the mean of |predicted - observed| / observed;
-    ``absolute`` the mean of |predicted - observed| in points of the metric; ``bias`` the mean of log predicted - log
-    observed (above 0: the law promised too much for a score); ``n`` the number of points.
+    ``rmsle`` is sqrt(mean((log predicted - log observed)^2)); ``relative`` the mean of |predicted - observed| /
+    observed; ``absolute`` the mean of |predicted - observed| in points of the metric; ``bias`` the mean of log
+    predicted - log observed (above 0: the law promised too much for a score); ``n`` the number of points.
     """
 
     rmsle: float
@@ -176,8 +176,8 @@ class Fit:
         for name, estimate in self.coefficients.items():
             lines.append(f"  {name:<10} {estimate}")
         lines.append(
-            f"  {int(self.used.sum())} points, {self.degrees_of_freedom} degrees of freedom, residual {self.sigma:.2%}, "
-            f"Huber delta {self.delta:g}, objective {self.objective:.6g}"
+            f"  {int(self.used.sum())} points, {self.degrees_of_freedom} degrees of freedom, "
+            f"residual {self.sigma:.2%}, Huber delta {self.delta:g}, objective {self.objective:.6g}"
         )
         if self.held_out is not None:
             lines.append(f"  held-out error (RMSLE) {self.held_out.rmsle:.4f} on {self.held_out.n} points")
@@ -210,8 +210,8 @@ class Candidate:
 class Choice:
     """The law the tool stands behind, and its runners-up.
 
-    ``fit`` is the chosen fit; ``candidates`` all laws, best first (the chosen one is the first); ``reason`` one sentence;
-    ``sure`` is False where the curve has too few budgets to compare laws and the metric's default was taken.
+    ``fit`` is the chosen fit; ``candidates`` all laws, best first (the chosen one is the first); ``reason`` one
+    sentence; ``sure`` is False where the curve has too few budgets to compare laws and the metric's default was taken.
     """
 
     curve: Curve
@@ -295,8 +295,9 @@ class MetricComparison:
     """Curves of one study that differ in the metric alone, side by side.
 
     ``kind`` is ``agree``, ``misleading`` (cross-entropy improves while the score does not: finding 2 of Isik et al.),
-    ``score only`` (the score improves, cross-entropy does not), ``neither`` or ``unclear``. ``loud`` marks what must not be missed.
-    ``relation`` holds the coefficients of ``score = c * exp(-k * L)`` (Gordon et al. 2021) and its residual, or is None.
+    ``score only`` (the score improves, cross-entropy does not), ``neither`` or ``unclear``. ``loud`` marks what must
+    not be missed. ``relation`` holds the coefficients of ``score = c * exp(-k * L)`` (Gordon et al. 2021) and its
+    residual, or is None.
     """
 
     name: str
@@ -315,8 +316,8 @@ class Advice:
     """What to do next, in the paper's terms.
 
     ``action`` is one of ``add data``, ``stop``, ``finetuning data suffices``, ``change the data``, ``run more points``;
-    ``gains`` maps factors of the largest D_p (2, 4, 10) to the expected gain in points of the metric, positive when better;
-    ``next_budget`` is the D_p whose run would reduce the uncertainty at 10x most (NaN where none is known).
+    ``gains`` maps factors of the largest D_p (2, 4, 10) to the expected gain in points of the metric, positive when
+    better; ``next_budget`` is the D_p whose run would reduce the uncertainty at 10x most (NaN where none is known).
     """
 
     action: str
@@ -342,8 +343,9 @@ class Advice:
 class MixtureComparison:
     """Two curves of one metric compared by their laws.
 
-    ``better`` is the name of the curve expected ahead at ``pretrain_tokens`` and ``probability`` that it is; ``crossing`` the
-    D_p where the laws cross (median and interval over draws; value NaN where fewer than half of the draws cross).
+    ``better`` is the name of the curve expected ahead at ``pretrain_tokens`` and ``probability`` that it is;
+    ``crossing`` the D_p where the laws cross (median and interval over draws; value NaN where fewer than half of the
+    draws cross).
     """
 
     names: tuple[str, str]

@@ -1,7 +1,7 @@
 """Laws that are linear in two of their parameters, and their starts by variable projection.
 
-Both families leave few non-linear parameters (Golub and Pereyra 1973): for every node of a grid over those, the linear ones
-have a closed form, so the grid shows all basins of the objective and the solver only has to polish.
+Both families leave few non-linear parameters (Golub and Pereyra 1973): for every node of a grid over those, the linear
+ones have a closed form, so the grid shows all basins of the objective and the solver only has to polish.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import numpy as np
 from .curve import FloatArray
 from .law import Law
 
-_THIN = 40
+_THIN = 24
 """Starts need no more than this many points; longer curves are averaged in bins of log D."""
+
+_REFINED = 48
+"""Nodes that are reweighted."""
 
 
 class SeparableLaw(Law):
@@ -29,6 +32,10 @@ class SeparableLaw(Law):
     @abstractmethod
     def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return phi [..., n] and d phi / d rest [..., n, q] for rest [..., q] and z [..., n]."""
+
+    def shape(self, rest: FloatArray, z: FloatArray) -> FloatArray:
+        """Return phi alone; laws whose derivatives cost much give a shorter way."""
+        return self.basis(rest, z)[0]
 
     @cached_property
     def grid(self) -> FloatArray:
@@ -49,7 +56,7 @@ class SeparableLaw(Law):
             z, target, weight = _thin(z, target, weight)
         batch = target.shape[0]
         with np.errstate(all="ignore"):
-            phi = self.basis(self.grid[None], z[:, None, :])[0]
+            phi = self.shape(self.grid[None], z[:, None, :])
             first, second, objective = self._project(phi, target, weight, delta)
         order = []
         rows = np.arange(batch)
@@ -74,24 +81,45 @@ class SeparableLaw(Law):
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return both linear parameters and the objective at every node [b, g]."""
         values, weights = self._linearised(target, weight)
-        robust = weight[:, None, :]
+        if phi.shape[0] == 1:
+            first, second = self._solve_shared(phi[0], values, weights)
+        else:
+            first, second = self._solve(phi, values[:, None, :], weights[:, None, :])
+        objective, robust = self._judge(phi, first, second, target, weight, delta)
+        nodes = objective.shape[1]
+        if np.min(robust) >= 1.0:
+            return first, second, objective
+        # Reweighting brings the projected least-squares solution close to the projected Huber solution; only the better
+        # nodes are worth it.
+        rows = np.arange(len(objective))[:, None]
+        best = np.argpartition(objective, _REFINED, 1)[:, :_REFINED] if nodes > _REFINED else np.arange(nodes)[None]
+        part = np.broadcast_to(phi, (len(objective), *phi.shape[1:]))[rows, best]
+        robust = robust[rows, best]
+        for _ in range(2):
+            one, two = self._solve(part, values[:, None, :], weights[:, None, :] * robust)
+            refined, robust = self._judge(part, one, two, target, weight, delta)
+            better = refined < objective[rows, best]
+            first[rows, best] = np.where(better, one, first[rows, best])
+            second[rows, best] = np.where(better, two, second[rows, best])
+            objective[rows, best] = np.where(better, refined, objective[rows, best])
+        return first, second, objective
+
+    def _judge(
+        self,
+        phi: FloatArray,
+        first: FloatArray,
+        second: FloatArray,
+        target: FloatArray,
+        weight: FloatArray,
+        delta: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the Huber objective [b, g] and the robust weights [b, g, n] of linear parameters [b, g]."""
         threshold = delta[:, None, None]
-        first = second = np.zeros(0)
-        # Two reweightings bring the projected least-squares solution close to the projected Huber solution; where no
-        # residual reaches delta (scores, as a rule) the first pass is final already.
-        for step in range(3):
-            if step == 0 and phi.shape[0] == 1:
-                first, second = self._solve_shared(phi[0], values, weights)
-            else:
-                first, second = self._solve(phi, values[:, None, :], weights[:, None, :] * (robust if step else 1.0))
-            residual = target[:, None, :] - self._model(first[..., None], second[..., None], phi)
-            size = np.where(weight[:, None, :] > 0, np.abs(residual), 0.0)
-            robust = np.minimum(1.0, threshold / np.maximum(size, 1e-300))
-            if np.min(robust) >= 1.0:
-                break
-        loss = np.where(size <= threshold, 0.5 * size * size, threshold * (size - 0.5 * threshold))
-        objective = np.sum(weight[:, None, :] * loss, -1)
-        return first, second, np.where(np.isfinite(objective), objective, 1e300)
+        real = weight[:, None, :] > 0
+        size = np.where(real, np.abs(target[:, None, :] - self._model(first[..., None], second[..., None], phi)), 0.0)
+        inside = np.minimum(size, threshold)
+        objective = np.sum(weight[:, None, :] * inside * (size - 0.5 * inside), -1)
+        return np.where(np.isfinite(objective), objective, 1e300), np.minimum(1.0, threshold / np.maximum(size, 1e-300))
 
     def _solve_shared(self, phi: FloatArray, values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         # All problems share z: sums over points are matrix products.
@@ -106,10 +134,10 @@ class SeparableLaw(Law):
     def _solve(self, phi: FloatArray, values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         weighted = weights * phi
         return self._closed_form(
-            np.sum(weights + 0 * phi, -1),
+            np.sum(weights, -1),
             weighted.sum(-1),
             np.sum(weighted * phi, -1),
-            np.sum((weights + 0 * phi) * values, -1),
+            np.sum(weights * values, -1),
             np.sum(weighted * values, -1),
         )
 
@@ -181,4 +209,4 @@ def _thin(z: FloatArray, target: FloatArray, weight: FloatArray) -> tuple[FloatA
         sums = np.bincount(index, (weight * x).ravel(), batch * _THIN)
         return (sums / np.maximum(total, 1e-300)).reshape(batch, _THIN)
 
-    return mean(z), mean(np.where(weight > 0, target, 0.0)), total.reshape(batch, _THIN)
+    return mean(z), mean(np.where(weight > 0, target, 0.0)), np.asarray(total, float).reshape(batch, _THIN)

@@ -1,8 +1,9 @@
 """Minimise Huber losses of log residuals, many problems as one batch, each to its minimum inside a box.
 
-Levenberg-Marquardt with analytic derivatives. A Huber threshold far below the noise makes the loss nearly absolute: there
-Newton's curvature (points inside the threshold only) is exact but may be singular, and the reweighted one (every point,
-weight delta / |r|) is safe but slow. The solver mixes the two, per problem, and lets the share of the safe one go to zero.
+Levenberg-Marquardt with analytic derivatives. A Huber threshold far below the noise makes the loss nearly absolute:
+there Newton's curvature (points inside the threshold only) is exact but may be singular, and the reweighted one (every
+point, weight delta / |r|) is safe but slow. The solver mixes the two, per problem, and lets the share of the safe one
+go to zero.
 """
 
 from __future__ import annotations

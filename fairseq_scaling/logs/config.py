@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ _NOT_IDENTITY = re.compile(
     r"|validate_\w+|disable_validation|patience|all_gather_list_size|plasma_path|profile|suppress_crashes|job_logging_cfg"
     r"|hydra|results_path|quiet)$"
 )
+_PLACE = re.compile(r"(?:^|\.)(?:save_dir|data|user_dir|valid_subset|gen_subset|\w+_valid|path|finetune_from_model)$")
 _PAIR = re.compile(
     r"['\"]?(?P<key>[A-Za-z_]\w*)['\"]?(?:: |=)"
     r"(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|-?\d[\w.+-]*|None|True|False)(?=[,)}\]])"
@@ -30,7 +32,9 @@ def parse_config(text: str) -> dict[str, Any]:
     """
     text = text[:_LONGEST]
     try:
-        node = ast.parse(text, mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python would complain of the backslashes in a damaged line
+            node = ast.parse(text, mode="eval").body
         flat = dict(_leaves("", node))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         flat = {}
@@ -59,16 +63,28 @@ def component(config: Mapping[str, Any], kind: str) -> str | None:
 
 def identity(config: Mapping[str, Any]) -> str:
     """Return a hash of the settings that make the run."""
-    kept = sorted((key, repr(value)) for key, value in config.items() if not _NOT_IDENTITY.match(key.rpartition(".")[2]))
-    kept = [pair for pair in kept if not any(_NOT_IDENTITY.match(part) for part in pair[0].split("."))]
+    kept = sorted((key, repr(value)) for key, value in config.items() if _makes_the_run(key))
     return hashlib.sha256(repr(kept).encode()).hexdigest()
+
+
+def differences(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[str]:
+    """Return the settings that say of two configurations that they make two runs; places of files do not."""
+    keys = {key for key in one.keys() & two.keys() if one[key] != two[key] and _makes_the_run(key)}
+    return sorted(key for key in keys if not _PLACE.search(key))
+
+
+def _makes_the_run(key: str) -> bool:
+    return not any(_NOT_IDENTITY.match(part) for part in key.split("."))
 
 
 def _leaves(place: str, node: ast.expr) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, ast.expr]] | None = None
     if isinstance(node, ast.Dict):
-        pairs = [(str(key.value), value) for key, value in zip(node.keys, node.values, strict=True)
-                 if isinstance(key, ast.Constant)]
+        pairs = [
+            (str(key.value), value)
+            for key, value in zip(node.keys, node.values, strict=True)
+            if isinstance(key, ast.Constant)
+        ]
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Namespace":
         pairs = [(keyword.arg, keyword.value) for keyword in node.keywords if keyword.arg]
     if pairs is None:

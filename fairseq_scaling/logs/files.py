@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
@@ -15,6 +16,8 @@ from ..errors import DataError
 from .lines import TIMESTAMP
 
 BLOCK = 1 << 20
+_DATE = len("2020-01-01 00:00:00")
+_OTHER_LEVEL = re.compile(rb" \| (?:WARNING|ERROR|DEBUG|CRITICAL) \| |\]\[[\w.]+\]\[")
 LONGEST_LINE = 16 << 20
 PathLike = str | os.PathLike[str]
 
@@ -34,7 +37,7 @@ class Unreadable(Exception):
 def walk(paths: PathLike | Iterable[PathLike]) -> Iterator[tuple[Path, bool]]:
     """Yield every file once, in sorted order, with whether it was named itself (and not found in a folder).
 
-    Links to folders are followed once. Folders whose names begin with a dot are left out.
+    Links to folders are followed once. Names that begin with a dot are left out.
 
     Raises:
         DataError: a path does not exist.
@@ -58,11 +61,14 @@ def walk(paths: PathLike | Iterable[PathLike]) -> Iterator[tuple[Path, bool]]:
             yield path, True
 
 
-def read_lines(path: Path) -> Iterator[RawLine]:
+def read_lines(path: Path, records: bool = True) -> Iterator[RawLine]:
     """Yield the lines of a text file, plain or gzip, in UTF-8 or UTF-16, with any line ends.
 
-    A timestamp in the middle of a line means that another record broke in: the line is yielded as two pieces, the first
-    of them incomplete.
+    Args:
+        path: the file.
+        records: it is a log: carriage returns end lines too (progress bars), and a timestamp in the middle of a line
+            means that another record broke in: the line is yielded as two pieces, the first of them incomplete.
+            False for translations, where only a line feed ends a line.
 
     Raises:
         Unreadable: the file can not be opened or is damaged from some place on (everything before it was yielded).
@@ -72,7 +78,7 @@ def read_lines(path: Path) -> Iterator[RawLine]:
         rest += block
         end = rest.rfind(b"\n")
         if end < 0 and len(rest) > LONGEST_LINE:
-            end = rest.rfind(b"\r")
+            end = rest.rfind(b"\r") if records else -1
             if end < 0:
                 raise Unreadable(f"line {number} is longer than {LONGEST_LINE >> 20} MiB: this is no fairseq log")
             for piece in rest[:end].split(b"\r"):
@@ -82,26 +88,50 @@ def read_lines(path: Path) -> Iterator[RawLine]:
         if end < 0:
             continue
         for content in rest[:end].split(b"\n"):
-            if b"\r" in content:
+            if not records:
+                yield RawLine(number, content.removesuffix(b"\r"), True)
+            elif b"\r" in content:
                 for piece in content.rstrip(b"\r").split(b"\r"):
                     yield from _whole(number, piece, True)
             else:
                 yield from _whole(number, content, True)
             number += 1
         rest = rest[end + 1 :]
+    if not records:
+        if rest:
+            yield RawLine(number, rest.removesuffix(b"\r"), False)
+        return
     pieces = rest.split(b"\r")
     for index, piece in enumerate(pieces):
         if piece:
             yield from _whole(number, piece, index < len(pieces) - 1)
 
 
-def looks_binary(path: Path) -> bool:
-    """Return whether the file is no text (a checkpoint, a picture, encoded data), from its first bytes."""
+def read_whole(path: Path, largest: int) -> bytes:
+    """Return the content of a small file as UTF-8, unpacked.
+
+    Raises:
+        Unreadable: it can not be read, is damaged, or is larger than ``largest`` bytes.
+    """
+    content = b""
+    for block in _decoded(path):
+        content += block
+        if len(content) > largest:
+            raise Unreadable(f"is larger than {largest >> 20} MiB")
+    return content
+
+
+def first_bytes(path: Path) -> bytes:
+    """Return the first 4096 bytes of the (unpacked) file, fewer where it ends or is damaged before."""
     try:
         with _open(path) as stream:
-            head = stream.read(4096)
+            return stream.read1(4096)
     except (OSError, EOFError, zlib.error):
-        return False
+        return b""
+
+
+def looks_binary(head: bytes) -> bool:
+    """Return whether a file that begins so is no text (a checkpoint, a picture, encoded data)."""
     return b"\0" in head and _utf16(head) is None
 
 
@@ -115,9 +145,10 @@ def _below(folder: Path, seen: set[str]) -> Iterator[Path]:
     except OSError as error:
         raise DataError(f"{folder}: the folder can not be read ({error.strerror})\n  check its permissions") from None
     for entry in entries:
+        if entry.name.startswith("."):
+            continue
         if entry.is_dir():
-            if not entry.name.startswith("."):
-                yield from _below(entry, seen)
+            yield from _below(entry, seen)
         else:
             yield entry
 
@@ -132,7 +163,9 @@ def _new(path: Path, seen: set[str]) -> bool:
 
 def _whole(number: int, content: bytes, complete: bool) -> Iterator[RawLine]:
     """Yield the line, or its pieces where other records broke into it."""
-    if content.count(b" | ") > 1 or b"][" in content:
+    first = content.find(b" | INFO | ")
+    # in most lines the first level is the only one and stands behind the date; the search below is slow
+    if (first != _DATE and first >= 0) or content.find(b" | INFO | ", _DATE + 1) >= 0 or _OTHER_LEVEL.search(content):
         starts = [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
         for start, end in zip([0, *starts], starts, strict=False):
             yield RawLine(number, content[start:end], False)
@@ -151,7 +184,7 @@ def _open(path: Path) -> BufferedReader | gzip.GzipFile:
     if magic != b"\x1f\x8b":
         return stream
     unpacked = gzip.GzipFile(fileobj=stream, mode="rb")
-    unpacked.myfileobj = stream  # so that closing the one closes the other
+    unpacked.myfileobj = stream  # type: ignore[assignment]  # so that closing the one closes the other
     return unpacked
 
 
@@ -172,7 +205,8 @@ def _decoded(path: Path) -> Iterator[bytes]:
                 yield decoder.decode(block).replace("\ufeff", "").encode("utf-8", "replace")
                 block = stream.read1(BLOCK)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Unreadable(f"the gzip file is damaged from here on ({error}): copy it again; lines before it count") from None
+        message = f"the gzip file is damaged ({error}): copy it again; what stands before the damage counts"
+        raise Unreadable(message) from None
     except OSError as error:
         raise Unreadable(f"the file can not be read ({error.strerror or error})") from None
 

@@ -6,11 +6,13 @@ import json
 import re
 from typing import Any, NamedTuple
 
-TIMESTAMP = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d+)? \| [A-Z]+ \| |\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\[")
+TIMESTAMP = re.compile(
+    rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d+)? \| [A-Z]+ \| |\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\["
+)
 
 _PREFIX = re.compile(
-    r"(?:(?P<date>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d+)? \| [A-Z]+ \| (?P<name>[^|]*?) \| "
-    r"|\[(?P<hdate>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+\]\[(?P<hname>[^\]]*)\]\[[A-Z]+\] - "
+    r"(?:(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d+)? \| [A-Z]+ \| (?P<name>[^|]*?) \| "
+    r"|\[(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+\]\[(?P<hname>[^\]]*)\]\[[A-Z]+\] - "
     r"|[A-Z]+:(?P<bname>[\w.]+):(?=\S)"
     r"|\| )?"
 )
@@ -18,11 +20,12 @@ _INNER = re.compile(r"epoch (?P<epoch>\d+):?\s+\d+ / \d+ (?P<stats>.*)")
 _EPOCH = re.compile(r"epoch (?P<epoch>\d+) \| (?:valid on '(?P<subset>[^']*)' subset \| )?(?P<stats>.*)")
 _VALIDATE = re.compile(r"valid on '(?P<subset>[^']*)' subset \| (?P<stats>.*)")
 _GENERATED = re.compile(r"Generate (?P<subset>\S+) with beam=(?P<beam>\d+): (?P<result>.*)")
+_BEGIN = re.compile(r"begin training epoch (?P<epoch>\d+)|Start iterating over samples")
 _LOADED = re.compile(r"[Ll]oaded checkpoint (?P<path>\S+) \(epoch \d+ @ (?P<updates>\d+) updates\)")
 _SAVED = re.compile(r"[Ss]aved checkpoint \S+ \(epoch \d+ @ (?P<updates>\d+) updates")
 _PARAMETERS = re.compile(r"num\. (?:shared )?model params: (?P<count>[\d,]+) ")
 _TRANSLATED = re.compile(r"Translated (?P<sentences>[\d,]+) sentences ")
-_DIED = re.compile(r"(?P<error>FloatingPointError: .*|OverflowError: .*|RuntimeError: .*|torch\.\S*OutOfMemoryError: .*)")
+_DIED = re.compile(r"(?P<error>(?:FloatingPointError|OverflowError|RuntimeError|torch\.\S*OutOfMemoryError): .*)")
 _RUN_MARKS = ("SCALING_RUN {", "SCALING_SCORES {")
 _DECODER = json.JSONDecoder()
 
@@ -35,10 +38,13 @@ _KEYS = (
     b"{'_name'",
     b"Generate ",
     b"done training",
+    b"begin training epoch",
+    b"Start iterating over samples",
     b"oaded checkpoint",
     b"aved checkpoint",
     b"model params",
     b"Error: ",
+    b"Traceback (most recent call last)",
     b"Translated ",
     b"_loss",
 )
@@ -48,17 +54,15 @@ class Line(NamedTuple):
     """What one line says.
 
     Attributes:
-        kind: ``config``, ``run``, ``scores``, ``stats``, ``generated``, ``translated``, ``done``, ``loaded``, ``saved``,
-            ``parameters``, ``died`` or ``damaged`` (then ``value`` is the reason).
+        kind: ``config``, ``run``, ``scores``, ``stats``, ``generated``, ``translated``, ``begin``, ``done``,
+            ``loaded``, ``saved``, ``parameters``, ``failed``, ``died`` or ``damaged`` (then ``value`` is the reason).
         value: the content, by kind.
         tag: of ``stats``: ``train_inner``, ``train`` or the name of the subset; of ``config``: the logger.
-        stamp: the date as printed, or ''.
     """
 
     kind: str
     value: Any
     tag: str = ""
-    stamp: str = ""
 
 
 def parse_line(raw: bytes, complete: bool) -> Line | None:
@@ -75,39 +79,35 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
     for mark in _RUN_MARKS:
         at = text.find(mark)
         if at >= 0:
-            return _object(text, at + len(mark) - 1, "run" if "RUN" in mark else "scores", mark[:-2], _stamp(text))
+            return _object(text, at + len(mark) - 1, "run" if "RUN" in mark else "scores", mark[:-2])
     prefix = _PREFIX.match(text)
     assert prefix is not None  # every part of it is optional
     body = text[prefix.end() :].strip()
-    stamp = prefix["date"] or prefix["hdate"] or ""
     name = prefix["name"] or prefix["hname"] or prefix["bname"] or ""
-    if body.startswith("{'_name'") or body.startswith("Namespace("):
-        return Line("config", body, name, stamp)
+    if body.startswith(("{'_name'", "Namespace(")):
+        return Line("config", body, name)
     if body.startswith("{") and ("num_updates" in body or "_loss" in body):
-        return _json_stats(body, name, stamp)
-    line = _message(body, complete)
-    if line is None:
-        line = _simple_stats(body, complete)
-    return line._replace(stamp=stamp) if line is not None else None
+        return _json_stats(body)
+    return _message(body, complete) or _simple_stats(body, complete)
 
 
-def _object(text: str, at: int, kind: str, mark: str, stamp: str) -> Line:
+def _object(text: str, at: int, kind: str, mark: str) -> Line:
     try:
         value, _ = _DECODER.raw_decode(text, at)
     except (ValueError, RecursionError):
         return Line("damaged", f"the {mark} line is cut or damaged")
-    return Line(kind, value, "", stamp)
-
-
-def _stamp(text: str) -> str:
-    prefix = _PREFIX.match(text)
-    return (prefix["date"] or prefix["hdate"] or "") if prefix else ""
+    return Line(kind, value)
 
 
 def _message(body: str, complete: bool) -> Line | None:
     """Return what a line of prose says."""
+    if body.startswith("Traceback (most recent call last)"):
+        return Line("failed", None)
     if body.startswith("done training"):
         return Line("done", None)
+    match = _BEGIN.match(body)
+    if match:
+        return Line("begin", match["epoch"])
     match = _GENERATED.fullmatch(body)
     if match:
         if not complete and not body.endswith(")"):
@@ -129,7 +129,7 @@ def _message(body: str, complete: bool) -> Line | None:
     return None
 
 
-def _json_stats(body: str, name: str, stamp: str) -> Line | None:
+def _json_stats(body: str) -> Line | None:
     """Return the record of ``--log-format json``; its keys carry the tag as a prefix, except inside an epoch."""
     try:
         record, _ = _DECODER.raw_decode(body)
@@ -142,9 +142,11 @@ def _json_stats(body: str, name: str, stamp: str) -> Line | None:
         prefix = min((key[: -len("loss")] for key in losses), key=len, default="")
         if not prefix:
             return None
-    stats = {key[len(prefix) :]: value for key, value in record.items() if key.startswith(prefix)}
-    stats.setdefault("epoch", record.get("epoch"))
-    return Line("stats", stats, prefix[:-1] or "train_inner", stamp)
+    stats = record
+    if prefix:
+        stats = {key[len(prefix) :]: value for key, value in record.items() if key.startswith(prefix)}
+        stats.setdefault("epoch", record.get("epoch"))
+    return Line("stats", stats, prefix[:-1] or "train_inner")
 
 
 def _simple_stats(body: str, complete: bool) -> Line | None:

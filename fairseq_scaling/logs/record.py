@@ -45,8 +45,8 @@ class RunRecord:
     when unknown (then a problem says so too).
 
     Attributes:
-        stage: ``pretraining`` or ``finetuning`` (stock runs without a mapping that says otherwise: ``finetuning`` when
-            they translate, else ``pretraining``).
+        stage: ``pretraining`` or ``finetuning`` (stock runs, unless a mapping says otherwise: ``finetuning`` when they
+            translate, else ``pretraining``).
         run_id: 12 hexadecimal digits; for stock runs made from their configuration and mapping.
         pretrain_tokens: D_p; in a pretraining run the tokens consumed at its last log record.
         finetune_tokens: D_f, source and target tokens together.
@@ -55,8 +55,8 @@ class RunRecord:
             Metrics: ``bleu``, ``chrf``, ``ter``, ``wer``, ``rouge_l``, ``comet``.
         cross_entropy: nats per target token on the test set if there, else valid; ``nan`` or ``inf`` when diverged.
         cross_entropies: subset -> nats per target token at the last update; ``upstream_<lang>`` is the forgetting.
-        resolution: field (``cross_entropy``, ``cross_entropies.<subset>``) -> half width of its rounding in nats. Absent
-            means full precision.
+        resolution: field (``cross_entropy``, ``cross_entropies.<subset>``) -> half width of its rounding in nats.
+            Absent means full precision.
         diverged: a loss became nan or inf.
         finished: the log says that training ended (``None``: the files hold no training).
         extra: ``validations``: list of (updates or None, subset, cross-entropy in nats), in order of updates;

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .config import parse_config
+from .config import identity, parse_config
 from .files import Unreadable, read_lines
 from .lines import Line, parse_line
 from .printed import Printed, parse_exact_integer, parse_printed
 from .record import Origin, Problem
 
+_GENERATED = re.compile(rb"[STHDP]-\d+\t")
 _SKIPPED_STARTS = frozenset((b"S-", b"T-", b"H-", b"D-", b"P-", b"A-", b"I-", b"E-"))
+TRAINING = ("train_inner", "train")
 _GIVE_UP = 64 << 20  # bytes without anything of fairseq's in them
 _MEASURED = frozenset(("wps", "ups", "wall", "train_wall", "best_loss", "best_bleu", "gb_free", "cuda_gb_allocated"))
 _EACH_KIND = 3  # problems of one kind listed one by one per file; the rest are counted
@@ -21,13 +24,16 @@ _EACH_KIND = 3  # problems of one kind listed one by one per file; the rest are 
 
 @dataclass
 class Stats:
-    """One record of the log: tag (``train_inner``, ``train`` or the subset) and its fields as printed."""
+    """One record of the log: tag (``train_inner``, ``train`` or the subset) and its fields as printed.
+
+    ``updates`` is None where it was printed with too few digits or not at all; ``step`` is then rounded or -inf.
+    """
 
     tag: str
     fields: dict[str, Any]
     updates: int | None
     origin: Origin
-    stamp: str
+    step: float
 
     def number(self, key: str, decimals: int | None = None) -> Printed | None:
         return parse_printed(self.fields.get(key), decimals)
@@ -50,7 +56,7 @@ class Segment:
     config_origin: Origin | None = None
     tool: str = ""
     run: Said | None = None
-    stats: dict[tuple[str, int | None], Stats] = field(default_factory=dict)
+    stats: dict[tuple[str, str], Stats] = field(default_factory=dict)
     last: dict[str, Stats] = field(default_factory=dict)
     scores: list[Said] = field(default_factory=list)
     generated: list[Said] = field(default_factory=list)
@@ -59,8 +65,14 @@ class Segment:
     parameters_origin: Origin | None = None
     resumed_at: int | None = None
     saved_at: int | None = None
+    saved_origin: Origin | None = None
     finished: bool = False
     died: Said | None = None
+    translated: int | None = None
+    failed: bool = False
+    began: bool = False
+    epochs: set[str] = field(default_factory=set)
+    repeats: int = 0
     mixed: str = ""
 
     @property
@@ -68,8 +80,21 @@ class Segment:
         return self.run.content["run_id"] if self.run else None
 
     @property
+    def last_step(self) -> float:
+        """The last update that the segment tells of, -inf without any."""
+        return max(
+            [-math.inf if self.saved_at is None else self.saved_at, *(stats.step for stats in self.last.values())]
+        )
+
+    @property
     def trains(self) -> bool:
         return bool(self.stats) or self.finished or self.saved_at is not None or self.tool.endswith("train")
+
+    @property
+    def only_config(self) -> bool:
+        """Whether the program printed its configuration and then nothing that tells of training."""
+        said = self.run or self.stats or self.finished or self.began or self.died or self.saved_at is not None
+        return bool(self.config) and not said and not self.scores and not self.score_files
 
     @property
     def says_something(self) -> bool:
@@ -93,6 +118,7 @@ def read_file(path: Path, name: str) -> FileReading:
             content = raw.content
             taken += len(content)
             if content[:2] in _SKIPPED_STARTS:
+                reader.found = reader.found or _GENERATED.match(content) is not None
                 continue
             line = parse_line(content, raw.complete)
             if line is not None:
@@ -121,13 +147,21 @@ class _FileReader:
             self.problems.append(Problem(self.name, line, message))
 
     def take(self, line: Line, number: int) -> None:
-        self.found = self.found or line.kind not in ("died",)
+        self.found = self.found or line.kind not in ("died", "failed")
         getattr(self, f"_{line.kind}")(line, Origin(self.name, number))
 
     def finish(self) -> FileReading:
         for kind, count in self.counts.items():
             if count > _EACH_KIND:
                 self.problems.append(Problem(self.name, 0, f"{count - _EACH_KIND} more problems of the kind {kind!r}"))
+        for before, segment in zip(self.segments, self.segments[1:], strict=False):
+            # of two programs that write one file, either may have printed the records that follow
+            unclear = before.only_config and not before.failed and segment.stats and segment.run is None
+            if unclear and segment.config and identity(before.config) != identity(segment.config):
+                other = before.config_origin or before.origin
+                segment.mixed = (
+                    segment.mixed or f"line {other.line} holds the configuration of another, which printed nothing"
+                )
         return FileReading([segment for segment in self.segments if segment.says_something], self.problems)
 
     @property
@@ -163,7 +197,8 @@ class _FileReader:
             )
             return
         segment = self._now
-        if segment.run is not None and segment.run_id != content["run_id"] or (segment.run is None and segment.stats):
+        another = segment.run is not None and segment.run_id != content["run_id"]
+        if another or (segment.run is None and segment.stats):
             segment = self._start(origin)
         if segment.run is not None:
             # said again, perhaps with more: what the first said stays where the second says nothing
@@ -172,36 +207,53 @@ class _FileReader:
         segment.run = Said(content, origin)
 
     def _scores(self, line: Line, origin: Origin) -> None:
+        if "scores" in line.value:
+            # score-translations prints what it writes into its file
+            self._now.score_files.append(Said(line.value, origin))
+            return
         if line.value.get("format") != 1:
-            self.problem(origin.line, "format", f"SCALING_SCORES of format {line.value.get('format')!r}: it was left out")
+            message = f"SCALING_SCORES of format {line.value.get('format')!r}, this version knows 1: it was left out"
+            self.problem(origin.line, "format", message)
             return
         self._now.scores.append(Said(line.value, origin))
 
     def _stats(self, line: Line, origin: Origin) -> None:
         segment, updates = self._now, parse_exact_integer(line.value.get("num_updates"))
-        stats = Stats(line.tag, line.value, updates, origin, line.stamp)
+        stats = Stats(line.tag, line.value, updates, origin, _step(line.value, updates))
         before = segment.last.get(line.tag)
         if before is not None and not segment.mixed:
-            if _step(stats) < _step(before):
+            if stats.step < before.step:
                 segment.mixed = f"the updates go back from {before.fields.get('num_updates')}"
-            elif _step(stats) == _step(before) and updates is not None and _differ(stats, before):
-                segment.mixed = f"update {updates} stands there twice with different values"
+            elif stats.step == before.step and line.tag in TRAINING and _differ(stats, before):
+                segment.repeats += 1
+                if segment.repeats > 1:
+                    segment.mixed = f"update {updates} stands there twice with different values"
             if segment.mixed:
                 segment.mixed += f" (line {origin.line})"
         segment.last[line.tag] = stats
-        if line.tag not in ("train_inner", "train"):
-            segment.stats[line.tag, updates] = stats
-        else:
-            segment.stats[line.tag, None] = stats
+        # of training only the last record is kept, of validation every one
+        segment.stats[line.tag, "" if line.tag in TRAINING else str(stats.fields.get("num_updates"))] = stats
 
     def _generated(self, line: Line, origin: Origin) -> None:
-        self._now.generated.append(Said(line.value, origin))
+        sentences, self._now.translated = self._now.translated, None
+        self._now.generated.append(Said({**line.value, "sentences": sentences}, origin))
+
+    def _begin(self, line: Line, origin: Origin) -> None:
+        segment = self._now
+        if segment.stats and not segment.began and segment.config:
+            segment.mixed = segment.mixed or f"it has records before its training begins (line {origin.line})"
+        segment.began = True
+        if line.value is not None:
+            if line.value in segment.epochs:
+                segment.mixed = segment.mixed or f"epoch {line.value} begins twice (line {origin.line})"
+            segment.epochs.add(line.value)
 
     def _translated(self, line: Line, origin: Origin) -> None:
-        if self._now.generated:
-            self._now.generated[-1].content["sentences"] = line.value
+        self._now.translated = line.value
 
     def _done(self, line: Line, origin: Origin) -> None:
+        if self._now.finished:
+            self._now.mixed = self._now.mixed or f"training is done twice (line {origin.line})"
         self._now.finished = True
 
     def _loaded(self, line: Line, origin: Origin) -> None:
@@ -209,21 +261,26 @@ class _FileReader:
             self._now.resumed_at = line.value
 
     def _saved(self, line: Line, origin: Origin) -> None:
-        self._now.saved_at = line.value
+        self._now.saved_at, self._now.saved_origin = line.value, origin
 
     def _parameters(self, line: Line, origin: Origin) -> None:
         self._now.parameters, self._now.parameters_origin = line.value, origin
+
+    def _failed(self, line: Line, origin: Origin) -> None:
+        self._now.failed = True
 
     def _died(self, line: Line, origin: Origin) -> None:
         self._now.died = Said({"error": line.value}, origin)
 
     def _damaged(self, line: Line, origin: Origin) -> None:
-        self.problem(origin.line, "damaged", f"{line.value}; it was left out: look for a full disk or two runs in one file")
+        remedy = "look for a full disk, or two programs that write one file"
+        self.problem(origin.line, "damaged", f"{line.value}; it was left out: {remedy}")
 
 
-def _step(stats: Stats) -> float:
-    """Return the update of the record, rounded where it was printed so; -inf where it was not printed."""
-    printed = parse_printed(stats.fields.get("num_updates"))
+def _step(fields: dict[str, Any], updates: int | None) -> float:
+    if updates is not None and abs(updates) < 10**15:
+        return float(updates)
+    printed = parse_printed(fields.get("num_updates"))
     return printed.value if printed is not None and not math.isnan(printed.value) else -math.inf
 
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ._t5_kernels import attention, rms_norm
+
 
 class RMSNorm(nn.Module):
     """Divides by the root mean square over the last dimension, in float32: no mean subtracted, no bias."""
@@ -23,9 +25,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [..., size] -> the same shape and type."""
-        x32 = x.float()
-        normed = x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.epsilon)
-        return self.weight * normed.type_as(x)
+        return rms_norm(x, self.weight, self.epsilon)
 
 
 class PositionBias(nn.Module):
@@ -44,9 +44,12 @@ class PositionBias(nn.Module):
     def forward(self, queries: int, keys: int) -> Tensor:
         """Return [heads, queries, keys]; the last query stands at the last key (as a decoder's cache wants it)."""
         device = self.weight.device
-        distance = torch.arange(keys, device=device)[None, :] - torch.arange(keys - queries, keys, device=device)[:, None]
-        bucket = position_bucket(distance, self.buckets, self.max_distance, self.bidirectional)
-        return F.embedding(bucket, self.weight).permute(2, 0, 1).contiguous()
+        # there are only queries + keys - 1 different distances: find their buckets once, then look them up
+        distances = torch.arange(1 - keys, queries, device=device)
+        buckets = position_bucket(distances, self.buckets, self.max_distance, self.bidirectional)
+        query, key = torch.arange(keys - queries, keys, device=device), torch.arange(keys, device=device)
+        index = key[None, :] - query[:, None] + (keys - 1)
+        return F.embedding(buckets[index], self.weight).permute(2, 0, 1).contiguous()
 
 
 def position_bucket(distance: Tensor, buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
@@ -80,32 +83,30 @@ class Attention(nn.Module):
         self.o = nn.Parameter(torch.empty(d_model, inner))
         self.heads, self.d_kv, self.dropout = heads, d_kv, dropout
 
-    def project_self(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project_self(self, x: Tensor) -> tuple[Tensor, ...]:
         """``x`` [batch, length, d_model] -> queries, keys, values, each [batch, heads, length, d_kv]."""
-        q, k, v = F.linear(x, torch.cat((self.q, self.k, self.v))).chunk(3, dim=-1)
-        return self._split(q), self._split(k), self._split(v)
+        return self._project(x, torch.cat((self.q, self.k, self.v)), 3)
 
     def project_queries(self, x: Tensor) -> Tensor:
         """``x`` [batch, length, d_model] -> [batch, heads, length, d_kv]."""
-        return self._split(F.linear(x, self.q))
+        return self._project(x, self.q, 1)[0]
 
-    def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def project_memory(self, memory: Tensor) -> tuple[Tensor, ...]:
         """Encoder output [batch, source, d_model] -> keys and values, each [batch, heads, source, d_kv]."""
-        k, v = F.linear(memory, torch.cat((self.k, self.v))).chunk(2, dim=-1)
-        return self._split(k), self._split(v)
+        return self._project(memory, torch.cat((self.k, self.v)), 2)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-        """Attend: ``q`` [batch, heads, queries, d_kv], ``k``, ``v`` [batch, heads, keys, d_kv].
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Attend from ``q`` [batch, heads, queries, d_kv] to ``k``, ``v`` [batch, heads, keys, d_kv].
 
-        ``bias`` is added to the scores [batch or 1, heads or 1, queries or 1, keys].
-        Returns [batch, queries, d_model].
+        ``bias`` [heads, queries, keys] is added to the scores; keys where ``mask`` [batch, keys] is True are
+        left out. Returns [batch, queries, d_model].
         """
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout, scale=1.0)
-        return F.linear(mixed.transpose(1, 2).flatten(2), self.o)
+        return F.linear(attention(q, k, v, bias, mask, self.dropout if self.training else 0.0), self.o)
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, self.d_kv)).transpose(1, 2)
+    def _project(self, x: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, ...]:
+        # one product, one copy into the order that the batched products of attention want
+        projected = F.linear(x, weight).unflatten(-1, (parts, self.heads, self.d_kv))
+        return projected.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
 
 
 class FeedForward(nn.Module):
@@ -121,7 +122,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [..., d_model] -> the same shape."""
         if self.gate is None:
-            hidden = F.relu(F.linear(x, self.wi))
+            hidden = F.linear(x, self.wi).relu_()
         else:
             gate, linear = F.linear(x, torch.cat((self.gate, self.wi))).chunk(2, dim=-1)
             hidden = F.gelu(gate, approximate="tanh") * linear

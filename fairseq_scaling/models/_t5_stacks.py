@@ -10,6 +10,7 @@ from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
 
+from ._t5_kernels import linear_cross_entropy
 from ._t5_layers import Attention, FeedForward, PositionBias, RMSNorm
 
 Cache = dict[str, Any]
@@ -26,9 +27,10 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(cfg.d_model, cfg.d_ff, str(cfg.feed_forward) == "gated-gelu", cfg.dropout)
         self.dropout = cfg.dropout
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """``x`` [batch, source, d_model], ``bias`` [batch or 1, heads, source, source]."""
-        x = x + self._drop(self.attention(*self.attention.project_self(self.attention_norm(x)), bias))
+    def forward(self, x: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
+        """``x`` [batch, source, d_model], ``bias`` [heads, source, source], ``mask`` [batch, source] or None."""
+        q, k, v = self.attention.project_self(self.attention_norm(x))
+        x = x + self._drop(self.attention(q, k, v, bias, mask))
         return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
 
     def _drop(self, x: Tensor) -> Tensor:
@@ -52,7 +54,7 @@ class DecoderLayer(EncoderLayer):
             if "k" in cache:
                 k, v = torch.cat((cache["k"], k), dim=2), torch.cat((cache["v"], v), dim=2)
             cache["k"], cache["v"] = k, v
-        x = x + self._drop(self.attention(q, k, v, bias))
+        x = x + self._drop(self.attention(q, k, v, bias, None))
         if cache is None or "memory_k" not in cache:
             memory_k, memory_v = self.cross.project_memory(memory)
             if cache is not None:
@@ -60,7 +62,7 @@ class DecoderLayer(EncoderLayer):
         else:
             memory_k, memory_v = cache["memory_k"], cache["memory_v"]
         q = self.cross.project_queries(self.cross_norm(x))
-        x = x + self._drop(self.cross(q, memory_k, memory_v, memory_mask))
+        x = x + self._drop(self.cross(q, memory_k, memory_v, None, memory_mask))
         return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -81,17 +83,14 @@ class T5Encoder(FairseqEncoder):
         """Return ``encoder_out`` [batch, source, d_model] and ``padding`` [batch, source] (True where padded)."""
         padding = src_tokens.eq(self.dictionary.pad())
         length = src_tokens.size(1)
-        bias = self.position_bias(length, length)[None]
-        if src_tokens.is_cuda or padding.any():
-            bias = bias.masked_fill(padding[:, None, None, :], torch.finfo(bias.dtype).min)
-            mask = [padding]
-        else:
-            mask = []
+        bias = self.position_bias(length, length)
+        # on a GPU asking whether there is padding would wait for the GPU
+        mask = padding if src_tokens.is_cuda or padding.any() else None
         x = F.dropout(self.embed_tokens(src_tokens), self.dropout, self.training)
         for layer in self.layers:
-            x = layer(x, bias)
+            x = layer(x, bias, mask)
         x = F.dropout(self.norm(x), self.dropout, self.training)
-        return {"encoder_out": [x], "padding": mask}
+        return {"encoder_out": [x], "padding": [] if mask is None else [mask]}
 
     def reorder_encoder_out(self, encoder_out: dict[str, list[Tensor]], new_order: Tensor) -> dict[str, list[Tensor]]:
         """Return the same with rows chosen by ``new_order`` (beam search)."""
@@ -125,12 +124,10 @@ class T5Decoder(FairseqIncrementalDecoder):
         prev_output_tokens: Tensor,
         encoder_out: dict[str, list[Tensor]] | None = None,
         incremental_state: dict[str, Any] | None = None,
-        features_only: bool = False,
         **_: Any,
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Return logits (or features before the output layer) and {"attn": None}."""
-        x = self.features(prev_output_tokens, encoder_out, incremental_state)
-        return (x if features_only else self.output_layer(x)), {"attn": None}
+        """Return logits [batch, target, vocabulary] and {"attn": None}."""
+        return self.output_layer(self.features(prev_output_tokens, encoder_out, incremental_state)), {"attn": None}
 
     def extract_features(
         self,
@@ -158,14 +155,11 @@ class T5Decoder(FairseqIncrementalDecoder):
                 raise AssertionError("incremental decoding starts with one token")
             prev_output_tokens = prev_output_tokens[:, -1:]
         queries = prev_output_tokens.size(1)
-        bias = self.position_bias(queries, keys)[None]
+        bias = self.position_bias(queries, keys)
         if queries > 1:
             ahead = torch.ones(queries, keys, dtype=torch.bool, device=bias.device).triu(1)
             bias = bias.masked_fill(ahead, torch.finfo(bias.dtype).min)
-        memory_mask = None
-        if encoder_out["padding"]:
-            padding = encoder_out["padding"][0][:, None, None, :]
-            memory_mask = torch.zeros_like(padding, dtype=memory.dtype).masked_fill(padding, torch.finfo(memory.dtype).min)
+        memory_mask = encoder_out["padding"][0] if encoder_out["padding"] else None
         x = F.dropout(self.embed_tokens(prev_output_tokens), self.dropout, self.training)
         for number, layer in enumerate(self.layers):
             x = layer(x, bias, memory, memory_mask, caches[number] if caches is not None else None)
@@ -178,6 +172,17 @@ class T5Decoder(FairseqIncrementalDecoder):
     def output_layer(self, features: Tensor, **_: Any) -> Tensor:
         """[..., d_model] -> logits [..., vocabulary]; a tied layer's input is scaled by d_model^-0.5 (T5 v1.0)."""
         return F.linear(features * self.scale if self.scale != 1.0 else features, self.output_weight())
+
+    def cross_entropy(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the cross-entropy of ``targets`` [batch, target], padding left out, summed, in nats.
+
+        The first result is the loss, the second the same in float64 without gradient.
+        """
+        features, targets = features.flatten(0, 1), targets.flatten()
+        kept = targets.ne(self.dictionary.pad()).nonzero().squeeze(1)
+        if kept.numel() < targets.numel():
+            features, targets = features.index_select(0, kept), targets.index_select(0, kept)
+        return linear_cross_entropy(features * self.scale, self.output_weight(), targets)
 
     def reorder_incremental_state_scripting(self, incremental_state: dict[str, Any], new_order: Tensor) -> None:
         """Choose the rows of the cache by ``new_order`` (beam search)."""

@@ -4,7 +4,7 @@
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, List, Optional
+from typing import Any, Optional
 
 from fairseq.dataclass import FairseqDataclass
 from fairseq.optim.lr_scheduler import FairseqLRScheduler, register_lr_scheduler
@@ -23,7 +23,7 @@ class T5InverseSquareRootConfig(FairseqDataclass):
     warmup_updates: int = field(
         default=0, metadata={"help": "grow linearly to the schedule's value over this many updates (T5: none)"}
     )
-    lr: List[float] = II("optimization.lr")
+    lr: list[float] = II("optimization.lr")
 
 
 @register_lr_scheduler("t5_inverse_sqrt", dataclass=T5InverseSquareRootConfig)

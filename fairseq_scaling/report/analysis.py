@@ -24,7 +24,8 @@ _MOST_PAIRS = 12
 class Settings:
     """What the user may set about the fits.
 
-    ``law`` is ``auto`` or the name of one law; ``delta`` None takes the paper's (0.1 for scores, 1e-3 for
+    ``law`` is ``auto`` (the average of the candidates, weighted by rolling-origin error), ``best`` (the one with the
+    least) or the name of one law; ``delta`` None takes the paper's (0.1 for scores, 1e-3 for
     cross-entropy); ``targets`` maps a metric to the score that is wanted; ``worthwhile`` is the smallest gain from
     doubling the data that is worth its cost, in points of the metric.
     """
@@ -111,8 +112,8 @@ def _prepare(data: CurvePoints) -> CurveAnalysis:
         held_out = sum(point.held_out for point in data.points)
         aside = f" ({held_out} held out)" if held_out else ""
         analysis.problem = (
-            f"too few points: {len(budgets)} pretraining size{'' if len(budgets) == 1 else 's'} to fit{aside}, at least "
-            f"{FEWEST_BUDGETS} are needed and 5 or more advised"
+            f"too few points: {len(budgets)} pretraining size{'' if len(budgets) == 1 else 's'} to fit{aside}, "
+            f"at least {FEWEST_BUDGETS} are needed and 5 or more advised"
         )
     if data.points:
         analysis.curve = to_curve(data)
@@ -121,7 +122,7 @@ def _prepare(data: CurvePoints) -> CurveAnalysis:
 
 def _choose(analyses: Sequence[CurveAnalysis], settings: Settings) -> None:
     """Fit all curves as one batch; where the engine refuses one, curve by curve."""
-    names = None if settings.law == "auto" else [settings.law]
+    names = None if settings.law in ("auto", "best") else [settings.law]
     curves = [analysis.curve for analysis in analyses if analysis.curve is not None]
     if not curves:
         return
@@ -136,6 +137,7 @@ def _choose(analyses: Sequence[CurveAnalysis], settings: Settings) -> None:
             level=settings.level,
             n_boot=settings.n_boot,
             seed=settings.seed,
+            average=settings.law == "auto",
         )
 
     try:
@@ -194,7 +196,8 @@ def _compare_mixtures(analyses: Sequence[CurveAnalysis], settings: Settings) -> 
         metric = min((member.data.metric for member in members), key=order)
         rivals = [member for member in members if member.data.metric == metric]
         for one, other in list(combinations(rivals, 2))[:_MOST_PAIRS]:
-            assert one.choice is not None and other.choice is not None
+            assert one.choice is not None
+            assert other.choice is not None
             at = min(max(point.pretrain_tokens for point in rival.data.points) for rival in (one, other))
             comparisons.append(laws.compare_mixtures(one.choice, other.choice, at, seed=settings.seed))
     return comparisons

@@ -78,9 +78,7 @@ def read_table(path: Path, name: str | None = None) -> Table:
         table.problems.append(Problem(name, 1, f"columns that nothing reads: {', '.join(unknown)}"))
     for line, cells in _rows(text, _separator(header), name, table.problems):
         if len(cells) != len(columns):
-            table.problems.append(
-                Problem(name, line, f"{len(cells)} cells where the header has {len(columns)}; row left out")
-            )
+            table.problems.append(Problem(name, line, f"{len(cells)} of {len(columns)} cells; row left out"))
             continue
         row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
         try:
@@ -196,7 +194,9 @@ def _tokens(row: dict[str, str], column: str) -> float:
         try:
             number = float(parse_tokens(row[column], column))
         except ScalingError:
-            raise _BadRow(f"{column} = {row[column]!r}: not a number of tokens (write 250000, 2.5e5 or 0.25M)") from None
+            raise _BadRow(
+                f"{column} = {row[column]!r}: not a number of tokens (write 250000, 2.5e5 or 0.25M)"
+            ) from None
     if not math.isfinite(number) or number < 0:
         raise _BadRow(f"{column} = {row[column]}: must be a number of tokens, 0 or above")
     return number

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,8 +22,9 @@ from .points import Point, mixture_label
 from .run_points import Forgetting
 
 FORMAT = 1
+PAPER_LAWS = ("log_law", "cross_entropy_law")
 EXTRAPOLATIONS = (2.0, 4.0, 10.0)
-_LINE_POINTS = 81
+_LINE_POINTS = 61
 
 Document = dict[str, Any]
 
@@ -170,10 +171,13 @@ def _points(analysis: CurveAnalysis) -> list[Document]:
 
 def _law(candidate: laws.Candidate, choice: laws.Choice | None, analysis: CurveAnalysis, largest: float) -> Document:
     fit = candidate.fit
-    assert choice is not None and analysis.curve is not None
+    assert choice is not None
+    assert analysis.curve is not None
     budgets = analysis.curve.pretrain_tokens
     ahead = largest * np.array(EXTRAPOLATIONS)
     line = np.geomspace(budgets.min() / 1.15, largest * 4.2, _LINE_POINTS)
+    # One call for all: an average's intervals come from draws, which cost more than the points.
+    predicted = fit.predict(np.concatenate([budgets, ahead, line]))
     return {
         "name": fit.law.name,
         "title": fit.law.title,
@@ -182,6 +186,7 @@ def _law(candidate: laws.Candidate, choice: laws.Choice | None, analysis: CurveA
         "source": fit.law.source,
         "chosen": fit.law.name == choice.law.name,
         "coefficients": {name: estimate.to_dict() for name, estimate in fit.coefficients.items()},
+        "parameters": len(fit.law.parameters),
         "meanings": {parameter.name: parameter.meaning for parameter in fit.law.parameters},
         "objective": fit.objective,
         "delta": fit.delta,
@@ -204,25 +209,40 @@ def _law(candidate: laws.Candidate, choice: laws.Choice | None, analysis: CurveA
         "converged": fit.converged,
         "iterations": fit.iterations,
         "elasticity": float(np.asarray(fit.elasticity(np.array([largest])))[0]),
-        "at_points": _prediction(fit, budgets),
-        "extrapolated": _prediction(fit, ahead),
-        "line": _prediction(fit, line),
+        "at_points": _part(predicted, slice(None, len(budgets))),
+        "extrapolated": _part(predicted, slice(len(budgets), len(budgets) + len(ahead))),
+        "line": _part(predicted, slice(-len(line), None), _rounded),
     }
 
 
-def _prediction(fit: laws.Fit, tokens: np.ndarray) -> Document:
-    prediction = fit.predict(tokens)
-    return {
-        "pretrain_tokens": tokens,
+def _part(prediction: laws.Prediction, part: slice, write: Callable[[np.ndarray], Any] = list) -> Document:
+    columns = {
+        "pretrain_tokens": prediction.pretrain_tokens,
         "predicted": prediction.value,
         "lower": prediction.lower,
         "upper": prediction.upper,
     }
+    return {name: write(values[part]) for name, values in columns.items()}
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    """Return values with seven digits: as much as a figure can show, and half the size in the file."""
+    return [float(f"{value:.7g}") for value in values]
 
 
 def chosen_law(curve: Document) -> Document | None:
     """Return the law of a document's curve that the tool stands behind, or None."""
     return next((law for law in curve["laws"] if law["chosen"]), None)
+
+
+def single_laws(curve: Document) -> list[Document]:
+    """Return the laws whose coefficients are worth reading: the best single law, and the paper's where it is another.
+
+    An average of laws has weights, no coefficients of its own.
+    """
+    singles = [law for law in curve["laws"] if law["parameters"]]
+    papers = [law for law in singles[1:] if law["name"] in PAPER_LAWS]
+    return singles[:1] + papers
 
 
 def settings_in_order(document: Document) -> list[list[Document]]:

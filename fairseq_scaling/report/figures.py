@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from ..quantities import format_tokens
 from .document import Document
 from .metrics import CROSS_ENTROPY, describe, order
-from .panels import INK, MARKERS, MUTED, PALETTE, PAPER, draw_panel, means, series_key, style
+from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, means, series_key, shorten, span_of, style
 
 MOST_SERIES = len(PALETTE)
 _FONTS = ["DejaVu Sans"]
@@ -91,10 +91,11 @@ def _pages(document: Document) -> Iterator[_Page]:
 def _scaling(page: _Page) -> Drawing:
     metrics = sorted({curve["metric"] for curve in page.curves}, key=order)
     sizes = page.sizes
-    wide, label = _widths(len(sizes))
+    wide, label, letters = _widths(len(sizes))
     heights = [2.75 if row == 0 else 2.05 for row in range(len(metrics))]
     figure, cells = _grid([wide] * len(sizes), heights, label)
     for column, size in enumerate(sizes):
+        span = span_of([curve for curve in page.curves if (curve["setting"]["finetune_tokens"] or 0) == size])
         for row, metric in enumerate(metrics):
             axes = cells[row][column]
             here = [
@@ -102,7 +103,7 @@ def _scaling(page: _Page) -> Drawing:
                 for curve in page.curves
                 if curve["metric"] == metric and (curve["setting"]["finetune_tokens"] or 0) == size
             ]
-            draw_panel(axes, here, page.series, letters=26 if len(sizes) == 1 else 18)
+            draw_panel(axes, here, page.series, span, letters)
             _titles(axes, metric, _lower_is_better(page, metric), size if row == 0 and len(sizes) > 1 else 0)
             if row == len(metrics) - 1:
                 axes.set_xlabel("pretraining tokens $D_p$", color=INK, fontsize=9)
@@ -111,9 +112,9 @@ def _scaling(page: _Page) -> Drawing:
     titles = [describe(metric).title for metric in metrics]
     caption = (
         f"{' and '.join(titles) if len(titles) < 3 else ', '.join(titles)} after finetuning against the number of "
-        "pretraining tokens. Filled: points fitted; hollow: held out. Line: the chosen law with its "
-        f"{_level(page):.0%} band, dashed where it extrapolates; where a curve follows no law its points are joined and "
-        "the law is only dotted."
+        "pretraining tokens. Filled: points fitted; hollow: held out. Line: the law (or the average of laws) with its "
+        f"{_level(page):.0%} band, dashed where it extrapolates; where a curve follows no law its points are joined "
+        "and the law is only dotted."
     )
     return _render(figure, f"scaling-{page.slug}", page.title, caption, _alt(page))
 
@@ -129,7 +130,7 @@ def _metrics(page: _Page, document: Document) -> Drawing | None:
     if score is None:
         return None
     sizes = page.sizes
-    wide, label = _widths(len(sizes))
+    wide, label, letters = _widths(len(sizes))
     figure, cells = _grid([wide] * len(sizes), [2.9], label)
     for column, size in enumerate(sizes):
         axes = cells[0][column]
@@ -141,7 +142,7 @@ def _metrics(page: _Page, document: Document) -> Drawing | None:
             if (metrics[score]["setting"]["finetune_tokens"] or 0) != size:
                 continue
             number = page.series.index(series_key(metrics[score])) % MOST_SERIES
-            _draw_pair(axes, metrics[CROSS_ENTROPY], metrics[score], number, relations.get(name))
+            _draw_pair(axes, metrics[CROSS_ENTROPY], metrics[score], number, relations.get(name), letters)
         _titles(axes, score, _lower_is_better(page, score), size if len(sizes) > 1 else 0)
         axes.set_xlabel("cross-entropy, better to the right" + UNIT, color=INK, fontsize=9)
     title = f"{describe(score).title} against cross-entropy: {page.title}"
@@ -158,7 +159,9 @@ def _lower_is_better(page: _Page, metric: str) -> bool:
     return next(curve["lower_is_better"] for curve in page.curves if curve["metric"] == metric)
 
 
-def _draw_pair(axes: Axes, losses: Document, scores: Document, number: int, relation: Document | None) -> None:
+def _draw_pair(
+    axes: Axes, losses: Document, scores: Document, number: int, relation: Document | None, letters: int
+) -> None:
     """Draw the score over the cross-entropy of one curve, pretraining sizes in order, and the relation if it holds."""
     colour, marker = PALETTE[number], MARKERS[number]
     loss = {tokens: value for tokens, value, _ in means(losses)}
@@ -170,18 +173,18 @@ def _draw_pair(axes: Axes, losses: Document, scores: Document, number: int, rela
     sizes = np.linspace(14, 62, len(x))
     axes.scatter(x, y, s=sizes, marker=marker, color=colour, edgecolors=PAPER, linewidths=0.8, zorder=3)
     fitted = (relation or {}).get("relation") or {}
-    if fitted.get("holds", True) and fitted.get("c") is not None and fitted.get("k") is not None:
+    if fitted.get("holds"):
         grid = np.linspace(x.min(), x.max(), 50)
-        axes.plot(grid, fitted["c"] * np.exp(-fitted["k"] * grid), color=colour, lw=1, ls=(0, (1, 2)), zorder=1.5)
+        axes.plot(grid, np.exp(fitted["log c"] - fitted["k"] * grid), color=colour, lw=1, ls=(0, (1, 2)), zorder=1.5)
     axes.annotate(
-        series_key(scores), xy=(x[-1], y[-1]), xytext=(7, 0), textcoords="offset points", va="center", fontsize=8.5,
-        color=colour, fontweight="bold", parse_math=False, annotation_clip=False,
+        shorten(series_key(scores), letters), xy=(x[-1], y[-1]), xytext=(7, 0), textcoords="offset points",
+        va="center", fontsize=8.5, color=colour, fontweight="bold", parse_math=False, annotation_clip=False,
     )  # fmt: skip
 
 
-def _widths(columns: int) -> tuple[float, float]:
-    """Return the width of a panel and of the labels right of it, in inches."""
-    return {1: (4.9, 1.6), 2: (2.9, 1.25)}.get(columns, (2.35, 1.15))
+def _widths(columns: int) -> tuple[float, float, int]:
+    """Return the width of a panel and of the labels right of it in inches, and how many letters a label may have."""
+    return {1: (4.9, 1.75, 21), 2: (2.9, 1.35, 16)}.get(columns, (2.35, 1.25, 15))
 
 
 def _grid(widths: Sequence[float], heights: Sequence[float], label: float) -> tuple[Figure, list[list[Axes]]]:
@@ -216,64 +219,10 @@ def _titles(axes: Axes, metric: str, lower_is_better: bool, size: int) -> None:
         )  # fmt: skip
 
 
-def _lower_is_better(page: _Page, metric: str) -> bool:
-    """Return whether lower is better for a metric of the page."""
-    return next(curve["lower_is_better"] for curve in page.curves if curve["metric"] == metric)
-
-
-def _draw_pair(axes: Axes, losses: Document, scores: Document, number: int, relation: Document | None) -> None:
-    """Draw the score over the cross-entropy of one curve, pretraining sizes in order, and the relation if it holds."""
-    colour, marker = PALETTE[number], MARKERS[number]
-    loss = {tokens: value for tokens, value, _ in means(losses)}
-    shared = [(loss[tokens], value) for tokens, value, _ in means(scores) if tokens in loss]
-    if not shared:
-        return
-    x, y = np.array(shared).T
-    axes.plot(x, y, color=colour, lw=1.3, alpha=0.8, zorder=2)
-    sizes = np.linspace(14, 62, len(x))
-    axes.scatter(x, y, s=sizes, marker=marker, color=colour, edgecolors=PAPER, linewidths=0.8, zorder=3)
-    fitted = (relation or {}).get("relation") or {}
-    if fitted.get("holds", True) and fitted.get("c") is not None and fitted.get("k") is not None:
-        grid = np.linspace(x.min(), x.max(), 50)
-        axes.plot(grid, fitted["c"] * np.exp(-fitted["k"] * grid), color=colour, lw=1, ls=(0, (1, 2)), zorder=1.5)
-    axes.annotate(
-        series_key(scores), xy=(x[-1], y[-1]), xytext=(7, 0), textcoords="offset points", va="center", fontsize=8.5,
-        color=colour, fontweight="bold", parse_math=False, annotation_clip=False,
-    )  # fmt: skip
-
-
-def _widths(columns: int) -> tuple[float, float]:
-    """Return the width of a panel and of the labels right of it, in inches."""
-    return {1: (4.9, 1.6), 2: (2.9, 1.25)}.get(columns, (2.35, 1.15))
-
-
-def _grid(widths: Sequence[float], heights: Sequence[float], label: float) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure with panels of the given sizes (inches) and room for labels right of each."""
-    top = 0.56 if len(widths) > 1 else 0.36
-    width = _LEFT + sum(widths) + label * len(widths) + _GAP * (len(widths) - 1)
-    height = _BOTTOM + top + sum(heights) + _BETWEEN * (len(heights) - 1)
-    figure = Figure(figsize=(width, height), facecolor=PAPER)
-    cells = []
-    above = height - top
-    for panel in heights:
-        row = []
-        left = _LEFT
-        for wide in widths:
-            row.append(figure.add_axes((left / width, (above - panel) / height, wide / width, panel / height)))
-            left += wide + label + _GAP
-        cells.append(row)
-        above -= panel + _BETWEEN
-    return figure, cells
-
-
 def _axis_title(metric: str, lower_is_better: bool) -> str:
     known = describe(metric, lower_is_better)
-    unit = f" (nats per token)" if metric == CROSS_ENTROPY else ""
+    unit = " (nats per token)" if metric == CROSS_ENTROPY else ""
     return f"{known.title}{unit}, {'lower' if lower_is_better else 'higher'} is better"
-
-
-def _lower_is_better(page: _Page, metric: str) -> bool:
-    return next(curve["lower_is_better"] for curve in page.curves if curve["metric"] == metric)
 
 
 def _level(page: _Page) -> float:

@@ -42,27 +42,47 @@ def series_key(curve: Document) -> str:
     return str(curve["setting"]["mixture_label"] if curve["setting"]["mixture"] else curve["name"])
 
 
-def draw_panel(axes: Axes, curves: Sequence[Document], series: Sequence[str], letters: int = 24) -> None:
+@dataclass(frozen=True)
+class Span:
+    """The range of D_p (tokens) that the panels of one column share; beyond ``largest`` there are no points."""
+
+    left: float
+    largest: float
+    right: float
+
+
+def span_of(curves: Sequence[Document]) -> Span | None:
+    """Return the range the curves need: to four times the largest D_p where a law is worth extending."""
+    if not curves:
+        return None
+    left = min(point["pretrain_tokens"] for curve in curves for point in curve["points"])
+    largest = max(curve["largest_pretrain_tokens"] for curve in curves)
+    ahead = any(chosen_law(curve) and _follows(curve) for curve in curves)
+    return Span(left / 1.22, largest, largest * (4.0 if ahead else 1.2))
+
+
+def draw_panel(
+    axes: Axes, curves: Sequence[Document], series: Sequence[str], span: Span | None = None, letters: int = 20
+) -> None:
     """Draw the curves (of one metric, task and D_f) over pretraining tokens.
 
     Args:
         axes: to draw into; its labels stand right of it, where the caller left room.
         curves: from the document.
         series: what colours and markers stand for, in their order; one panel's colours are every panel's.
+        span: the range of D_p; by default what these curves need.
         letters: longest label.
     """
     style(axes)
     axes.set_xscale("log")
-    if not curves:
+    span = span or span_of(curves)
+    if not curves or span is None:
         axes.text(0.5, 0.5, "no runs", transform=axes.transAxes, ha="center", va="center", color=MUTED)
         axes.set_yticks([])
         return
     heights: list[float] = []
     ends: list[_End] = []
-    left = min(point["pretrain_tokens"] for curve in curves for point in curve["points"])
-    largest = max(curve["largest_pretrain_tokens"] for curve in curves)
-    ahead = any(chosen_law(curve) and _follows(curve) for curve in curves)
-    right = largest * (4.0 if ahead else 1.2)
+    right = span.right
     for curve in curves:
         number = series.index(series_key(curve)) % len(PALETTE)
         ends.append(_draw_curve(axes, curve, PALETTE[number], MARKERS[number], right, heights, letters))
@@ -74,11 +94,11 @@ def draw_panel(axes: Axes, curves: Sequence[Document], series: Sequence[str], le
         ends.append(_End(right, level, _BASELINE_LABEL, "", MUTED))
     low, high = min(heights), max(heights)
     pad = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
-    axes.set_xlim(left / 1.22, right)
+    axes.set_xlim(span.left, right)
     axes.set_ylim(low - pad, high + 1.3 * pad)
     token_axis(axes)
-    if ahead:
-        axes.axvspan(largest * 1.1, right, color=SHADE, lw=0, zorder=0)
+    if right > 2 * span.largest:
+        axes.axvspan(span.largest * 1.1, right, color=SHADE, lw=0, zorder=0)
         axes.text(
             0.995, 0.985, "extrapolated", transform=axes.transAxes, ha="right", va="top", fontsize=6.8, color=MUTED
         )
@@ -103,7 +123,7 @@ def token_axis(axes: Axes) -> None:
     low, high = axes.get_xlim()
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = [(1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,)]
-    wanted = 6 if axes.get_position().width * axes.get_figure().get_figwidth() > 4 else 4  # type: ignore[union-attr]
+    wanted = 6 if axes.get_position().width * axes.get_figure().get_figwidth() > 4 else 5  # type: ignore[union-attr]
     ticks = [
         [factor * 10.0**decade for decade in decades for factor in step if low <= factor * 10.0**decade <= high]
         for step in steps
@@ -149,7 +169,7 @@ def _draw_curve(
         axes.plot(
             [point["pretrain_tokens"] for point in curve["points"]],
             [point["value"] for point in curve["points"]],
-            marker=marker, ms=3, ls="none", color=colour, mec="none", alpha=0.4, zorder=2.5,
+            marker=marker, ms=3, ls="none", color=colour, mew=0, alpha=0.4, zorder=2.5,
         )  # fmt: skip
     for hollow in (False, True):
         chosen = [entry for entry in middle if entry[2] == hollow]
@@ -160,7 +180,7 @@ def _draw_curve(
             mfc=PAPER if hollow else colour, mec=colour if hollow else PAPER, mew=1.5 if hollow else 0.8,
         )  # fmt: skip
     kind = curve["verdict"]["kind"] if curve["verdict"] else "too few points"
-    return _End(x_end, y_end, _short(series_key(curve), letters), kind, colour)
+    return _End(x_end, y_end, shorten(series_key(curve), letters), kind, colour)
 
 
 def _draw_law(
@@ -240,7 +260,7 @@ def spread(centres: Sequence[float], sizes: Sequence[float], height: float) -> l
     return placed
 
 
-def _short(text: str, letters: int) -> str:
+def shorten(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "\u2026"
 
 

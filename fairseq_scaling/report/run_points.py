@@ -15,7 +15,7 @@ from .points import Point, mixture_label
 
 @dataclass(frozen=True)
 class Forgetting:
-    """What finetuning did to the upstream loss of one run, in nats per token; ``before`` is None where no log says it."""
+    """The upstream loss of one run before and after finetuning, in nats per token; None where no log says it."""
 
     run_id: str
     task: str
@@ -71,7 +71,11 @@ def _add_scores(run: RunRecord, result: RunPoints) -> None:
         metric = metric_name(written)
         if metric not in KNOWN_METRICS:
             result.problems.append(
-                _problem(run, f"scores.{written}", f"metric {written!r} is unknown; give it in a CSV table with the column lower_is_better")
+                _problem(
+                    run,
+                    f"scores.{written}",
+                    f"metric {written!r} is unknown; give it in a CSV table with the column lower_is_better",
+                )
             )
         elif not math.isfinite(score.value):
             result.problems.append(_problem(run, f"scores.{written}", f"{written} is {score.value}; left out"))
@@ -82,7 +86,11 @@ def _add_scores(run: RunRecord, result: RunPoints) -> None:
         has = "cross-entropy" if run.cross_entropies or run.cross_entropy is not None else "no score at all"
         other = ", ".join(describe(metric_name(name)).title for name in run.scores) or has
         result.problems.append(
-            _problem(run, "scores", f"no BLEU, only {other}" if other != "no score at all" else "no score and no cross-entropy")
+            _problem(
+                run,
+                "scores",
+                f"no BLEU, only {other}" if other != "no score at all" else "no score and no cross-entropy",
+            )
         )
 
 

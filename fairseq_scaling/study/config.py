@@ -70,7 +70,7 @@ def _mixture(value: object) -> Mixture:
     return Mixture.parse(str(value))
 
 
-def _flags(value: object) -> dict[str, Any]:
+def _options(value: object) -> dict[str, Any]:
     """Return a mapping of flags with dashes in their names, none of them one that the study sets itself."""
     if value is None:
         return {}
@@ -79,15 +79,23 @@ def _flags(value: object) -> dict[str, Any]:
     flags = {str(name).removeprefix("--").replace("_", "-"): setting for name, setting in value.items()}
     if len(flags) < len(value):
         raise SettingError("flags", sorted(map(str, value)), "one flag stands there twice, with _ and with -")
-    for name, setting in flags.items():
-        if isinstance(setting, dict):
-            raise SettingError(name, setting, "a flag cannot have a mapping as its value")
     return flags
 
 
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _baseline(value: object) -> object:
+    """Return the section that ``baseline: true`` or ``false`` stands for: an empty one, or none."""
+    return {} if value is True or value is None else None if value is False else value
+
+
 def _fairseq_flags(value: object) -> dict[str, Any]:
-    flags = _flags(value)
+    flags = _options(value)
     for name, setting in flags.items():
+        if isinstance(setting, dict):
+            raise SettingError(name, setting, "a flag of fairseq cannot have a mapping as its value")
         if name in _OWN_FLAGS:
             key = _OWN_FLAGS[name]
             raise SettingError(
@@ -101,9 +109,11 @@ Budget = Annotated[int, BeforeValidator(_tokens), Field(ge=0)]
 Language = Annotated[str, BeforeValidator(_language)]
 Pair = Annotated[tuple[str, str], BeforeValidator(_pair)]
 PretrainingMixture = Annotated[Mixture, BeforeValidator(_mixture)]
-Flags = Annotated[dict[str, Any], BeforeValidator(_flags)]
+Options = Annotated[dict[str, Any], BeforeValidator(_options)]
 FairseqFlags = Annotated[dict[str, Any], BeforeValidator(_fairseq_flags)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+TextSource = Literal["debian", "files", "wmt", "mc4"]
 
 T = TypeVar("T")
 
@@ -113,15 +123,15 @@ class _Section(BaseModel):
 
 
 class Text(_Section):
-    """Where the text comes from and how it becomes a corpus; the mappings are options of scaling-preprocess."""
+    """Where the text comes from and how it becomes a corpus; the mappings are options of scaling-preprocess's steps."""
 
-    source: Literal["debian", "files", "wmt", "mc4"] = "debian"
+    source: Annotated[list[TextSource], BeforeValidator(_as_list), Field(min_length=1)] = ["debian"]
     languages: Annotated[list[Language], Field(min_length=1)]
     pairs: Annotated[list[Pair], Field(min_length=1)]
-    fetch: Flags = {}
-    clean: Flags = {}
-    sentencepiece: Flags = {}
-    encode: Flags = {}
+    fetch: Options = {}
+    clean: Options = {}
+    sentencepiece: Options = {}
+    encode: Options = {}
 
     @model_validator(mode="after")
     def _pairs_have_languages(self) -> Text:
@@ -178,7 +188,11 @@ class Pretraining(_Section):
     @model_validator(mode="after")
     def _overrides_apply(self) -> Pretraining:
         for override in self.overrides:
-            _member("pretraining.overrides: mixture", str(override.mixture), [str(m) for m in self.mixtures], "mixtures")
+            if not any(dict(override.mixture) == dict(mixture) for mixture in self.mixtures):
+                known = "; ".join(map(str, self.mixtures))
+                raise SettingError(
+                    "pretraining.overrides: mixture", override.mixture, "not in mixtures", f"known: {known}"
+                )
         return self
 
 
@@ -192,7 +206,10 @@ class FinetuningOverride(_Section):
     updates: Annotated[int, Field(gt=0)] | None = None
     fairseq: FairseqFlags = {}
 
-    def applies(self, mixture: Mixture | None, pretrain_tokens: int, finetune_tokens: int, task: tuple[str, str]) -> bool:
+    def applies(
+        self, mixture: Mixture | None, pretrain_tokens: int, finetune_tokens: int, task: tuple[str, str]
+    ) -> bool:
+        """Tell whether a run meets every condition; the baseline has no mixture and 0 pretrain_tokens."""
         return (
             (self.mixture is None or (mixture is not None and dict(self.mixture) == dict(mixture)))
             and self.pretrain_tokens in (None, pretrain_tokens)
@@ -215,7 +232,7 @@ class Finetuning(_Section):
     finetune_tokens: Annotated[list[Tokens], Field(min_length=1)]
     updates: Annotated[int, Field(gt=0)]
     seeds: Seeds = [1]
-    baseline: bool | Baseline = True
+    baseline: Annotated[Baseline | None, BeforeValidator(_baseline)] = Baseline()
     upstream_validation: bool = True
     fairseq: FairseqFlags = {}
     overrides: list[FinetuningOverride] = []
@@ -254,8 +271,8 @@ class Study(_Section):
     pretraining: Pretraining
     finetuning: Finetuning
     translation: Translation = Translation()
-    scoring: Flags = {}
-    fitting: Flags = {}
+    scoring: Options = {}
+    fitting: Options = {}
     threads: Annotated[int, Field(gt=0)] = 1
     file: Path = Path("study.yaml")
 
@@ -268,7 +285,7 @@ class Study(_Section):
     def _fits_together(self) -> Study:
         if (self.text is None) == (self.corpus is None):
             given = "neither is given" if self.text is None else "both are given"
-            raise SettingError("text, corpus", given, "exactly one of them is needed", "text makes a corpus, corpus names one")
+            raise SettingError("text, corpus", given, "one of them is needed", "text makes a corpus, corpus names one")
         if self.text is not None:
             for mixture in self.pretraining.mixtures:
                 for language in mixture:
@@ -277,7 +294,7 @@ class Study(_Section):
             for task in self.finetuning.tasks:
                 if frozenset(task) not in pairs:
                     known = ", ".join("-".join(pair) for pair in self.text.pairs)
-                    raise SettingError("finetuning.tasks", "-".join(task), "no such pair in text.pairs", f"known: {known}")
+                    raise SettingError("finetuning.tasks", "-".join(task), "not in text.pairs", f"known: {known}")
         self._overrides_match()
         return self
 
@@ -313,7 +330,8 @@ def load_study(path: str | Path) -> Study:
     try:
         text = path.read_text("utf-8")
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}\n  Name a study.yaml; examples/quickstart has one to copy.") from None
+        message = f"{path}: {error.strerror}\n  Name a study.yaml; examples/quickstart has one to copy."
+        raise DataError(message) from None
     values, lines = _yaml.load(text, path)
     if not isinstance(values, dict):
         raise DataError(f"{path}: a study is a mapping that begins with name, text, pretraining and finetuning")
@@ -336,7 +354,7 @@ class StudyError(SettingError):
 
 def _message(path: Path, detail: Any, lines: _yaml.Lines) -> str:
     """Return the message for one mistake that pydantic found."""
-    place = [part for part in detail["loc"] if not (isinstance(part, str) and part in _UNION_TAGS)]
+    place = list(detail["loc"])
     key = _yaml.key_name(place)
     line = _yaml.line_of(lines, place)
     where = f"{path}, line {line}" if line else str(path)
@@ -355,9 +373,6 @@ def _message(path: Path, detail: Any, lines: _yaml.Lines) -> str:
     return f"{where}: {key} = {value!r}: {detail['msg'].lower()}"
 
 
-_UNION_TAGS = {"bool", "Baseline"}
-
-
 def _keys_at(place: list[Any]) -> list[str]:
     """Return the keys that the section at ``place`` knows."""
     model: Any = Study
@@ -368,7 +383,7 @@ def _keys_at(place: list[Any]) -> list[str]:
 
 
 def _section_in(annotation: Any) -> Any:
-    """Return the section class inside an annotation such as ``list[Override]`` or ``bool | Baseline``."""
+    """Return the section class inside an annotation such as ``list[Override]`` or ``Baseline | None``."""
     if isinstance(annotation, type) and issubclass(annotation, _Section):
         return annotation
     for inner in getattr(annotation, "__args__", ()):

@@ -11,6 +11,7 @@ import torch
 from fairseq import metrics
 from fairseq.data import Dictionary, FairseqDataset
 from fairseq.tasks import FairseqTask
+from omegaconf import OmegaConf
 
 from ..data.corpus import Corpus
 from ..errors import CheckpointError, SettingError
@@ -31,6 +32,8 @@ class ScalingTask(FairseqTask):
         self.dictionary = dictionary
         self.architecture: str | None = None
         self.parameters = 0
+        self._model: dict[str, Any] = {}
+        self._criterion: dict[str, Any] = {}
         self._restored: dict[str, Any] | None = None  # the description read from a checkpoint
         self._logged = False
         self._subset = ""
@@ -54,9 +57,14 @@ class ScalingTask(FairseqTask):
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         model = super().build_model(cfg, from_checkpoint)
         self.architecture = str(cfg._name)
+        self._model = _settings(cfg)
         # A tied embedding is one parameter: parameters() yields it once.
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         return model
+
+    def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        self._criterion = _settings(cfg)
+        return super().build_criterion(cfg, from_checkpoint)
 
     def build_bpe(self, args: Any) -> Any:
         """Return the tokenizer asked for; where none is, the corpus's SentencePiece model."""
@@ -116,8 +124,8 @@ class ScalingTask(FairseqTask):
 
     def valid_step(self, sample: Any, model: Any, criterion: Any) -> tuple[Any, Any, dict[str, Any]]:
         loss, sample_size, output = super().valid_step(sample, model, criterion)
-        # nll_loss is the cross-entropy where loss includes label smoothing.
-        output["nats"] = float(output.get("nll_loss", output["loss"]))
+        # t5_cross_entropy sums in float64; of other criterions nll_loss is the one without label smoothing.
+        output["nats"] = float(output.get("cross_entropy", output.get("nll_loss", output["loss"])))
         output["target_tokens"] = int(output["ntokens"])
         return loss, sample_size, output
 
@@ -132,7 +140,7 @@ class ScalingTask(FairseqTask):
 
     def log_subset(self, subset: str, stats: dict[str, Any], agg: Any, suffix: str = "") -> None:
         run_id, updates = self.describe_run()["run_id"], int(stats["num_updates"])
-        cross_entropy, tokens = agg[f"cross_entropy{suffix}"].avg, int(agg[f"target_tokens{suffix}"].sum)
+        cross_entropy, tokens = float(agg[f"cross_entropy{suffix}"].avg), int(agg[f"target_tokens{suffix}"].sum)
         _run.log_scores(run_id, subset, updates, cross_entropy, tokens)
 
     def dataset(self, split: str) -> FairseqDataset:
@@ -144,6 +152,17 @@ class ScalingTask(FairseqTask):
     def run_description(self) -> dict[str, Any]:
         """Return what makes this run, without run_id and versions."""
         raise NotImplementedError
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return every setting that another outcome may come from: two runs that differ in one are two runs."""
+        names = ("lr", "clip_norm", "max_update", "update_freq", "batch_size", "max_tokens")
+        return {
+            **{name: plain(self.cfg[name]) for name in names},
+            "model": self._model,
+            "criterion": self._criterion,
+            "optimizer": _settings(self.cfg.optimizer_settings),
+            "lr_scheduler": _settings(self.cfg.lr_scheduler_settings),
+        }
 
     def describe_run(self) -> dict[str, Any]:
         """Return the complete description: of the checkpoint where one was opened for use, else of this run."""
@@ -224,6 +243,14 @@ def check_dictionary(saved: dict[str, Any], dictionary: Dictionary, where: str |
             "  Use the corpus folder it was trained on, or encode the new text with that folder's SentencePiece model "
             "and the same languages and sentinels."
         )
+
+
+def _settings(cfg: Any) -> dict[str, Any]:
+    """Return a part of fairseq's configuration as a plain dictionary, ``_name`` first."""
+    if cfg is None or isinstance(cfg, str):
+        return {"_name": cfg}
+    container = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else vars(cfg)
+    return {str(name): plain(value) for name, value in container.items()}
 
 
 def plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ from ..errors import DataError, SettingError
 from ..mixture import Mixture
 from ..quantities import parse_tokens
 from . import _run
-from ._base import ScalingTask, log_cross_entropy, plain, sentinel_ids
+from ._base import ScalingTask, log_cross_entropy, sentinel_ids
 from ._batches import EpochPlan, SpanBatches
 from ._blocks import BlockDataset, HeldOutBlocks
 
@@ -44,11 +44,16 @@ class ScalingPretrainingConfig(FairseqDataclass):
     mean_span_length: float = field(default=3.0, metadata={"help": "mean number of tokens in a masked span"})
     max_source_positions: int = field(default=1024, metadata={"help": "longest encoder input, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest decoder target, in tokens"})
+    # For the description of the run; fairseq fills them in.
     seed: int = II("common.seed")
     lr: List[float] = II("optimization.lr")
+    clip_norm: float = II("optimization.clip_norm")
+    max_update: int = II("optimization.max_update")
     update_freq: List[int] = II("optimization.update_freq")
     batch_size: Optional[int] = II("dataset.batch_size")
     max_tokens: Optional[int] = II("dataset.max_tokens")
+    optimizer_settings: Any = II("optimizer")
+    lr_scheduler_settings: Any = II("lr_scheduler")
 
 
 @register_task("scaling_pretraining", dataclass=ScalingPretrainingConfig)
@@ -173,7 +178,7 @@ class ScalingPretrainingTask(ScalingTask):
                 "block_length": self.corruption.block_length,
                 "noise_density": self.cfg.noise_density,
                 "mean_span_length": self.cfg.mean_span_length,
-                **{name: plain(self.cfg[name]) for name in ("lr", "update_freq", "batch_size", "max_tokens")},
+                **self.hyperparameters(),
             },
         }
 

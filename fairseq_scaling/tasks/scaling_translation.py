@@ -22,7 +22,7 @@ from ..errors import CheckpointError, SettingError
 from ..mixture import Mixture
 from ..quantities import parse_tokens
 from . import _run
-from ._base import ScalingTask, check_dictionary, plain
+from ._base import ScalingTask, check_dictionary
 from ._batches import EpochPlan
 from ._blocks import HeldOutBlocks
 from .scaling_pretraining import upstream_validation
@@ -42,14 +42,17 @@ class ScalingTranslationConfig(FairseqDataclass):
     )
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
+    # For the description of the run; fairseq fills them in.
     seed: int = II("common.seed")
     lr: List[float] = II("optimization.lr")
+    clip_norm: float = II("optimization.clip_norm")
     max_update: int = II("optimization.max_update")
     update_freq: List[int] = II("optimization.update_freq")
     batch_size: Optional[int] = II("dataset.batch_size")
     max_tokens: Optional[int] = II("dataset.max_tokens")
+    optimizer_settings: Any = II("optimizer")
+    lr_scheduler_settings: Any = II("lr_scheduler")
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
-    save_dir: str = II("checkpoint.save_dir")
 
 
 @register_task("scaling_translation", dataclass=ScalingTranslationConfig)
@@ -98,15 +101,10 @@ class ScalingTranslationTask(ScalingTask):
         self.datasets[split] = _pair_dataset(source, target, self.dictionary)
 
     def _training_pairs(self, files: tuple[TokenFile, TokenFile]) -> NDArray[np.int64]:
-        """Return the pairs of the training subset, in the order of the permutation: a smaller D_f takes a prefix."""
-        number = len(files[0])
-        order = Permutation(number, hashing.key(self.cfg.seed, "finetuning pairs"))(np.arange(number))
-        tokens = np.cumsum((files[0].sizes.astype(np.int64) + files[1].sizes)[order])
-        taken = int(np.searchsorted(tokens, self.finetune_tokens, side="right"))
-        if taken == 0:
-            raise SettingError("finetune_tokens", self.cfg.finetune_tokens, f"the first pair has {int(tokens[0])} tokens")
-        self.finetune_pairs, self.finetune_tokens_used = taken, int(tokens[taken - 1])
-        return order[:taken]
+        sizes = files[0].sizes.astype(np.int64) + files[1].sizes
+        taken = training_pairs(sizes, self.finetune_tokens, self.cfg.seed)
+        self.finetune_pairs, self.finetune_tokens_used = len(taken), int(sizes[taken].sum())
+        return taken
 
     def _prefix(self) -> list[int]:
         if not self.cfg.source_prefix:
@@ -152,6 +150,17 @@ class ScalingTranslationTask(ScalingTask):
         lengths = [len(tokens) for tokens in with_prefix]
         return LanguagePairDataset(with_prefix, lengths, self.dictionary, left_pad_source=False, **kwargs)
 
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        model = super().build_model(cfg, from_checkpoint)
+        before = self.pretraining or {}
+        for name, now in (("architecture", self.architecture), ("parameters", self.parameters)):
+            if before.get(name) not in (None, now):
+                raise CheckpointError(
+                    f"{self.cfg.finetune_from_model} holds a model with {name} {before[name]}, this run asks for {now}\n"
+                    f"  give the same --arch ({before['architecture']}) and the same model settings as in pretraining"
+                )
+        return model
+
     # -- where the run comes from ----------------------------------------------------------------------------------
 
     def _read_pretraining(self, path: Path) -> dict[str, Any]:
@@ -194,9 +203,24 @@ class ScalingTranslationTask(ScalingTask):
             "pretrain_run_id": before["run_id"],
             "hyperparameters": {
                 "source_prefix": self.cfg.source_prefix,
-                **{name: plain(self.cfg[name]) for name in ("lr", "max_update", "update_freq", "batch_size", "max_tokens")},
+                **self.hyperparameters(),
             },
         }
+
+
+def training_pairs(sizes: NDArray[np.int64], finetune_tokens: int, seed: int) -> NDArray[np.int64]:
+    """Return the pairs of a training subset: the first of a permutation, so that a smaller D_f is a prefix of a larger.
+
+    Args:
+        sizes: tokens of every pair, source and target together.
+        finetune_tokens: D_f; as many pairs are taken as fit.
+        seed: of the permutation.
+    """
+    order = Permutation(len(sizes), hashing.key(seed, "finetuning pairs"))(np.arange(len(sizes)))
+    taken = int(np.searchsorted(np.cumsum(sizes[order]), finetune_tokens, side="right"))
+    if taken == 0:
+        raise SettingError("finetune_tokens", finetune_tokens, f"the first pair has {int(sizes[order[0]])} tokens")
+    return order[:taken]
 
 
 class _Sentences(torch.utils.data.Dataset):

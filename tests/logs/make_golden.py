@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 GOLDEN = Path(__file__).parent / "golden"
-DRIVER = '''
+DRIVER = """
 import sys, argparse, numpy, torch
 torch.serialization.add_safe_globals([argparse.Namespace, numpy.ndarray, numpy.dtype, numpy.dtypes.Int64DType,
                                       numpy.dtypes.Float64DType, numpy._core.multiarray._reconstruct,
@@ -31,13 +31,21 @@ elif tool == "fairseq-hydra-train":
 elif tool == "fairseq-preprocess":
     from fairseq_cli.preprocess import cli_main
 cli_main()
-'''
-NOUNS = {"cat": "chat", "dog": "chien", "book": "livre", "bread": "pain", "wall": "mur", "river": "fleuve", "boat": "bateau"}
+"""
+NOUNS = {
+    "cat": "chat",
+    "dog": "chien",
+    "book": "livre",
+    "bread": "pain",
+    "wall": "mur",
+    "river": "fleuve",
+    "boat": "bateau",
+}
 VERBS = {"sees": "voit", "takes": "prend", "loses": "perd", "wants": "veut", "keeps": "garde"}
 TRAIN = (
     "fairseq-train data --source-lang en --target-lang fr --arch transformer_tiny --optimizer adam --lr 0.003"
-    " --max-tokens 200 --required-batch-size-multiple 1 --seed 7 --cpu --num-workers 0 --log-interval 2 --save-dir {save}"
-    " --max-epoch {epochs} --no-epoch-checkpoints"
+    " --max-tokens 200 --required-batch-size-multiple 1 --seed 7 --cpu --num-workers 0 --log-interval 2"
+    " --save-dir {save} --max-epoch {epochs} --no-epoch-checkpoints"
 )
 SMOOTH = " --criterion label_smoothed_cross_entropy --label-smoothing 0.1"
 GENERATE_ALL = (
@@ -49,19 +57,24 @@ BPE = " --bpe sentencepiece --sentencepiece-model spm.model"
 
 # file of the golden folder -> command
 RUNS = {
-    "train-json-smoothed.log": TRAIN.format(save="checkpoints/json", epochs=3) + SMOOTH + " --log-format json --valid-subset valid,test",
+    "train-json-smoothed.log": TRAIN.format(save="checkpoints/json", epochs=3)
+    + SMOOTH
+    + " --log-format json --valid-subset valid,test",
     "train-simple-smoothed.log": TRAIN.format(save="checkpoints/simple", epochs=3) + SMOOTH + " --log-format simple",
     "train-tqdm.log": TRAIN.format(save="checkpoints/tqdm", epochs=2) + " --criterion cross_entropy",
     "train-none.log": TRAIN.format(save="checkpoints/none", epochs=2) + " --criterion cross_entropy --log-format none",
     "train-json-bleu.log": TRAIN.format(save="checkpoints/bleu", epochs=6)
     + " --criterion cross_entropy --log-format json --eval-bleu --eval-bleu-remove-bpe sentencepiece",
-    "train-json-diverged.log": TRAIN.format(save="checkpoints/diverged", epochs=3).replace("adam", "sgd").replace("0.003", "1e12")
+    "train-json-diverged.log": TRAIN.format(save="checkpoints/diverged", epochs=3)
+    .replace("adam", "sgd")
+    .replace("0.003", "1e12")
     + " --criterion cross_entropy --log-format json",
-    "train-hydra.log": "fairseq-hydra-train task=translation task.data={cwd}/data task.source_lang=en task.target_lang=fr"
-    " +model._name=transformer_tiny optimizer=adam"
-    " optimization.lr=[0.003] lr_scheduler=fixed criterion=cross_entropy dataset.max_tokens=200 optimization.max_epoch=2"
-    " dataset.required_batch_size_multiple=1 dataset.num_workers=0 common.cpu=true common.seed=7 common.log_format=json"
-    " common.log_interval=2 checkpoint.save_dir=checkpoints/hydra hydra.run.dir={cwd}/hydra",
+    "train-hydra.log": "fairseq-hydra-train task=translation task.data={cwd}/data task.source_lang=en"
+    " task.target_lang=fr +model._name=transformer_tiny optimizer=adam"
+    " optimization.lr=[0.003] lr_scheduler=fixed criterion=cross_entropy dataset.max_tokens=200"
+    " optimization.max_epoch=2 dataset.required_batch_size_multiple=1 dataset.num_workers=0 common.cpu=true"
+    " common.seed=7 common.log_format=json common.log_interval=2"
+    " checkpoint.save_dir=checkpoints/hydra hydra.run.dir={cwd}/hydra",
     "generate-tokens.txt": GENERATE,
     "generate-sacrebleu-detok.txt": GENERATE + BPE + " --scoring sacrebleu",
     "generate-remove-bpe.txt": GENERATE + " --remove-bpe sentencepiece",
@@ -102,7 +115,9 @@ def _run(command: str, work: Path) -> str:
     print(command, flush=True)
     words = command.replace("{cwd}", str(work)).split(" ")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "TZ": "UTC"}
-    done = subprocess.run([sys.executable, "driver.py", *words], cwd=work, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "driver.py", *words], cwd=work, env=environment, capture_output=True, text=True
+    )
     log = work / "hydra" / "hydra_train.log"
     if words[0] == "fairseq-hydra-train" and log.exists():
         return log.read_text()

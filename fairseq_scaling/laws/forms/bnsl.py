@@ -38,15 +38,17 @@ class Bnsl1(ValueLinearLaw):
     )
     starts = 5
 
+    def shape(self, rest: FloatArray, z: FloatArray) -> FloatArray:
+        c0, c1, z0, width = (rest[..., i : i + 1] for i in range(4))
+        return np.exp(-c0 * (z + 1) - c1 * width * _softplus((z - z0) / width))
+
     def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
         c0, c1, z0, width = (rest[..., i : i + 1] for i in range(4))
         t = (z - z0) / width
-        soft = np.logaddexp(0.0, t)
+        soft = _softplus(t)
         share = sigmoid(t)
         phi = np.exp(-c0 * (z + 1) - c1 * width * soft)
-        slopes = np.stack(
-            [-(z + 1) * phi, -width * soft * phi, c1 * share * phi, -c1 * (soft - share * t) * phi], -1
-        )
+        slopes = np.stack([-(z + 1) * phi, -width * soft * phi, c1 * share * phi, -c1 * (soft - share * t) * phi], -1)
         return phi, slopes
 
     def natural(self, theta: FloatArray, scale: Scale) -> tuple[FloatArray, FloatArray]:
@@ -61,3 +63,7 @@ class Bnsl1(ValueLinearLaw):
         slopes[2, 2] = slopes[3, 3] = 1 / half
         slopes[4, 4] = slopes[5, 5] = half
         return values, slopes
+
+
+def _softplus(t: FloatArray) -> FloatArray:
+    return np.maximum(t, 0.0) + np.log1p(np.exp(-np.abs(t)))

@@ -8,7 +8,9 @@ from ..curve import FloatArray
 from ..law import Parameter, Scale
 from ..separable import LogLinearLaw, ValueLinearLaw
 
-_RATES = np.array([1e-4, 0.03, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.3, 1.7, 2.2, 2.9, 3.8, 5.0, 7.0, 10.0, 15.0, 25.0, 40.0])
+_RATES = np.array(
+    [1e-4, 0.03, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.3, 1.7, 2.2, 2.9, 3.8, 5.0, 7.0, 10.0, 15.0, 25.0, 40.0]
+)
 """Grid of alpha * half, the exponent over half the measured range of log D."""
 
 
@@ -68,9 +70,10 @@ class LinearLog(ValueLinearLaw):
 class CrossEntropyLaw(ValueLinearLaw):
     """L = E + A / D^alpha, E, A, alpha >= 0.
 
-    Internally (last, drop, u): ``last`` is the value at the largest D_p, ``drop`` how far the value falls over the measured
-    range, and E = (1 - exp(-u)) * last. All three bounds of the law are then a box, and the points determine ``last`` and
-    ``drop`` well whatever E may be. With q = last - E and p = q + drop the law is E + p^(1-y) q^y, y = (z + 1) / 2.
+    Internally (last, drop, u): ``last`` is the value at the largest D_p, ``drop`` how far the value falls over the
+    measured range, and E = (1 - exp(-u)) * last. All three bounds of the law are then a box, and the points determine
+    ``last`` and ``drop`` well whatever E may be. With q = last - E and p = q + drop the law is E + p^(1-y) q^y, y = (z
+    + 1) / 2.
     """
 
     name = "cross_entropy_law"

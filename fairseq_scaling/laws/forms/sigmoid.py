@@ -27,7 +27,9 @@ class Logistic(LogLinearLaw):
     source = "Ruan et al., Observational Scaling Laws (2024), with a free ceiling"
     parameters = (
         Parameter("Q", "value with unlimited data", "points of the metric", lower=0.0),
-        Parameter("log d", "logarithm of the D_p at which half of the ceiling is reached", "log tokens", latex=r"\log d"),
+        Parameter(
+            "log d", "logarithm of the D_p at which half of the ceiling is reached", "log tokens", latex=r"\log d"
+        ),
         Parameter("k", "steepness", lower=0.0),
     )
     internal = ("kappa", "k", "z0")
@@ -132,27 +134,41 @@ class M4(ValueLinearLaw):
     )
     starts = 4
 
+    def shape(self, rest: FloatArray, z: FloatArray) -> FloatArray:
+        return sigmoid(self._crossover(rest, z))
+
     def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        alpha, b, c = rest[..., :1], rest[..., 1:2], rest[..., 2:3]
-        u = b + c * z
-        t = np.where(u < 0, u, u / alpha)
-        for _ in range(25):
-            error = -np.logaddexp(0.0, -t) + alpha * np.logaddexp(0.0, t) - u
-            step = error / (sigmoid(-t) + alpha * sigmoid(t))
-            t = t - np.clip(step, -50.0, 50.0)
-            if not np.any(np.abs(step) > 1e-12 * (1 + np.abs(t))):
-                break
+        alpha = rest[..., :1]
+        t = self._crossover(rest, z)
         up, down = sigmoid(t), sigmoid(-t)
         slope = up * down / (down + alpha * up)
-        by_alpha = -slope * np.logaddexp(0.0, t)
+        by_alpha = -slope * (np.maximum(t, 0.0) + np.log1p(np.exp(-np.abs(t))))
         return up, np.stack([by_alpha, slope, slope * z], -1)
+
+    def _crossover(self, rest: FloatArray, z: FloatArray) -> FloatArray:
+        """Return t with log sigmoid(t) - alpha log sigmoid(-t) = b + c z."""
+        alpha, b, c = rest[..., :1], rest[..., 1:2], rest[..., 2:3]
+        u = b + c * z
+        bend = alpha - 1
+        t = np.where(u < 0, u, u / alpha)
+        # g(t) = t + (alpha - 1) softplus(t) is monotone and bends one way only: Newton converges from anywhere.
+        for _ in range(40):
+            small = np.exp(-np.abs(t))
+            softplus = np.maximum(t, 0.0) + np.log1p(small)
+            step = (t + bend * softplus - u) / (1 + bend * np.where(t > 0, 1.0, small) / (1 + small))
+            t = t - step
+            if not np.max(np.abs(step), initial=0.0) > 1e-9 * (1 + np.max(np.abs(t), initial=0.0)):
+                break
+        return t
 
     def natural(self, theta: FloatArray, scale: Scale) -> tuple[FloatArray, FloatArray]:
         floor, size, alpha, b, c = theta
         unit = np.exp(scale.level)
         top = np.log(max(size, 1e-300)) + scale.level
         ratio = scale.middle / scale.half
-        values = np.array([unit * floor, unit * (floor + size), alpha, b + (1 - alpha) * top - c * ratio, c / scale.half])
+        values = np.array(
+            [unit * floor, unit * (floor + size), alpha, b + (1 - alpha) * top - c * ratio, c / scale.half]
+        )
         slopes = np.zeros((5, 5))
         slopes[0, 0] = slopes[1, 0] = slopes[1, 1] = unit
         slopes[2, 2] = slopes[3, 3] = 1.0

@@ -1,0 +1,274 @@
+"""``fit-scaling``: logs and tables in; laws, verdicts, predictions, figures and a report out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import SettingError
+from ._common import shows_errors
+
+if TYPE_CHECKING:
+    from ..report.document import Document, Inputs
+    from ..report.points import Point
+
+EXIT_NOTHING_FITTED = 1
+
+# Written out here because asking the laws for their names would import numpy and scipy; a test compares the two.
+LAW_NAMES = (
+    "log_law",
+    "cross_entropy_law",
+    "linear_log",
+    "power_law",
+    "power_ceiling",
+    "logistic",
+    "saturating",
+    "m4",
+    "bnsl1",
+)
+
+_HELP = """
+Fit scaling laws to what finetuned models scored after more and more pretraining.
+
+PATHs are, in any mixture, folders and files of fairseq logs, fairseq-generate outputs, score files of
+score-translations, and CSV tables.
+
+\b
+  fit-scaling logs/                          the runs of a folder
+  fit-scaling scores.csv --out results       a table
+  fit-scaling logs/ older.csv --metric bleu  both, one metric
+  fit-scaling logs/ --protocol paper         fit the four smallest sizes and
+                                             predict the others
+  fit-scaling logs/ --target-score bleu=25   how many tokens a BLEU of 25 takes
+  fit-scaling logs/ --mapping '{mixture}/dp{pretrain_tokens}/seed{seed}/*.log'
+                                             logs of stock fairseq, which do
+                                             not say D_p
+
+\b
+A table has the columns
+  curve, metric, pretrain_tokens, value
+and optionally
+  held_out (0/1), seed, mixture (en:0.5,fr:0.5), finetune_tokens, weight,
+  lower_is_better (0/1), source_lang, target_lang, architecture
+Metrics are bleu, chrf, ter, wer, comet, rouge_l, cross_entropy (nats per
+target token) or any other name, which then needs lower_is_better. Rows with
+pretrain_tokens 0 are the baseline. Tokens: 250000, 2.5e5 or 0.25M.
+
+\b
+Written into --out:
+  report.html      the report, one file that needs nothing beside it
+  figures/         the figures as SVG and PDF
+  points.csv       every point and where it came from; a table that
+                   fit-scaling reads
+  fits.json        coefficients, intervals, residuals, errors, verdicts,
+                   advice, signature
+  predictions.csv  per point and law: predicted, lower, upper; also at 2, 4
+                   and 10 times the largest D_p
+
+\b
+Exit codes:
+  0  at least one curve was fitted
+  1  points were read, but no curve has enough of them to be fitted
+     (the files are written all the same)
+  2  a wrong option, a missing path, or nothing that could be read
+"""
+
+
+class _Positive(click.FloatRange):
+    """A number above zero."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+
+@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    default="scaling-report",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the results.",
+)
+@click.option(
+    "--mapping",
+    metavar="CSV|PATTERN",
+    help="What stock fairseq logs do not say: a CSV file, or a path pattern with fields in braces.",
+)
+@click.option(
+    "--law",
+    type=click.Choice(["auto", "best", *LAW_NAMES]),
+    default="auto",
+    show_default=True,
+    metavar="LAW",
+    help="auto: the average of the laws, weighted by rolling-origin error; best: the one with the least; else one of "
+    f"{', '.join(LAW_NAMES)}.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["all", "paper"]),
+    default="all",
+    show_default=True,
+    help="paper: fit the four smallest sizes of a curve and hold out the others.",
+)
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric; may be repeated.")
+@click.option(
+    "--delta",
+    type=_Positive(),
+    metavar="NUMBER",
+    help="Huber threshold on the logarithms' residuals.  [default: 0.1 scores, 0.001 cross-entropy]",
+)
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    metavar="SHARE",
+    help="Coverage of all intervals.",
+)
+@click.option(
+    "--interval",
+    type=click.Choice(["delta", "case", "parametric"]),
+    default="delta",
+    show_default=True,
+    help="Delta method with t quantiles, or bootstrap over cases or over simulated errors.",
+)
+@click.option(
+    "--target-score",
+    "targets",
+    multiple=True,
+    metavar="[METRIC=]SCORE",
+    help="How many pretraining tokens this score takes; may be repeated.",
+)
+@click.option(
+    "--worthwhile",
+    type=_Positive(),
+    metavar="POINTS",
+    help="Smallest gain from doubling the data that is worth its cost.  [default: 1 % of the score]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of bootstrap and simulated tests.")
+@click.option(
+    "--report/--no-report",
+    "with_report",
+    default=True,
+    show_default=True,
+    help="Without the report neither figures nor report.html are made.",
+)
+@click.option(
+    "--max-figures",
+    type=click.IntRange(min=0),
+    default=40,
+    show_default=True,
+    metavar="N",
+    help="Draw at most this many figures of each kind.",
+)
+@shows_errors
+def main(
+    paths: tuple[str, ...],
+    out: str,
+    mapping: str | None,
+    law: str,
+    protocol: str,
+    metrics: tuple[str, ...],
+    delta: float | None,
+    level: float,
+    interval: str,
+    targets: tuple[str, ...],
+    worthwhile: float | None,
+    seed: int,
+    with_report: bool,
+    max_figures: int,
+) -> None:
+    wanted = [_target(text) for text in targets]
+
+    from ..report.reading import read_inputs
+
+    points, inputs = read_inputs(paths, mapping)
+    if not points:
+        _fail_without_points(inputs)
+    points = _only(points, metrics)
+
+    from ..report.analysis import Settings, analyse
+    from ..report.curves import collect
+    from ..report.document import build_document
+
+    settings = Settings(law, protocol, delta, level, interval, 1000, seed, worthwhile, _settle_targets(wanted, points))
+    collection = collect(points)
+    analysis = analyse(collection.curves, settings)
+    inputs.problems += collection.problems
+    document = build_document(analysis, settings, inputs)
+    files = _write(document, Path(out), with_report, max_figures)
+
+    from ..report.terminal import make_console, print_report
+
+    print_report(document, make_console(), files)
+    if analysis.fitted == 0:
+        click.echo("Nothing could be fitted: no curve has enough points.", err=True)
+        sys.exit(EXIT_NOTHING_FITTED)
+
+
+def _write(document: Document, out: Path, with_report: bool, max_figures: int) -> list[Path]:
+    """Write the files and return those to name on the terminal."""
+    from ..report.files import write_data, write_report
+
+    written = write_data(document, out)
+    if with_report:
+        from ..report.figures import draw_all
+
+        report, *figures = write_report(document, draw_all(document, max_figures), out)
+        written = [report, *written, *([out / "figures"] if figures else [])]
+    return written
+
+
+def _fail_without_points(inputs: Inputs) -> None:
+    """Say everything that was wrong with the input, and leave."""
+    click.echo("Error: no readable run and no readable row: nothing to fit", err=True)
+    for problem in inputs.problems:
+        click.echo(f"  {problem}", err=True)
+    sys.exit(2)
+
+
+def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
+    from ..report.metrics import metric_name
+
+    if not metrics:
+        return points
+    chosen = [metric_name(metric) for metric in metrics]
+    there = list(dict.fromkeys(point.metric for point in points))
+    for metric in chosen:
+        if metric not in there:
+            raise SettingError("--metric", metric, "no point has it", f"there are {', '.join(there)}")
+    return [point for point in points if point.metric in chosen]
+
+
+def _target(text: str) -> tuple[str, float]:
+    """Return (metric or nothing, score) of a target such as ``bleu=25`` or ``25``."""
+    metric, _, number = text.rpartition("=")
+    try:
+        return metric.strip(), float(number)
+    except ValueError:
+        raise SettingError("--target-score", text, "not a number", "write for example 25 or bleu=25") from None
+
+
+def _settle_targets(wanted: list[tuple[str, float]], points: list[Point]) -> tuple[tuple[str, float], ...]:
+    """Give targets without a metric the first score there is (BLEU before the others, cross-entropy last)."""
+    from ..report.metrics import metric_name, order
+
+    there = sorted({point.metric for point in points}, key=order)
+    settled = []
+    for written, value in wanted:
+        metric = metric_name(written) if written else there[0]
+        if metric not in there:
+            raise SettingError(
+                "--target-score", f"{written}={value:g}", "no point has it", f"there are {', '.join(there)}"
+            )
+        settled.append((metric, value))
+    return tuple(settled)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""``scaling-study``: run a study from its study.yaml, show its plan, show how far it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from ..errors import DataError
+from ..study.plan import STAGES, Plan, make_plan
+from ..study.state import StudyFolder
+from ._common import EXIT_INTERRUPTED, print_error, shows_errors
+
+_study_argument = click.argument("study", type=click.Path(path_type=Path), metavar="STUDY.yaml")
+_out_option = click.option(
+    "--out", type=click.Path(path_type=Path), help="The study's folder.  [default: work/NAME]", metavar="DIR"
+)
+_cores_option = click.option(
+    "--cores", type=click.IntRange(min=1), help="Jobs side by side, one thread each.  [default: all cores]"
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Run a whole study: text, pretraining, finetuning, translation, scores, laws."""
+
+
+@main.command()
+@_study_argument
+@_out_option
+@_cores_option
+@click.option("--dry-run", "-n", is_flag=True, help="Only list what there is to do.")
+@click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
+@click.argument("snakemake_arguments", nargs=-1, metavar="[-- SNAKEMAKE ARGUMENTS]")
+@shows_errors
+def run(
+    study: Path,
+    out: Path | None,
+    cores: int | None,
+    dry_run: bool,
+    until: str | None,
+    snakemake_arguments: tuple[str, ...],
+) -> None:
+    """Do what is left to do of a study, and print its results.
+
+    Stopped with Ctrl-C or kill, the same command goes on where it was. What stands after -- goes to Snakemake, for
+    example on a SLURM cluster, at most 40 jobs at a time: --cores 40 -- --executor slurm --jobs 40
+    """
+    from ..study import workflow
+    from ..study.display import show_progress
+
+    plan, folder = _open(study, out)
+    cores = cores or _cores()
+    if dry_run:
+        _print_pending(plan, folder, until)
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        with show_progress(plan, cores) as display:
+            done = workflow.run_plan(
+                plan, folder, cores, until, snakemake_arguments, display.update, display.print_failure
+            )
+    except KeyboardInterrupt:
+        print_error("stopped. The same command goes on where it was.")
+        sys.exit(EXIT_INTERRUPTED)
+    except workflow.JobsFailed as error:
+        print_error(str(error))
+        sys.exit(1)
+    if not done:
+        click.echo(f"{plan.name}: nothing to do." if until is None else f"{plan.name}: nothing to do until {until}.")
+    _print_results(folder, until)
+
+
+@main.command()
+@_study_argument
+@_out_option
+@_cores_option
+@shows_errors
+def plan(study: Path, out: Path | None, cores: int | None) -> None:
+    """Show the runs of a study, their tokens and a rough duration; nothing is started."""
+    from ..study.display import print_plan
+
+    plan, folder = _open(study, out)
+    print_plan(plan, folder, cores or _cores())
+
+
+@main.command()
+@click.argument("study", type=click.Path(path_type=Path), metavar="[STUDY.yaml]", required=False)
+@_out_option
+@shows_errors
+def status(study: Path | None, out: Path | None) -> None:
+    """Show how far a study is, also while it runs in another window. Give STUDY.yaml or --out."""
+    from ..study.display import print_status
+
+    if study is not None:
+        plan, folder = _open(study, out)
+    elif out is not None:
+        folder = StudyFolder(out)
+        if not folder.plan_path.exists():
+            raise DataError(f"--out = {out}: no study was ever started there")
+        plan = Plan.read(folder.plan_path)
+    else:
+        raise click.UsageError("give STUDY.yaml or --out")
+    print_status(plan, folder, _cores())
+
+
+def _open(study: Path, out: Path | None) -> tuple[Plan, StudyFolder]:
+    from ..study.config import load_study
+
+    settings = load_study(study)
+    return make_plan(settings), StudyFolder(out or Path("work") / settings.name)
+
+
+def _print_pending(plan: Plan, folder: StudyFolder, until: str | None) -> None:
+    pending = folder.pending(plan, plan.until(until) if until else plan.jobs)
+    for job in pending:
+        click.echo(f"{job.stage:<14} {job.label}")
+    click.echo(f"{len(pending)} jobs to do" if pending else "nothing to do")
+
+
+def _print_results(folder: StudyFolder, until: str | None) -> None:
+    if until not in (None, "fit"):
+        return
+    if folder.table.exists():
+        click.echo(folder.table.read_text("utf-8").rstrip())
+    click.echo(f"Report: {folder.report}")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The weighted average of several fits of one curve, with the same interface as a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .composite import Composite, CompositeLaw
+from .curve import Curve, FloatArray
+from .results import Estimate, Fit, Prediction
+
+_DRAWS = 1000
+"""Draws of every law for the average's intervals."""
+
+_OWN = 1 / 3
+"""How much a law's own standard error counts against it."""
+
+_HUGE = 1e300
+
+
+@dataclass(frozen=True)
+class AverageState(Composite):
+    """Component fits [k], what each is worth before the curve is seen, and its rolling-origin error (both [k]).
+
+    The weight of a law at D_p is prior / (error^2 + least error^2 + (se(D_p) / 3)^2): the inverse of the variance that
+    the law has shown when it predicted, and in part of the one it expects there itself, so that a law that the points
+    leave undetermined there does not decide. ``weights`` are those at twice the largest D_p.
+    """
+
+    fits: tuple[Fit, ...]
+    prior: FloatArray
+    errors: FloatArray
+    weights: FloatArray
+
+    def log_value(self, tokens: FloatArray) -> FloatArray:
+        flat = tokens.ravel()
+        logs, errors = _log_values(self, flat)
+        return _mean(_weights(self, logs, errors), logs).reshape(tokens.shape)
+
+    def predict(self, tokens: FloatArray, level: float) -> Prediction:
+        return _predict(self, tokens, level)
+
+    def draws(self, tokens: FloatArray, size: int, seed: int) -> FloatArray:
+        return _draws(self, tokens, size, seed)
+
+    def describe(self) -> dict[str, Any]:
+        return {"laws": [one.law.name for one in self.fits], "weights": self.weights.tolist()}
+
+
+class AverageLaw(CompositeLaw):
+    """Weighted geometric mean of laws; it has no parameters of its own, and no solver."""
+
+    name = "average"
+    title = "weighted average of the laws"
+    formula = "exp(sum_k w_k log f_k(D))"
+    latex = r"\exp\left(\sum_k w_k \log f_k(D_p)\right)"
+    source = "Bates and Granger, The Combination of Forecasts (1969); weights from rolling-origin errors"
+
+
+AVERAGE = AverageLaw()
+
+
+def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: FloatArray) -> Fit:
+    """Return the average of ``fits`` as a Fit; its coefficients are the weights at twice the largest D_p.
+
+    Args:
+        prior: what each law is worth before the curve is seen [k].
+        errors: rolling-origin RMSLE [k]; NaN where a law was not tried (it gets no weight while others were).
+    """
+    from .inference import held_out_error
+
+    first = fits[0]
+    tried = np.isfinite(errors)
+    prior = np.where(tried | ~tried.any(), prior, 0.0)
+    top = 2 * curve.pretrain_tokens[first.used].max()
+    blank = AverageState(tuple(fits), prior, np.nan_to_num(errors), prior)
+    weights = _weights(blank, *_log_values(blank, np.array([top])))[:, 0]
+    state = AverageState(tuple(fits), prior, np.nan_to_num(errors), weights)
+    residuals = np.full(len(curve), np.nan)
+    positive = (curve.pretrain_tokens > 0) & np.isfinite(curve.values) & (curve.values > 0)
+    residuals[positive] = np.log(curve.values[positive]) - state.log_value(curve.pretrain_tokens[positive])
+    best = fits[int(np.argmax(weights))]
+    order = np.argsort(-weights)
+    return Fit(
+        curve=curve,
+        law=AVERAGE,
+        coefficients={f"weight of {fits[i].law.name}": Estimate(float(weights[i])) for i in order},
+        objective=float("nan"),
+        delta=first.delta,
+        protocol=first.protocol,
+        interval=first.interval,
+        level=first.level,
+        used=first.used,
+        judged=first.judged,
+        left_out=first.left_out,
+        residuals=residuals,
+        degrees_of_freedom=best.degrees_of_freedom,
+        sigma=float(np.sqrt(np.mean(residuals[first.used] ** 2))),
+        condition_number=float("nan"),
+        identified=True,
+        reasons=(),
+        notes=("an average of laws has weights, no coefficients of its own",),
+        held_out=held_out_error(curve, residuals, first.judged),
+        iterations=sum(fit.iterations for fit in fits),
+        converged=all(fit.converged for fit in fits),
+        state=state,
+    )
+
+
+def _predict(state: AverageState, tokens: FloatArray, level: float) -> Prediction:
+    """Return the average with the interval of the mixture of the laws' own uncertainties."""
+    flat = tokens.ravel()
+    logs, errors = _log_values(state, flat)
+    weights = _weights(state, logs, errors)
+    value = np.exp(_mean(weights, logs))
+    keep = [i for i in range(len(state.fits)) if _has_interval(state.fits[i]) and np.any(weights[i] > 1e-4)]
+    if not keep:
+        nothing = np.full(tokens.shape, np.nan)
+        return Prediction(tokens, value.reshape(tokens.shape), nothing, nothing, level)
+    drawn = np.concatenate([_finite(state.fits[i].draws(flat, _DRAWS, i)) for i in keep])
+    share = np.repeat(weights[keep], _DRAWS, 0)
+    tail = (1 - level) / 2
+    lower, upper = _weighted_quantiles(drawn, share, (tail, 1 - tail))
+    lower, upper = np.minimum(lower, value), np.maximum(upper, value)
+    shape = tokens.shape
+    return Prediction(tokens, value.reshape(shape), lower.reshape(shape), upper.reshape(shape), level)
+
+
+def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> FloatArray:
+    """Return draws [size, ...] of the mixture; one law per draw, in proportion to its weight at the largest of
+    ``tokens``.
+
+    Laws without an interval of their own (no degree of freedom) are left out; all NaN when none has one.
+    """
+    usable = np.array([_has_interval(one) for one in state.fits])
+    if not usable.any():
+        return np.full((size, *tokens.shape), np.nan)
+    share = np.where(usable, _weights(state, *_log_values(state, np.array([tokens.max()])))[:, 0], 0.0)
+    counts = np.diff(np.r_[0, np.round(size * np.cumsum(share / share.sum())).astype(int)])
+    parts = [
+        _finite(one.draws(tokens, int(count), 1000 * seed + i))
+        for i, (one, count) in enumerate(zip(state.fits, counts, strict=True))
+        if count
+    ]
+    return np.random.default_rng([seed, 0xA7E]).permutation(np.concatenate(parts))
+
+
+def _log_values(state: AverageState, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return log f and its standard error [k, n]; an unknown standard error is infinite."""
+    from .inference import log_error
+
+    pairs = [log_error(one, tokens) for one in state.fits]
+    return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
+
+
+def _weights(state: AverageState, logs: FloatArray, errors: FloatArray) -> FloatArray:
+    """Return weights [k, n] that sum to 1 over the laws that have a value at D_p."""
+    prior = np.where(np.isfinite(logs), state.prior[:, None], 0.0)
+    known = prior > 0
+    unknown = known & ~np.isfinite(errors)
+    # Where no law knows its uncertainty they are taken as equal; otherwise one that does not is left out.
+    blind = np.all(unknown | ~known, 0)
+    spread = np.where(blind, 0.0, np.where(unknown, np.inf, errors))
+    active = state.prior > 0
+    least = np.min(state.errors[active]) if active.any() else 0.0
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        raw = np.where(known, prior / (state.errors[:, None] ** 2 + least**2 + (_OWN * spread) ** 2 + 1e-12), 0.0)
+        return raw / np.sum(raw, 0)
+
+
+def _mean(weights: FloatArray, values: FloatArray) -> FloatArray:
+    return np.sum(np.where(weights > 0, weights * np.where(np.isfinite(values), values, 0.0), 0.0), 0)
+
+
+def _has_interval(fit: Fit) -> bool:
+    return bool(np.all(np.isfinite(fit.state.covariance)) and fit.state.freedom > 0)
+
+
+def _finite(drawn: FloatArray) -> FloatArray:
+    return np.nan_to_num(drawn, nan=0.0, posinf=_HUGE)
+
+
+def _weighted_quantiles(values: FloatArray, weights: FloatArray, levels: Sequence[float]) -> list[FloatArray]:
+    """Return quantiles over the first axis of values [m, n] with weights [m, n]."""
+    order = np.argsort(values, 0)
+    ordered = np.take_along_axis(values, order, 0)
+    reached = np.cumsum(np.take_along_axis(weights, order, 0), 0)
+    reached /= reached[-1]
+    found = []
+    for level in levels:
+        at = np.minimum(np.sum(reached < level, 0), len(values) - 1)
+        found.append(np.take_along_axis(ordered, at[None], 0)[0])
+    return found

@@ -1,0 +1,370 @@
+"""From a minimum to a fit: variance, intervals, what is identified, predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .bootstrap import refit
+from .composite import Composite
+from .curve import Curve, FloatArray
+from .law import Law, Scale
+from .results import Estimate, Fit, HeldOutError, LeftOut, Prediction, json_array, json_number
+from .statistics import huber_inflation, t_quantile
+
+_DRAWN = 81
+"""Points of the curve that a fit file holds for drawing."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The solver's view of a fit: theta [p], its scaling, covariance [p, p], degrees of freedom, bootstrap thetas
+    [b, p]."""
+
+    theta: FloatArray
+    scale: Scale
+    covariance: FloatArray
+    freedom: float
+    draws: FloatArray | None = None
+
+
+def infer(
+    curve: Curve,
+    law: Law,
+    *,
+    theta: FloatArray,
+    squares: FloatArray,
+    scale: Scale,
+    objective: float,
+    delta: float,
+    protocol: str,
+    interval: str,
+    level: float,
+    used: NDArray[np.bool_],
+    judged: NDArray[np.bool_],
+    left_out: tuple[LeftOut, ...],
+    iterations: int,
+    converged: bool,
+    n_boot: int,
+    seed: int,
+) -> Fit:
+    """Return the fit at the minimum ``theta`` [p].
+
+    Budgets, not points, are the independent measurements: residuals are averaged over the seeds of a budget first, so
+    that the variance holds the run-to-run differences that the seeds of one pretraining run share.
+
+    Args:
+        squares: the least-squares minimum [p], whose residuals give the variance.
+    """
+    groups = curve.groups(used)
+    log_tokens = np.log(groups.pretrain_tokens)
+    z = scale.z(log_tokens)
+    budget_weight = groups.weights
+    member = groups.index[used]
+    weights = curve.case_weights[used]
+    observed = np.log(curve.values[used])
+    means = np.bincount(member, weights * observed, groups.size) / budget_weight
+    freedom = float(groups.size - law.size)
+    notes, reasons = [], []
+
+    fitted, jacobian = (part[0] for part in law.evaluate(theta[None], z[None]))
+    loose = means - scale.level - law.evaluate(squares[None], z[None])[0][0]
+    variance = float(np.sum(budget_weight * loose**2) / freedom) if freedom > 0 else np.nan
+    if freedom <= 0:
+        freedom = 0.0
+        repeats = float(np.sum(groups.counts - 1))
+        if groups.size == law.size and repeats > 0:
+            variance = float(np.sum(weights * (observed - means[member]) ** 2) / repeats)
+            freedom = repeats
+            notes.append(
+                f"as many budgets as parameters: the intervals rest on the spread of the seeds alone ({repeats:.0f})"
+            )
+    sigma = float(np.sqrt(variance))
+    covariance = _covariance(
+        jacobian, budget_weight, variance * huber_inflation(delta / sigma if sigma > 0 else np.inf)
+    )
+
+    draws = None
+    if interval != "delta" and np.isfinite(sigma):
+        draws = refit(
+            law, scale, theta, log_tokens, means, budget_weight, delta, sigma, freedom, interval, n_boot, seed
+        )
+    state = State(theta, scale, covariance, freedom, draws)
+    coefficients, natural_jacobian = _coefficients(law, state, level)
+    condition = _condition(jacobian, budget_weight, natural_jacobian)
+    reasons += law.limits(theta)
+    reasons += _too_few(law, groups.size)
+    if np.isfinite(sigma):
+        reasons += _undetermined(coefficients)
+    if not converged:
+        notes.append(f"the solver stopped after {iterations} steps")
+    if condition > 1e3:
+        notes.append(f"condition number {condition:.1e}: the coefficients trade off, read the predictions instead")
+
+    residuals = np.full(len(curve), np.nan)
+    positive = (curve.pretrain_tokens > 0) & np.isfinite(curve.values) & (curve.values > 0)
+    with np.errstate(all="ignore"):
+        predicted = (
+            law.evaluate(theta[None], scale.z(np.log(curve.pretrain_tokens[positive]))[None])[0][0] + scale.level
+        )
+    residuals[positive] = np.log(curve.values[positive]) - predicted
+    del fitted
+    return Fit(
+        curve=curve,
+        law=law,
+        coefficients=coefficients,
+        objective=objective,
+        delta=delta,
+        protocol=protocol,
+        interval=interval,
+        level=level,
+        used=used,
+        judged=judged,
+        left_out=left_out,
+        residuals=residuals,
+        degrees_of_freedom=max(0, groups.size - law.size),
+        sigma=sigma,
+        condition_number=condition,
+        identified=not reasons,
+        reasons=tuple(reasons),
+        notes=tuple(notes),
+        held_out=held_out_error(curve, residuals, judged),
+        iterations=iterations,
+        converged=converged,
+        state=state,
+    )
+
+
+def predict(fit: Fit, pretrain_tokens: ArrayLike, level: float) -> Prediction:
+    """Return the law's values with pointwise intervals (see ``Fit.predict``)."""
+    tokens = np.asarray(pretrain_tokens, float)
+    if isinstance(fit.state, Composite):
+        made = fit.state.predict(tokens, level)
+        return replace(made, upper=_capped(fit, made.upper, made.value))
+    state: State = fit.state
+    log_value, jacobian = evaluate_log(fit, tokens)
+    tail = (1 - level) / 2
+    if state.draws is not None:
+        drawn = np.exp(_evaluate_draws(fit, tokens, state.draws))
+        with np.errstate(invalid="ignore"):
+            lower, upper = np.quantile(np.where(np.isnan(drawn), 0.0, drawn), [tail, 1 - tail], axis=0)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = np.sqrt(np.einsum("...i,ij,...j->...", jacobian, state.covariance, jacobian))
+            reach = t_quantile(1 - tail, state.freedom) * error
+            lower, upper = np.exp(log_value - reach), np.exp(log_value + reach)
+    value = np.exp(log_value)
+    return Prediction(tokens, value, lower, _capped(fit, upper, value), level)
+
+
+def log_error(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return log f and its standard error at ``tokens`` [n] of a fit of one law; inf where it has none."""
+    log_value, jacobian = evaluate_log(fit, tokens)
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.sqrt(np.einsum("...i,ij,...j->...", jacobian, fit.state.covariance, jacobian))
+    return log_value, np.where(np.isfinite(error), error, np.inf)
+
+
+def elasticity(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
+    """Return d log f / d log D_p (see ``Fit.elasticity``), by a central difference."""
+    tokens = np.asarray(pretrain_tokens, float)
+    step = 1e-4
+
+    def at(shifted: FloatArray) -> FloatArray:
+        return fit.state.log_value(shifted) if isinstance(fit.state, Composite) else evaluate_log(fit, shifted)[0]
+
+    return (at(tokens * np.exp(step)) - at(tokens * np.exp(-step))) / (2 * step)
+
+
+def draws(fit: Fit, pretrain_tokens: ArrayLike, size: int, seed: int) -> FloatArray:
+    """Return draws of the law's values from its uncertainty [size, ...] (see ``Fit.draws``)."""
+    tokens = np.asarray(pretrain_tokens, float)
+    if isinstance(fit.state, Composite):
+        return np.minimum(fit.state.draws(tokens, size, seed), fit.curve.ceiling)
+    state: State = fit.state
+    generator = np.random.default_rng([seed, 0xD4A3])
+    if state.draws is not None:
+        chosen = state.draws[generator.integers(len(state.draws), size=size)]
+        return np.minimum(np.exp(_evaluate_draws(fit, tokens, chosen)), fit.curve.ceiling)
+    log_value, jacobian = evaluate_log(fit, tokens)
+    if not np.all(np.isfinite(state.covariance)) or state.freedom <= 0:
+        return np.full((size, *tokens.shape), np.nan)
+    root = _square_root(state.covariance)
+    normal = generator.standard_normal((size, len(root))) @ root.T
+    normal *= np.sqrt(state.freedom / generator.chisquare(state.freedom, size))[:, None]
+    with np.errstate(over="ignore"):
+        return np.minimum(np.exp(log_value + np.tensordot(normal, jacobian, (1, -1))), fit.curve.ceiling)
+
+
+def held_out_error(curve: Curve, residuals: FloatArray, judged: NDArray[np.bool_]) -> HeldOutError | None:
+    """Return the errors on the points ``judged``, or None where there are none. A prediction that does not exist is
+    inf."""
+    if not judged.any():
+        return None
+    log_error = np.where(np.isfinite(residuals[judged]), residuals[judged], np.inf)
+    values = curve.values[judged]
+    with np.errstate(over="ignore", invalid="ignore"):
+        predicted = values * np.exp(-log_error)
+        return HeldOutError(
+            rmsle=float(np.sqrt(np.mean(log_error**2))),
+            relative=float(np.mean(np.abs(predicted / values - 1))),
+            absolute=float(np.mean(np.abs(predicted - values))),
+            bias=float(np.mean(-log_error)),
+            n=int(judged.sum()),
+        )
+
+
+def fit_to_dict(fit: Fit) -> dict[str, Any]:
+    """Return a fit as plain JSON types (see ``Fit.to_dict``)."""
+    low = fit.curve.pretrain_tokens[fit.curve.pretrain_tokens > 0].min()
+    drawn = fit.predict(np.geomspace(low, 10 * fit.curve.pretrain_tokens.max(), _DRAWN))
+    return {
+        "curve": fit.curve.to_dict(),
+        "law": {
+            "name": fit.law.name,
+            "title": fit.law.title,
+            "formula": fit.law.formula,
+            "latex": fit.law.latex,
+            "source": fit.law.source,
+        },
+        "coefficients": {name: estimate.to_dict() for name, estimate in fit.coefficients.items()},
+        "objective": json_number(fit.objective),
+        "delta": fit.delta,
+        "protocol": fit.protocol,
+        "interval": fit.interval,
+        "level": fit.level,
+        "used": np.flatnonzero(fit.used).tolist(),
+        "held_out": np.flatnonzero(fit.judged).tolist(),
+        "left_out": [point.to_dict() for point in fit.left_out],
+        "residuals": json_array(fit.residuals),
+        "degrees_of_freedom": fit.degrees_of_freedom,
+        "sigma": json_number(fit.sigma),
+        "condition_number": json_number(fit.condition_number),
+        "identified": fit.identified,
+        "reasons": list(fit.reasons),
+        "notes": list(fit.notes),
+        "held_out_error": None if fit.held_out is None else fit.held_out.to_dict(),
+        "iterations": fit.iterations,
+        "converged": fit.converged,
+        "drawn": drawn.to_dict(),
+        "internal": _internal(fit),
+    }
+
+
+def _internal(fit: Fit) -> dict[str, Any]:
+    if isinstance(fit.state, Composite):
+        return fit.state.describe()
+    state: State = fit.state
+    return {
+        "names": list(fit.law.internal),
+        "theta": json_array(state.theta),
+        "covariance": json_array(state.covariance),
+        "middle": json_number(state.scale.middle),
+        "half": json_number(state.scale.half),
+        "level": json_number(state.scale.level),
+    }
+
+
+def evaluate_log(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return log f and its derivatives by theta at ``tokens`` (any shape) of a fit of one law."""
+    state: State = fit.state
+    with np.errstate(all="ignore"):
+        z = state.scale.z(np.log(tokens).ravel())
+        value, jacobian = fit.law.evaluate(state.theta[None], z[None])
+        return (value[0] + state.scale.level).reshape(tokens.shape), jacobian[0].reshape(*tokens.shape, -1)
+
+
+def _evaluate_draws(fit: Fit, tokens: FloatArray, thetas: FloatArray) -> FloatArray:
+    state: State = fit.state
+    with np.errstate(all="ignore"):
+        z = state.scale.z(np.log(tokens).ravel())
+        value = fit.law.evaluate(thetas, z[None])[0] + state.scale.level
+        return value.reshape(len(thetas), *tokens.shape)
+
+
+def _covariance(jacobian: FloatArray, weight: FloatArray, variance: float) -> FloatArray:
+    """Return variance * (J' W J)^-1 [p, p]; NaN where the points do not determine theta at all."""
+    size = jacobian.shape[1]
+    if not np.isfinite(variance) or not np.all(np.isfinite(jacobian)):
+        return np.full((size, size), np.nan)
+    root = jacobian * np.sqrt(weight)[:, None]
+    length = np.sqrt(np.sum(root**2, 0))
+    length[length == 0] = 1.0
+    _, values, right = np.linalg.svd(root / length, full_matrices=True)
+    full = np.zeros(size)
+    full[: values.size] = values
+    # Directions the points do not see get a huge variance instead of none.
+    inverse = 1 / np.maximum(full, 1e-7) ** 2
+    return variance * (right.T * inverse) @ right / np.outer(length, length)
+
+
+def _coefficients(law: Law, state: State, level: float) -> tuple[dict[str, Estimate], FloatArray]:
+    with np.errstate(all="ignore"):
+        values, slopes = law.natural(state.theta, state.scale)
+        tail = (1 - level) / 2
+        if state.draws is not None:
+            drawn = np.stack([law.natural(theta, state.scale)[0] for theta in state.draws])
+            lower, upper = np.nanquantile(
+                np.where(np.isinf(drawn), np.sign(drawn) * 1e300, drawn), [tail, 1 - tail], axis=0
+            )
+            error = drawn.std(0, ddof=1)
+        else:
+            error = np.sqrt(np.diag(slopes @ state.covariance @ slopes.T))
+            reach = t_quantile(1 - tail, state.freedom) * error
+            lower, upper = values - reach, values + reach
+    estimates = {}
+    for i, parameter in enumerate(law.parameters):
+        low, high = float(lower[i]), float(upper[i])
+        if np.isfinite(low):
+            low, high = max(low, parameter.lower), min(high, parameter.upper)
+        estimates[parameter.name] = Estimate(float(values[i]), low, high, float(error[i]), parameter.unit)
+    return estimates, slopes
+
+
+def _condition(jacobian: FloatArray, weight: FloatArray, natural: FloatArray) -> float:
+    """Return the condition number of the Jacobian by natural coefficients, its columns scaled to length 1."""
+    if not np.all(np.isfinite(natural)) or not np.all(np.isfinite(jacobian)):
+        return float("inf")
+    try:
+        by_natural = (jacobian * np.sqrt(weight)[:, None]) @ np.linalg.inv(natural)
+    except np.linalg.LinAlgError:
+        return float("inf")
+    length = np.sqrt(np.sum(by_natural**2, 0))
+    if not np.all(length > 0) or len(jacobian) < jacobian.shape[1]:
+        return float("inf")
+    return float(np.linalg.cond(by_natural / length))
+
+
+def _too_few(law: Law, budgets: int) -> list[str]:
+    spare = budgets - law.size
+    if spare < 0:
+        return [f"{budgets} budgets cannot determine {law.size} parameters: many laws of this form fit equally well"]
+    if spare == 0:
+        return [f"{budgets} budgets for {law.size} parameters: the law passes through the points, untested"]
+    if spare == 1:
+        return [f"{budgets} budgets for {law.size} parameters: one degree of freedom, the intervals are very wide"]
+    return []
+
+
+def _undetermined(coefficients: dict[str, Estimate]) -> list[str]:
+    reasons = []
+    for name, estimate in coefficients.items():
+        reach = estimate.upper - estimate.lower
+        # A logarithm is loose when its factor is unknown by more than ten either way, anything else at +- 100 %.
+        loose = reach > 2 * np.log(10) if name.startswith("log ") else reach > 2 * abs(estimate.value)
+        if loose:
+            reasons.append(f"{name} = {estimate} is not determined by these points")
+    return reasons
+
+
+def _capped(fit: Fit, upper: FloatArray, value: FloatArray) -> FloatArray:
+    """No interval promises more than the metric can give; a law that itself predicts more keeps its value."""
+    return np.maximum(np.minimum(upper, fit.curve.ceiling), value)
+
+
+def _square_root(covariance: FloatArray) -> FloatArray:
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(np.maximum(values, 0))

@@ -1,0 +1,122 @@
+"""The file that score-translations writes: one JSON object with ``format``, ``run_id``, ``subset`` and ``scores``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .files import Unreadable, read_whole
+from .record import Score
+
+FORMAT = 1
+_LARGEST = 16 << 20
+_FIELDS = ("value", "signature")
+
+
+def score_object(
+    scores: Mapping[str, Score],
+    subset: str,
+    sentences: int,
+    run: Mapping[str, Any] | None = None,
+    **sources: str | None,
+) -> dict[str, Any]:
+    """Return the JSON object of the scores; ``sources`` tell what was scored (``hypotheses``, ``checkpoint`` ...)."""
+    return {
+        "format": FORMAT,
+        "run_id": run.get("run_id") if run else None,
+        "run": dict(run) if run else None,
+        "subset": subset,
+        "sentences": sentences,
+        "scores": {
+            metric: {"value": score.value, "signature": score.signature, **score.details}
+            for metric, score in scores.items()
+        },
+        **sources,
+    }
+
+
+def write_score_file(path: Path, content: Mapping[str, Any]) -> None:
+    """Write the object so that the file is there whole or not at all.
+
+    Raises:
+        DataError: the folder is missing or can not be written.
+    """
+    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        remedy = "name a file in a folder that you may write"
+        raise DataError(f"{path}: can not be written ({error.strerror})\n  {remedy}") from None
+
+
+def looks_like_score_file(head: bytes) -> bool:
+    """Return whether a file that begins so is one JSON object of a score file."""
+    # without the zeros and the mark of UTF-16
+    head = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+    return head.startswith(b"{") and b'"format"' in head and b'"run_id"' in head and b'"num_updates"' not in head
+
+
+def read_score_file(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object, None for JSON of another kind; :func:`parse_scores` checks what is in it.
+
+    Raises:
+        DataError: it is cut, damaged, or of another format.
+    """
+    try:
+        content = json.loads(read_whole(path, _LARGEST))
+    except (Unreadable, ValueError, RecursionError):
+        raise DataError("the score file is cut or damaged: write it again with score-translations") from None
+    if not isinstance(content, dict) or "scores" not in content:
+        return None
+    check_format(content)
+    return content
+
+
+def check_format(content: Any) -> None:
+    """Raise DataError unless the object is of the format that this version reads."""
+    if not isinstance(content, dict) or not isinstance(content.get("scores"), dict):
+        raise DataError("no object with scores: write it again with score-translations")
+    if content.get("format") != FORMAT:
+        raise DataError(
+            f"format {content.get('format')!r}, this version reads {FORMAT}: write it with the same version"
+        )
+
+
+def parse_scores(content: Mapping[str, Any]) -> tuple[dict[str, Score], list[str]]:
+    """Return metric -> score, and a message for each that is not one."""
+    scores, messages = {}, []
+    shared: dict[str, Any] = {"subset": str(content.get("subset") or "test")}
+    if isinstance(content.get("sentences"), int):
+        shared["sentences"] = content["sentences"]
+    for metric, entry in content["scores"].items():
+        value = entry.get("value") if isinstance(entry, dict) else None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            messages.append(f"{metric} = {value!r} is no number: score again with score-translations")
+        elif not isinstance(entry.get("signature"), str):
+            messages.append(f"{metric} has no signature that says how it was made: score again with score-translations")
+        else:
+            details = {key: part for key, part in entry.items() if key not in _FIELDS}
+            scores[metric] = Score(float(value), entry["signature"], {**details, **shared})
+    return scores, messages
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,157 @@
+"""The inner loops of T5 with hand-written gradients: fewer passes over memory than autograd would make.
+
+Each function equals a line of plain PyTorch, given in its docstring; tests compare both, gradients included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """Return ``weight * x / sqrt(mean(x^2) + epsilon)`` over the last dimension, computed in float32.
+
+    Args:
+        x: [..., size]; the result has its shape and type.
+        weight: [size].
+    """
+    if x.dtype == torch.float32 and weight.dtype == torch.float32:
+        return _RMSNorm.apply(x, weight, epsilon)
+    x32 = x.float()
+    return weight * (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + epsilon)).type_as(x)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None, dropout: float) -> Tensor:
+    """Return ``softmax(q k^T + bias, where mask: -inf) v``, without scaling by sqrt(size), as in T5.
+
+    On CPUs PyTorch's fused attention falls back to unfused parts as soon as the bias has a gradient;
+    the version here is faster there. Elsewhere, and with dropout, PyTorch's is used.
+
+    Args:
+        q: [batch, heads, queries, size].
+        k, v: [batch, heads, keys, size].
+        bias: [heads, queries, keys] or None.
+        mask: True where a key is padding, [batch, keys], or None.
+        dropout: probability to drop an attention weight.
+
+    Returns:
+        [batch, queries, heads * size].
+    """
+    if dropout == 0 and q.device.type == "cpu" and q.dtype == torch.float32:
+        return _Attention.apply(q, k, v, bias, mask)
+    added = bias[None].to(q.dtype) if bias is not None else None
+    if mask is not None:
+        blocked = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(mask, torch.finfo(q.dtype).min)[:, None, None, :]
+        added = blocked if added is None else added + blocked
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout, scale=1.0)
+    return mixed.transpose(1, 2).flatten(2)
+
+
+def linear_cross_entropy(features: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the summed cross-entropy of ``softmax(features weight^T)``, as a loss and as an exact value.
+
+    Equals ``F.cross_entropy(features @ weight.T, targets, reduction="sum")``, but neither logits nor their
+    gradient ever exist for all tokens at once: both are made and used up a few tokens at a time.
+
+    Args:
+        features: [tokens, size].
+        weight: [vocabulary, size].
+        targets: [tokens].
+
+    Returns:
+        The loss in nats with its gradient (float32, scalar), and the same summed in float64, without gradient.
+    """
+    if features.device.type == "cpu" and features.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
+        return _LinearCrossEntropy.apply(features, weight, targets)
+    losses = F.cross_entropy(F.linear(features, weight).float(), targets, reduction="none")
+    return losses.sum(), losses.detach().double().sum()
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        inverse = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.size(-1)).add_(epsilon).rsqrt_()
+        normed = x * inverse
+        ctx.save_for_backward(normed, inverse, weight)
+        return normed * weight
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        normed, inverse, weight = ctx.saved_tensors
+        product = grad * normed
+        # d(normed)/dx takes out the part of the gradient that points along normed
+        along = (product @ weight).div_(weight.numel()).unsqueeze_(-1)
+        grad_x = (grad * weight).addcmul_(normed, along, value=-1).mul_(inverse)
+        return grad_x, product.flatten(0, -2).sum(0), None
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
+        batch, heads, queries, size = q.shape
+        q, k, v = q.reshape(-1, queries, size), k.reshape(batch * heads, -1, size), v.reshape(batch * heads, -1, size)
+        scores = torch.bmm(q, k.transpose(1, 2)).view(batch, heads, queries, -1)
+        if bias is not None:
+            scores += bias
+        if mask is not None:
+            scores.masked_fill_(mask[:, None, None, :], torch.finfo(scores.dtype).min)
+        weights = torch.softmax(scores, -1, out=scores).view(batch * heads, queries, -1)
+        ctx.save_for_backward(q, k, v, weights)
+        return torch.bmm(weights, v).view(batch, heads, queries, size).transpose(1, 2).flatten(2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, weights = ctx.saved_tensors
+        batch, queries, size = grad.size(0), q.size(1), q.size(2)
+        grad = grad.unflatten(-1, (-1, size)).transpose(1, 2).reshape(-1, queries, size)
+        heads = (batch, grad.size(0) // batch)
+        grad_v = torch.bmm(weights.transpose(1, 2), grad)
+        grad_scores = torch.bmm(grad, v.transpose(1, 2))
+        torch._softmax_backward_data(grad_scores, weights, -1, weights.dtype, grad_input=grad_scores)
+        grad_q = torch.bmm(grad_scores, k)
+        grad_k = torch.bmm(grad_scores.transpose(1, 2), q)
+        grad_bias = grad_scores.unflatten(0, heads).sum(0) if ctx.needs_input_grad[3] else None
+        return grad_q.unflatten(0, heads), grad_k.unflatten(0, heads), grad_v.unflatten(0, heads), grad_bias, None
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    # logits of that many bytes at a time: small enough to stay in a core's cache between the passes over them
+    CHUNK_BYTES = 2 << 20
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        need_features, need_weight = ctx.needs_input_grad[:2]
+        grad_features = torch.empty_like(features) if need_features else None
+        grad_weight = torch.zeros_like(weight) if need_weight else None
+        rows = max(16, _LinearCrossEntropy.CHUNK_BYTES // (4 * weight.size(0)))
+        buffer = features.new_empty(min(rows, features.size(0)), weight.size(0))
+        total = torch.zeros((), dtype=torch.float64)
+        for start in range(0, features.size(0), rows):
+            chunk, target = features[start : start + rows], targets[start : start + rows, None]
+            logits = torch.mm(chunk, weight.t(), out=buffer[: chunk.size(0)])
+            total -= logits.gather(1, target).sum(dtype=torch.float64)
+            largest = logits.amax(1)
+            probabilities = torch.softmax(logits, 1, out=logits)
+            # log of the sum of exponentials, from the largest probability: exact, without another pass of exp
+            total += (largest - probabilities.amax(1).log_()).sum(dtype=torch.float64)
+            if need_features or need_weight:
+                probabilities.scatter_add_(1, target, probabilities.new_full((1, 1), -1.0).expand_as(target))
+            if grad_features is not None:
+                torch.mm(probabilities, weight, out=grad_features[start : start + rows])
+            if grad_weight is not None:
+                grad_weight.addmm_(probabilities.t(), chunk)
+        ctx.save_for_backward(grad_features, grad_weight)
+        ctx.mark_non_differentiable(total)
+        return total.to(features.dtype), total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, Tensor | None, None]:
+        grad_features, grad_weight = ctx.saved_tensors
+        if grad.item() != 1.0:
+            grad_features = grad_features * grad if grad_features is not None else None
+            grad_weight = grad_weight * grad if grad_weight is not None else None
+        return grad_features, grad_weight, None

@@ -1,0 +1,158 @@
+"""Tables of what was measured: alignment, precisions, forgetting, all points, and what was left out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from .document import Document, leading, settings_in_order
+from .points import mixture_label
+from .table import Table, columns, mean
+from .wording import (
+    MINUS,
+    NONE,
+    display_names,
+    metric_of,
+    metric_title,
+    number,
+    score,
+    signed,
+    tokens,
+)
+
+
+def alignment_table(document: Document) -> Table:
+    """Return alignment score, baseline and gain of every mixture on its leading metric."""
+    table = Table(
+        "Alignment of the mixtures with the task",
+        columns("Curve", "A#", "Metric", "No pretraining#", "At the largest D_p#", "Difference#", "Verdict"),
+        note="A = P_src P_tgt + 0.7 P_src + 0.8 P_tgt, P the share of a language in the mixture (Isik et al. 2025): "
+        "1 for half source and half target, 0 for neither. Difference: above zero when pretraining helped.",
+    )
+    labels = display_names(document["curves"])
+    for curves in settings_in_order(document):
+        curve = leading(curves)
+        if curve["setting"]["alignment"] is None or not curve["points"]:
+            continue
+        metric = metric_of(curve)
+        reached, base = _reached(curve), mean([point["value"] for point in curve["baseline"]])
+        difference = None if base is None else (base - reached if curve["lower_is_better"] else reached - base)
+        table.rows.append(
+            [
+                labels[curve["name"]],
+                number(curve["setting"]["alignment"]),
+                metric.title,
+                score(base, metric),
+                score(reached, metric),
+                signed(difference, metric),
+                curve["verdict"]["kind"] if curve["verdict"] else "too few points",
+            ]
+        )
+    return table
+
+
+def precisions_table(document: Document) -> Table:
+    """Return brevity penalty and n-gram precisions, where the scores carry them (mean over seeds)."""
+    table = Table(
+        "Brevity penalty and n-gram precisions",
+        columns("Curve", "D_p#", "BLEU#", "Brevity penalty#", "1-gram#", "2-gram#", "3-gram#", "4-gram#"),
+        note="In the paper the brevity penalty stays 1 and what fluctuates are the precisions (finding 5).",
+    )
+    labels = display_names(document["curves"])
+    for curve in document["curves"]:
+        groups: dict[float, list[Document]] = defaultdict(list)
+        for point in [*curve["baseline"], *curve["points"]]:
+            if point["details"].get("brevity_penalty") is not None:
+                groups[point["pretrain_tokens"]].append(point)
+        lead = labels[curve["name"]]
+        for size, points in sorted(groups.items()):
+            details = [point["details"] for point in points]
+            grams = [entry["precisions"] for entry in details if len(entry.get("precisions") or ()) == 4]
+            table.rows.append(
+                [
+                    lead,
+                    "none" if size == 0 else tokens(size),
+                    score(mean([point["value"] for point in points]), metric_of(curve)),
+                    f"{mean([entry['brevity_penalty'] for entry in details]):.3f}",
+                    *(f"{mean([entry[n] for entry in grams]):.1f}" if grams else NONE for n in range(4)),
+                ]
+            )
+            lead = ""
+    return table
+
+
+def forgetting_table(document: Document) -> Table:
+    """Return the upstream loss before and after finetuning (mean over seeds)."""
+    table = Table(
+        "Forgetting: the upstream loss after finetuning",
+        columns("Task", "Mixture", "D_f#", "Language", "D_p#", "Before#", "After#", "Change#"),
+        note="Loss of the pretraining objective on held-out text, nats per token (Kalajdzievski 2024 gives its law).",
+    )
+    groups: dict[tuple[Any, ...], list[Document]] = defaultdict(list)
+    for row in document["forgetting"]:
+        key = (row["task"], row["mixture"], row["finetune_tokens"] or 0, row["subset"], row["pretrain_tokens"])
+        groups[key].append(row)
+    last: list[str] = []
+    for (task, mixture, finetune, subset, size), rows in sorted(groups.items()):
+        after = mean([row["after"] for row in rows])
+        before = mean([row["before"] for row in rows if row["before"] is not None])
+        change = NONE if before is None or after is None else f"{after - before:+.3f}".replace("-", MINUS)
+        cells = [NONE if value is None else f"{value:.3f}" for value in (before, after)]
+        lead = [task, mixture_label(mixture), tokens(finetune or None), subset]
+        table.rows.append([*(lead if lead != last else [""] * 4), tokens(size), *cells, change])
+        last = lead
+    return table
+
+
+def left_out_table(document: Document) -> Table:
+    """Return everything that was read and not used, and everything that could not be read."""
+    table = Table("Left out, and why", columns("Where", "What and why"))
+    for curve in document["curves"]:
+        for point in curve["left_out"]:
+            table.rows.append([place(point), f"{_what(curve, point)}: {point['reason']}"])
+        for point in curve["points"]:
+            if not point["used"] and not point["held_out"] and point["reason"] != curve["problem"]:
+                table.rows.append([place(point), f"{_what(curve, point)}: {point['reason']}"])
+    table.rows += [[place(problem), problem["message"]] for problem in document["problems"]]
+    return table
+
+
+def points_table(document: Document) -> Table:
+    """Return every point with its origin."""
+    table = Table("All points", columns("Curve", "Metric", "D_p#", "Value#", "Seed#", "Use", "Origin"))
+    labels = display_names(document["curves"])
+    for curve in document["curves"]:
+        for point in [*curve["baseline"], *curve["points"]]:
+            table.rows.append(
+                [
+                    labels[curve["name"]],
+                    metric_title(curve),
+                    tokens(point["pretrain_tokens"]),
+                    score(point["value"], metric_of(curve)),
+                    NONE if point["seed"] is None else str(point["seed"]),
+                    point_use(point),
+                    place(point),
+                ]
+            )
+    return table
+
+
+def point_use(point: Document) -> str:
+    """Return what became of a point: baseline, fitted, held out, or left out."""
+    if point["pretrain_tokens"] == 0:
+        return "baseline"
+    return "held out" if point["held_out"] else "fitted" if point.get("used") else "left out"
+
+
+def place(entry: Document) -> str:
+    """Return ``file:line`` of a point or problem."""
+    return f"{entry['file']}:{entry['line']}" if entry["line"] else entry["file"]
+
+
+def _what(curve: Document, point: Document) -> str:
+    return f"{curve['name']}, {metric_title(curve)} at {tokens(point['pretrain_tokens'])} tokens"
+
+
+def _reached(curve: Document) -> float:
+    points = [p for p in curve["points"] if p["pretrain_tokens"] == curve["largest_pretrain_tokens"]]
+    return sum(point["value"] for point in points) / len(points)

@@ -1,0 +1,248 @@
+"""The command line of every step of a study, as words. Nothing here runs anything.
+
+Words hold placeholders instead of the folders of this machine: ``{corpus}``, ``{out}`` (the study's folder) and
+``{package}`` (this package, for ``--user-dir``). So the same study has the same words everywhere, and a step is done
+again exactly when its words, or what it reads, have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..mixture import Mixture
+from ..quantities import format_tokens, parse_tokens
+
+if TYPE_CHECKING:
+    from .config import Study, Text
+
+Words = list[str]
+
+# What every training of a study does, unless its `fairseq:` mapping says otherwise. No worker processes, because as
+# many runs as there are cores go side by side; a batch multiple of 1, because fairseq's default of 8 drops sentences.
+_TRAINING = {
+    "criterion": "cross_entropy",
+    "optimizer": "adam",
+    "lr": "1e-3",
+    "lr-scheduler": "inverse_sqrt",
+    "clip-norm": "1.0",
+    "num-workers": 0,
+    "required-batch-size-multiple": 1,
+    "log-interval": 50,
+}
+_PRETRAINING = {**_TRAINING, "warmup-updates": 100, "batch-size": 16}
+# Validation at the end alone: fairseq always validates when it stops.
+_FINETUNING = {**_TRAINING, "warmup-updates": 100, "max-tokens": 1500, "validate-interval": 1_000_000}
+# How many times a finetuning saves, to resume from, before it ends. Epochs can be as short as a few updates.
+_SAVES = 4
+_PAIR_TOKENS = 30  # a guess: target tokens of a sentence
+# The bound on the length matters: a model that has learnt little does not end its sentences.
+_GENERATION = {
+    "max-tokens": 6000,
+    "max-len-a": 2,
+    "max-len-b": 10,
+    "remove-bpe": "sentencepiece",
+    "num-workers": 0,
+    "required-batch-size-multiple": 1,
+}
+
+
+def flags(settings: Mapping[str, Any]) -> Words:
+    """Return a mapping as words: ``{"lr": "1e-3", "fp16": True, "clip-norm": None}`` -> ``--lr 1e-3 --fp16``.
+
+    True is a bare flag; False and None leave the flag out (so a default is taken back); a list is joined by commas.
+    """
+    words: Words = []
+    for name, value in settings.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{name}")
+        if value is not True:
+            words.append(",".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+    return words
+
+
+def options(settings: Mapping[str, Any]) -> Words:
+    """Return a mapping as options of a command of this project, which may stand there several times.
+
+    A list repeats the option; a mapping repeats it with KEY=VALUE, where a list of values is joined by commas; False is
+    the option's opposite: ``{"mono": {"en": "a"}, "language-check": False}`` -> ``--mono en=a --no-language-check``.
+    """
+    words: Words = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            entries = ((key, inner if isinstance(inner, list | tuple) else [inner]) for key, inner in value.items())
+            values: list[Any] = [f"{key}={','.join(map(str, inner))}" for key, inner in entries]
+        else:
+            values = list(value) if isinstance(value, list | tuple) else [value]
+        for entry in values:
+            if isinstance(entry, bool):
+                words.append(f"--{name}" if entry else f"--no-{name}")
+            elif entry is not None:
+                words += [f"--{name}", str(entry)]
+    return words
+
+
+def fetch(text: Text) -> Words:
+    pairs = ",".join("-".join(pair) for pair in text.pairs)
+    what = options(
+        {"source": text.source, "languages": ",".join(text.languages), "pairs": pairs, "out": "{out}/text/raw"}
+    )
+    return ["scaling-preprocess", "fetch", *what, *options(text.fetch)]
+
+
+def clean(text: Text) -> Words:
+    return ["scaling-preprocess", "clean", "{out}/text/raw", "--out", "{out}/text/clean", *options(text.clean)]
+
+
+def sentencepiece(text: Text) -> Words:
+    return [
+        "scaling-preprocess", "train-sentencepiece", "{out}/text/clean",
+        "--out", "{out}/text/sentencepiece.model", *options(text.sentencepiece),
+    ]  # fmt: skip
+
+
+def encode(text: Text) -> Words:
+    return [
+        "scaling-preprocess", "encode", "{out}/text/clean",
+        "--model", "{out}/text/sentencepiece.model", "--out", "{corpus}", *options(text.encode),
+    ]  # fmt: skip
+
+
+def pretrain(study: Study, mixture: Mixture, seed: int, folder: str) -> Words:
+    """Return the pretraining of one mixture: all budgets, one checkpoint each (checkpoint1.pt for the first)."""
+    section = study.pretraining
+    own = next((other.fairseq for other in section.overrides if dict(other.mixture) == dict(mixture)), {})
+    return [
+        *_train("scaling_pretraining", study),
+        *flags({
+            "mixture": shares(mixture),
+            "budgets": ",".join(map(exact_tokens, section.budgets)),
+            "input-length": section.input_length,
+            "seed": seed,
+            "save-dir": f"{{out}}/{folder}",
+        }),
+        *flags({**_PRETRAINING, **study.model.fairseq, **section.fairseq, **own}),
+    ]  # fmt: skip
+
+
+def finetune(
+    study: Study,
+    task: tuple[str, str],
+    finetune_tokens: int,
+    seed: int,
+    folder: str,
+    mixture: Mixture | None = None,
+    pretrain_tokens: int = 0,
+    checkpoint: str | None = None,
+) -> Words:
+    """Return one finetuning; without a checkpoint (a path below ``{out}``) it is the baseline."""
+    section = study.finetuning
+    updates, settings = finetuning_settings(study, task, finetune_tokens, mixture, pretrain_tokens)
+    subsets = ["valid", "test"]
+    if section.upstream_validation and mixture is not None:
+        subsets += [f"upstream_{language}" for language in mixture]
+    return [
+        *_train("scaling_translation", study),
+        *flags({
+            "source-lang": task[0],
+            "target-lang": task[1],
+            "finetune-tokens": exact_tokens(finetune_tokens),
+            "finetune-from-model": f"{{out}}/{checkpoint}" if checkpoint else None,
+            "valid-subset": subsets,
+            "max-update": updates,
+            "seed": seed,
+            "save-dir": f"{{out}}/{folder}",
+            "no-epoch-checkpoints": True,
+        }),
+        *flags(settings),
+    ]  # fmt: skip
+
+
+def finetuning_settings(
+    study: Study, task: tuple[str, str], finetune_tokens: int, mixture: Mixture | None, pretrain_tokens: int
+) -> tuple[int, dict[str, Any]]:
+    """Return (updates, flags) of one finetuning: defaults, model, section, baseline, then overrides; the later wins."""
+    section = study.finetuning
+    updates = section.updates
+    settings = {**_FINETUNING, **study.model.fairseq, **section.fairseq}
+    if pretrain_tokens == 0 and section.baseline is not None:
+        updates = section.baseline.updates or updates
+        settings |= section.baseline.fairseq
+    for override in section.overrides:
+        if override.applies(mixture, pretrain_tokens, finetune_tokens, task):
+            updates = override.updates or updates
+            settings |= override.fairseq
+    epochs = updates * 2 * batch_tokens(settings) / finetune_tokens
+    return updates, {"save-interval": max(1, round(epochs / _SAVES)), **settings}
+
+
+def batch_tokens(settings: Mapping[str, Any]) -> int:
+    """Return about how many target tokens an update of a finetuning with these flags reads."""
+    steps = int(float(str(settings.get("update-freq") or 1)))
+    if size := settings.get("batch-size"):
+        return int(size) * _PAIR_TOKENS * steps
+    return int(float(settings.get("max-tokens") or 1500)) * steps
+
+
+def translate(study: Study, task: tuple[str, str], folder: str) -> Words:
+    """Return the translation of one finetuned model; the translations come on standard output."""
+    section = study.translation
+    return [
+        "fairseq-generate", "{corpus}", "--user-dir", "{package}", "--task", "scaling_translation",
+        *flags({
+            "source-lang": task[0],
+            "target-lang": task[1],
+            "path": f"{{out}}/{folder}/checkpoint_last.pt",
+            "gen-subset": section.subset,
+            "beam": section.beam,
+        }),
+        *flags({**_GENERATION, **section.fairseq}),
+    ]  # fmt: skip
+
+
+def score(study: Study, task: tuple[str, str], folder: str) -> Words:
+    return [
+        "score-translations", f"{{out}}/{folder}/generate.txt",
+        *flags({
+            "corpus": "{corpus}",
+            "source-lang": task[0],
+            "target-lang": task[1],
+            "subset": study.translation.subset,
+            "out": f"{{out}}/{folder}/scores.json",
+        }),
+        *options(study.scoring),
+    ]  # fmt: skip
+
+
+def fit(study: Study, folders: list[str]) -> Words:
+    """Return the fit over the run folders of this study alone: what an earlier version of it left behind stays out."""
+    places = [f"{{out}}/{folder}" for folder in folders]
+    return ["fit-scaling", *places, "--out", "{out}/results", *options(study.fitting)]
+
+
+def shares(mixture: Mixture) -> str:
+    """Return the mixture as ``en:0.5,fr:0.5``; thirds stay fractions."""
+    return str(mixture)
+
+
+def exact_tokens(tokens: int) -> str:
+    """Return a short form that means exactly ``tokens``: 1500000 -> ``1.5M``, 1234567 -> ``1234567``."""
+    short = format_tokens(tokens)
+    try:
+        return short if parse_tokens(short) == tokens else str(tokens)
+    except ValueError:
+        return str(tokens)
+
+
+def value_of(words: Words, flag: str, default: str) -> str:
+    """Return the value of a flag in words, the last one where it stands there more than once."""
+    places = [place for place, word in enumerate(words) if word == f"--{flag}" and place + 1 < len(words)]
+    return words[places[-1] + 1] if places else default
+
+
+def _train(task: str, study: Study) -> Words:
+    return [
+        "fairseq-train", "{corpus}", "--user-dir", "{package}", "--task", task,
+        "--arch", study.model.arch, "--log-format", "json",
+    ]  # fmt: skip

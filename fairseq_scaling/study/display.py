@@ -1,0 +1,151 @@
+"""What a person sees of a study: one live line while it runs, the table of its plan, the table of its state."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..quantities import format_tokens
+from .plan import STAGES, Job, Plan
+from .progress import Progress, counts, format_duration, fraction_done, seconds_left
+from .state import StudyFolder
+from .workflow import describe_failure, is_running, observe_jobs
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+class ProgressDisplay:
+    """One line about a running study: the part done, the jobs done, the time left, what runs now."""
+
+    def __init__(self, plan: Plan, cores: int, console: Console) -> None:
+        self._plan, self._cores, self._console = plan, cores, console
+        self._live: Live | None = None
+        self._last_line = -_SECONDS_BETWEEN_LINES
+        self._last_state: tuple[int, int] | None = None
+
+    def update(self, jobs: list[Progress]) -> None:
+        """Show the state of the jobs: at once on a terminal, about every half minute elsewhere."""
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+                self._live.start()
+            self._live.update(self._row(jobs))
+        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self._console.print(self.line(jobs), soft_wrap=True, highlight=False)
+
+    def line(self, jobs: Sequence[Progress]) -> str:
+        """Return the line as plain text."""
+        running = self._running(jobs)
+        return f"{self._plan.name}: {self._summary(jobs)}" + (f"; now {running}" if running else "")
+
+    def print_failure(self, message: str) -> None:
+        """Print a failure above the line."""
+        self._console.print(Text(message, style="red"), soft_wrap=True)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def _summary(self, jobs: Sequence[Progress]) -> str:
+        found = counts(jobs)
+        left = format_duration(seconds_left(jobs, self._cores))
+        return f"{fraction_done(jobs):.0%} done, {found['finished']} of {len(jobs)} jobs, about {left} left"
+
+    def _running(self, jobs: Sequence[Progress]) -> str:
+        parts = [f"{self._plan.by_id[job.id].label} ({job.fraction:.0%})" for job in jobs if job.state == "running"]
+        return ", ".join(parts)
+
+    def _row(self, jobs: Sequence[Progress]) -> Table:
+        row = Table.grid(padding=(0, 1), expand=True)
+        row.add_column(no_wrap=True)
+        row.add_column(width=12)
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        bar = ProgressBar(total=1.0, completed=fraction_done(jobs), width=12)
+        found, left = counts(jobs), format_duration(seconds_left(jobs, self._cores))
+        summary = f"{fraction_done(jobs):.0%}, {found['finished']}/{len(jobs)} jobs, {left} left"
+        row.add_row(Text(self._plan.name, style="bold"), bar, summary, Text(self._running(jobs), style="dim"))
+        return row
+
+
+@contextlib.contextmanager
+def show_progress(plan: Plan, cores: int) -> Iterator[ProgressDisplay]:
+    """Yield a display that writes to standard error, so that standard output holds the results alone."""
+    display = ProgressDisplay(plan, cores, Console(file=sys.stderr))
+    try:
+        yield display
+    finally:
+        display.close()
+
+
+def print_plan(plan: Plan, folder: StudyFolder, cores: int) -> None:
+    """Print one row for each job that trains, one for each other stage, and the duration of what is left to do."""
+    console = Console()
+    pending = {job.id for job in folder.pending(plan, plan.jobs)}
+    table = Table(title=f"Study {plan.name}")
+    table.add_column("job")
+    for title in ("training tokens", "about (one core)", "state"):
+        table.add_column(title, justify="right")
+    for stage in STAGES:
+        jobs = plan.of_stage(stage)
+        if stage in ("pretrain", "finetune"):
+            for job in jobs:
+                table.add_row(*_plan_row(job.label, [job], pending))
+        elif jobs:
+            table.add_row(*_plan_row(f"{stage} ({len(jobs)} jobs)" if len(jobs) > 1 else stage, jobs, pending))
+    console.print(table)
+    jobs_now = observe_jobs(plan, folder, plan.jobs, pending, live=is_running(folder))
+    left = seconds_left(jobs_now, cores)
+    measured = any(job.state == "finished" for job in jobs_now)
+    basis = "from the speed of the jobs that are done" if measured else "a guess until the first jobs are done"
+    what = f"{len(pending)} of {len(plan.jobs)} jobs to do"
+    console.print(
+        f"{what}, about {format_duration(left)} with {cores} side by side ({basis}).", soft_wrap=True, highlight=False
+    )
+
+
+def print_status(plan: Plan, folder: StudyFolder, cores: int) -> None:
+    """Print how many jobs of each stage are done, run, failed or wait, the failures, and the time left."""
+    console = Console()
+    live = is_running(folder)
+    # While it runs, a job is done when its mark is there; checking inputs is the running process's work.
+    pending = {job.id for job in folder.pending(plan, plan.jobs)}
+    jobs = observe_jobs(plan, folder, plan.jobs, pending, live)
+    table = Table(title=f"Study {plan.name} ({'running' if live else 'not running'})")
+    for title in ("stage", "done", "running", "failed", "to do"):
+        table.add_column(title, justify="left" if title == "stage" else "right")
+    failed = [job for job in plan.jobs if job.id in pending and _has_failed(folder, job)]
+    for stage in STAGES:
+        of_stage = [job for job in jobs if job.stage == stage]
+        if of_stage:
+            found = counts(of_stage)
+            broken = sum(job.stage == stage for job in failed)
+            numbers = (found["finished"], found["running"], broken, found["waiting"] - broken)
+            table.add_row(stage, *map(str, numbers))
+    console.print(table)
+    for job in failed:
+        console.print(Text(describe_failure(folder, job), style="red"), soft_wrap=True)
+    console.print(ProgressDisplay(plan, cores, console).line(jobs), soft_wrap=True, highlight=False)
+    if folder.report.exists() and not pending:
+        console.print(f"Report: {folder.report}", soft_wrap=True, highlight=False)
+
+
+def _plan_row(name: str, jobs: Sequence[Job], pending: set[str]) -> tuple[str, str, str, str]:
+    tokens = sum(job.tokens for job in jobs)
+    left = sum(job.id in pending for job in jobs)
+    state = "done" if left == 0 else "to do" if left == len(jobs) else f"{left} to do"
+    return name, format_tokens(tokens) if tokens else "", format_duration(sum(job.seconds for job in jobs)), state
+
+
+def _has_failed(folder: StudyFolder, job: Job) -> bool:
+    record = folder.record(job.id)
+    return record is not None and record["state"] == "failed"

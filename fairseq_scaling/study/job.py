@@ -1,0 +1,165 @@
+"""Run one job of a study: ``python -m fairseq_scaling.study.job STUDY_FOLDER JOB``. Snakemake calls this.
+
+A training that was stopped goes on from its last checkpoint; one whose words or inputs have changed starts afresh; one
+that finished with exactly these words and inputs is not run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import IO
+
+from .plan import Job, Plan
+from .progress import fraction_in_log
+from .state import StudyFolder
+
+# Steps that go on where they were stopped; the others start afresh in an empty folder.
+_RESUMABLE = {"fetch", "pretrain", "finetune"}
+
+
+def main() -> int:
+    folder = StudyFolder(Path(sys.argv[1]))
+    plan = Plan.read(folder.plan_path)
+    return run_job(folder, plan, plan.by_id[sys.argv[2]])
+
+
+def run_job(folder: StudyFolder, plan: Plan, job: Job) -> int:
+    """Run a job and keep its record; return the exit code of its command (0: done)."""
+    identity = folder.identity(plan, job)
+    record = folder.record(job.id)
+    same = record is not None and record["identity"] == identity
+    if same and record and record["state"] == "finished" and all((folder.path / name).exists() for name in job.writes):
+        folder.mark_done(job.id, identity)
+        return 0
+    if same and job.stage in _RESUMABLE:
+        mend_last_checkpoint(folder.path / job.owns[0])
+    else:
+        folder.remove(job)
+
+    command = resolve(folder, plan, job)
+    log = folder.path / job.log
+    record = {
+        "state": "running", "identity": identity, "command": command, "log": str(log), "started": time.time(),
+        "fraction": fraction_in_log(log, job.goal), "host": platform.node(), "process": os.getpid(),
+    }  # fmt: skip
+    folder.write_record(job.id, record)
+    code = _run(folder, plan, job, command)
+    missing = [name for name in job.writes if not (folder.path / name).exists()]
+    if code == 1 and job.stage == "fit" and not missing:
+        # No curve has enough points for a law: the report was written all the same, and says so.
+        code = 0
+    if code == 0 and missing:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"The command ended without an error, but did not write {', '.join(missing)}.\n")
+        code = 1
+    seconds = time.time() - record["started"]
+    folder.write_record(job.id, {**record, "state": "failed" if code else "finished", "code": code, "seconds": seconds})
+    if code == 0:
+        folder.mark_done(job.id, identity)
+    return code
+
+
+def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
+    """Return the job's words with the folders of this machine, its program as a full path."""
+    places = {
+        "{corpus}": str(folder.corpus(plan)),
+        "{out}": str(folder.path),
+        "{package}": str(Path(__file__).parent.parent),
+    }
+    words = list(job.words)
+    for placeholder, place in places.items():
+        words = [word.replace(placeholder, place) for word in words]
+    return [find_program(words[0]) or words[0], *words[1:]]
+
+
+def find_program(name: str) -> str | None:
+    """Return where a program is: in SCALING_STUDY_PROGRAMS, beside this Python, or on the PATH; None: nowhere.
+
+    Beside this Python comes before the PATH, so that ``.venv/bin/scaling-study`` works without activating ``.venv``.
+    """
+    places = [
+        os.environ.get("SCALING_STUDY_PROGRAMS", ""),
+        str(Path(sys.executable).parent),
+        os.environ.get("PATH", ""),
+    ]
+    return shutil.which(name, path=os.pathsep.join(place for place in places if place))
+
+
+def mend_last_checkpoint(folder: Path) -> None:
+    """Replace a ``checkpoint_last.pt`` that was cut in the middle by the newest whole checkpoint, or remove it.
+
+    fairseq writes it by copying; a run killed just then leaves a part of it, from which it cannot resume.
+    """
+    last = folder / "checkpoint_last.pt"
+    if not last.exists() or _is_whole(last):
+        return
+    others = [path for path in folder.glob("checkpoint*.pt") if path != last]
+    for other in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+        if other.name != "checkpoint_best.pt" and _is_whole(other):
+            temporary = folder / ".checkpoint_last.pt"
+            shutil.copyfile(other, temporary)
+            temporary.replace(last)
+            return
+    last.unlink()
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    # torch writes a zip file, whose directory stands at its end: cut short, it has none.
+    try:
+        with zipfile.ZipFile(checkpoint):
+            return True
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _run(folder: StudyFolder, plan: Plan, job: Job, command: list[str]) -> int:
+    environment = {
+        **os.environ,
+        "COLUMNS": os.environ.get("COLUMNS", "120"),
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(plan.threads)),
+    }
+    cwd = plan.source_folder if job.stage == "fetch" else str(folder.path)
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(_open_log(folder.path / job.log, append=job.stage in _RESUMABLE))
+        output: IO[bytes] = log
+        result = folder.path / job.output
+        part = result.with_name(f"{result.name}.part")
+        if job.output:
+            result.parent.mkdir(parents=True, exist_ok=True)
+            output = stack.enter_context(part.open("wb"))
+        try:
+            code = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=cwd, env=environment, check=False
+            ).returncode
+        except OSError as error:
+            log.write(f"cannot start {command[0]}: {error.strerror}\n".encode())
+            return 127
+    if job.output and code == 0:
+        result.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(result)
+    return code
+
+
+def _open_log(path: Path, append: bool) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("ab" if append else "wb")
+    if file.tell():
+        # A run that was killed may have left half a line; what follows must not be glued to it.
+        with path.open("rb") as end:
+            end.seek(-1, os.SEEK_END)
+            if end.read() != b"\n":
+                file.write(b"\n")
+                file.flush()
+    return file
+
+
+if __name__ == "__main__":
+    sys.exit(main())

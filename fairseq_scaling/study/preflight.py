@@ -1,0 +1,151 @@
+"""Check the flags of every command of a study before the first one runs: a typing error costs seconds, not a night.
+
+The commands' own parsers do it, in a process of their own, since importing fairseq takes seconds and registers things:
+``python -m fairseq_scaling.study.preflight`` reads ``[[id, words], ...]`` as JSON and prints ``[[id, message], ...]``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import DataError, SettingError
+from .job import resolve
+from .plan import Job, Plan
+from .state import StudyFolder, write_whole
+
+# Which keys of study.yaml the flags of a stage come from.
+_KEYS = {
+    "fetch": "text.fetch",
+    "clean": "text.clean",
+    "sentencepiece": "text.sentencepiece",
+    "encode": "text.encode",
+    "pretrain": "model.fairseq, pretraining.fairseq or its overrides",
+    "finetune": "model.fairseq, finetuning.fairseq, its baseline or its overrides",
+    "translate": "translation.fairseq",
+    "score": "scoring",
+    "fit": "fitting",
+}
+_COMMANDS = {
+    "scaling-preprocess": ("fairseq_scaling_preprocess.__main__", "cli"),
+    "score-translations": ("fairseq_scaling.cli.score_translations", "main"),
+    "fit-scaling": ("fairseq_scaling.cli.fit_scaling", "main"),
+}
+
+
+def check_flags(plan: Plan, folder: StudyFolder, jobs: Sequence[Job]) -> None:
+    """Raise SettingError where a command of ``jobs`` does not know a flag or refuses its value.
+
+    What has passed once is remembered in the study's folder. With programs of the person's own
+    (SCALING_STUDY_PROGRAMS) nothing is checked: their flags are not known here.
+    """
+    if os.environ.get("SCALING_STUDY_PROGRAMS"):
+        return
+    words = [[job.id, resolve(folder, plan, job)] for job in jobs]
+    text = json.dumps(words)
+    passed = folder.private / "flags-checked"
+    key = hashlib.sha256(f"{__version__} {text}".encode()).hexdigest()
+    if passed.exists() and passed.read_text("utf-8") == key:
+        return
+    result = subprocess.run(
+        [sys.executable, "-m", "fairseq_scaling.study.preflight"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        problems = json.loads(result.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        lines = "\n".join(f"    {line}" for line in result.stderr.splitlines()[-6:])
+        raise DataError(
+            f"the programs of the study cannot be loaded (exit code {result.returncode})\n{lines}\n"
+            "  Is the installation whole? In the project's folder: pip install '.[study]'"
+        ) from None
+    if problems:
+        raise SettingError("study.yaml", "flags", _describe(plan, problems))
+    write_whole(passed, key)
+
+
+def _describe(plan: Plan, problems: list[list[str]]) -> str:
+    """Return one line for each different message, with the keys the flag can come from."""
+    seen: dict[tuple[str, str], str] = {}
+    for job_id, message in problems:
+        job = plan.by_id[job_id]
+        seen.setdefault((job.stage, message), f"{job.words[0]}: {message} (from {_KEYS[job.stage]})")
+    return "some commands refuse their flags\n" + "\n".join(f"  {line}" for line in seen.values())
+
+
+def main() -> None:
+    problems = []
+    known: dict[str, str] = {}
+    for job_id, words in json.loads(sys.stdin.read()):
+        name = os.path.basename(words[0])
+        shape = json.dumps([word for word in words if os.sep not in word])
+        if shape not in known:
+            # fairseq prints while it is imported; standard output belongs to the answer.
+            with contextlib.redirect_stdout(io.StringIO()):
+                check = _fairseq_problem if name.startswith("fairseq-") else _click_problem
+                known[shape] = check(name, words[1:])
+        if known[shape]:
+            problems.append([job_id, known[shape]])
+    print(json.dumps(problems))
+
+
+def _fairseq_problem(name: str, words: list[str]) -> str:
+    # fairseq looks for --user-dir in the command line of this very process.
+    sys.argv = [name, *words]
+    from fairseq import options
+    from fairseq.models import import_models
+    from fairseq.tasks import import_tasks
+
+    # --user-dir does this only where the package is not imported yet, and this module belongs to it.
+    package = Path(__file__).parent.parent
+    import_tasks(str(package / "tasks"), "fairseq_scaling.tasks")
+    import_models(str(package / "models"), "fairseq_scaling.models")
+    parser: Any = options.get_training_parser() if name == "fairseq-train" else options.get_generation_parser()
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            options.parse_args_and_arch(parser, input_args=words)
+    except SystemExit:
+        message = errors.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+        known = [option for action in parser._actions for option in action.option_strings]
+        unknown = re.findall(r"--[\w-]+", message) if "unrecognized" in message else []
+        near = [match for word in unknown for match in difflib.get_close_matches(word, known, n=1)]
+        return message + (f"; did you mean {' '.join(near)}?" if near else "")
+    return ""
+
+
+def _click_problem(name: str, words: list[str]) -> str:
+    import click
+
+    module, attribute = _COMMANDS[name]
+    command: Any = getattr(import_module(module), attribute)
+    if isinstance(command, click.Group):
+        command = command.commands[words[0]]
+        words = words[1:]
+    try:
+        command.make_context(name, list(words))
+    except click.BadParameter as error:
+        # The folders that earlier steps will make are not there yet.
+        return "" if isinstance(getattr(error.param, "type", None), click.Path) else error.format_message()
+    except click.UsageError as error:
+        return error.format_message()
+    return ""
+
+
+if __name__ == "__main__":
+    main()

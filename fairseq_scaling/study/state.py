@@ -1,0 +1,144 @@
+"""What has been done in a study's folder: a small record for each job.
+
+``.study/records/<job>.json`` tells how a job went; ``.study/done/<job>.json`` exists while its result counts, and is
+what Snakemake looks at. A job counts as done when it finished with the words of today and with the inputs of today: its
+identity is a hash of its words and of the results of the jobs it needs. A corpus is identified by its content, so that
+a corpus made again with the same bytes lets every training stand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .plan import Job, Plan
+
+Record = dict[str, Any]
+
+
+class StudyFolder:
+    """The folder of one study: where its files are, and the records of its jobs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.private = self.path / ".study"
+        self.plan_path = self.private / "plan.json"
+        self.lock_path = self.private / "lock"
+        self.snakemake_log = self.path / "logs/snakemake.log"
+        self.report = self.path / "results/report.html"
+        self.table = self.path / "results/table.txt"
+
+    def done_path(self, job_id: str) -> Path:
+        return self.private / "done" / f"{job_id}.json"
+
+    def record(self, job_id: str) -> Record | None:
+        """Return the record of a job, or None where it never started (or its record is damaged)."""
+        try:
+            record = json.loads(self._record_path(job_id).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) and "identity" in record else None
+
+    def write_record(self, job_id: str, record: Record) -> None:
+        write_whole(self._record_path(job_id), json.dumps(record, indent=1))
+
+    def mark_done(self, job_id: str, identity: str) -> None:
+        write_whole(self.done_path(job_id), json.dumps({"identity": identity}))
+
+    def corpus(self, plan: Plan) -> Path:
+        return self.path / plan.corpus
+
+    def identity(self, plan: Plan, job: Job) -> str:
+        """Return the hash of all that decides a job's result."""
+        needs = {need: self._result(plan, need) for need in job.needs}
+        if not needs and "{corpus}" in job.words:
+            needs = {"corpus": self._fingerprint(plan)}
+        stamps = _stamps(job.words, Path(plan.source_folder)) if job.stage == "fetch" else []
+        return hashlib.sha256(json.dumps([job.words, needs, stamps], sort_keys=True).encode()).hexdigest()
+
+    def is_done(self, plan: Plan, job: Job) -> bool:
+        """Tell whether a job's result counts, its needs being done."""
+        record = self.record(job.id)
+        return (
+            record is not None
+            and record["state"] == "finished"
+            and self.done_path(job.id).exists()
+            and all((self.path / name).exists() for name in job.writes)
+            and record["identity"] == self.identity(plan, job)
+        )
+
+    def pending(self, plan: Plan, jobs: list[Job]) -> list[Job]:
+        """Return those of ``jobs`` (in order, with all they need) that are not done, or need one that is not.
+
+        A job that is done but whose files have been removed is pending where a pending job reads them.
+        """
+        waiting = {job.id for job in jobs if not self.is_done(plan, job)}
+        while True:
+            before = len(waiting)
+            for job in jobs:
+                if job.id in waiting:
+                    waiting |= {maker for name, maker in job.reads.items() if not (self.path / name).exists()}
+                elif waiting & set(job.needs):
+                    waiting.add(job.id)
+            if len(waiting) == before:
+                return [job for job in jobs if job.id in waiting]
+
+    def remove(self, job: Job) -> None:
+        """Remove what an earlier run of the job with other words or inputs has left behind."""
+        for name in job.owns:
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _record_path(self, job_id: str) -> Path:
+        return self.private / "records" / f"{job_id}.json"
+
+    def _result(self, plan: Plan, job_id: str) -> str:
+        if job_id.startswith("encode/"):
+            return self._fingerprint(plan)
+        record = self.record(job_id)
+        return record["identity"] if record else ""
+
+    def _fingerprint(self, plan: Plan) -> str:
+        try:
+            values = json.loads((self.corpus(plan) / "corpus.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return ""
+        return str(values.get("fingerprint", ""))
+
+
+def check_corpus(folder: StudyFolder, plan: Plan) -> None:
+    """Raise DataError where a study names a corpus that is not there; one that the study makes need not be."""
+    path = folder.corpus(plan)
+    if not plan.of_stage("encode") and not (path / "corpus.json").is_file():
+        raise DataError(f"corpus = {path}: no finished corpus (no corpus.json)\n  scaling-preprocess encode makes one.")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is never there in part, not even when the power fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _stamps(words: list[str], folder: Path) -> list[tuple[str, int, int]]:
+    """Return (name, bytes, modification time) of every file of the user's that the words name."""
+    stamps = set()
+    for word in words:
+        for part in {word, *re.split(r"[=:,]", word)}:
+            path = folder / part
+            if part and path.is_file():
+                stamps.add((part, path.stat().st_size, path.stat().st_mtime_ns))
+    return sorted(stamps)

@@ -1,0 +1,43 @@
+"""The command ``scaling-preprocess``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from fairseq_scaling.errors import ScalingError
+
+from .commands import clean, encode, fetch, rank_packages, train_sentencepiece
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """Make a corpus folder from text, step by step: fetch, clean, train-sentencepiece, encode.
+
+    \b
+    scaling-preprocess fetch --languages en,fr,de --pairs en-fr --out work/raw
+    scaling-preprocess clean work/raw --out work/clean
+    scaling-preprocess train-sentencepiece work/clean --out work/sentencepiece.model
+    scaling-preprocess encode work/clean --model work/sentencepiece.model --out work/corpus
+
+    Each step reads the folder of the one before and writes one of its own. A finished result is never overwritten
+    unless --overwrite is given.
+    """
+
+
+for _command in (fetch, clean, train_sentencepiece, encode, rank_packages):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command; an error that the user can mend is printed without a traceback and exits with 2."""
+    try:
+        cli(prog_name="scaling-preprocess")
+    except ScalingError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

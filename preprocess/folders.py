@@ -1,0 +1,121 @@
+"""Folders of results: written under a temporary name, renamed when complete, never overwritten by accident."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from fairseq_scaling.data.corpus import file_checksum
+from fairseq_scaling.errors import DataError, SettingError
+
+RAW_MANIFEST, CLEAN_MANIFEST, CORPUS_MANIFEST = "raw.json", "clean.json", "corpus.json"
+FORMAT = 1
+_OWN_NAMES = {
+    RAW_MANIFEST: ("mono.*.txt", "pairs.*.txt"),
+    CLEAN_MANIFEST: ("mono.*.txt", "pairs.*.txt"),
+    CORPUS_MANIFEST: ("mono", "pairs", "dict.txt", "sentencepiece.model"),
+}
+_STEPS = {RAW_MANIFEST: "fetch", CLEAN_MANIFEST: "clean", CORPUS_MANIFEST: "encode"}
+
+
+@contextlib.contextmanager
+def new_folder(out: Path, manifest: str, overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``out`` when the block ends without an error.
+
+    Args:
+        manifest: the file whose presence means that the result is finished.
+        overwrite: replace a finished result.
+
+    Raises:
+        SettingError: there is a finished result and ``overwrite`` is false, or ``out`` holds files of someone else.
+    """
+    check_free(out, manifest, overwrite)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f"{out.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        _replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_free(out: Path, manifest: str, overwrite: bool) -> None:
+    """Raise SettingError if a result may not be written to ``out``; called before any work is done."""
+    if out.exists() and not out.is_dir():
+        raise SettingError("--out", out, "is a file, not a folder")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if (out / manifest).exists() and not overwrite:
+        raise SettingError("--out", out, "holds a finished result", "give --overwrite to replace it, or another folder")
+    foreign = [entry.name for entry in sorted(out.iterdir()) if not _is_own(entry.name, manifest)]
+    if foreign:
+        raise SettingError("--out", out, f"holds other files, for example {foreign[0]}", "give a new or empty folder")
+    if not overwrite:
+        raise SettingError("--out", out, "holds an unfinished result", "give --overwrite to replace it")
+
+
+def write_manifest(folder: Path, name: str, content: Mapping[str, Any]) -> None:
+    """Write a manifest; the same content gives the same bytes."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
+    (folder / name).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path, name: str) -> dict[str, Any]:
+    """Return the manifest of a finished folder.
+
+    Raises:
+        DataError: the folder is missing or not finished.
+    """
+    try:
+        manifest = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        step = _STEPS[name]
+        raise DataError(
+            f"{folder} holds no {name}: it is no finished result of the step {step!r}\n"
+            f"  run scaling-preprocess {step} first (see scaling-preprocess {step} --help)"
+        ) from None
+    except ValueError as error:
+        raise DataError(f"{folder / name} is no JSON: {error}") from None
+    if manifest.get("format") != FORMAT:
+        raise DataError(f"{folder / name} has format {manifest.get('format')}, this version reads format {FORMAT}")
+    return dict(manifest)
+
+
+def file_entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return relative path -> size in bytes and SHA-256, of every file below the folder, sorted."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_checksum(path)}
+        for path in paths
+    }
+
+
+def mono_name(language: str, split: str | None = None) -> str:
+    """Return the file name of monolingual text, ``mono.en.txt`` or ``mono.en.train.txt``."""
+    return f"mono.{language}.txt" if split is None else f"mono.{language}.{split}.txt"
+
+
+def pair_name(pair: str, language: str, split: str | None = None) -> str:
+    """Return the file name of one side of a pair, ``pairs.en-fr.fr.txt`` or ``pairs.en-fr.test.fr.txt``."""
+    return f"pairs.{pair}.{language}.txt" if split is None else f"pairs.{pair}.{split}.{language}.txt"
+
+
+def _is_own(name: str, manifest: str) -> bool:
+    return name == manifest or any(fnmatch(name, pattern) for pattern in _OWN_NAMES[manifest])
+
+
+def _replace(temporary: Path, out: Path) -> None:
+    old = out.with_name(f"{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.rename(out, old)
+    os.rename(temporary, out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,206 @@
+"""Debian and Ubuntu packages without root: looked up, downloaded into a cache, and opened there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairseq_scaling.errors import DataError
+
+from ..lines import batches
+
+_AT_ONCE = 100
+_NO_APT = (
+    "the source 'debian' needs apt-get, which is not on this machine (it is on Debian and Ubuntu)\n"
+    "  use your own text instead: scaling-preprocess fetch --source files --mono en=FILE --pair en-fr=FILE,FILE"
+)
+_CONTENTS = "Acquire::IndexTargets::deb::Contents-deb"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package as the package lists know it."""
+
+    name: str
+    version: str
+    architecture: str
+    size: int
+    """bytes to download"""
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """The name ``apt-get download`` gives the file."""
+        return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
+
+
+class Apt:
+    """``apt-get`` with a cache of its own.
+
+    Where the system has no package lists (or outdated ones), lists of its own are fetched into the cache: that needs
+    no root either.
+
+    Args:
+        cache: folder that keeps downloaded packages and lists.
+
+    Raises:
+        DataError: there is no ``apt-get``.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+            raise DataError(_NO_APT)
+        self.packages_folder = cache / "packages"
+        self._lists = cache / "apt"
+        self._own_lists = False
+        self.packages_folder.mkdir(parents=True, exist_ok=True)
+
+    def look_up(self, names: Sequence[str]) -> dict[str, Package]:
+        """Return name -> package for those that the package lists know; fetches own lists if they know none.
+
+        Raises:
+            DataError: no package lists, and none could be fetched.
+        """
+        found = self._show(names)
+        if not found and names and not self._own_lists:
+            self.use_own_lists()
+            found = self._show(names)
+        return found
+
+    def download(self, wanted: Iterable[Package], advance: Callable[[int], None] = lambda done: None) -> list[Package]:
+        """Download the packages that the cache lacks; return those that could not be had.
+
+        Args:
+            wanted: the packages.
+            advance: called with the bytes that are there since the last call.
+        """
+        missing = []
+        for package in wanted:
+            if self._is_cached(package):
+                advance(package.size)
+            else:
+                missing.append(package)
+        failed = []
+        for batch in batches(missing, _AT_ONCE):
+            targets = [f"{package.name}={package.version}" for package in batch]
+            self._run("apt-get", "download", *targets, folder=self.packages_folder)
+            for package in batch:
+                if self._is_cached(package):
+                    advance(package.size)
+                else:
+                    failed.append(package)
+        return failed
+
+    def path(self, package: Package) -> Path:
+        """Return the path of a downloaded package."""
+        return self.packages_folder / package.file_name
+
+    def use_own_lists(self, contents: bool = False) -> None:
+        """Fetch package lists into the cache and use them from now on; ``contents`` adds the lists of files.
+
+        Raises:
+            DataError: they could not be fetched.
+        """
+        (self._lists / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+        (self._lists / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+        self._own_lists = True
+        result = self._run("apt-get", "update", *(_contents_options() if contents else ()))
+        if result.returncode or not self._show(["apt"]):
+            raise DataError(
+                "apt-get has no package lists and could not fetch them: is there a network?\n"
+                f"  {result.stderr.strip().splitlines()[-1] if result.stderr.strip() else 'no message from apt-get'}\n"
+                "  run `sudo apt-get update`, or use your own text (--source files)"
+            )
+
+    def files_of_packages(self) -> Iterator[tuple[str, str]]:
+        """Yield (file, package) over all packages of the release; fetches the lists of files (about 55 MB)."""
+        self.use_own_lists(contents=True)
+        targets = self._run(
+            "apt-get", "indextargets", *_contents_options(), "--format", "$(FILENAME)", "Created-By: Contents-deb"
+        )
+        for listing in sorted(set(targets.stdout.split())):
+            command = ["/usr/lib/apt/apt-helper", "cat-file", listing]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    file, _, packages = line.rstrip("\n").rpartition(" ")
+                    for package in packages.split(","):
+                        yield file.rstrip(), package.rpartition("/")[2]
+
+    def _show(self, names: Sequence[str]) -> dict[str, Package]:
+        found: dict[str, Package] = {}
+        for batch in batches(names, _AT_ONCE):
+            text = self._run("apt-cache", "show", "--no-all-versions", *batch).stdout
+            for stanza in text.split("\n\n"):
+                fields = dict(re.findall(r"^(Package|Version|Architecture|Size|SHA256): (.*)$", stanza, re.MULTILINE))
+                if len(fields) == 5:
+                    found[fields["Package"]] = Package(
+                        fields["Package"],
+                        fields["Version"],
+                        fields["Architecture"],
+                        int(fields["Size"]),
+                        fields["SHA256"],
+                    )
+        return found
+
+    def _is_cached(self, package: Package) -> bool:
+        """Return whether the package is there complete; one cut short or damaged is deleted."""
+        path = self.path(package)
+        if not path.is_file():
+            return False
+        if path.stat().st_size == package.size:
+            with open(path, "rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() == package.sha256:
+                    return True
+        path.unlink()
+        return False
+
+    def _run(self, *command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        options = ["-q", "-o", "APT::Sandbox::User="]
+        if self._own_lists:
+            options += ["-o", f"Dir::State::lists={self._lists / 'lists'}", "-o", f"Dir::Cache={self._lists}"]
+        program, action, *rest = command
+        return subprocess.run(
+            [program, *options, action, *rest],
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def package_files(package: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Yield (path in the package, content) of the files whose path is ``wanted``.
+
+    Raises:
+        DataError: the package cannot be read.
+    """
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as process:
+        try:
+            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                for member in archive:
+                    name = member.name.removeprefix("./")
+                    if member.isfile() and wanted(name) and (stream := archive.extractfile(member)):
+                        yield name, stream.read()
+        except tarfile.TarError as error:
+            raise DataError(f"{package} cannot be read: {error}\n  delete it and fetch again") from None
+
+
+def _contents_options() -> list[str]:
+    options = []
+    for key, value in (
+        ("MetaKey", "$(COMPONENT)/Contents-$(ARCHITECTURE)"),
+        ("ShortDescription", "Contents-$(ARCHITECTURE)"),
+        ("Description", "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Contents (deb)"),
+    ):
+        options += ["-o", f"{_CONTENTS}::{key}={value}"]
+    return options

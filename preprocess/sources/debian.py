@@ -1,0 +1,287 @@
+"""Text from Debian and Ubuntu packages: translated program messages, LibreOffice help, manual pages."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fairseq_scaling.errors import DataError, SettingError
+
+from ..progress import ordered_map, progress
+from .apt import Apt, Package, package_files
+from .base import Source, split_sentences
+from .catalogue import paragraphs, read_catalogue
+from .libreoffice import read_help_page
+from .manpage import read_manual_page
+
+KINDS = ("catalogues", "help", "manpages")
+QUICKSTART_LIST = Path(__file__).parent / "packages.json"
+ENGLISH = "en"
+# Ubuntu takes the catalogues out of its packages and puts them into these, which Debian does not have.
+_LANGUAGE_PACKS = ("language-pack-{}-base", "language-pack-gnome-{}-base")
+
+
+class DebianSource(Source):
+    """The text files of packages that are in the cache; ``from_list`` gets them there.
+
+    Args:
+        packages: downloaded packages.
+        languages: the languages whose files are wanted, for example ``en``, ``fr``.
+        cache: folder for downloads and unpacked files.
+        kinds: which of ``catalogues``, ``help`` and ``manpages`` to read.
+        workers: processes that unpack.
+        provenance: what ``describe`` says beside the packages.
+
+    Raises:
+        DataError: ``apt-get`` is missing, or a package is damaged.
+        SettingError: an unknown kind.
+    """
+
+    name = "debian"
+
+    def __init__(
+        self,
+        packages: Sequence[Package],
+        languages: Sequence[str],
+        cache: Path,
+        kinds: Sequence[str] = KINDS,
+        workers: int = 1,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        if unknown := [kind for kind in kinds if kind not in KINDS]:
+            raise SettingError("--kinds", unknown[0], f"the kinds are {', '.join(KINDS)}")
+        self.packages, self._languages, self._kinds = list(packages), sorted(set(languages)), tuple(kinds)
+        self._provenance = dict(provenance or {})
+        self._apt, self._unpacked = Apt(cache), cache / "unpacked"
+        self._unreadable: set[str] = set()
+        self._read: Counter[str] = Counter()
+        unpack = partial(_unpack, folder=self._unpacked, languages=tuple(self._languages))
+        with progress("unpack (packages)", len(self.packages)) as advance:
+            for _ in ordered_map(unpack, [self._apt.path(package) for package in self.packages], workers):
+                advance(1)
+
+    @classmethod
+    def from_list(
+        cls,
+        package_list: Path,
+        languages: Sequence[str],
+        cache: Path,
+        kinds: Sequence[str] = KINDS,
+        max_download: int = 150_000_000,
+        workers: int = 1,
+    ) -> DebianSource:
+        """Return the source of a package list, downloading what the cache lacks.
+
+        Args:
+            package_list: JSON file with the packages, the most useful first (made by ``rank-packages``).
+            languages: as above, and so ``cache``, ``kinds``, ``workers``.
+            max_download: bytes; packages of the list beyond this sum are left out.
+
+        Raises:
+            DataError: ``apt-get`` or the package lists are missing, or no package at all could be had.
+            SettingError: the file is no package list.
+        """
+        names, apt = read_package_list(package_list), Apt(cache)
+        packs = [name.format(language) for language in sorted(languages) for name in _LANGUAGE_PACKS]
+        found = apt.look_up([*packs, *names])
+        chosen, left_out = _within([found[name] for name in [*packs, *names] if name in found], max_download)
+        with progress("download (bytes)", sum(package.size for package in chosen)) as advance:
+            failed = apt.download(chosen, advance)
+        if failed:
+            failed = _try_again(apt, failed, found)
+        lost = [package.name for package in failed]
+        packages = [found[package.name] for package in chosen if package.name not in lost]
+        if not packages:
+            raise DataError(
+                f"none of the {len(names)} packages in {package_list.name} could be downloaded: is there a network?\n"
+                "  run it again later, or use your own text (--source files)"
+            )
+        provenance = {
+            "package_list": package_list.name,
+            "packages_unknown_to_this_release": [name for name in names if name not in found],
+            "packages_not_downloaded": lost,
+            "packages_beyond_the_limit": left_out,
+        }
+        return cls(packages, languages, cache, kinds, workers, provenance)
+
+    def monolingual(self, language: str) -> Iterator[str]:
+        if "catalogues" in self._kinds:
+            yield from self._count(f"catalogues {language}", self._messages(language))
+        if "help" in self._kinds:
+            yield from self._count(f"help {language}", self._help_sentences(language))
+        if "manpages" in self._kinds:
+            yield from self._count(f"manpages {language}", self._manual_sentences(language))
+
+    def parallel(self, source: str, target: str) -> Iterator[tuple[str, str]]:
+        pair = f"{source}-{target}"
+        if "catalogues" in self._kinds:
+            for package in self.packages:
+                yield from self._count(f"catalogues {pair}", self._message_pairs(package, source, target))
+        if "help" in self._kinds:
+            sides = [dict(self._help_paragraphs(language)) for language in (source, target)]
+            both = ((text, sides[1][key]) for key, text in sides[0].items() if key in sides[1])
+            yield from self._count(f"help {pair}", both)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "source": self.name,
+            "kinds": list(self._kinds),
+            "packages": {package.name: package.version for package in self.packages},
+            "download_bytes": sum(package.size for package in self.packages),
+            "files_unreadable": sorted(self._unreadable),
+            "strings": dict(sorted(self._read.items())),
+            **self._provenance,
+        }
+
+    def _count(self, label: str, items: Iterator[Any]) -> Iterator[Any]:
+        for item in items:
+            self._read[label] += 1
+            yield item
+
+    def _files(self, package: Package, language: str, suffix: str) -> list[Path]:
+        folder = _unpacked_folder(self._unpacked, self._apt.path(package), language)
+        return sorted(path for path in folder.rglob("*") if path.name.endswith(suffix) and path.is_file())
+
+    def _catalogue(self, package: Package, path: Path) -> list[tuple[str, str]]:
+        try:
+            return list(read_catalogue(path.read_bytes()))
+        except ValueError:
+            self._unreadable.add(f"{package.name}: {path.name}")
+            return []
+
+    def _messages(self, language: str) -> Iterator[str]:
+        """English messages are the ids of the catalogues in the other languages."""
+        for package in self.packages:
+            if language == ENGLISH:
+                others = [path for other in self._languages for path in self._files(package, other, ".mo")]
+                ids = dict.fromkeys(message for path in others for message, _ in self._catalogue(package, path))
+                for message in ids:
+                    yield from (part for part, _ in paragraphs(message, message))
+            else:
+                for path in self._files(package, language, ".mo"):
+                    for _, translation in self._catalogue(package, path):
+                        yield from (part for part, _ in paragraphs(translation, translation))
+
+    def _message_pairs(self, package: Package, source: str, target: str) -> Iterator[tuple[str, str]]:
+        if ENGLISH in (source, target):
+            other = target if source == ENGLISH else source
+            for path in self._files(package, other, ".mo"):
+                for message, translation in self._catalogue(package, path):
+                    for english, foreign in paragraphs(message, translation):
+                        yield (english, foreign) if source == ENGLISH else (foreign, english)
+            return
+        targets = {path.name: path for path in self._files(package, target, ".mo")}
+        for path in self._files(package, source, ".mo"):
+            if path.name in targets:  # two translations of the same message
+                translations = dict(self._catalogue(package, targets[path.name]))
+                for message, text in self._catalogue(package, path):
+                    if message in translations:
+                        yield from paragraphs(text, translations[message])
+
+    def _help_paragraphs(self, language: str) -> Iterator[tuple[tuple[str, str], str]]:
+        for package in self.packages:
+            for path in self._files(package, language, ".html"):
+                page = path.read_text(encoding="utf-8", errors="replace")
+                for identity, text in read_help_page(page):
+                    yield (_help_page_name(path), identity), text
+
+    def _help_sentences(self, language: str) -> Iterator[str]:
+        for _, text in self._help_paragraphs(language):
+            yield from split_sentences(text)
+
+    def _manual_sentences(self, language: str) -> Iterator[str]:
+        for package in self.packages:
+            for path in self._files(package, language, ".gz"):
+                page = gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace")
+                yield from read_manual_page(page)
+
+
+def read_package_list(path: Path) -> list[str]:
+    """Return the package names of a list in its order.
+
+    Raises:
+        SettingError: no such file, or no package list.
+    """
+    try:
+        return [str(entry["name"]) for entry in json.loads(path.read_text(encoding="utf-8"))["packages"]]
+    except OSError:
+        raise SettingError("--packages", path, "cannot be read") from None
+    except (ValueError, KeyError, TypeError):
+        raise SettingError(
+            "--packages", path, "is no package list", "make one with scaling-preprocess rank-packages"
+        ) from None
+
+
+def _try_again(apt: Apt, failed: Sequence[Package], found: dict[str, Package]) -> list[Package]:
+    """Download anew what is gone from the server, with newer lists; returns what fails again, updates ``found``."""
+    try:
+        apt.use_own_lists()
+    except DataError:
+        return list(failed)
+    newer = apt.look_up([package.name for package in failed])
+    found.update(newer)
+    return [package for package in failed if package.name not in newer] + apt.download(newer.values())
+
+
+def file_language(path: str, languages: Sequence[str]) -> str | None:
+    """Return which of the languages a file of a package is text of, None for any other file.
+
+    ``fr/LC_MESSAGES/x.mo`` is French (and holds the English messages as ids); help pages are below ``help/fr/text``,
+    manual pages below ``man/fr/man1``, English ones below ``help/en-US/text`` and ``man/man1``.
+    """
+    if match := re.search(r"(?:^|/)(\w+)/LC_MESSAGES/[^/]+\.mo$", path):
+        return match[1] if match[1] in languages and match[1] != ENGLISH else None
+    if match := re.search(r"^usr/share/libreoffice/help/([\w-]+)/text/.+\.html$", path):
+        code = ENGLISH if match[1] == "en-US" else match[1]
+        return code if code in languages else None
+    if match := re.search(r"^usr/share/man/(?:(\w+)/)?man\d\w*/[^/]+\.gz$", path):
+        code = match[1] or ENGLISH
+        return code if code in languages else None
+    return None
+
+
+def _within(packages: Sequence[Package], limit: int) -> tuple[list[Package], list[str]]:
+    """Return the packages that fit into ``limit`` bytes, in order, and the names of those that do not."""
+    chosen, left_out, total = [], [], 0
+    for package in packages:
+        if total + package.size <= limit:
+            chosen.append(package)
+            total += package.size
+        else:
+            left_out.append(package.name)
+    return chosen, left_out
+
+
+def _unpacked_folder(folder: Path, package: Path, language: str) -> Path:
+    return folder / package.name.removesuffix(".deb") / language
+
+
+def _unpack(package: Path, folder: Path, languages: Sequence[str]) -> None:
+    """Unpack the text files of the languages that are not there yet; a language's folder appears when complete."""
+    missing = [language for language in languages if not _unpacked_folder(folder, package, language).is_dir()]
+    if not missing:
+        return
+    parts = {language: _unpacked_folder(folder, package, f"{language}.part") for language in missing}
+    for part in parts.values():
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+    for name, content in package_files(package, lambda path: file_language(path, missing) is not None):
+        language = file_language(name, missing)
+        assert language is not None
+        target = parts[language] / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    for language, part in parts.items():
+        part.rename(_unpacked_folder(folder, package, language))
+
+
+def _help_page_name(path: Path) -> str:
+    """Return the path of a help page below ``text``: the same in every language."""
+    return path.as_posix().rpartition("/libreoffice/help/")[2].partition("/text/")[2]

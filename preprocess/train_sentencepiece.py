@@ -1,0 +1,115 @@
+"""Step 3, train-sentencepiece: one vocabulary over all languages of a study."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fairseq_scaling.errors import DataError, SettingError
+
+from .folders import CLEAN_MANIFEST, mono_name, pair_name, read_manifest, write_manifest
+from .lines import read_lines
+
+MODEL_TYPES = ("unigram", "bpe")
+
+
+@dataclass(frozen=True)
+class SentencePieceSettings:
+    """Everything that decides the model."""
+
+    vocab_size: int = 2000
+    """pieces, the unknown one included"""
+    model_type: str = "unigram"
+    character_coverage: float = 0.9999
+    """share of the characters of the text that get a piece; the rest is unknown"""
+    sentences: int = 200_000
+    """training sentences over all languages, equally many of each: bounds memory and time"""
+    threads: int = 2
+    """part of the result: the sums of several threads differ in the last bit from those of one"""
+
+    def __post_init__(self) -> None:
+        if self.model_type not in MODEL_TYPES:
+            raise SettingError("--model-type", self.model_type, f"must be one of {', '.join(MODEL_TYPES)}")
+        if self.vocab_size < 2:
+            raise SettingError("--vocab-size", self.vocab_size, "must be at least 2")
+        if not 0 < self.character_coverage <= 1:
+            raise SettingError("--character-coverage", self.character_coverage, "must be above 0 and at most 1")
+        if self.sentences < 1 or self.threads < 1:
+            raise SettingError("--sentences", self.sentences, "sentences and threads must be at least 1")
+
+
+def train_sentencepiece(
+    clean: Path, out: Path, settings: SentencePieceSettings = SentencePieceSettings(), overwrite: bool = False
+) -> dict[str, Any]:
+    """Train a model on the training text of a clean folder and write it to ``out`` and its settings to ``out.json``.
+
+    The same text and settings give the same bytes. Text is not normalised again, so what is encoded decodes to itself
+    but for unknown characters. Control symbols have no piece: fairseq's dictionary brings its own.
+
+    Returns:
+        The content of ``out.json``.
+
+    Raises:
+        DataError: the clean folder is not finished, or SentencePiece cannot make so many pieces of the text.
+        SettingError: ``out`` exists.
+    """
+    if out.exists() and not overwrite:
+        raise SettingError("--out", out, "exists", "give --overwrite to replace it, or another name")
+    manifest = read_manifest(clean, CLEAN_MANIFEST)
+    languages = sorted({*manifest["languages"], *(side for pair in manifest["pairs"] for side in pair.split("-"))})
+    if not languages:
+        raise DataError(f"{clean} holds no text")
+    share = -(-settings.sentences // len(languages))
+    samples = {language: list(_sample(clean, manifest, language, share)) for language in languages}
+    model = _train(itertools.chain.from_iterable(samples.values()), settings)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    part.write_bytes(model)
+    os.replace(part, out)
+    described = {"settings": asdict(settings), "sentences": {name: len(lines) for name, lines in samples.items()}}
+    write_manifest(out.parent, out.name + ".json", described)
+    return described
+
+
+def _sample(clean: Path, manifest: dict[str, Any], language: str, count: int) -> Iterator[str]:
+    """Yield the first ``count`` training lines of a language, taken in turn from its files (which are shuffled)."""
+    files = [clean / mono_name(language, "train")] if language in manifest["languages"] else []
+    pairs = [pair for pair in sorted(manifest["pairs"]) if language in pair.split("-")]
+    files += [clean / pair_name(pair, language, "train") for pair in pairs]
+    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*map(read_lines, files)))
+    return itertools.islice((line for line in in_turn if line is not None), count)
+
+
+def _train(lines: Iterator[str], settings: SentencePieceSettings) -> bytes:
+    import sentencepiece
+
+    model = io.BytesIO()
+    try:
+        # From an iterator into memory: a model trained from files keeps their paths.
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=lines,
+            model_writer=model,
+            vocab_size=settings.vocab_size,
+            model_type=settings.model_type,
+            character_coverage=settings.character_coverage,
+            num_threads=settings.threads,
+            shuffle_input_sentence=False,
+            normalization_rule_name="identity",
+            byte_fallback=False,
+            bos_id=-1,
+            eos_id=-1,
+            pad_id=-1,
+            unk_id=0,
+            minloglevel=2,
+        )
+    except (RuntimeError, OSError) as error:
+        raise DataError(
+            f"SentencePiece could not make a vocabulary of {settings.vocab_size} pieces: {error}\n"
+            "  give more text, or another --vocab-size"
+        ) from None
+    return model.getvalue()

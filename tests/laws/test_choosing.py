@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+
+from fairseq_scaling import laws
+from tests.benchmarks.laws import synthetic_curve
+
+TOKENS = np.geomspace(1e9, 6.4e10, 10)
+
+
+def test_a_saturating_curve_is_not_given_to_the_linear_law():
+    values = 40 / (1 + (8e9 / TOKENS) ** 1.2)
+    choice = laws.choose(laws.Curve("c", "bleu", TOKENS, values), average=False)
+    assert choice.law.name in ("logistic", "saturating", "m4")
+    errors = {candidate.fit.law.name: candidate.error for candidate in choice.candidates}
+    assert errors["logistic"] < 0.1 * errors["linear_log"]
+
+
+def test_the_average_predicts_a_ceiling_it_has_seen_coming():
+    values = 40 / (1 + (4e9 / TOKENS) ** 1.2)
+    held_out = TOKENS > 2e10
+    choice = laws.choose(laws.Curve("c", "bleu", TOKENS, values, held_out))
+    assert choice.law.name == "average"
+    assert choice.fit.held_out.rmsle < 0.25 * laws.fit(choice.curve, "linear_log").held_out.rmsle
+
+
+def test_held_out_points_do_not_change_the_choice():
+    values = 10 * np.log(TOKENS / 1e8)
+    held_out = TOKENS > 2e10
+    one = laws.choose(laws.Curve("c", "bleu", TOKENS, values, held_out))
+    two = laws.choose(laws.Curve("c", "bleu", TOKENS, np.where(held_out, 1.0, values), held_out))
+    assert [c.error for c in one.candidates] == [c.error for c in two.candidates]
+    np.testing.assert_array_equal(one.predict([1e11]).value, two.predict([1e11]).value)
+
+
+def test_runners_up_are_sorted_by_their_error_and_weights_sum_to_one():
+    choice = laws.choose(synthetic_curve("log_law", 9, 0.01, np.random.default_rng(0)))
+    errors = [c.error for c in choice.candidates[1:] if np.isfinite(c.error)]
+    assert errors == sorted(errors)
+    assert sum(c.weight for c in choice.candidates[1:]) == pytest.approx(1)
+    assert choice.candidates[0].fit is choice.fit
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_few_budgets_are_not_sure_but_answered(count):
+    choice = laws.choose(laws.Curve("c", "bleu", TOKENS[:count], np.linspace(20, 25, count)))
+    assert not choice.sure
+    assert np.isfinite(choice.predict([2e10]).value).all()
+
+
+def test_no_law_has_more_parameters_than_the_budgets_can_carry():
+    choice = laws.choose(laws.Curve("c", "bleu", TOKENS[:5], [20, 23, 25, 26, 26.5]))
+    assert max(fit.law.size for name, fit in choice.fits.items() if name != "average") <= 4
+
+
+def test_a_flat_curve_stays_flat():
+    choice = laws.choose(laws.Curve("c", "bleu", TOKENS[:6], [30.1, 30.2, 29.9, 30.1, 30.0, 30.2]))
+    assert choice.predict([4 * TOKENS[5]]).value[0] == pytest.approx(30.1, abs=1)
+
+
+def test_choose_many_agrees_with_choose():
+    curves = [synthetic_curve("log_law", n, 0.01, np.random.default_rng(n)) for n in (5, 8)]
+    curves.append(synthetic_curve("cross_entropy_law", 7, 0.01, np.random.default_rng(3)))
+    for curve, choice in zip(curves, laws.choose_many(curves), strict=True):
+        np.testing.assert_allclose(choice.predict([2e11]).value, laws.choose(curve).predict([2e11]).value, rtol=1e-4)
+
+
+def test_the_average_lies_between_its_laws_and_inside_its_interval():
+    choice = laws.choose(synthetic_curve("log_law", 8, 0.01, np.random.default_rng(2)))
+    at = np.array([4e11])
+    each = [fit.predict(at).value[0] for name, fit in choice.fits.items() if name != "average"]
+    predicted = choice.predict(at)
+    assert min(each) <= predicted.value[0] <= max(each)
+    assert predicted.lower[0] < predicted.value[0] < predicted.upper[0]
+    elasticities = [fit.elasticity(at)[0] for name, fit in choice.fits.items() if name != "average"]
+    assert min(elasticities) <= choice.fit.elasticity(at)[0] <= max(elasticities) + 0.05
+
+
+def test_a_choice_and_its_average_are_plain_json():
+    choice = laws.choose(synthetic_curve("log_law", 6, 0.01, np.random.default_rng(2)))
+    assert json.loads(json.dumps(choice.to_dict(), allow_nan=False))["chosen"] == "average"
+    assert json.loads(json.dumps(choice.fit.to_dict(), allow_nan=False))["internal"]["laws"]
+
+
+def test_the_interval_of_the_average_covers_a_law_it_cannot_know():
+    hits = 0
+    for seed in range(40):
+        curve = synthetic_curve("log_law", 7, 0.01, np.random.default_rng(100 + seed))
+        truth = (-9.0 + 0.75 * np.log(4e11)) ** 1.5
+        predicted = laws.choose(curve).predict([4e11])
+        hits += bool(predicted.lower[0] <= truth <= predicted.upper[0])
+    assert hits >= 36

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from fairseq_scaling.errors import DataError
+from fairseq_scaling.laws import Curve
+
+
+def test_points_are_sorted_by_pretrain_tokens_with_everything_that_belongs_to_them():
+    curve = Curve(
+        "c", "bleu", [4e9, 1e9, 2e9], [30, 10, 20], [True, False, False], seeds=[3, 1, 2], weights=[0.3, 0.1, 0.2]
+    )
+    assert curve.pretrain_tokens.tolist() == [1e9, 2e9, 4e9]
+    assert curve.values.tolist() == [10, 20, 30]
+    assert curve.held_out.tolist() == [False, False, True]
+    assert curve.seeds.tolist() == [1, 2, 3]
+    assert curve.weights.tolist() == [0.1, 0.2, 0.3]
+
+
+def test_seeds_of_one_budget_form_one_group():
+    curve = Curve("c", "bleu", [1e9, 1e9, 2e9, 0, 4e9], [10, 12, 20, 5, np.nan], seeds=[1, 2, 1, 1, 1])
+    groups = curve.groups()
+    assert groups.pretrain_tokens.tolist() == [1e9, 2e9]
+    assert groups.values.tolist() == [11, 20]
+    assert groups.counts.tolist() == [2, 1]
+    assert groups.spread[0] == pytest.approx(np.std([10, 12], ddof=1))
+    assert groups.index.tolist() == [-1, 0, 0, 1, -1]
+
+
+def test_seed_noise_is_the_pooled_standard_deviation():
+    curve = Curve("c", "bleu", [1e9] * 3 + [2e9] * 2, [1, 2, 3, 10, 14])
+    noise, freedom = curve.seed_noise()
+    assert freedom == 3
+    assert noise == pytest.approx(np.sqrt((2 * np.var([1, 2, 3], ddof=1) + np.var([10, 14], ddof=1)) / 3))
+
+
+def test_direction_comes_from_the_metric_and_must_be_given_for_unknown_ones():
+    assert Curve("c", "ter", [1], [1]).lower_is_better
+    assert not Curve("c", "chrf", [1], [1]).lower_is_better
+    with pytest.raises(DataError, match="set lower_is_better"):
+        Curve("c", "accuracy", [1], [1])
+
+
+@pytest.mark.parametrize("field", ["values", "held_out", "seeds", "weights"])
+def test_a_column_of_another_length_is_named(field):
+    columns = {"values": [1.0, 2.0], field: [1.0]}
+    with pytest.raises(DataError, match=field):
+        Curve("c", "bleu", [1e9, 2e9], **columns)
+
+
+def test_negative_tokens_and_weights_are_refused():
+    with pytest.raises(DataError, match="pretrain_tokens"):
+        Curve("c", "bleu", [-1, 1], [1, 2])
+    with pytest.raises(DataError, match="weights"):
+        Curve("c", "bleu", [1, 2], [1, 2], weights=[1, -1])
+
+
+def test_a_curve_survives_json():
+    curve = Curve(
+        "c", "bleu", [1e9, 2e9], [1.5, np.nan], baseline=[1.0, 2.0], attributes={"mixture": "en:1", "n": np.int64(3)}
+    )
+    again = Curve.from_dict(curve.to_dict())
+    assert again.to_dict() == curve.to_dict()
+    assert again.baseline_value == 1.5

@@ -1,0 +1,95 @@
+"""The minimum is global: never above what general optimisers find from many starts."""
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+from fairseq_scaling import laws
+from fairseq_scaling.laws.engine import solve
+from fairseq_scaling.laws.registry import LAWS
+from fairseq_scaling.laws.solver import huber, minimise
+from tests.benchmarks.laws import lbfgs_from_many_starts, random_problem
+
+
+@pytest.mark.parametrize("law", ["log_law", "cross_entropy_law"])
+@pytest.mark.parametrize("seed", range(4))
+def test_objective_is_never_above_lbfgs_from_many_starts(law, seed):
+    log_tokens, log_values, delta = random_problem(law, 1000 + seed)
+    weight = np.ones((1, log_tokens.size))
+    ours = solve(LAWS[law], log_tokens[None], log_values[None], weight, np.array([delta])).objective[0]
+    theirs = lbfgs_from_many_starts(law, log_tokens, log_values, delta, 60, seed).min()
+    assert ours <= theirs * (1 + 1e-6) + 1e-14
+
+
+@pytest.mark.parametrize("law", ["power_ceiling", "logistic", "saturating", "m4", "bnsl1"])
+def test_least_squares_from_many_starts_finds_nothing_lower(law):
+    law = LAWS[law]
+    generator = np.random.default_rng(7)
+    tokens = np.geomspace(1e9, 1e11, 12)
+    z = np.linspace(-1, 1, 12)
+    target = np.log(1 - 0.5 * np.exp(-1.2 * (z + 1))) + 0.01 * generator.standard_normal(12)
+    solved = solve(law, np.log(tokens)[None], target[None], np.ones((1, 12)), np.array([np.inf]))
+    target = target - target.mean()
+    low, high = np.maximum(law.lower, -4), np.minimum(law.upper, 6)
+
+    def residual(theta):
+        with np.errstate(all="ignore"):
+            value = law.evaluate(theta[None], z[None])[0][0]
+        return np.where(np.isfinite(value), target - value, 1e3)
+
+    best = np.inf
+    for _ in range(25):
+        start = generator.uniform(low, high)
+        try:
+            found = least_squares(residual, start, bounds=(law.lower - 1e-9, law.upper + 1e-9), max_nfev=150)
+        except ValueError:
+            continue
+        best = min(best, found.cost)
+    assert solved.objective[0] <= best * (1 + 1e-4)
+
+
+def test_power_law_has_the_closed_form_of_linear_regression():
+    tokens = np.array([1e9, 3e9, 1e10, 5e10])
+    values = np.array([10.0, 14.0, 17.0, 25.0])
+    weights = np.array([1.0, 2.0, 0.5, 1.0])
+    fit = laws.fit(laws.Curve("c", "bleu", tokens, values, weights=weights), "power_law", delta=100.0)
+    slope, intercept = np.polyfit(np.log(tokens), np.log(values), 1, w=np.sqrt(weights))
+    assert fit.coefficients["alpha"].value == pytest.approx(slope, rel=1e-9)
+    assert fit.coefficients["log A"].value == pytest.approx(intercept, rel=1e-9)
+
+
+def test_a_problem_is_solved_alike_alone_and_in_a_batch():
+    problems = [random_problem("log_law", seed) for seed in range(6)]
+    width = max(x.size for x, _, _ in problems)
+    x, y, w = (np.zeros((6, width)) for _ in range(3))
+    for row, (tokens, values, _) in enumerate(problems):
+        x[row, : tokens.size], y[row, : tokens.size], w[row, : tokens.size] = tokens, values, 1
+        x[row, tokens.size :] = tokens[0]
+    together = solve(LAWS["log_law"], x, y, w, np.full(6, 0.1)).objective
+    alone = [
+        solve(LAWS["log_law"], t[None], v[None], np.ones((1, t.size)), np.array([0.1])).objective[0]
+        for t, v, _ in problems
+    ]
+    np.testing.assert_allclose(together, alone, rtol=1e-8)
+
+
+def test_huber_agrees_with_scipy():
+    from scipy.special import huber as reference
+
+    residual = np.linspace(-3, 3, 31)
+    np.testing.assert_allclose(huber(residual, 0.7), reference(0.7, residual))
+
+
+def test_bounds_hold_and_a_weight_of_zero_hides_a_point():
+    def line(theta, points):
+        slopes = np.stack([np.ones_like(points), points], -1) + np.zeros((len(theta), 1, 1))
+        return theta[:, :1] + theta[:, 1:] * points, slopes
+
+    x = np.array([[0.0, 1.0, 2.0, 3.0]])
+    y = np.array([[1.0, 3.0, 5.0, 500.0]])
+    weight = np.array([[1.0, 1.0, 1.0, 0.0]])
+    start = np.zeros((1, 2))
+    free = minimise(line, start, x, y, weight, np.array([np.inf]), np.full(2, -np.inf), np.full(2, np.inf))
+    np.testing.assert_allclose(free.theta[0], [1, 2], atol=1e-8)
+    held = minimise(line, start, x, y, weight, np.array([np.inf]), np.full(2, -np.inf), np.array([np.inf, 1.5]))
+    np.testing.assert_allclose(held.theta[0], [1.5, 1.5], atol=1e-6)

@@ -1,0 +1,137 @@
+"""Kernels against plain formulas in float64, position buckets by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fairseq_scaling.models._t5_kernels import attention, linear_cross_entropy, rms_norm
+from fairseq_scaling.models._t5_layers import PositionBias, position_bucket
+
+
+def leaves(*tensors: Tensor, double: bool = False) -> list[Tensor]:
+    """Return copies that gather gradients."""
+    return [(t.double() if double else t.clone()).requires_grad_() for t in tensors]
+
+
+def assert_same(ours: list[Tensor], exact: list[Tensor], tolerance: float = 2e-5) -> None:
+    for mine, right in zip(ours, exact, strict=True):
+        assert mine.grad is not None
+        assert right.grad is not None
+        torch.testing.assert_close(mine.grad, right.grad.float(), rtol=tolerance, atol=tolerance)
+
+
+def test_bidirectional_buckets_of_t5() -> None:
+    # 32 buckets, distance 128: 16 a direction, 8 of them exact, then 8 + floor(8 log(d / 8) / log 16)
+    back = {
+        0: 0,
+        1: 1,
+        7: 7,
+        8: 8,
+        11: 8,
+        12: 9,
+        15: 9,
+        16: 10,
+        22: 10,
+        23: 11,
+        32: 12,
+        64: 14,
+        90: 14,
+        91: 15,
+        128: 15,
+    }
+    for distance, bucket in back.items():
+        assert position_bucket(torch.tensor(-distance), 32, 128, bidirectional=True) == bucket
+        ahead = position_bucket(torch.tensor(distance), 32, 128, bidirectional=True)
+        assert ahead == (bucket + 16 if distance else 0)
+
+
+def test_unidirectional_buckets_of_t5() -> None:
+    # 16 exact, then 16 + floor(16 log(d / 16) / log 8); whatever stands ahead shares bucket 0
+    for distance, bucket in {0: 0, 5: 5, 15: 15, 16: 16, 18: 16, 19: 17, 32: 21, 64: 26, 113: 31, 1000: 31}.items():
+        assert position_bucket(torch.tensor(-distance), 32, 128, bidirectional=False) == bucket
+    assert position_bucket(torch.tensor([1, 2, 50]), 32, 128, bidirectional=False).tolist() == [0, 0, 0]
+
+
+def test_bias_of_a_late_query_is_the_last_row_of_the_whole() -> None:
+    bias = PositionBias(heads=3, buckets=8, max_distance=20, bidirectional=False)
+    torch.nn.init.normal_(bias.weight)
+    whole = bias(9, 9)
+    assert torch.equal(bias(1, 9), whole[:, -1:])
+    assert torch.equal(bias(4, 9), whole[:, -4:])
+
+
+def test_rms_norm_equals_its_formula() -> None:
+    x, weight, upstream = torch.randn(3, 5, 16) * 3 + 1, torch.rand(16) + 0.5, torch.randn(3, 5, 16)
+    ours, exact = leaves(x, weight), leaves(x, weight, double=True)
+    result = rms_norm(*ours, 1e-6)
+    expected = exact[1] * exact[0] / (exact[0].square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    torch.testing.assert_close(result, expected.float())
+    (result * upstream).sum().backward(), (expected * upstream.double()).sum().backward()
+    assert_same(ours, exact)
+
+
+def test_rms_norm_of_zeros_is_zero_with_finite_gradients() -> None:
+    x, weight = leaves(torch.zeros(2, 8), torch.ones(8))
+    rms_norm(x, weight, 1e-6).sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+def test_rms_norm_of_half_precision_is_computed_in_float32() -> None:
+    x = torch.full((1, 4), 300.0, dtype=torch.float16)  # 300^2 overflows float16
+    assert rms_norm(x, torch.ones(4, dtype=torch.float16), 1e-6).tolist() == [[1.0] * 4]
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("with_mask", [True, False])
+def test_attention_equals_its_formula(with_bias: bool, with_mask: bool) -> None:
+    batch, heads, queries, keys, size = 2, 3, 4, 6, 5
+    tensors = [torch.randn(batch, heads, n, size) for n in (queries, keys, keys)] + [torch.randn(heads, queries, keys)]
+    mask = torch.tensor([[False] * 6, [False] * 4 + [True] * 2]) if with_mask else None
+    upstream = torch.randn(batch, queries, heads * size)
+    ours, exact = leaves(*tensors), leaves(*tensors, double=True)
+
+    result = attention(*ours[:3], ours[3] if with_bias else None, mask, 0.0)
+    scores = exact[0] @ exact[1].transpose(-1, -2)
+    scores = scores + exact[3] if with_bias else scores
+    if mask is not None:
+        scores = scores.masked_fill(mask[:, None, None, :], -torch.inf)
+    expected = (scores.softmax(-1) @ exact[2]).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(result, expected.float())
+
+    (result * upstream).sum().backward(), (expected * upstream.double()).sum().backward()
+    used = 4 if with_bias else 3
+    assert_same(ours[:used], exact[:used])
+    general = attention(*(t.double() for t in tensors[:3]), tensors[3].double() if with_bias else None, mask, 0.0)
+    torch.testing.assert_close(general, expected)
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 300])
+def test_linear_cross_entropy_equals_its_formula(tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairseq_scaling.models._t5_kernels._LinearCrossEntropy.CHUNK_BYTES", 4 * 50 * 64)
+    features, weight, targets = torch.randn(tokens, 12), torch.randn(50, 12) * 2, torch.randint(50, (tokens,))
+    ours, exact = leaves(features, weight), leaves(features, weight, double=True)
+    loss, total = linear_cross_entropy(*ours, targets)
+    expected = F.cross_entropy(exact[0] @ exact[1].T, targets, reduction="sum")
+    assert total.dtype == torch.float64
+    assert not total.requires_grad
+    assert total.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    (loss * 0.5).backward(), (expected * 0.5).backward()
+    assert_same(ours, exact)
+
+
+def test_linear_cross_entropy_of_an_impossible_target_is_large_and_finite() -> None:
+    features, weight = torch.tensor([[100.0]]), torch.tensor([[0.0], [5.0]])
+    loss, total = linear_cross_entropy(features, weight, torch.tensor([0]))
+    assert (loss.item(), total.item()) == (500.0, 500.0)  # exp(-500) is zero in float32
+
+
+def test_linear_cross_entropy_without_gradients() -> None:
+    features, weight, targets = torch.randn(9, 4), torch.randn(6, 4), torch.randint(6, (9,))
+    with torch.no_grad():
+        loss, _ = linear_cross_entropy(features, weight, targets)
+    assert loss.item() == pytest.approx(F.cross_entropy(features @ weight.T, targets, reduction="sum").item(), rel=1e-5)

@@ -1,0 +1,137 @@
+"""The four commands, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairseq_scaling.data.corpus import Corpus
+from tests.preprocess.samples import PretendedDebian, sentence
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "preprocess", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    pairs = [sentence(7 * number) for number in range(400)]
+    for side, language in enumerate(("en", "fr")):
+        write(tmp_path / f"train.{language}", [pair[side] for pair in pairs[20:]])
+        write(tmp_path / f"test.{language}", [pair[side] for pair in pairs[:20]])
+        write(tmp_path / f"news.{language}", [sentence(7 * number + 3)[side] for number in range(200)])
+    return tmp_path
+
+
+def test_from_own_files_to_a_corpus(texts: Path) -> None:
+    steps = [
+        "fetch --source files --languages en,fr --pairs en-fr --mono en=news.en --mono fr=news.fr "
+        "--pair en-fr=train.en,train.fr --test en-fr=test.en,test.fr --out work/raw",
+        "clean work/raw --valid 15 --mono-valid 10 --workers 1 --out work/clean",
+        "train-sentencepiece work/clean --vocab-size 80 --threads 1 --out work/sentencepiece.model",
+        "encode work/clean --model work/sentencepiece.model --workers 1 --out work/corpus",
+    ]
+    for step in steps:
+        result = run(*step.split(), folder=texts)
+        assert result.returncode == 0, result.stderr
+        assert "work/" in result.stdout  # a summary that names the result
+    corpus = Corpus.open(texts / "work/corpus")
+    sizes = {split: size["sentences"] for split, size in corpus.manifest["pairs"]["en-fr"].items()}
+    assert sizes == {"train": 365, "valid": 15, "test": 20}
+    assert corpus.reference("en", "fr").read_bytes() == (texts / "test.fr").read_bytes()
+    # A second time each step refuses, names the option, and leaves the result alone.
+    before = corpus.fingerprint
+    for step in steps:
+        result = run(*step.split(), folder=texts)
+        assert result.returncode == 2
+        assert result.stderr.startswith("error: --out = work/")
+        assert "--overwrite" in result.stderr
+        assert "Traceback" not in result.stderr
+    assert Corpus.open(texts / "work/corpus").fingerprint == before
+
+
+def test_from_debian_packages_to_raw_text(debian: PretendedDebian, tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text(json.dumps({"packages": [{"name": "tool-l10n"}, {"name": "gone-away"}]}))
+    command = "fetch --languages en,fr --pairs en-fr --packages list.json --cache cache --workers 1 --out raw"
+    result = run(*command.split(), folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "gone-away" in result.stdout
+    assert sorted((tmp_path / "raw/mono.fr.txt").read_text().split("\n")) == [
+        *("", "Deux.", "Fermer", "Un.", "_Ouvrir le fichier"),
+    ]
+    raw = json.loads((tmp_path / "raw/raw.json").read_text())
+    assert raw["pairs"] == {"en-fr": {"parallel": 4}}
+    assert raw["sources"][0]["packages"] == {"tool-l10n": "1:2.0-1"}
+    assert set(raw["files"]) == {"mono.en.txt", "mono.fr.txt", "pairs.en-fr.en.txt", "pairs.en-fr.fr.txt"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "--languages = : no language and no pair"),
+        ("--languages en/fr", "--languages = en/fr: is no language code"),
+        ("--pairs en-en", "--pairs = en-en: is no language pair"),
+        ("--pairs en-fr,fr-en", "--pairs = fr-en: stands there twice"),
+        ("--pairs en-fr --pair en-fr=train.en", "--pair = train.en: must name two files"),
+        ("--pairs en-fr --pair en-de=a,b", "--pair = en-de: is not among --pairs en-fr"),
+        ("--languages en --mono fr=news.fr", "--mono = fr: is not among --languages en"),
+        ("--languages en --mono en", "--mono = en: has no value"),
+        ("--languages en --mono en=none.txt", "file = none.txt: does not exist"),
+        ("--languages en,fr --mono en=news.en", "no monolingual text in fr from: files"),
+        ("--languages en --source wmt --mono en=x", "files, wmt: both read --mono and --pair"),
+    ],
+)
+def test_wrong_settings_of_fetch_are_named(
+    texts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, message: str
+) -> None:
+    from preprocess.__main__ import main
+
+    monkeypatch.chdir(texts)
+    monkeypatch.setattr(sys, "argv", ["scaling-preprocess", *f"fetch --source files --out raw {arguments}".split()])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (texts / "raw").exists()
+
+
+def test_uneven_files_are_an_error_and_leave_nothing(texts: Path) -> None:
+    write(texts / "train.fr", ["Une phrase."])
+    result = run(
+        *["fetch", "--source", "files", "--pairs", "en-fr", "--pair", "en-fr=train.en,train.fr", "--out", "raw"],
+        folder=texts,
+    )
+    assert result.returncode == 2
+    assert "train.en has more lines than train.fr, which ends after line 1" in result.stderr
+    assert not (texts / "raw").exists()
+    assert not (texts / "raw.part").exists()
+
+
+@pytest.mark.parametrize("command", ["fetch", "clean", "train-sentencepiece", "encode", "rank-packages"])
+def test_every_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from preprocess.__main__ import cli
+
+    with pytest.raises(SystemExit) as stopped:
+        cli([command, "--help"], prog_name="scaling-preprocess")
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert f"scaling-preprocess {command} " in text.split("Options:")[0].split("\n", 1)[1]

@@ -1,0 +1,83 @@
+"""Filters: each rule takes what it names."""
+
+from __future__ import annotations
+
+import pytest
+
+from fairseq_scaling.errors import SettingError
+from preprocess.filters import LanguageProfile, Limits, reject_line, reject_pair
+
+LIMITS = Limits(min_words=2, max_words=5, mono_min_words=2, mono_max_words=6)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("", "empty"),
+        ("word", "length"),
+        ("one two three four five six seven", "length"),
+        ("x" * 1001, "length"),
+        ("see http://example.org for more", "code"),
+        ("open /usr/share/doc now", "code"),
+        ("use --verbose to see", "code"),
+        ("call main() first", "code"),
+        ("set some_name here", "code"),
+        ("12 34 56 78 ok", "few letters"),
+        ("%s: %d", "few letters"),
+        ("a normal short line", None),
+        ("%s was not found", None),
+        ("and/or a well-known thing", None),
+        ("Ünïcödé wörds här", None),
+    ],
+)
+def test_lines_are_rejected_by_the_rule_named(line: str, reason: str | None) -> None:
+    assert reject_line(line, "en", LIMITS, None) == reason
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "reason"),
+    [
+        ("Open the file", "Ouvrir le fichier", None),
+        ("Open the file", "", "empty"),
+        ("Open the file", "Ouvrir", "length"),
+        ("Linux Kernel", "linux kernel", "equal sides"),
+        ("Open %s now", "Ouvrir %s maintenant", None),
+        ("Open %s now", "Ouvrir maintenant", "placeholders"),
+        ("Open %s and %s now", "Ouvrir %s et %s", "placeholders"),
+        ("an ox", "anticonstitutionnellement prononcé", "ratio"),
+        ("Open the file", "voir /etc/passwd maintenant", "code"),
+    ],
+)
+def test_pairs_are_rejected_by_the_rule_named(left: str, right: str, reason: str | None) -> None:
+    assert reject_pair((left, right), ("en", "fr"), LIMITS, None) == reason
+
+
+def test_words_of_unspaced_scripts_are_counted_by_characters() -> None:
+    limits = Limits(mono_min_words=2, mono_max_words=6)
+    assert reject_line("ファイルを開く", "ja", limits, None) is None
+    assert reject_line("ファイルを開く" * 3, "ja", limits, None) == "length"
+
+
+def test_a_line_left_in_another_language_is_found() -> None:
+    english = ["the file is not in the list", "a file of the user is open", "this is the end of the list"] * 5
+    french = ["le fichier est dans la liste", "un fichier de la liste est ouvert", "la fin de la liste"] * 5
+    profile = LanguageProfile({"en": english, "fr": french})
+    assert profile.is_other("the end of the file is open", "fr")
+    assert not profile.is_other("la liste est dans le fichier", "fr")
+    assert not profile.is_other("Zanzibar Timbuktu", "fr")  # words of neither
+    assert not profile.is_other("the end of the file", "de")  # a language it knows nothing of
+    pair = ("the end of the list", "the end of the file")
+    assert reject_pair(pair, ("en", "fr"), LIMITS, profile) == "language"
+
+
+@pytest.mark.parametrize(
+    ("settings", "option"),
+    [
+        ({"min_words": 5, "max_words": 4}, "--min-words"),
+        ({"mono_min_words": 0}, "--mono-min-words"),
+        ({"max_ratio": 0.5}, "--max-ratio"),
+    ],
+)
+def test_impossible_limits_name_the_option(settings: dict[str, float], option: str) -> None:
+    with pytest.raises(SettingError, match=f"^{option} = "):
+        Limits(**settings)  # type: ignore[arg-type]

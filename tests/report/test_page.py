@@ -1,0 +1,222 @@
+"""The page and the tables made of run records: everything a reader is promised stands there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from fairseq_scaling.logs import RunRecord
+from fairseq_scaling.mixture import Mixture
+from fairseq_scaling.report.analysis import Settings, analyse
+from fairseq_scaling.report.curves import collect
+from fairseq_scaling.report.document import Document, Inputs, build_document
+from fairseq_scaling.report.figures import Drawing, draw_all
+from fairseq_scaling.report.html import render_page
+from fairseq_scaling.report.limits import limits
+from fairseq_scaling.report.run_points import points_of_runs
+from fairseq_scaling.report.run_tables import alignment_table, precisions_table
+from fairseq_scaling.report.tables import all_tables, summary_tables
+from tests.report.example import BLEU_SIGNATURE, SIZES, log_law, loss_law, run, study
+
+HOSTILE_FILE = 'logs/"><img src=x onerror=alert(1)>/train.log'
+
+
+def document_of(runs: list[RunRecord], **settings: object) -> Document:
+    read = points_of_runs(runs)
+    collection = collect(read.points)
+    chosen = Settings(law="best", **settings)  # type: ignore[arg-type]
+    problems = read.problems + collection.problems
+    inputs = Inputs(["logs"], read.finetuning_runs, read.pretraining_runs, 0, problems, read.forgetting)
+    return build_document(analyse(collection.curves, chosen), chosen, inputs)
+
+
+@pytest.fixture(scope="module")
+def document() -> Document:
+    parent = RunRecord(
+        "pretraining", "p1", SIZES[-1], mixture=Mixture.parse("en"), extra={"upstream_curve": [(SIZES[0], "en", 4.0)]}
+    )
+    forgetful = run(
+        SIZES[0], 10.0, 3.1, mixture="en", seed=3, extra={"run": {"pretrain_run_id": "p1"}},
+        cross_entropies={"test": 3.1, "upstream_en": 4.5},
+    )  # fmt: skip
+    unknown = run(None, 3.0, None, file=HOSTILE_FILE)
+    return document_of([*study(), parent, forgetful, unknown], targets=(("bleu", 30.0),))
+
+
+@pytest.fixture(scope="module")
+def drawings(document: Document) -> list[Drawing]:
+    return draw_all(document)
+
+
+@pytest.fixture(scope="module")
+def page(document: Document, drawings: list[Drawing]) -> str:
+    return render_page(document, drawings)
+
+
+class Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += attrs
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.text += data
+
+
+def parsed(page: str) -> Elements:
+    elements = Elements()
+    elements.feed(page)
+    return elements
+
+
+def test_every_element_is_closed(page: str) -> None:
+    assert parsed(page).open == []
+
+
+def test_the_sections_stand_in_the_order_of_a_reader(page: str) -> None:
+    assert re.findall(r'<section id="([^"]+)"', page) == [
+        "verdicts", "figures", "answers", "alignment", "precisions", "forgetting", "coefficients", "limits",
+        "left-out", "made",
+    ]  # fmt: skip
+
+
+def test_file_names_from_logs_are_text(page: str) -> None:
+    elements = parsed(page)
+    assert HOSTILE_FILE in elements.text
+    assert "img" not in elements.names
+    assert not [name for name, _ in elements.attributes if name.startswith("on")]
+
+
+def test_the_verdict_of_each_mixture_leads_with_its_advice(document: Document, page: str) -> None:
+    kinds = {(c["setting"]["mixture"], c["metric"]): c["verdict"]["kind"] for c in document["curves"]}
+    assert kinds["en:0.5,fr:0.5", "bleu"] == "follows the law"
+    assert kinds["en:1", "bleu"] in ("inverse", "non-monotonic")
+    assert "change the data" in page
+    assert page.index("50 en + 50 fr") < page.index("en only", page.index('class="cards"'))
+
+
+def test_the_law_predicts_beyond_the_points_what_the_true_law_says(document: Document) -> None:
+    for metric, truth in (("bleu", log_law), ("cross_entropy", loss_law)):
+        curve = next(c for c in document["curves"] if c["metric"] == metric and c["setting"]["mixture"] != "en:1")
+        law = next(
+            law for law in curve["laws"] if law["name"] == ("log_law" if metric == "bleu" else "cross_entropy_law")
+        )
+        ahead = law["extrapolated"]
+        assert ahead["pretrain_tokens"][0] == 2 * SIZES[-1]
+        assert ahead["predicted"][0] == pytest.approx(truth(2 * SIZES[-1]), rel=0.02)
+        assert ahead["lower"][0] < ahead["predicted"][0] < ahead["upper"][0]
+
+
+def test_alignment_stands_beside_what_pretraining_brought(document: Document) -> None:
+    table = alignment_table(document)
+    assert [row[:2] for row in table.rows] == [["50 en + 50 fr", "1"], ["en only", "0.7"]]
+    assert table.rows[0][3] == "2.10"
+    assert table.rows[0][5] == f"{log_law(SIZES[-1]) - 2.1:+.2f}"
+
+
+def test_brevity_penalty_and_precisions_are_shown_for_baseline_and_points(document: Document) -> None:
+    rows = precisions_table(document).rows
+    assert rows[0] == ["50 en + 50 fr", "none", "2.10", "0.990", "40.0", "20.0", "10.0", "5.0"]
+    assert len(rows) == 2 * (1 + len(SIZES))
+
+
+def test_forgetting_shows_before_and_after(document: Document) -> None:
+    table = dict(all_tables(document))["forgetting"]
+    assert table.rows[0][-3:] == ["4.000", "4.500", "+0.500"]
+
+
+def test_the_page_says_how_it_was_made(document: Document, page: str) -> None:
+    text = parsed(page).text
+    assert document["signature"] in text
+    assert BLEU_SIGNATURE in text
+    for law in document["curves"][0]["laws"]:
+        assert law["formula"] in text
+        assert law["source"] in text
+
+
+def test_the_limits_are_those_of_the_data(document: Document) -> None:
+    said = " ".join(limits(document))
+    assert "one architecture, t5_tiny (2.1M parameters)" in said
+    assert "one finetuning size, 200k tokens" in said
+    assert "a factor of 32" in said
+    assert "single measurement" not in said
+    lonely = document_of([run(tokens, log_law(tokens), None) for tokens in SIZES])
+    said = " ".join(limits(lonely))
+    assert "Every point is a single measurement" in said
+    assert "No curve has a baseline" in said
+    assert "one metric, BLEU" in said
+
+
+def test_figures_say_in_words_what_they_show(drawings: list[Drawing], page: str) -> None:
+    assert [drawing.name for drawing in drawings] == ["scaling-en-fr-t5-tiny", "metrics-en-fr-t5-tiny"]
+    for drawing in drawings:
+        assert "no pretraining" in drawing.svg or drawing.name.startswith("metrics")
+        assert drawing.pdf.startswith(b"%PDF")
+    assert page.count('role="img"') == 2
+    assert re.search(r'aria-label="en-fr, t5_tiny\. BLEU of [^"]*follows the law', page)
+
+
+def test_inline_figures_follow_light_and_dark(page: str) -> None:
+    figure = page[page.index("<svg") : page.index("</svg>")]
+    assert "var(--s1)" in figure
+    assert "var(--ink)" in figure
+    assert not re.search(r"#[0-9a-f]{6}", figure)
+
+
+def test_finetuning_sizes_stand_side_by_side(document: Document) -> None:
+    runs = [run(tokens, log_law(tokens), loss_law(tokens)) for tokens in SIZES]
+    runs += [run(tokens, 1.5 * log_law(tokens), loss_law(tokens) - 0.2, finetune_tokens=2_000_000) for tokens in SIZES]
+    both = document_of(runs)
+    (scaling, _) = draw_all(both)
+    assert "finetuned on 200k tokens" in scaling.svg
+    assert "finetuned on 2M tokens" in scaling.svg
+    assert [table.title for table in summary_tables(both)] == [
+        "en-fr, finetuned on 200k tokens, t5_tiny",
+        "en-fr, finetuned on 2M tokens, t5_tiny",
+    ]
+    assert len({row[0] for table in all_tables(both) if table[0] == "gains" for row in table[1].rows if row[0]}) == 2
+
+
+def test_a_page_without_a_single_curve_says_so() -> None:
+    page = render_page(document_of([run(None, 3.0, None)]), [])
+    text = parsed(page).text
+    assert "Nothing could be fitted" in text
+    assert "D_p is unknown" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium (apt-get install chromium)")
+@pytest.mark.parametrize("width", [1280, 420])
+def test_a_browser_shows_the_page_without_sideways_scrolling(page: str, tmp_path: Path, width: int) -> None:
+    # The page itself forbids scripts; the copy that is measured may run one.
+    probe = "<script>document.title = document.documentElement.scrollWidth + ' ' + innerWidth</script></body>"
+    open_page = re.sub(r"<meta http-equiv=[^>]*>", "", page).replace("</body>", probe)
+    (tmp_path / "report.html").write_text(open_page, encoding="utf-8")
+    browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
+    shown = subprocess.run(
+        [*browser, (tmp_path / "report.html").as_uri()], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    title = re.search(r"<title>(\d+) (\d+)</title>", shown)
+    assert title is not None
+    assert int(title[1]) <= max(int(title[2]), width)

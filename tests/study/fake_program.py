@@ -1,0 +1,95 @@
+"""Stands in for fairseq-train and the other programs of a study: the same files, no training.
+
+``python fake_program.py NAME ARGUMENTS...``. Environment: FAKE_JOURNAL (a line for every start and end), FAKE_SECONDS
+(how long a training takes), FAKE_FAIL (a word; a command that holds it fails).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+STEPS = 10
+
+
+def main() -> None:
+    name, words = sys.argv[1], sys.argv[2:]
+    flags = {word[2:]: words[place + 1] for place, word in enumerate(words[:-1]) if word.startswith("--")}
+    what = flags.get("save-dir") or flags.get("path") or (words[0] if words else "")
+    _journal(f"start {name} {what}")
+    if os.environ.get("FAKE_FAIL") and os.environ["FAKE_FAIL"] in " ".join([name, *words]):
+        print("something is wrong here")
+        sys.exit(3)
+    {
+        "scaling-preprocess": preprocess,
+        "fairseq-train": train,
+        "fairseq-generate": generate,
+        "score-translations": score,
+        "fit-scaling": fit,
+    }[name](words, flags)
+    _journal(f"end {name} {what}")
+
+
+def preprocess(words: list[str], flags: dict[str, str]) -> None:
+    out = Path(flags["out"])
+    if out.suffix != ".model":
+        out.mkdir(parents=True, exist_ok=True)
+        out = out / ("corpus.json" if words[0] == "encode" else "text.txt")
+    out.write_text(json.dumps({"fingerprint": os.environ.get("FAKE_FINGERPRINT", "abc")}))
+
+
+def train(words: list[str], flags: dict[str, str]) -> None:
+    folder = Path(flags["save-dir"])
+    last = folder / "checkpoint_last.pt"
+    done = 0
+    if last.exists():
+        with zipfile.ZipFile(last) as file:
+            done = int(file.read("steps"))
+        print(f"| Loaded checkpoint with {done} steps", flush=True)
+    if "finetune-from-model" in flags and not Path(flags["finetune-from-model"]).exists():
+        sys.exit("no such checkpoint")
+    budgets = flags.get("budgets", "").split(",") if "budgets" in flags else []
+    for step in range(done + 1, STEPS + 1):
+        time.sleep(float(os.environ.get("FAKE_SECONDS", "0")) / STEPS)
+        record = {"num_updates": str(step * 10), "pretrain_tokens": step * 200_000}
+        print(f"2026-01-01 00:00:00 | INFO | train_inner | {json.dumps(record)}", flush=True)
+        _save(last, step)
+    for number, _ in enumerate(budgets, start=1):
+        _save(folder / f"checkpoint{number}.pt", STEPS)
+
+
+def generate(words: list[str], flags: dict[str, str]) -> None:
+    assert Path(flags["path"]).exists()
+    print("H-0\t-0.1\thello")
+
+
+def score(words: list[str], flags: dict[str, str]) -> None:
+    assert Path(words[0]).read_text()
+    Path(flags["out"]).write_text("{}")
+
+
+def fit(words: list[str], flags: dict[str, str]) -> None:
+    out = Path(flags["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_text("<p>report</p>")
+    print("the table of results")
+
+
+def _save(path: Path, steps: int) -> None:
+    temporary = path.with_suffix(".tmp")
+    with zipfile.ZipFile(temporary, "w") as file:
+        file.writestr("steps", str(steps))
+    temporary.replace(path)
+
+
+def _journal(line: str) -> None:
+    with open(os.environ["FAKE_JOURNAL"], "a") as file:
+        file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairseq_scaling.quantities import parse_tokens
+from fairseq_scaling.study.commands import exact_tokens, flags, options, value_of
+from fairseq_scaling.study.config import load_study
+from fairseq_scaling.study.plan import STAGES, Plan, make_plan
+
+Write = Callable[[dict[str, Any] | str], Path]
+
+
+@pytest.fixture
+def plan_of(write_study: Write) -> Callable[[dict[str, Any]], Plan]:
+    return lambda values: make_plan(load_study(write_study(values)))
+
+
+PlanOf = Callable[[dict[str, Any]], Plan]
+
+
+def test_the_number_of_runs_is_the_product_of_what_varies(values: dict[str, Any], plan_of: PlanOf) -> None:
+    values["pretraining"]["seeds"] = [1, 2]
+    values["finetuning"] |= {"seeds": [1, 2, 3], "finetune_tokens": ["0.1M", "0.2M"], "tasks": ["en-fr", "fr-en"]}
+    plan = plan_of(values)
+    assert len(plan.of_stage("pretrain")) == 2 * 2
+    # tasks x D_f x seeds x (mixtures x pretraining seeds x budgets + baseline)
+    runs = 2 * 2 * 3 * (2 * 2 * 3 + 1)
+    for stage in ("finetune", "translate", "score"):
+        assert len(plan.of_stage(stage)) == runs
+    assert [len(plan.of_stage(stage)) for stage in ("fetch", "clean", "sentencepiece", "encode", "fit")] == [1] * 5
+    assert len({job.id for job in plan.jobs}) == len(plan.jobs)
+
+
+def test_every_job_stands_after_those_it_needs(values: dict[str, Any], plan_of: PlanOf) -> None:
+    seen: set[str] = set()
+    for job in plan_of(values).jobs:
+        assert set(job.needs) <= seen
+        assert set(job.reads.values()) <= set(job.needs)
+        assert job.stage in STAGES
+        seen.add(job.id)
+
+
+def test_one_pretraining_serves_all_budgets_and_each_finetuning_takes_its_checkpoint(
+    values: dict[str, Any], plan_of: PlanOf
+) -> None:
+    plan = plan_of(values)
+    (pretraining,) = [job for job in plan.of_stage("pretrain") if "de1" in job.id]
+    assert value_of(pretraining.words, "budgets", "") == "500k,1M,2M"
+    assert value_of(pretraining.words, "mixture", "") == "de:1"
+    starts = {
+        job.id: value_of(job.words, "finetune-from-model", "") for job in plan.of_stage("finetune") if "de1" in job.id
+    }
+    assert starts == {
+        f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/checkpoint{number}.pt"
+        for number, budget in enumerate(["500k", "1M", "2M"], start=1)
+    }
+    assert all(pretraining.id in job.needs for job in plan.of_stage("finetune") if "de1" in job.id)
+
+
+def test_a_study_with_fewer_budgets_or_mixtures_has_a_subset_of_the_runs(
+    values: dict[str, Any], plan_of: PlanOf
+) -> None:
+    """What a larger study adds leaves the words of the smaller one's finetunings as they are."""
+    large = {job.id: job.words for job in plan_of(values).jobs}
+    values["pretraining"]["mixtures"] = ["de:1"]
+    for job in plan_of(values).jobs:
+        if job.stage != "fit":
+            assert large[job.id] == job.words
+
+
+def test_the_baseline_starts_from_nothing_and_waits_for_the_corpus_alone(
+    values: dict[str, Any], plan_of: PlanOf
+) -> None:
+    (baseline,) = [job for job in plan_of(values).of_stage("finetune") if "baseline" in job.id]
+    assert "--finetune-from-model" not in baseline.words
+    assert baseline.needs == ["encode/text"]
+    values["finetuning"]["baseline"] = False
+    assert not [job for job in plan_of(values).jobs if "baseline" in job.id]
+
+
+def test_later_settings_win_and_reach_only_the_runs_they_name(values: dict[str, Any], plan_of: PlanOf) -> None:
+    values["model"] = {"fairseq": {"dropout": 0.1}}
+    values["finetuning"] |= {
+        "fairseq": {"lr": "2e-3", "clip-norm": None},
+        "baseline": {"fairseq": {"lr": "3e-3"}, "updates": 7},
+        "overrides": [{"mixture": "de:1", "pretrain_tokens": "1M", "fairseq": {"lr": "5e-4"}}],
+    }
+    jobs = {job.run: job.words for job in plan_of(values).of_stage("finetune")}
+    rates = {run: value_of(words, "lr", "") for run, words in jobs.items()}
+    assert rates.pop("en-fr/200k/baseline/seed1") == "3e-3"
+    assert rates.pop("en-fr/200k/de1/seed1/1M/seed1") == "5e-4"
+    assert set(rates.values()) == {"2e-3"}
+    assert value_of(jobs["en-fr/200k/baseline/seed1"], "max-update", "") == "7"
+    assert all(value_of(words, "dropout", "") == "0.1" and "--clip-norm" not in words for words in jobs.values())
+
+
+def test_words_name_no_folder_of_this_machine(values: dict[str, Any], plan_of: PlanOf, tmp_path: Path) -> None:
+    plan = plan_of(values)
+    assert not [word for job in plan.jobs for word in job.words if str(tmp_path) in word]
+
+
+def test_the_fit_reads_exactly_the_runs_of_the_study(values: dict[str, Any], plan_of: PlanOf) -> None:
+    plan = plan_of(values)
+    words = plan.of_stage("fit")[0].words
+    folders = {job.log.rsplit("/", 1)[0] for job in plan.jobs if job.stage in ("pretrain", "finetune")}
+    assert {word.removeprefix("{out}/") for word in words if word.startswith("{out}/")} - {"results"} == folders
+
+
+def test_a_plan_survives_its_file(values: dict[str, Any], plan_of: PlanOf) -> None:
+    plan = plan_of(values)
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_until_keeps_what_a_stage_needs_and_nothing_else(values: dict[str, Any], plan_of: PlanOf) -> None:
+    plan = plan_of(values)
+    assert {job.stage for job in plan.until("pretrain")} == {"fetch", "clean", "sentencepiece", "encode", "pretrain"}
+    assert {job.stage for job in plan.until("encode")} == {"fetch", "clean", "sentencepiece", "encode"}
+
+
+def test_a_finished_corpus_needs_no_text_jobs(values: dict[str, Any], plan_of: PlanOf, tmp_path: Path) -> None:
+    del values["text"]
+    plan = plan_of({**values, "corpus": "my/corpus"})
+    assert plan.jobs[0].stage == "pretrain"
+    assert Path(plan.corpus) == tmp_path / "my/corpus"
+
+
+def test_twice_the_budget_takes_about_twice_the_time(values: dict[str, Any], plan_of: PlanOf) -> None:
+    values["pretraining"]["budgets"] = ["20M"]
+    once = plan_of(values).of_stage("pretrain")[0]
+    values["pretraining"]["budgets"] = ["40M"]
+    twice = plan_of(values).of_stage("pretrain")[0]
+    assert twice.tokens == 2 * once.tokens == 40_000_000
+    assert twice.seconds / once.seconds == pytest.approx(2, rel=0.01)
+
+
+def test_options_of_every_kind() -> None:
+    settings = {
+        "mono": {"en": "a.txt", "fr": "b.txt"}, "pair": {"en-fr": ["c.en", "c.fr"]},
+        "metric": ["bleu", "chrf"], "language-check": False, "unique-sides": True, "seed": 3, "none": None,
+    }  # fmt: skip
+    assert options(settings) == [
+        "--mono", "en=a.txt", "--mono", "fr=b.txt", "--pair", "en-fr=c.en,c.fr",
+        "--metric", "bleu", "--metric", "chrf", "--no-language-check", "--unique-sides", "--seed", "3",
+    ]  # fmt: skip
+
+
+def test_flags_of_every_kind() -> None:
+    settings = {"lr": "1e-3", "fp16": True, "clip-norm": None, "share": False, "langs": ["en", "fr"], "n": 0}
+    assert flags(settings) == ["--lr", "1e-3", "--fp16", "--langs", "en,fr", "--n", "0"]
+
+
+@pytest.mark.parametrize("tokens", [1, 999, 1000, 250_000, 1_234_567, 123_450_000, 1_000_000_000, 7_654_321_000])
+def test_short_token_counts_mean_exactly_what_they_stand_for(tokens: int) -> None:
+    assert parse_tokens(exact_tokens(tokens)) == tokens

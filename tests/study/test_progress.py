@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fairseq_scaling.study.progress import (
+    Progress,
+    calibrated,
+    format_duration,
+    fraction_done,
+    fraction_in_log,
+    seconds_left,
+    speed_factors,
+)
+
+
+def test_independent_jobs_share_the_cores() -> None:
+    jobs = [Progress(str(number), "finetune", expected=10) for number in range(4)]
+    assert seconds_left(jobs, 1) == 40
+    assert seconds_left(jobs, 2) == 20
+    assert seconds_left(jobs, 3) == 20
+    assert seconds_left(jobs, 4) == 10
+
+
+def test_a_chain_takes_its_sum_whatever_the_number_of_cores() -> None:
+    jobs = [Progress("a", "s", (), 1), Progress("b", "s", ("a",), 2), Progress("c", "s", ("b",), 4)]
+    assert seconds_left(jobs, 8) == 7
+
+
+def test_running_jobs_count_with_what_is_left_of_them() -> None:
+    jobs = [
+        Progress("a", "s", (), 10, "running", fraction=0.75),
+        Progress("b", "s", (), 10, "running", fraction=0.5),
+        Progress("c", "s", ("a",), 3),
+    ]
+    # a ends at 2.5, c from then to 5.5; b ends at 5.
+    assert seconds_left(jobs, 2) == 5.5
+    assert fraction_done(jobs) == pytest.approx((7.5 + 5) / 23)
+
+
+def test_nothing_is_left_of_finished_jobs() -> None:
+    jobs = calibrated([Progress("a", "s", (), 10, "finished", 1.0, 9, 1.0)])
+    assert seconds_left(jobs, 2) == 0
+    assert fraction_done(jobs) == 1
+
+
+def test_what_waits_for_a_job_outside_the_list_is_not_stuck() -> None:
+    assert seconds_left([Progress("b", "s", ("elsewhere",), 5)], 1) == 5
+
+
+def test_measured_speed_scales_what_is_to_come() -> None:
+    """A finetuning guessed at 10 s took 30 s: the waiting one, guessed at 20 s, takes 60 s."""
+    jobs = calibrated([Progress("a", "finetune", (), 10, "finished", 1, 30, 1), Progress("b", "finetune", ("a",), 20)])
+    assert seconds_left(jobs, 1) == 60
+
+
+def test_a_running_job_measures_speed_by_its_own_count() -> None:
+    """A quarter done after 50 s: 200 s in all, 150 s to go, although 1000 s were guessed."""
+    jobs = calibrated([Progress("a", "pretrain", (), 1000, "running", 0.25, 50, 0.25)])
+    assert seconds_left(jobs, 1) == pytest.approx(150)
+
+
+def test_a_resumed_job_measures_only_what_it_did_since() -> None:
+    """Half was done before; since then 10 % in 10 s: 40 % more takes 40 s."""
+    jobs = calibrated([Progress("a", "pretrain", (), 1000, "running", 0.6, 10, 0.1)])
+    assert seconds_left(jobs, 1) == pytest.approx(40)
+
+
+def test_pretraining_speed_stands_in_for_finetuning_until_that_is_measured() -> None:
+    done = Progress("a", "pretrain", (), 10, "finished", 1, 20, 1)
+    assert speed_factors([done])["finetune"] == 2
+    own = Progress("b", "finetune", (), 10, "finished", 1, 50, 1)
+    assert speed_factors([done, own])["finetune"] == 5
+
+
+def test_the_first_moments_of_a_job_measure_nothing() -> None:
+    assert speed_factors([Progress("a", "pretrain", (), 1000, "running", 0.001, 8, 0.001)]) == {}
+
+
+def test_a_job_without_a_count_is_done_in_proportion_to_its_time_but_never_wholly() -> None:
+    (early,) = calibrated([Progress("a", "fetch", (), 60, "running", 0, 30)])
+    (late,) = calibrated([Progress("a", "fetch", (), 60, "running", 0, 600)])
+    assert early.fraction == 0.5
+    assert late.fraction == 0.95
+
+
+def test_the_last_record_of_a_log_tells_how_far_it_is(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    goal = ("num_updates", 400)
+    assert fraction_in_log(log, goal) == 0
+    log.write_text('... | INFO | train_inner | {"loss": "7.7", "num_updates": "100"}\n')
+    assert fraction_in_log(log, goal) == 0.25
+    with log.open("a") as file:
+        file.write(
+            '... | INFO | train | {"train_loss": "7.7", "train_num_updates": "200", "train_wall": "3"}\n{"num_up'
+        )
+    assert fraction_in_log(log, goal) == 0.5
+    with log.open("a") as file:
+        file.write('... | INFO | valid | {"valid_pretrain_tokens": 300, "valid_pretrain_tokens_en": 150}\n')
+    assert fraction_in_log(log, ("pretrain_tokens", 1200)) == 0.25
+    assert fraction_in_log(log, None) == 0
+
+
+def test_the_count_is_found_at_the_end_of_a_large_log(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    log.write_text('{"num_updates": "1"}\n' + "x" * 2_000_000 + '\n{"num_updates": "1.5e+02"}\n')
+    assert fraction_in_log(log, ("num_updates", 300)) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (90, "2 min"), (3599, "1 h 00 min"), (7500, "2 h 05 min"), (273_600, "3 d 4 h")],
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

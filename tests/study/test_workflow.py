@@ -1,0 +1,309 @@
+"""Whole studies with programs that only write files: scheduling, going on, failing, refusing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fairseq_scaling.study.job import mend_last_checkpoint
+
+from .conftest import Fakes, small_study
+
+Write = Callable[[dict[str, Any] | str], Path]
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    """Two mixtures of one budget and the baseline: 2 pretrainings, 3 finetunings, 16 jobs."""
+    study = small_study()
+    study["pretraining"]["budgets"] = ["1M"]
+    return study
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str], list[str]]:
+    """A finished study, what its run printed, and the programs it started."""
+    folder = tmp_path_factory.mktemp("finished")
+    fakes = Fakes(folder)
+    study = small_study()
+    study["pretraining"]["budgets"] = ["1M"]
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    result = fakes.run("run", folder / "study.yaml", "--out", folder / "out", "--cores", "2")
+    return folder / "out", result, fakes.started()
+
+
+@pytest.fixture
+def finished(finished_once: tuple[Path, subprocess.CompletedProcess[str], list[str]], tmp_path: Path) -> Path:
+    """A copy of the finished study, for a test of its own."""
+    shutil.copytree(finished_once[0], tmp_path / "out", symlinks=True)
+    return tmp_path / "out"
+
+
+def kinds(started: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for line in started:
+        program = line.split()[0]
+        found[program] = found.get(program, 0) + 1
+    return found
+
+
+def test_a_study_runs_to_its_table_and_report(
+    finished_once: tuple[Path, subprocess.CompletedProcess[str], list[str]],
+) -> None:
+    out, result, started = finished_once
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["the table of results", f"Report: {out}/results/report.html"]
+    assert (out / "results/report.html").exists()
+    assert kinds(started) == {
+        "scaling-preprocess": 4,
+        "fairseq-train": 5,
+        "fairseq-generate": 3,
+        "score-translations": 3,
+        "fit-scaling": 1,
+    }
+
+
+def test_on_a_pipe_progress_is_a_plain_line_on_standard_error(
+    finished_once: tuple[Path, subprocess.CompletedProcess[str], list[str]],
+) -> None:
+    first = finished_once[1].stderr.splitlines()[0]
+    assert first.startswith("small: 0% done, 0 of 16 jobs, about ")
+    assert " left" in first
+
+
+def test_a_second_run_finds_nothing_to_do_and_prints_the_results_again(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    result = fakes.run("run", write_study(values), "--out", finished)
+    assert result.returncode == 0
+    assert "nothing to do" in result.stdout
+    assert f"Report: {finished}/results/report.html" in result.stdout
+    assert fakes.started() == []
+
+
+def test_a_changed_setting_runs_again_what_depends_on_it_and_nothing_else(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    values["finetuning"]["overrides"] = [{"mixture": "de:1", "fairseq": {"lr": "5e-4"}}]
+    result = fakes.run("run", write_study(values), "--out", finished)
+    assert result.returncode == 0, result.stderr
+    started = fakes.started()
+    assert len(started) == 4
+    assert [line.split()[0] for line in started] == [
+        "fairseq-train", "fairseq-generate", "score-translations", "fit-scaling",
+    ]  # fmt: skip
+    assert "finetuning/en-fr/200k/de1/" in started[0]
+    # It started afresh: a checkpoint of the other rate must not be gone on from.
+    assert "Loaded" not in (finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/train.log").read_text()
+
+
+def test_a_further_mixture_runs_alone(finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write) -> None:
+    values["pretraining"]["mixtures"].append("fr:1")
+    assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
+    started = fakes.started()
+    assert kinds(started) == {
+        "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
+    }  # fmt: skip
+    assert all("/fr1/" in line for line in started if line.startswith("fairseq-"))
+
+
+def test_a_corpus_made_again_with_the_same_content_lets_the_trainings_stand(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    values["text"]["clean"] = {"max-words": 50}
+    study = write_study(values)
+    assert fakes.run("run", study, "--out", finished).returncode == 0
+    assert kinds(fakes.started()) == {"scaling-preprocess": 3}
+    values["text"]["clean"] = {"max-words": 40}
+    again = fakes.run("run", write_study(values), "--out", finished, "--until", "pretrain", FAKE_FINGERPRINT="other")
+    assert again.returncode == 0, again.stderr
+    assert kinds(fakes.started())["fairseq-train"] == 2
+
+
+def test_removed_results_are_made_again(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    shutil.rmtree(finished / "results")
+    assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
+    assert kinds(fakes.started()) == {"fit-scaling": 1}
+
+
+def test_removed_checkpoints_are_made_again_only_when_a_run_needs_them(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    for checkpoint in finished.glob("pretraining/*/seed1/*.pt"):
+        checkpoint.unlink()
+    study = write_study(values)
+    assert "nothing to do" in fakes.run("run", study, "--out", finished).stdout
+    shutil.rmtree(finished / "finetuning/en-fr/200k/de1")
+    result = fakes.run("run", study, "--out", finished, "--dry-run")
+    assert [line.split()[0] for line in result.stdout.splitlines()[:-1]] == [
+        "pretrain", "finetune", "translate", "score", "fit",
+    ]  # fmt: skip
+    assert fakes.started() == []
+
+
+def test_a_failed_job_is_shown_with_command_log_and_last_lines_and_the_others_go_on(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    values["finetuning"]["updates"] = 200
+    study = write_study(values)
+    result = fakes.run("run", study, "--out", finished, FAKE_FAIL="pretraining/de1/seed1/checkpoint1.pt")
+    log = finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/train.log"
+    assert result.returncode == 1
+    assert "finetune de:1 1M en-fr 200k failed (exit code 3)" in result.stderr
+    assert f"log: {log}" in result.stderr
+    assert "something is wrong here" in result.stderr
+    assert "--finetune-from-model" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Report" not in result.stdout
+    started = fakes.started()
+    assert kinds(started) == {"fairseq-train": 3, "fairseq-generate": 2, "score-translations": 2}
+    status = fakes.run("status", "--out", finished)
+    assert "something is wrong here" in status.stdout
+
+    assert fakes.run("run", study, "--out", finished).returncode == 0
+    assert kinds(fakes.started()) == {
+        "fairseq-train": 1, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_study_leaves_no_process_and_goes_on_where_it_was(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, number: signal.Signals
+) -> None:
+    values["pretraining"]["fairseq"] = {"lr": "7e-4"}
+    study = write_study(values)
+    log = finished / "pretraining/de1/seed1/train.log"
+    process = subprocess.Popen(
+        fakes.command("run", study, "--out", finished, "--cores", "2"),
+        env=fakes.environment(FAKE_SECONDS="300"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: log.exists() and log.read_text().count("num_updates") in (1, 2))
+    refused = fakes.run("run", study, "--out", finished)
+    assert refused.returncode == 2
+    assert f"running already (process {process.pid})" in refused.stderr
+    assert "(running)" in fakes.run("status", study, "--out", finished).stdout
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=200)
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert "The same command goes on where it was" in errors
+    wait_for(lambda: not processes_with(str(finished)))
+    fakes.started()
+
+    again = fakes.run("run", study, "--out", finished, "--cores", "2")
+    assert again.returncode == 0, again.stderr
+    assert "Loaded checkpoint with" in log.read_text()
+    # The text and the baseline were done and are not done again.
+    started = fakes.started()
+    assert "scaling-preprocess" not in kinds(started)
+    assert not [line for line in started if "baseline" in line]
+
+
+def test_a_missing_program_is_told_before_anything_starts(
+    fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    (fakes.programs / "fairseq-generate").unlink()
+    (tmp_path / "python").symlink_to("/nowhere")
+    environment = fakes.environment(PATH="/usr/bin:/bin")
+    # A Python without fairseq-generate beside it: a copy of the link to the interpreter, elsewhere.
+    code = "import sys; sys.executable = '/nowhere/python'; from fairseq_scaling.cli.study import main; main()"
+    result = subprocess.run(
+        [fakes.command()[0], "-c", code, "run", str(write_study(values)), "--out", str(tmp_path / "out")],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "fairseq-generate is not installed" in result.stderr
+    assert "pip install '.[study]'" in result.stderr
+    assert fakes.started() == []
+
+
+def test_what_snakemake_refuses_is_told_with_its_log(
+    fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    result = fakes.run("run", write_study(values), "--out", tmp_path / "out", "--", "--no-such-option")
+    assert result.returncode == 1
+    assert "logs/snakemake.log" in result.stderr
+    assert "no-such-option" in result.stderr
+
+
+def test_until_stops_after_a_stage(fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path) -> None:
+    result = fakes.run("run", write_study(values), "--out", tmp_path / "out", "--until", "clean")
+    assert result.returncode == 0, result.stderr
+    assert kinds(fakes.started()) == {"scaling-preprocess": 2}
+
+
+def test_a_plan_is_shown_without_starting_anything(
+    fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    result = fakes.run("plan", write_study(values), "--out", tmp_path / "out")
+    assert result.returncode == 0
+    assert "pretrain en:0.5,fr:0.5" in result.stdout
+    assert "16 of 16 jobs to do" in result.stdout
+    assert fakes.started() == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_in_study_yaml_ends_with_2_and_no_traceback(
+    fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    values["finetunning"] = values.pop("finetuning")
+    result = fakes.run("run", write_study(values), "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert "did you mean 'finetuning'?" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_checkpoint_cut_in_the_middle_is_replaced_by_the_newest_whole_one(tmp_path: Path) -> None:
+    for number in (1, 2):
+        with zipfile.ZipFile(tmp_path / f"checkpoint{number}.pt", "w") as file:
+            file.writestr("steps", str(number))
+        os.utime(tmp_path / f"checkpoint{number}.pt", (number, number))
+    whole = (tmp_path / "checkpoint2.pt").read_bytes()
+    last = tmp_path / "checkpoint_last.pt"
+    last.write_bytes(whole[: len(whole) // 2])
+    mend_last_checkpoint(tmp_path)
+    assert last.read_bytes() == whole
+
+
+def test_a_whole_checkpoint_is_left_alone_and_a_lone_broken_one_removed(tmp_path: Path) -> None:
+    last = tmp_path / "checkpoint_last.pt"
+    with zipfile.ZipFile(last, "w") as file:
+        file.writestr("steps", "1")
+    before = last.read_bytes()
+    mend_last_checkpoint(tmp_path)
+    assert last.read_bytes() == before
+    last.write_bytes(before[:5])
+    mend_last_checkpoint(tmp_path)
+    assert not last.exists()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 200) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def processes_with(word: str) -> list[str]:
+    """Return the command lines of the processes that name ``word``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if word in command:
+            found.append(command)
+    return found

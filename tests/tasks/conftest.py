@@ -1,0 +1,23 @@
+"""A toy corpus made by the project's own preprocessing, and one pretraining run that many tests look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import toy
+from tests.tasks.runs import PRETRAINING, fairseq
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a corpus folder of the toy languages aa, bb, cc with the pair aa-bb."""
+    return toy.make_corpus(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="session")
+def pretrained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return folder and log of an undisturbed pretraining run that also saves every fifth update."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    return folder, fairseq("train", corpus, *PRETRAINING, "--save-dir", folder, "--save-interval-updates", 5)

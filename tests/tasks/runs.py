@@ -1,0 +1,47 @@
+"""fairseq's commands on a toy corpus, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+PRETRAINING = (
+    "--task scaling_pretraining --arch t5_tiny --encoder-layers 1 --decoder-layers 1 --d-model 32 --d-ff 64 --dropout 0.1 "
+    "--criterion cross_entropy --optimizer t5_adafactor --lr 0.01 --lr-scheduler t5_inverse_sqrt --constant-updates 5 "
+    "--mixture aa:0.5,bb:0.5 --budgets 3k,5k,8k --input-length 32 --batch-size 8 --seed 1 --num-workers 0 "
+    "--log-format json --log-interval 1"
+).split()
+FINETUNING = (
+    "--task scaling_translation -s aa -t bb --arch t5_tiny --encoder-layers 1 --decoder-layers 1 --d-model 32 --d-ff 64 "
+    "--dropout 0.1 --criterion cross_entropy --optimizer t5_adafactor --lr 0.01 --lr-scheduler fixed --finetune-tokens 3k "
+    "--max-tokens 400 --max-update 12 --seed 1 --num-workers 0 --log-format json --log-interval 1 --save-interval 1000 "
+    "--validate-interval 1000 --no-epoch-checkpoints"
+).split()
+
+
+def fairseq(command: str, corpus: Path, *arguments: object, fails: bool = False, cwd: Path | None = None) -> str:
+    """Run ``fairseq-<command> corpus --user-dir fairseq_scaling ...`` and return everything it printed."""
+    line = [str(Path(sys.executable).parent / f"fairseq-{command}"), str(corpus), "--user-dir", str(ROOT / "fairseq_scaling")]
+    done = subprocess.run(
+        [*line, *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd or ROOT, timeout=300, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert (done.returncode != 0) == fails, done.stdout[-4000:]
+    return done.stdout
+
+
+def records(log: str, tag: str) -> list[dict[str, Any]]:
+    """Return the JSON records of a log whose tag (``train_inner``, ``valid``, ``SCALING_RUN``) is this."""
+    found = []
+    for line in log.splitlines():
+        before, _, payload = line.partition(" {")
+        if payload and before.split()[-1] in (tag, "|") and (f"| {tag} |" in before or before.endswith(f" {tag}")):
+            found.append(json.loads("{" + payload))
+    return found

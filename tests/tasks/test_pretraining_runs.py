@@ -1,0 +1,161 @@
+"""The contracts of pretraining, on real runs of ``fairseq-train``."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tests.tasks.runs import PRETRAINING, ROOT, fairseq, records
+
+BLOCK = 34  # tokens that fill 32 positions once corrupted
+BUDGETS = (3_000, 5_000, 8_000)
+
+
+def _load(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two states of a run are equal bit for bit."""
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def _assert_same_run(one: Path, other: Path) -> None:
+    states = [_load(path) for path in (one, other)]
+    for part in ("model", "last_optimizer_state", "task_state"):
+        assert _same(states[0][part], states[1][part]), part
+    assert states[0]["optimizer_history"][-1] == states[1]["optimizer_history"][-1]
+
+
+def test_a_checkpoint_lies_at_every_budget_and_the_run_ends_by_itself(pretrained: tuple[Path, str]) -> None:
+    folder, log = pretrained
+    assert "done training" in log
+    for epoch, budget in enumerate(BUDGETS, start=1):
+        consumed = _load(folder / f"checkpoint{epoch}.pt")["task_state"]["fairseq_scaling"]["consumed"]
+        assert 0 <= budget - sum(consumed.values()) < BLOCK
+        assert abs(consumed["aa"] - consumed["bb"]) <= BLOCK
+    assert not (folder / "checkpoint4.pt").exists()
+
+
+def test_consumed_tokens_stand_in_every_log_line_as_exact_integers(pretrained: tuple[Path, str]) -> None:
+    _, log = pretrained
+    inner = records(log, "train_inner")
+    totals = [record["pretrain_tokens"] for record in inner]
+    assert all(type(total) is int for total in totals) and totals == sorted(set(totals))
+    assert all(record["pretrain_tokens"] == record["pretrain_tokens_aa"] + record["pretrain_tokens_bb"] for record in inner)
+    assert totals[0] == 8 * BLOCK  # the first batch
+    ends = [record["train_pretrain_tokens"] for record in records(log, "train")]
+    assert ends == [budget // BLOCK * BLOCK for budget in BUDGETS]
+    assert [record["valid_pretrain_tokens"] for record in records(log, "valid")][-1] == ends[-1]
+
+
+def test_upstream_loss_is_reported_per_language(pretrained: tuple[Path, str]) -> None:
+    _, log = pretrained
+    scores = {score["subset"]: score for score in records(log, "SCALING_SCORES")}
+    assert set(scores) == {"valid", "valid_aa", "valid_bb"}
+    tokens = {name: score["target_tokens"] for name, score in scores.items()}
+    assert tokens["valid"] == tokens["valid_aa"] + tokens["valid_bb"]
+    mean = sum(scores[name]["cross_entropy"] * tokens[name] for name in ("valid_aa", "valid_bb")) / tokens["valid"]
+    assert scores["valid"]["cross_entropy"] == pytest.approx(mean, rel=1e-12)
+    bits = float(records(log, "valid")[-1]["valid_loss"])  # fairseq's own, in base 2 with three decimals
+    assert scores["valid"]["cross_entropy"] / 0.6931471805599453 == pytest.approx(bits, abs=6e-4)
+
+
+def test_a_smaller_budget_is_a_prefix_of_a_larger_one(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
+    folder, _ = pretrained
+    fairseq("train", corpus, *PRETRAINING, "--budgets", "3k", "--save-dir", tmp_path)
+    states = [_load(folder / "checkpoint1.pt"), _load(tmp_path / "checkpoint1.pt")]
+    assert _same(states[0]["model"], states[1]["model"])
+
+
+def test_a_run_killed_anywhere_ends_in_the_same_weights(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
+    folder, whole = pretrained
+    arguments = [*PRETRAINING, "--save-dir", tmp_path, "--save-interval-updates", 5]
+    line = [str(Path(sys.executable).parent / "fairseq-train"), str(corpus), "--user-dir", str(ROOT / "fairseq_scaling")]
+    with subprocess.Popen([*line, *map(str, arguments)], stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT) as run:
+        assert run.stdout is not None
+        for printed in run.stdout:
+            if '"num_updates": "17"' in printed:  # inside the second budget, two updates after a checkpoint
+                run.kill()
+    (tmp_path / "checkpoint_last.pt").unlink()  # the copy may have been cut; the numbered file was written before it
+    newest = max(tmp_path.glob("checkpoint_*_*.pt"), key=lambda path: int(path.stem.rsplit("_", 1)[1]))
+    newest.rename(tmp_path / "checkpoint_last.pt")
+    log = fairseq("train", corpus, *arguments)
+    assert "going on after" in log
+    _assert_same_run(folder / "checkpoint_last.pt", tmp_path / "checkpoint_last.pt")
+    assert records(log, "train")[-1]["train_pretrain_tokens"] == records(whole, "train")[-1]["train_pretrain_tokens"]
+    assert "begin training epoch" not in fairseq("train", corpus, *arguments)  # a second time there is nothing to do
+
+
+def test_workers_change_nothing(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
+    folder, _ = pretrained
+    fairseq("train", corpus, *PRETRAINING, "--save-dir", tmp_path, "--num-workers", 2, "--save-interval-updates", 5)
+    _assert_same_run(folder / "checkpoint_last.pt", tmp_path / "checkpoint_last.pt")
+
+
+def test_two_ranks_see_what_one_with_twice_the_batch_sees(corpus: Path, tmp_path: Path) -> None:
+    arguments = [*PRETRAINING, "--dropout", 0, "--budgets", "3k,5k"]
+    one = fairseq("train", corpus, *arguments, "--update-freq", 2, "--save-dir", tmp_path / "one")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    line = [str(Path(sys.executable).parent / "fairseq-train"), str(corpus), "--user-dir", str(ROOT / "fairseq_scaling")]
+    ranks = [
+        subprocess.Popen(
+            [*line, *map(str, arguments), "--save-dir", str(tmp_path / "two"), "--ddp-backend", "legacy_ddp",
+             "--distributed-backend", "gloo", "--distributed-no-spawn", "--distributed-world-size", "2",
+             "--distributed-init-method", f"tcp://127.0.0.1:{port}", "--distributed-rank", str(rank)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    two, _ = (process.communicate(timeout=300)[0] for process in ranks)
+    lines = [records(log, "train_inner") for log in (one, two)]
+    assert len(lines[0]) == len(lines[1]) > 5, two[-3000:]
+    for alone, together in zip(*lines, strict=True):
+        assert alone["pretrain_tokens"] == together["pretrain_tokens"]
+        assert float(alone["loss"]) == pytest.approx(float(together["loss"]), abs=2e-3)
+    weights = [_load(tmp_path / name / "checkpoint_last.pt")["model"] for name in ("one", "two")]
+    for name, weight in weights[0].items():
+        assert torch.allclose(weight, weights[1][name], atol=1e-4), name
+
+
+def test_checkpoints_hold_nothing_but_data(pretrained: tuple[Path, str]) -> None:
+    folder, _ = pretrained
+    assert torch.serialization.get_unsafe_globals_in_checkpoint(folder / "checkpoint_last.pt") == []
+
+
+def test_going_on_with_other_data_is_refused(pretrained: tuple[Path, str], corpus: Path) -> None:
+    folder, _ = pretrained
+    for changed, complaint in ((["--mixture", "aa:1"], "mixture"), (["--budgets", "3k,4k,8k"], "budgets")):
+        printed = fairseq("train", corpus, *PRETRAINING, *changed, "--save-dir", folder, fails=True)
+        assert re.search(rf"^error: {complaint} = .*checkpoint in --save-dir", printed, re.MULTILINE)
+        assert "Traceback" not in printed
+
+
+def test_a_budget_can_be_added_to_a_finished_run(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
+    folder, _ = pretrained
+    (tmp_path / "checkpoint_last.pt").write_bytes((folder / "checkpoint_last.pt").read_bytes())
+    log = fairseq("train", corpus, *PRETRAINING, "--budgets", "3k,5k,8k,10k", "--save-dir", tmp_path)
+    assert records(log, "train")[-1]["train_pretrain_tokens"] == 10_000 // BLOCK * BLOCK
+
+
+def test_impossible_settings_end_before_training_with_a_clear_message(corpus: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    for changed, complaint in (
+        (["--mixture", "aa:0.5,bb:0.6"], r"mixture = aa:1/2,bb:3/5: the shares sum to 1.1"),
+        (["--mixture", "aa:0.5,zz:0.5"], r"language = zz: .* aa, bb, cc"),
+        (["--budgets", "900M"], r"the largest possible budget is \d+ tokens"),
+    ):
+        printed = fairseq("train", corpus, *PRETRAINING, *changed, "--save-dir", tmp_path, fails=True)
+        assert re.search(f"error: .*{complaint}", printed, re.DOTALL), printed[-2000:]
+        assert "Traceback" not in printed and not list(tmp_path.glob("*.pt"))
+    assert time.monotonic() - started < 120

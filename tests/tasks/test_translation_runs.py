@@ -1,0 +1,177 @@
+"""The contracts of finetuning and generation, on real runs of fairseq's commands."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.tasks.runs import FINETUNING, ROOT, fairseq, records
+
+from fairseq_scaling.data.corpus import Corpus
+
+
+@pytest.fixture(scope="module")
+def finetuned(pretrained: tuple[Path, str], corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return folder and log of a run finetuned from the second budget, whose file has a name that says nothing."""
+    folder = tmp_path_factory.mktemp("finetuned")
+    start = folder / "x.pt"
+    shutil.copy(pretrained[0] / "checkpoint2.pt", start)
+    subsets = "valid,test,upstream_aa,upstream_cc"
+    return folder, fairseq(
+        "train", corpus, *FINETUNING, "--finetune-from-model", start, "--valid-subset", subsets, "--save-dir", folder
+    )
+
+
+def test_pretraining_is_known_from_the_checkpoint_itself(finetuned: tuple[Path, str], pretrained: tuple[Path, str]) -> None:
+    (run,) = records(finetuned[1], "SCALING_RUN")
+    (before,) = records(pretrained[1], "SCALING_RUN")
+    assert run["stage"] == "finetuning" and run["pretrain_run_id"] == before["run_id"] != run["run_id"]
+    assert run["pretrain_tokens"] == 5000 // 34 * 34 == sum(run["pretrain_tokens_by_language"].values())
+    assert run["mixture"] == {"aa": "1/2", "bb": "1/2"} and run["alignment"] == 1.0
+    assert run["finetune_tokens"] == 3000 and 2900 < run["finetune_tokens_used"] <= 3000
+    assert run["seed"] == 1 and run["versions"]["torch"] == torch.__version__
+
+
+def test_a_run_from_nothing_is_the_baseline(corpus: Path, tmp_path: Path) -> None:
+    log = fairseq("train", corpus, *FINETUNING, "--max-update", 2, "--save-dir", tmp_path)
+    (run,) = records(log, "SCALING_RUN")
+    assert run["pretrain_tokens"] == 0 and run["mixture"] == {} and run["alignment"] is None
+    refused = fairseq(
+        "train", corpus, *FINETUNING, "--valid-subset", "valid,upstream_aa", "--save-dir", tmp_path / "b", fails=True
+    )
+    assert "nothing to forget" in refused and "Traceback" not in refused
+
+
+def test_cross_entropy_is_that_of_the_model_on_every_subset(finetuned: tuple[Path, str], corpus: Path) -> None:
+    scores = {score["subset"]: score for score in records(finetuned[1], "SCALING_SCORES")}
+    assert set(scores) == {"valid", "test", "upstream_aa", "upstream_cc"}
+    data = Corpus.open(corpus)
+    for subset in ("valid", "test"):
+        assert scores[subset]["target_tokens"] == data.pair("aa", "bb", subset)[1].tokens
+    # Once more by hand: the probability of every reference token, one sentence at a time.
+    sys.path.insert(0, str(ROOT))
+    from fairseq import checkpoint_utils, utils
+
+    utils.import_user_module(type("Args", (), {"user_dir": str(ROOT / "fairseq_scaling")})())
+    (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([str(finetuned[0] / "checkpoint_last.pt")])
+    model.eval()
+    nats, tokens = 0.0, 0
+    with torch.no_grad():
+        for source, target in zip(*data.pair("aa", "bb", "test"), strict=True):
+            src = torch.from_numpy(np.asarray(source, dtype=np.int64))[None]
+            tgt = torch.from_numpy(np.asarray(target, dtype=np.int64))
+            previous = torch.cat([tgt[-1:], tgt[:-1]])[None]
+            logits, _ = model(src, torch.tensor([src.shape[1]]), previous)
+            nats -= float(torch.log_softmax(logits[0].double(), -1)[torch.arange(len(tgt)), tgt].sum())
+            tokens += len(tgt)
+    assert scores["test"]["cross_entropy"] == pytest.approx(nats / tokens, rel=1e-5)
+
+
+def test_finetuning_sets_are_nested_and_exact(corpus: Path) -> None:
+    from fairseq_scaling.data import hashing
+    from fairseq_scaling.data.permutation import Permutation
+    from fairseq_scaling.tasks.scaling_translation import training_pairs
+
+    files = Corpus.open(corpus).pair("aa", "bb", "train")
+    sizes = np.asarray(files[0].sizes, dtype=np.int64) + files[1].sizes
+    small, large = training_pairs(sizes, 1000, seed=3), training_pairs(sizes, 4000, seed=3)
+    assert np.array_equal(large[: len(small)], small) and len(np.unique(large)) == len(large)
+    order = Permutation(len(sizes), hashing.key(3, "finetuning pairs"))(np.arange(len(sizes)))
+    for taken, budget in ((small, 1000), (large, 4000)):
+        assert sizes[taken].sum() <= budget < sizes[order[: len(taken) + 1]].sum()
+    assert not np.array_equal(training_pairs(sizes, 1000, seed=4)[:5], small[:5])
+
+
+def test_every_sentence_of_the_finetuning_set_is_trained_on_in_every_epoch(finetuned: tuple[Path, str]) -> None:
+    (run,) = records(finetuned[1], "SCALING_RUN")
+    epochs = records(finetuned[1], "train")
+    # fairseq logs the mean number of sentences an update; a whole epoch of them is the set.
+    updates = np.diff([0, *(int(record["train_num_updates"]) for record in epochs)])
+    assert float(epochs[0]["train_bsz"]) * updates[0] == pytest.approx(run["finetune_pairs"], abs=0.06 * updates[0])
+
+
+def test_a_resumed_run_is_the_undisturbed_run_also_after_the_first_epoch(corpus: Path, tmp_path: Path) -> None:
+    arguments = [*FINETUNING, "--save-interval-updates", 11, "--max-update", 20, "--finetune-tokens", "1500"]
+    whole = fairseq("train", corpus, *arguments, "--save-dir", tmp_path / "whole")
+    assert len(records(whole, "train")) > 3  # several epochs
+    (tmp_path / "again").mkdir()
+    (saved,) = (tmp_path / "whole").glob("checkpoint_*_11.pt")
+    shutil.copy(saved, tmp_path / "again" / "checkpoint_last.pt")
+    fairseq("train", corpus, *arguments, "--save-dir", tmp_path / "again")
+    models = [torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)["model"] for name in ("whole", "again")]
+    assert all(torch.equal(weight, models[1][name]) for name, weight in models[0].items())
+
+
+def test_generation_translates_every_sentence_and_says_which_run_it_is(finetuned: tuple[Path, str], corpus: Path) -> None:
+    folder, log = finetuned
+    printed = fairseq(
+        "generate", corpus, "--task", "scaling_translation", "-s", "aa", "-t", "bb", "--path", folder / "checkpoint_last.pt",
+        "--gen-subset", "test", "--beam", 2, "--max-len-b", 20, "--max-tokens", 300, "--remove-bpe", "sentencepiece",
+    )  # fmt: skip
+    ids = sorted(int(line.split("\t")[0][2:]) for line in printed.splitlines() if line.startswith("D-"))
+    assert ids == list(range(len(Corpus.open(corpus).pair("aa", "bb", "test")[0])))
+    assert records(printed, "SCALING_RUN") == records(log, "SCALING_RUN")
+    assert "\u2581" not in "".join(line for line in printed.splitlines() if line.startswith("D-"))
+
+
+def test_interactive_translates_raw_text_without_further_settings(finetuned: tuple[Path, str], corpus: Path) -> None:
+    source = Corpus.open(corpus).source_text("aa", "bb", "test").read_text().splitlines()[:3]
+    line = [str(Path(sys.executable).parent / "fairseq-interactive"), str(corpus), "--user-dir", str(ROOT / "fairseq_scaling")]
+    done = subprocess.run(
+        [*line, "--task", "scaling_translation", "-s", "aa", "-t", "bb", "--path", finetuned[0] / "checkpoint_last.pt"],
+        input="\n".join(source) + "\n", capture_output=True, text=True, timeout=300, check=True,
+    )  # fmt: skip
+    translations = [entry.split("\t")[2] for entry in done.stdout.splitlines() if entry.startswith("D-")]
+    assert len(translations) == 3 and "<unk>" not in done.stdout
+
+
+def test_validate_reports_the_same_cross_entropy(finetuned: tuple[Path, str], corpus: Path) -> None:
+    printed = fairseq(
+        "validate", corpus, "--task", "scaling_translation", "-s", "aa", "-t", "bb", "--valid-subset", "test",
+        "--path", finetuned[0] / "checkpoint_last.pt", "--max-tokens", 300, "--log-format", "json",
+    )  # fmt: skip
+    trained = {score["subset"]: score for score in records(finetuned[1], "SCALING_SCORES")}
+    found = re.findall(r'"test_cross_entropy": "([0-9.]+)"', printed)
+    assert float(found[-1]) == pytest.approx(trained["test"]["cross_entropy"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        (["-t", "zz"], "language pair = aa-zz"),
+        (["--finetune-tokens", "9M"], r"finetune_tokens = 9M: the corpus holds \d+ tokens"),
+        (["--finetune-from-model", "/nowhere.pt"], "finetune_from_model = /nowhere.pt: no such file"),
+        (["--valid-subset", "nonsense"], "there are train, valid, test and upstream_xx"),
+    ],
+)
+def test_impossible_settings_are_named(changed: list[str], complaint: str, corpus: Path, tmp_path: Path) -> None:
+    printed = fairseq("train", corpus, *FINETUNING, *changed, "--save-dir", tmp_path, fails=True)
+    assert re.search(f"error: .*{complaint}", printed, re.DOTALL), printed[-1500:]
+    assert "Traceback" not in printed
+
+
+def test_another_model_than_the_checkpoints_is_named(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
+    start = pretrained[0] / "checkpoint1.pt"
+    printed = fairseq(
+        "train", corpus, *FINETUNING, "--d-ff", 128, "--finetune-from-model", start, "--save-dir", tmp_path, fails=True
+    )
+    assert re.search(r"error: .*parameters \d+, this run asks for \d+", printed) and "Traceback" not in printed
+
+
+def test_hydra_trains_too(corpus: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "fairseq-hydra-train"), f"common.user_dir={ROOT / 'fairseq_scaling'}",
+         "task._name=scaling_pretraining", f"task.data={corpus}", "task.mixture='aa:0.5,bb:0.5'", "task.budgets='3k,5k'",
+         "task.input_length=32", "model._name=t5_tiny", "+model.encoder_layers=1", "+model.decoder_layers=1",
+         "criterion._name=cross_entropy", "optimizer._name=t5_adafactor", "lr_scheduler._name=fixed",
+         "optimization.lr=[0.01]", "dataset.batch_size=8", "dataset.num_workers=0", f"checkpoint.save_dir={tmp_path / 'out'}",
+         f"hydra.run.dir={tmp_path / 'hydra'}", "common.log_format=json"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    state = torch.load(tmp_path / "out" / "checkpoint2.pt", weights_only=True)
+    assert sum(state["task_state"]["fairseq_scaling"]["consumed"].values()) == 5000 // 34 * 34
