@@ -24,8 +24,8 @@ HEADER = """\
 #
 # --no-deps is essential: it leaves out torchaudio, which fairseq declares, does not need, and which breaks beside a CPU
 # build of torch. It leaves out torch's GPU libraries too. So on Linux this list is complete for a CPU build of torch:
-# set PIP_EXTRA_INDEX_URL to the index for CPU builds named on PyTorch's page "Get started", or have the wheel in a folder named
-# by PIP_FIND_LINKS. `make` checks that torch can be imported, and otherwise adds the GPU libraries it needs.
+# set PIP_EXTRA_INDEX_URL to the index for CPU builds named on PyTorch's page "Get started", or have the wheel in a
+# folder named by PIP_FIND_LINKS. `make` checks that torch can be imported, and otherwise adds the GPU libraries.
 """
 
 

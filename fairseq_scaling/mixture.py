@@ -56,9 +56,8 @@ class Mixture(Mapping[str, Fraction]):
     def alignment(self, source_lang: str, target_lang: str) -> float:
         """Return the paper's translation alignment score A(D, T) with the task source -> target.
 
-        ``A = P_src * P_tgt + 0.7 * P_src + 0.8 * P_tgt`` (Isik et al., ICLR 2025, section 4): 1 for half source and half
-        target, 0.7 for source alone, 0.8 for target alone, 0 for neither. As published the balanced pair gives
-        ``0.25 + 0.35 + 0.4 = 1``.
+        ``A = P_src * P_tgt + 0.7 * P_src + 0.8 * P_tgt`` (Isik et al., ICLR 2025, section 4): 1 for half source and
+        half target, 0.7 for source alone, 0.8 for target alone, 0 for neither.
         """
         source, target = self.get(source_lang, Fraction(0)), self.get(target_lang, Fraction(0))
         return float(source * target + Fraction(7, 10) * source + Fraction(8, 10) * target)

@@ -39,7 +39,7 @@ def sentences(language: str, number: int, seed: int = 0) -> list[str]:
 
 
 def write_files(folder: Path, pairs: int = 900, mono: int = 3000) -> dict[str, Path]:
-    """Write ``mono.<lang>.txt`` for all languages and ``pairs.<lang>.txt`` for aa and bb; return their paths by name."""
+    """Write ``mono.<lang>.txt`` for all languages, ``pairs.<lang>.txt`` for aa and bb; return their paths by name."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {f"mono.{language}": sentences(language, mono, seed) for seed, language in enumerate(LANGUAGES, start=1)}
     texts |= {f"pairs.{language}": sentences(language, pairs, seed=99) for language in ("aa", "bb")}
@@ -73,7 +73,8 @@ def make_corpus(folder: Path, pairs: int = 900, mono: int = 3000) -> Path:
         ["clean", folder / "raw", "--valid", "50", "--test", "50", "--mono-valid", "100", "--no-language-check",
          "--workers", "1", "--out", folder / "clean"],
         ["train-sentencepiece", folder / "clean", "--vocab-size", "70", "--out", folder / "sentencepiece.model"],
-        ["encode", folder / "clean", "--model", folder / "sentencepiece.model", "--workers", "1", "--out", folder / "corpus"],
+        ["encode", folder / "clean", "--model", folder / "sentencepiece.model", "--workers", "1",
+         "--out", folder / "corpus"],
     ):  # fmt: skip
         line = [sys.executable, "-m", "preprocess", *map(str, command)]
         subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)

@@ -1,9 +1,9 @@
 """T5's span corruption, a whole batch of blocks at a time.
 
 Source: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer" (JMLR 2020),
-section 3.1.4, and the definition of its random spans: a block of n tokens loses exactly round(0.15 n) of them in exactly
-round(0.15 n / 3) spans; the lengths of the lost spans and of the kept stretches between them are uniform over all ways to
-cut them (compositions), and a kept stretch comes first.
+section 3.1.4, and the definition of its random spans: a block of n tokens loses exactly round(0.15 n) of them in
+exactly round(0.15 n / 3) spans; the lengths of the lost spans and of the kept stretches between them are uniform over
+all ways to cut them (compositions), and a kept stretch comes first.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class SpanCorruption:
         """
         if len(sentinels) < self.spans:
             raise SettingError(
-                "input_length", self.input_length, f"needs {self.spans} sentinels, the dictionary holds {len(sentinels)}",
+                "input_length", self.input_length,
+                f"needs {self.spans} sentinels, the dictionary holds {len(sentinels)}",
                 "take a smaller input length or noise density, or encode the corpus with more sentinels",
             )  # fmt: skip
         noise = self.noise_mask(keys)
@@ -114,16 +115,17 @@ class SpanCorruption:
 
 
 def _composition(bits: hashing.UInt64Array, total: int, parts: int) -> IntArray:
-    """Return for each row of ``total - 1`` random draws one of the ways to cut ``total`` into ``parts``: ``[batch, parts]``.
+    """Return, for each row of ``total - 1`` random draws, one way to cut ``total`` into ``parts``: ``[batch, parts]``.
 
-    A composition is a choice of ``parts - 1`` of the ``total - 1`` places between neighbours: those with the smallest draws.
+    A composition is a choice of ``parts - 1`` of the ``total - 1`` places between neighbours: those with the smallest
+    draws.
     """
     batch = len(bits)
     lengths = np.empty((batch, parts), dtype=np.int64)
     if parts == 1:
         lengths[:] = total
         return lengths
-    # The place is written into the low bits of its draw: sorting numbers is several times faster than sorting places by them.
+    # The place is written into the low bits of its draw: sorting numbers is several times faster than argsort.
     place_bits = np.uint64(total.bit_length())
     places = np.arange(1, total, dtype=np.uint64)
     tagged = ((bits >> place_bits) << place_bits) | places

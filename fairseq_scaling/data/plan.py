@@ -25,9 +25,9 @@ class Interleaving:
     """The order in which languages take turns, one block each, so that every prefix holds the mixture's shares.
 
     After any number n of blocks a language of share p has had p * n blocks, to less than one. The order is Tijdeman's
-    solution of the chairman assignment problem ("The chairman assignment problem", Discrete Mathematics 32, 1980): among
-    the languages that may take a turn without running ahead, the one whose turn is due first. It repeats with the common
-    denominator of the shares, and only that period is stored.
+    solution of the chairman assignment problem ("The chairman assignment problem", Discrete Mathematics 32, 1980):
+    among the languages that may take a turn without running ahead, the one whose turn is due first. It repeats with the
+    common denominator of the shares, and only that period is stored.
     """
 
     def __init__(self, mixture: Mixture) -> None:
@@ -96,7 +96,8 @@ class PretrainingPlan:
         self._interleaving = Interleaving(mixture)
         available = {language: stream_tokens[language] // block_length for language in mixture.languages}
         self._permutations = [
-            Permutation(available[language], hashing.key(seed, "block order", language)) for language in mixture.languages
+            Permutation(available[language], hashing.key(seed, "block order", language))
+            for language in mixture.languages
         ]
         self.budget_blocks = self._check(budgets, available)
 
@@ -116,8 +117,10 @@ class PretrainingPlan:
             largest = longest * self.block_length
             raise SettingError(
                 "budgets", written,
-                f"{format_tokens(budgets[-1])} tokens of {self.mixture} would repeat data: language {limiting!r} ends first",
-                f"the largest possible budget is {largest} tokens; more text of {limiting!r} or a smaller share of it allows more",
+                f"{format_tokens(budgets[-1])} tokens of {self.mixture} would repeat data: language {limiting!r} ends "
+                "first",
+                f"the largest possible budget is {largest} tokens; more text of {limiting!r} or a smaller share of it "
+                "allows more",
             )  # fmt: skip
         return blocks
 

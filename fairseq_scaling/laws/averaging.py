@@ -10,6 +10,7 @@ import numpy as np
 
 from .composite import Composite, CompositeLaw
 from .curve import Curve, FloatArray
+from .inference import held_out_error, log_error
 from .results import Estimate, Fit, Prediction
 
 _DRAWS = 1000
@@ -70,8 +71,6 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
         prior: what each law is worth before the curve is seen [k].
         errors: rolling-origin RMSLE [k]; NaN where a law was not tried (it gets no weight while others were).
     """
-    from .inference import held_out_error
-
     first = fits[0]
     tried = np.isfinite(errors)
     prior = np.where(tried | ~tried.any(), prior, 0.0)
@@ -150,8 +149,6 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
 
 def _log_values(state: AverageState, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return log f and its standard error [k, n]; an unknown standard error is infinite."""
-    from .inference import log_error
-
     pairs = [log_error(one, tokens) for one in state.fits]
     return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
 

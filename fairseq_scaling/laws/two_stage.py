@@ -29,8 +29,8 @@ class TwoStageLaw(CompositeLaw):
     formula = "c * exp(-k * L(D))"
     latex = r"c \cdot e^{-k L(D_p)}"
     source = (
-        "Chen et al., Scaling Laws for Predicting Downstream Performance in LLMs (2024); the second stage of Gordon, Duh, "
-        "Kaplan, Data and Parameter Scaling Laws for Neural Machine Translation (EMNLP 2021)"
+        "Chen et al., Scaling Laws for Predicting Downstream Performance in LLMs (2024); second stage: Gordon et al., "
+        "Data and Parameter Scaling Laws for Neural Machine Translation (EMNLP 2021)"
     )
 
 
@@ -63,7 +63,7 @@ def fit_two_stage(score: Curve, loss: Curve, law: Law | str | None = None, *, le
     link = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
     freedom = at.size - 2
     variance = float(np.sum(weight * (y - design @ link) ** 2) / freedom)
-    covariance = variance * np.linalg.pinv(design.T @ (weight[:, None] * design))
+    covariance = np.asarray(variance * np.linalg.pinv(design.T @ (weight[:, None] * design)), float)
     state = TwoStageState(first, link, covariance, freedom)
     residuals = np.full(len(score), np.nan)
     positive = (score.pretrain_tokens > 0) & np.isfinite(score.values) & (score.values > 0)
@@ -74,11 +74,9 @@ def fit_two_stage(score: Curve, loss: Curve, law: Law | str | None = None, *, le
         for i, (name, value, r) in enumerate(zip(("log c", "k"), link, reach, strict=True))
     }
     delta = default_delta(score)
-    reasons = (
-        ["k is not above 0: the score does not rise when cross-entropy falls"]
-        if not coefficients["k"].lower > 0
-        else []
-    )
+    reasons = []
+    if not coefficients["k"].lower > 0:
+        reasons.append("k is not above 0 beyond doubt: the score need not rise when cross-entropy falls")
     return Fit(
         curve=score,
         law=TWO_STAGE,

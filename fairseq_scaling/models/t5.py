@@ -146,6 +146,11 @@ def complete(cfg: Any) -> None:
     for name in ("d_model", "d_kv", "d_ff", "encoder_layers", "decoder_layers", "num_heads"):
         if getattr(cfg, name) < 1:
             raise SettingError(f"--{name.replace('_', '-')}", getattr(cfg, name), "must be at least 1")
+    buckets, distance = cfg.relative_attention_buckets, cfg.relative_attention_max_distance
+    if buckets < 4 or buckets % 2:
+        raise SettingError("--relative-attention-buckets", buckets, "must be even and at least 4")
+    if distance <= buckets // 2:
+        raise SettingError("--relative-attention-max-distance", distance, f"must be more than {buckets // 2}")
     if not 0 <= cfg.dropout < 1:
         raise SettingError("--dropout", cfg.dropout, "must be at least 0 and below 1")
 

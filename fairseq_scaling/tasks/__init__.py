@@ -1,4 +1,4 @@
-"""Loaded by fairseq through ``--user-dir``: the tasks, and with them the optimizer and schedule that fairseq must know."""
+"""Loaded by fairseq through ``--user-dir``: the tasks, and with them the optimizer and schedule fairseq must know."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from ..errors import ScalingError
 _default_hook = sys.excepthook
 
 
-def _say_without_traceback(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
+def _say_without_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Print what the user can mend as a message; fairseq itself would print twenty lines of its own code."""
     if isinstance(error, ScalingError):
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the pretraining and the finetuning task share: corpus, dictionary, batches, cross-entropy, the run description."""
+"""What the two tasks share: corpus, dictionary, batches, cross-entropy and the description of the run."""
 
 from __future__ import annotations
 
@@ -76,7 +76,10 @@ class ScalingTask(FairseqTask):
     def epoch_plan(self, dataset: FairseqDataset, max_tokens: int | None, max_sentences: int | None) -> EpochPlan:
         """Return the batches of a dataset. By default one epoch, sorted by length, of every sentence."""
         batches = dataset.batch_by_size(
-            dataset.ordered_indices(), max_tokens=max_tokens, max_sentences=max_sentences, required_batch_size_multiple=1
+            dataset.ordered_indices(),
+            max_tokens=max_tokens,
+            max_sentences=max_sentences,
+            required_batch_size_multiple=1,
         )
         batches = [[int(index) for index in batch] for batch in batches]
         return EpochPlan(lambda epoch, ranks: batches)
@@ -109,11 +112,13 @@ class ScalingTask(FairseqTask):
             return
         limits = max_positions if isinstance(max_positions, tuple) else (max_positions,)
         longest = sizes.max(axis=0) if len(sizes) else []
-        for name, length, limit in zip(("source", "target"), torch.as_tensor(longest).reshape(-1), limits, strict=False):
+        for name, length, limit in zip(
+            ("source", "target"), torch.as_tensor(longest).reshape(-1), limits, strict=False
+        ):
             if limit is not None and length > limit:
                 raise SettingError(
                     f"max_{name}_positions", limit, f"the corpus holds a {name} of {int(length)} tokens",
-                    "raise it (T5's positions are relative: there is no other limit than memory), and --max-tokens with it",
+                    "raise it (T5's positions are relative: memory is the only limit), and --max-tokens with it",
                 )  # fmt: skip
 
     # -- cross-entropy in nats, exact ------------------------------------------------------------------------------
@@ -236,7 +241,9 @@ def check_dictionary(saved: dict[str, Any], dictionary: Dictionary, where: str |
         CheckpointError: naming what differs.
     """
     now = dictionary_signature(dictionary)
-    differences = [f"{name} {saved.get(name)} there, {now[name]} in this corpus" for name in now if saved.get(name) != now[name]]
+    differences = [
+        f"{name} {saved.get(name)} there, {now[name]} in this corpus" for name in now if saved.get(name) != now[name]
+    ]
     if differences:
         raise CheckpointError(
             f"{where} was made with another dictionary: {'; '.join(differences)}.\n"
@@ -249,7 +256,7 @@ def _settings(cfg: Any) -> dict[str, Any]:
     """Return a part of fairseq's configuration as a plain dictionary, ``_name`` first."""
     if cfg is None or isinstance(cfg, str):
         return {"_name": cfg}
-    container = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else vars(cfg)
+    container: Any = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else vars(cfg)
     return {str(name): plain(value) for name, value in container.items()}
 
 

@@ -92,13 +92,13 @@ class PlannedBatches(iterators.EpochBatchIterating):
     def next_epoch_itr(
         self, shuffle: bool = True, fix_batches_to_gpus: bool = False, set_dataset_epoch: bool = True
     ) -> iterators.CountingIterator:
-        """Return the batches of the epoch that comes next. The plan has shuffled already: ``shuffle`` changes nothing."""
+        """Return the batches of the epoch that comes next. ``shuffle`` changes nothing: the plan has done it."""
         if self.end_of_epoch():
             self.epoch += 1
         if set_dataset_epoch:
             self.dataset.set_epoch(self.epoch)
         first, self._resume_from = self._resume_from, 0
-        remaining = self._rank_batches(first)
+        remaining: Any = self._rank_batches(first)
         batches: Any = torch.utils.data.DataLoader(
             self.dataset,
             batch_sampler=remaining,
@@ -146,8 +146,8 @@ class PlannedBatches(iterators.EpochBatchIterating):
 class SpanBatches(Sequence[Batch]):
     """The integers from ``start`` to ``end`` in batches of ``size``; no rank is ever without one.
 
-    The rest that fills no full round of all ranks is dealt out evenly; a rest smaller than the number of ranks joins the
-    round before it. fairseq leaves out of its counts every batch of an update in which a rank ran empty.
+    The rest that fills no full round of all ranks is dealt out evenly; a rest smaller than the number of ranks joins
+    the round before it. fairseq leaves out of its counts every batch of an update in which a rank ran empty.
     """
 
     def __init__(self, start: int, end: int, size: int, ranks: int) -> None:

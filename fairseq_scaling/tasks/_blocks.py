@@ -58,7 +58,8 @@ class BlockDataset(FairseqDataset):
 
         ``net_input``: ``src_tokens [batch, input_length]``, ``src_lengths [batch]``,
         ``prev_output_tokens [batch, target_length]`` (the target shifted, after fairseq's custom opened by ``</s>``);
-        ``target [batch, target_length]``; ``ntokens`` of the target; ``consumed``: tokens before corruption, by language.
+        ``target [batch, target_length]``; ``ntokens`` of the target; ``consumed``: language -> tokens before
+        corruption.
         """
         if not len(positions):
             return {}
@@ -104,7 +105,11 @@ class HeldOutBlocks(BlockDataset):
     """All whole blocks of validation texts, language after language, with noise that no run's seed changes."""
 
     def __init__(
-        self, streams: dict[str, TokenFile], corruption: SpanCorruption, dictionary: Dictionary, sentinels: Sequence[int]
+        self,
+        streams: dict[str, TokenFile],
+        corruption: SpanCorruption,
+        dictionary: Dictionary,
+        sentinels: Sequence[int],
     ) -> None:
         counts = np.array([file.tokens // corruption.block_length for file in streams.values()])
         self._ends = np.cumsum(counts)

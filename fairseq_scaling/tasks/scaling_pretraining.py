@@ -3,7 +3,7 @@
 # No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
 
 from dataclasses import dataclass, field
-from typing import Any, List, Optional
+from typing import Any, Optional
 
 import torch
 from fairseq import metrics
@@ -46,10 +46,10 @@ class ScalingPretrainingConfig(FairseqDataclass):
     max_target_positions: int = field(default=1024, metadata={"help": "longest decoder target, in tokens"})
     # For the description of the run; fairseq fills them in.
     seed: int = II("common.seed")
-    lr: List[float] = II("optimization.lr")
+    lr: list[float] = II("optimization.lr")
     clip_norm: float = II("optimization.clip_norm")
     max_update: int = II("optimization.max_update")
-    update_freq: List[int] = II("optimization.update_freq")
+    update_freq: list[int] = II("optimization.update_freq")
     batch_size: Optional[int] = II("dataset.batch_size")
     max_tokens: Optional[int] = II("dataset.max_tokens")
     optimizer_settings: Any = II("optimizer")
@@ -82,7 +82,9 @@ class ScalingPretrainingTask(ScalingTask):
             languages = self.mixture.languages if split == "valid" else (split.removeprefix("valid_"),)
             self.datasets[split] = upstream_validation(self.corpus, languages, self.corruption, self.dictionary)
         else:
-            raise SettingError("subset", split, "no such subset", "there are train, valid and valid_xx for a language xx")
+            raise SettingError(
+                "subset", split, "no such subset", "there are train, valid and valid_xx for a language xx"
+            )
 
     def _training_blocks(self) -> BlockDataset:
         streams = {language: self.corpus.mono(language, "train") for language in self.mixture.languages}
@@ -214,7 +216,9 @@ class ScalingPretrainingTask(ScalingTask):
         block = saved["hyperparameters"]["block_length"]
         if block != self.corruption.block_length:
             raise SettingError(
-                "input_length", self.cfg.input_length, f"the checkpoint in --save-dir was trained on blocks of {block} tokens"
+                "input_length",
+                self.cfg.input_length,
+                f"the checkpoint in --save-dir was trained on blocks of {block} tokens",
             )
 
     def _restore_consumed(self, state_dict: dict[str, Any]) -> None:

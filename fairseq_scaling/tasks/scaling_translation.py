@@ -4,7 +4,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -38,16 +38,17 @@ class ScalingTranslationConfig(FairseqDataclass):
         metadata={"help": "tokens of the training pairs, source and target together: a number such as 0.2M, or 'all'"},
     )
     source_prefix: str = field(
-        default="", metadata={"help": "text put before every source sentence, for example 'translate English to French:'"}
+        default="",
+        metadata={"help": "text put before every source sentence, for example 'translate English to French:'"},
     )
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
     # For the description of the run; fairseq fills them in.
     seed: int = II("common.seed")
-    lr: List[float] = II("optimization.lr")
+    lr: list[float] = II("optimization.lr")
     clip_norm: float = II("optimization.clip_norm")
     max_update: int = II("optimization.max_update")
-    update_freq: List[int] = II("optimization.update_freq")
+    update_freq: list[int] = II("optimization.update_freq")
     batch_size: Optional[int] = II("dataset.batch_size")
     max_tokens: Optional[int] = II("dataset.max_tokens")
     optimizer_settings: Any = II("optimizer")
@@ -59,8 +60,8 @@ class ScalingTranslationConfig(FairseqDataclass):
 class ScalingTranslationTask(ScalingTask):
     """Finetunes on the first pairs of a seeded permutation of the training pairs, up to a number of tokens.
 
-    What came before (D_p, mixture, seed) is read from the checkpoint given by ``--finetune-from-model``; without one the
-    run is the baseline, D_p = 0.
+    What came before (D_p, mixture, seed) is read from the checkpoint given by ``--finetune-from-model``; without one
+    the run is the baseline, D_p = 0.
     """
 
     def __init__(self, cfg: ScalingTranslationConfig, corpus: Corpus, dictionary: Any) -> None:
@@ -71,7 +72,7 @@ class ScalingTranslationTask(ScalingTask):
         self.finetune_tokens_used = 0
         self.finetune_pairs = 0
         self.pretraining: dict[str, Any] | None = None
-        if cfg.get("finetune_from_model"):
+        if cfg.finetune_from_model:
             self.pretraining = self._read_pretraining(Path(cfg.finetune_from_model))
 
     def _budget(self) -> int:
@@ -97,7 +98,9 @@ class ScalingTranslationTask(ScalingTask):
             raise SettingError("subset", split, "no such subset", "there are train, valid, test and upstream_xx")
         files = self.corpus.pair(self.source, self.target, split)
         pairs = self._training_pairs(files) if split == "train" else np.arange(len(files[0]))
-        source, target = (_Sentences(file, pairs, prefix) for file, prefix in zip(files, (self._prefix(), []), strict=True))
+        source, target = (
+            _Sentences(file, pairs, prefix) for file, prefix in zip(files, (self._prefix(), []), strict=True)
+        )
         self.datasets[split] = _pair_dataset(source, target, self.dictionary)
 
     def _training_pairs(self, files: tuple[TokenFile, TokenFile]) -> NDArray[np.int64]:
@@ -156,7 +159,8 @@ class ScalingTranslationTask(ScalingTask):
         for name, now in (("architecture", self.architecture), ("parameters", self.parameters)):
             if before.get(name) not in (None, now):
                 raise CheckpointError(
-                    f"{self.cfg.finetune_from_model} holds a model with {name} {before[name]}, this run asks for {now}\n"
+                    f"{self.cfg.finetune_from_model} holds a model with {name} {before[name]}, "
+                    f"this run asks for {now}\n"
                     f"  give the same --arch ({before['architecture']}) and the same model settings as in pretraining"
                 )
         return model
@@ -178,7 +182,9 @@ class ScalingTranslationTask(ScalingTask):
         check_dictionary(saved["dictionary"], self.dictionary, path)
         run = saved["run"]
         if run["stage"] != "pretraining":
-            raise CheckpointError(f"{path} is a checkpoint of a {run['stage']} run; finetuning starts from a pretraining one")
+            raise CheckpointError(
+                f"{path} is a checkpoint of a {run['stage']} run; finetuning starts from a pretraining one"
+            )
         return {**run, "pretrain_tokens": sum(saved["consumed"].values()), "by_language": saved["consumed"]}
 
     def run_description(self) -> dict[str, Any]:
@@ -248,4 +254,6 @@ def _pair_dataset(source: _Sentences, target: _Sentences, dictionary: Any) -> La
 def _alignment(mixture: dict[str, str], source: str, target: str) -> float | None:
     if not mixture:
         return None
-    return Mixture.parse(",".join(f"{language}:{share}" for language, share in mixture.items())).alignment(source, target)
+    return Mixture.parse(",".join(f"{language}:{share}" for language, share in mixture.items())).alignment(
+        source, target
+    )

@@ -69,7 +69,7 @@ def main() -> None:
         clocks, processors = sorted(c for c, _ in measured), sorted(p for _, p in measured)
         shown = (clocks[0], clocks[len(clocks) // 2], processors[0], processors[len(processors) // 2])
         table.add_row(name, *(f"{1000 * t:.0f} ms" for t in shown), f"{reference / processors[0]:.2f}")
-    Console().print(table, f"matmul peak beside it: {peak / 1e9:.0f} GFLOP/s")
+    Console(width=120).print(table, f"matmul peak beside it: {peak / 1e9:.0f} GFLOP/s")
 
 
 def _step(model: torch.nn.Module, loss: Loss) -> Callable[[], None]:

@@ -37,7 +37,8 @@ def test_nothing_of_a_block_is_lost(shape: tuple[int, float, float], seed: int) 
     blocks = np.random.default_rng(seed).integers(3, 1000, (7, corruption.block_length))
     sentinels = np.arange(5000, 5000 - corruption.spans, -1)
     sources, targets = corruption(blocks, _keys(7, seed), sentinels, EOS)
-    assert sources.shape == (7, corruption.input_length) and targets.shape == (7, corruption.target_length)
+    assert sources.shape == (7, corruption.input_length)
+    assert targets.shape == (7, corruption.target_length)
     for block, source, target in zip(blocks, sources.tolist(), targets.tolist(), strict=True):
         assert source.pop() == target.pop() == EOS
         spans: dict[int, list[int]] = {}
@@ -50,7 +51,8 @@ def test_nothing_of_a_block_is_lost(shape: tuple[int, float, float], seed: int) 
         assert all(spans.values())
         assert source[0] not in spans  # kept text comes first
         rebuilt = [piece for token in source for piece in spans.pop(token, [token])]
-        assert rebuilt == block.tolist() and not spans
+        assert rebuilt == block.tolist()
+        assert not spans
 
 
 def test_numbers_of_masked_tokens_and_spans_are_exact_over_10000_blocks() -> None:
@@ -58,7 +60,8 @@ def test_numbers_of_masked_tokens_and_spans_are_exact_over_10000_blocks() -> Non
     mask = corruption.noise_mask(_keys(10_000))
     assert (mask.sum(axis=1) == 85).all()
     starts = mask[:, 1:] & ~mask[:, :-1]
-    assert (starts.sum(axis=1) == 28).all() and not mask[:, 0].any()
+    assert (starts.sum(axis=1) == 28).all()
+    assert not mask[:, 0].any()
 
 
 def test_span_lengths_are_uniform_over_compositions() -> None:
@@ -75,7 +78,8 @@ def test_noise_depends_on_the_key_alone() -> None:
     keys = _keys(20)
     together = corruption.noise_mask(keys)
     alone = np.concatenate([corruption.noise_mask(keys[i : i + 1]) for i in range(20)])
-    assert np.array_equal(together, alone) and len(np.unique(together, axis=0)) > 15
+    assert np.array_equal(together, alone)
+    assert len(np.unique(together, axis=0)) > 15
 
 
 @pytest.mark.parametrize("setting", [{"noise_density": 0.0}, {"noise_density": 1.0}, {"mean_span_length": 0.5}])

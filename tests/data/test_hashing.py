@@ -16,7 +16,11 @@ def test_mix_is_splitmix64() -> None:
 
 
 def test_keys_differ_by_seed_and_purpose_and_stay_as_they_are() -> None:
-    keys = {int(hashing.key(seed, *purpose)) for seed in (0, 1, 2) for purpose in ((), ("a",), ("a", "b"), ("ab",), ("b", "a"))}
+    keys = {
+        int(hashing.key(seed, *purpose))
+        for seed in (0, 1, 2)
+        for purpose in ((), ("a",), ("a", "b"), ("ab",), ("b", "a"))
+    }
     assert len(keys) == 15
     # A published study must be repeatable with any later version: this number must never change.
     assert int(hashing.key(1, "corruption", "en")) == 14757617813779045321
@@ -28,4 +32,5 @@ def test_draws_look_uniform_and_independent() -> None:
     assert abs(units.mean() - 0.5) < 5 * (1 / 12 / units.size) ** 0.5
     neighbours = np.corrcoef(units[:, :-1].ravel(), units[:, 1:].ravel())[0, 1]
     keys = np.corrcoef(units[:-1].ravel(), units[1:].ravel())[0, 1]
-    assert abs(neighbours) < 0.016 and abs(keys) < 0.016  # five standard errors
+    assert abs(neighbours) < 0.016
+    assert abs(keys) < 0.016

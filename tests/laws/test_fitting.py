@@ -140,7 +140,9 @@ def test_a_fit_is_plain_json_and_holds_its_drawing():
 
 def test_repr_speaks_of_what_is_not_identified():
     text = repr(laws.fit(_curve(RISING[:4], TOKENS[:4])))
-    assert "log A" in text and "not identified" in text and "Huber delta 0.1" in text
+    assert "log A" in text
+    assert "not identified" in text
+    assert "Huber delta 0.1" in text
 
 
 def test_elasticity_is_the_slope_on_logarithmic_axes():
@@ -161,4 +163,5 @@ def test_plot_draws_points_law_and_band():
     pytest.importorskip("matplotlib").use("Agg")
     axes = laws.fit(_curve(RISING * [1, 1.01, 0.99, 1.01, 1, 0.99, 1], baseline=10.0)).plot()
     assert axes.get_xscale() == "log"
-    assert len(axes.lines) == 4 and len(axes.collections) == 1
+    assert len(axes.lines) == 4
+    assert len(axes.collections) == 1

@@ -89,7 +89,10 @@ def test_isotonic_fits_are_monotone_keep_the_mean_and_leave_monotone_data_alone(
 
 
 def test_importing_laws_loads_neither_scipy_nor_torch_nor_matplotlib():
-    code = "import sys, fairseq_scaling.laws; print([m for m in ('scipy', 'torch', 'fairseq', 'matplotlib') if m in sys.modules])"
+    code = (
+        "import sys, fairseq_scaling.laws; "
+        "print([m for m in ('scipy', 'torch', 'fairseq', 'matplotlib') if m in sys.modules])"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

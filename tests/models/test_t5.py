@@ -64,7 +64,13 @@ def test_command_line_and_hydra_agree_on_an_architecture(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value", "flag"),
-    [("d_kv", 0, "--d-kv"), ("num_heads", -1, "--num-heads"), ("dropout", 1.0, "--dropout")],
+    [
+        ("d_kv", 0, "--d-kv"),
+        ("num_heads", -1, "--num-heads"),
+        ("dropout", 1.0, "--dropout"),
+        ("relative_attention_buckets", 7, "--relative-attention-buckets"),
+        ("relative_attention_max_distance", 16, "--relative-attention-max-distance"),
+    ],
 )
 def test_impossible_settings_are_named(setting: str, value: float, flag: str) -> None:
     with pytest.raises(SettingError, match=flag):

@@ -1,7 +1,7 @@
 """Stands in for fairseq-train and the other programs of a study: the same files, no training.
 
-``python fake_program.py NAME ARGUMENTS...``. Environment: FAKE_JOURNAL (a line for every start and end), FAKE_SECONDS
-(how long a training takes), FAKE_FAIL (a word; a command that holds it fails).
+``python fake_program.py NAME ARGUMENTS...``. Environment: FAKE_JOURNAL (a line for every start and end), FAKE_HANG (the
+step after which a training stands still), FAKE_FAIL (a word; a command that holds it fails).
 """
 
 from __future__ import annotations
@@ -54,10 +54,11 @@ def train(words: list[str], flags: dict[str, str]) -> None:
         sys.exit("no such checkpoint")
     budgets = flags.get("budgets", "").split(",") if "budgets" in flags else []
     for step in range(done + 1, STEPS + 1):
-        time.sleep(float(os.environ.get("FAKE_SECONDS", "0")) / STEPS)
         record = {"num_updates": str(step * 10), "pretrain_tokens": step * 200_000}
         print(f"2026-01-01 00:00:00 | INFO | train_inner | {json.dumps(record)}", flush=True)
         _save(last, step)
+        if str(step) == os.environ.get("FAKE_HANG"):
+            time.sleep(1000)
     for number, _ in enumerate(budgets, start=1):
         _save(folder / f"checkpoint{number}.pt", STEPS)
 

@@ -187,9 +187,9 @@ def test_a_stopped_study_leaves_no_process_and_goes_on_where_it_was(
     log = finished / "pretraining/de1/seed1/train.log"
     process = subprocess.Popen(
         fakes.command("run", study, "--out", finished, "--cores", "2"),
-        env=fakes.environment(FAKE_SECONDS="300"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=fakes.environment(FAKE_HANG="2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    wait_for(lambda: log.exists() and log.read_text().count("num_updates") in (1, 2))
+    wait_for(lambda: log.exists() and log.read_text().count("num_updates") == 2)
     refused = fakes.run("run", study, "--out", finished)
     assert refused.returncode == 2
     assert f"running already (process {process.pid})" in refused.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,23 +12,28 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
-PRETRAINING = (
-    "--task scaling_pretraining --arch t5_tiny --encoder-layers 1 --decoder-layers 1 --d-model 32 --d-ff 64 --dropout 0.1 "
-    "--criterion cross_entropy --optimizer t5_adafactor --lr 0.01 --lr-scheduler t5_inverse_sqrt --constant-updates 5 "
-    "--mixture aa:0.5,bb:0.5 --budgets 3k,5k,8k --input-length 32 --batch-size 8 --seed 1 --num-workers 0 "
-    "--log-format json --log-interval 1"
-).split()
-FINETUNING = (
-    "--task scaling_translation -s aa -t bb --arch t5_tiny --encoder-layers 1 --decoder-layers 1 --d-model 32 --d-ff 64 "
-    "--dropout 0.1 --criterion cross_entropy --optimizer t5_adafactor --lr 0.01 --lr-scheduler fixed --finetune-tokens 3k "
-    "--max-tokens 400 --max-update 12 --seed 1 --num-workers 0 --log-format json --log-interval 1 --save-interval 1000 "
-    "--validate-interval 1000 --no-epoch-checkpoints"
-).split()
+PRETRAINING = shlex.split("""
+--task scaling_pretraining --arch t5_tiny --encoder-layers 1 --decoder-layers 1 --d-model 32 --d-ff 64 --dropout 0.1
+--criterion t5_cross_entropy --optimizer t5_adafactor --lr 0.01 --lr-scheduler t5_inverse_sqrt --constant-updates 5
+--mixture aa:0.5,bb:0.5 --budgets 3k,5k,8k --input-length 32 --batch-size 8 --seed 1 --num-workers 0
+--log-format json --log-interval 1
+""")
+FINETUNING = shlex.split("""
+--task scaling_translation -s aa -t bb --arch t5_tiny --encoder-layers 1 --decoder-layers 1 --d-model 32 --d-ff 64
+--dropout 0.1 --criterion t5_cross_entropy --optimizer t5_adafactor --lr 0.01 --lr-scheduler fixed
+--finetune-tokens 3k --max-tokens 400 --max-update 12 --seed 1 --num-workers 0 --log-format json --log-interval 1
+--save-interval 1000 --validate-interval 1000 --no-epoch-checkpoints
+""")
 
 
 def fairseq(command: str, corpus: Path, *arguments: object, fails: bool = False, cwd: Path | None = None) -> str:
     """Run ``fairseq-<command> corpus --user-dir fairseq_scaling ...`` and return everything it printed."""
-    line = [str(Path(sys.executable).parent / f"fairseq-{command}"), str(corpus), "--user-dir", str(ROOT / "fairseq_scaling")]
+    line = [
+        str(Path(sys.executable).parent / f"fairseq-{command}"),
+        str(corpus),
+        "--user-dir",
+        str(ROOT / "fairseq_scaling"),
+    ]
     done = subprocess.run(
         [*line, *map(str, arguments)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd or ROOT, timeout=300, check=False,

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -23,7 +24,9 @@ class _Numbers(FairseqDataset):
 
 
 def _plan(size: int) -> EpochPlan:
-    return EpochPlan(lambda epoch, ranks: SpanBatches(BUDGETS[epoch - 1], BUDGETS[epoch], size, ranks), len(BUDGETS) - 1)
+    return EpochPlan(
+        lambda epoch, ranks: SpanBatches(BUDGETS[epoch - 1], BUDGETS[epoch], size, ranks), len(BUDGETS) - 1
+    )
 
 
 def _run(iterator: PlannedBatches, stop_after: int | None = None) -> list[list[int]]:
@@ -42,14 +45,17 @@ def _run(iterator: PlannedBatches, stop_after: int | None = None) -> list[list[i
 
 @settings(max_examples=200, deadline=None)
 @given(start=st.integers(0, 100), blocks=st.integers(1, 200), size=st.integers(1, 40), ranks=st.integers(1, 5))
-def test_spans_are_dealt_out_whole_in_order_and_no_rank_runs_empty(start: int, blocks: int, size: int, ranks: int) -> None:
+def test_spans_are_dealt_out_whole_in_order_and_no_rank_runs_empty(
+    start: int, blocks: int, size: int, ranks: int
+) -> None:
     if blocks < ranks:
         with pytest.raises(ValueError, match="cannot be shared"):
             SpanBatches(start, start + blocks, size, ranks)
         return
     batches = [list(batch) for batch in SpanBatches(start, start + blocks, size, ranks)]
-    assert sum(batches, []) == list(range(start, start + blocks))
-    assert len(batches) % ranks == 0 and all(batches)
+    assert list(itertools.chain(*batches)) == list(range(start, start + blocks))
+    assert len(batches) % ranks == 0
+    assert all(batches)
     assert max(map(len, batches)) <= size + 1
 
 
@@ -88,14 +94,15 @@ def test_a_run_can_go_on_with_another_number_of_ranks() -> None:
     for iterator in two:
         iterator.load_state_dict(one.state_dict())
     for step in zip(*(iterator.next_epoch_itr() for iterator in two), strict=True):
-        seen += sum(step, [])
+        seen += itertools.chain(*step)
     assert sorted(seen) == list(range(BUDGETS[1]))
 
 
 def test_a_finished_run_has_nothing_more() -> None:
     iterator = PlannedBatches(_Numbers(), _plan(5), epoch=len(BUDGETS))
     assert not iterator.next_epoch_idx <= math.inf  # fairseq's loop condition when no --max-epoch is given
-    assert len(iterator) == 0 and iterator.first_batch
+    assert len(iterator) == 0
+    assert iterator.first_batch
 
 
 def test_workers_change_nothing() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tests.tasks.runs import PRETRAINING, ROOT, fairseq, records
 
 BLOCK = 34  # tokens that fill 32 positions once corrupted
@@ -49,8 +50,11 @@ def test_consumed_tokens_stand_in_every_log_line_as_exact_integers(pretrained: t
     _, log = pretrained
     inner = records(log, "train_inner")
     totals = [record["pretrain_tokens"] for record in inner]
-    assert all(type(total) is int for total in totals) and totals == sorted(set(totals))
-    assert all(record["pretrain_tokens"] == record["pretrain_tokens_aa"] + record["pretrain_tokens_bb"] for record in inner)
+    assert all(type(total) is int for total in totals)
+    assert totals == sorted(set(totals))
+    assert all(
+        record["pretrain_tokens"] == record["pretrain_tokens_aa"] + record["pretrain_tokens_bb"] for record in inner
+    )
     assert totals[0] == 8 * BLOCK  # the first batch
     ends = [record["train_pretrain_tokens"] for record in records(log, "train")]
     assert ends == [budget // BLOCK * BLOCK for budget in BUDGETS]
@@ -69,18 +73,29 @@ def test_upstream_loss_is_reported_per_language(pretrained: tuple[Path, str]) ->
     assert scores["valid"]["cross_entropy"] / 0.6931471805599453 == pytest.approx(bits, abs=6e-4)
 
 
-def test_a_smaller_budget_is_a_prefix_of_a_larger_one(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
+def test_a_smaller_budget_is_a_prefix_of_a_larger_one(
+    pretrained: tuple[Path, str], corpus: Path, tmp_path: Path
+) -> None:
     folder, _ = pretrained
     fairseq("train", corpus, *PRETRAINING, "--budgets", "3k", "--save-dir", tmp_path)
     states = [_load(folder / "checkpoint1.pt"), _load(tmp_path / "checkpoint1.pt")]
     assert _same(states[0]["model"], states[1]["model"])
 
 
-def test_a_run_killed_anywhere_ends_in_the_same_weights(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
+def test_a_run_killed_anywhere_ends_in_the_same_weights(
+    pretrained: tuple[Path, str], corpus: Path, tmp_path: Path
+) -> None:
     folder, whole = pretrained
     arguments = [*PRETRAINING, "--save-dir", tmp_path, "--save-interval-updates", 5]
-    line = [str(Path(sys.executable).parent / "fairseq-train"), str(corpus), "--user-dir", str(ROOT / "fairseq_scaling")]
-    with subprocess.Popen([*line, *map(str, arguments)], stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT) as run:
+    line = [
+        str(Path(sys.executable).parent / "fairseq-train"),
+        str(corpus),
+        "--user-dir",
+        str(ROOT / "fairseq_scaling"),
+    ]
+    with subprocess.Popen(
+        [*line, *map(str, arguments)], stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT
+    ) as run:
         assert run.stdout is not None
         for printed in run.stdout:
             if '"num_updates": "17"' in printed:  # inside the second budget, two updates after a checkpoint
@@ -107,7 +122,12 @@ def test_two_ranks_see_what_one_with_twice_the_batch_sees(corpus: Path, tmp_path
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    line = [str(Path(sys.executable).parent / "fairseq-train"), str(corpus), "--user-dir", str(ROOT / "fairseq_scaling")]
+    line = [
+        str(Path(sys.executable).parent / "fairseq-train"),
+        str(corpus),
+        "--user-dir",
+        str(ROOT / "fairseq_scaling"),
+    ]
     ranks = [
         subprocess.Popen(
             [*line, *map(str, arguments), "--save-dir", str(tmp_path / "two"), "--ddp-backend", "legacy_ddp",
@@ -157,5 +177,6 @@ def test_impossible_settings_end_before_training_with_a_clear_message(corpus: Pa
     ):
         printed = fairseq("train", corpus, *PRETRAINING, *changed, "--save-dir", tmp_path, fails=True)
         assert re.search(f"error: .*{complaint}", printed, re.DOTALL), printed[-2000:]
-        assert "Traceback" not in printed and not list(tmp_path.glob("*.pt"))
+        assert "Traceback" not in printed
+        assert not list(tmp_path.glob("*.pt"))
     assert time.monotonic() - started < 120

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tasks.runs import FINETUNING, ROOT, fairseq, records
 
 from fairseq_scaling.data.corpus import Corpus
+from tests.tasks.runs import FINETUNING, ROOT, fairseq, records
 
 
 @pytest.fixture(scope="module")
@@ -26,24 +26,33 @@ def finetuned(pretrained: tuple[Path, str], corpus: Path, tmp_path_factory: pyte
     )
 
 
-def test_pretraining_is_known_from_the_checkpoint_itself(finetuned: tuple[Path, str], pretrained: tuple[Path, str]) -> None:
+def test_pretraining_is_known_from_the_checkpoint_itself(
+    finetuned: tuple[Path, str], pretrained: tuple[Path, str]
+) -> None:
     (run,) = records(finetuned[1], "SCALING_RUN")
     (before,) = records(pretrained[1], "SCALING_RUN")
-    assert run["stage"] == "finetuning" and run["pretrain_run_id"] == before["run_id"] != run["run_id"]
+    assert run["stage"] == "finetuning"
+    assert run["pretrain_run_id"] == before["run_id"] != run["run_id"]
     assert run["pretrain_tokens"] == 5000 // 34 * 34 == sum(run["pretrain_tokens_by_language"].values())
-    assert run["mixture"] == {"aa": "1/2", "bb": "1/2"} and run["alignment"] == 1.0
-    assert run["finetune_tokens"] == 3000 and 2900 < run["finetune_tokens_used"] <= 3000
-    assert run["seed"] == 1 and run["versions"]["torch"] == torch.__version__
+    assert run["mixture"] == {"aa": "1/2", "bb": "1/2"}
+    assert run["alignment"] == 1.0
+    assert run["finetune_tokens"] == 3000
+    assert 2900 < run["finetune_tokens_used"] <= 3000
+    assert run["seed"] == 1
+    assert run["versions"]["torch"] == torch.__version__
 
 
 def test_a_run_from_nothing_is_the_baseline(corpus: Path, tmp_path: Path) -> None:
     log = fairseq("train", corpus, *FINETUNING, "--max-update", 2, "--save-dir", tmp_path)
     (run,) = records(log, "SCALING_RUN")
-    assert run["pretrain_tokens"] == 0 and run["mixture"] == {} and run["alignment"] is None
+    assert run["pretrain_tokens"] == 0
+    assert run["mixture"] == {}
+    assert run["alignment"] is None
     refused = fairseq(
         "train", corpus, *FINETUNING, "--valid-subset", "valid,upstream_aa", "--save-dir", tmp_path / "b", fails=True
     )
-    assert "nothing to forget" in refused and "Traceback" not in refused
+    assert "nothing to forget" in refused
+    assert "Traceback" not in refused
 
 
 def test_cross_entropy_is_that_of_the_model_on_every_subset(finetuned: tuple[Path, str], corpus: Path) -> None:
@@ -79,7 +88,8 @@ def test_finetuning_sets_are_nested_and_exact(corpus: Path) -> None:
     files = Corpus.open(corpus).pair("aa", "bb", "train")
     sizes = np.asarray(files[0].sizes, dtype=np.int64) + files[1].sizes
     small, large = training_pairs(sizes, 1000, seed=3), training_pairs(sizes, 4000, seed=3)
-    assert np.array_equal(large[: len(small)], small) and len(np.unique(large)) == len(large)
+    assert np.array_equal(large[: len(small)], small)
+    assert len(np.unique(large)) == len(large)
     order = Permutation(len(sizes), hashing.key(3, "finetuning pairs"))(np.arange(len(sizes)))
     for taken, budget in ((small, 1000), (large, 4000)):
         assert sizes[taken].sum() <= budget < sizes[order[: len(taken) + 1]].sum()
@@ -102,14 +112,19 @@ def test_a_resumed_run_is_the_undisturbed_run_also_after_the_first_epoch(corpus:
     (saved,) = (tmp_path / "whole").glob("checkpoint_*_11.pt")
     shutil.copy(saved, tmp_path / "again" / "checkpoint_last.pt")
     fairseq("train", corpus, *arguments, "--save-dir", tmp_path / "again")
-    models = [torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)["model"] for name in ("whole", "again")]
+    models = [
+        torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)["model"] for name in ("whole", "again")
+    ]
     assert all(torch.equal(weight, models[1][name]) for name, weight in models[0].items())
 
 
-def test_generation_translates_every_sentence_and_says_which_run_it_is(finetuned: tuple[Path, str], corpus: Path) -> None:
+def test_generation_translates_every_sentence_and_says_which_run_it_is(
+    finetuned: tuple[Path, str], corpus: Path
+) -> None:
     folder, log = finetuned
     printed = fairseq(
-        "generate", corpus, "--task", "scaling_translation", "-s", "aa", "-t", "bb", "--path", folder / "checkpoint_last.pt",
+        "generate", corpus, "--task", "scaling_translation", "-s", "aa", "-t", "bb",
+        "--path", folder / "checkpoint_last.pt",
         "--gen-subset", "test", "--beam", 2, "--max-len-b", 20, "--max-tokens", 300, "--remove-bpe", "sentencepiece",
     )  # fmt: skip
     ids = sorted(int(line.split("\t")[0][2:]) for line in printed.splitlines() if line.startswith("D-"))
@@ -120,13 +135,19 @@ def test_generation_translates_every_sentence_and_says_which_run_it_is(finetuned
 
 def test_interactive_translates_raw_text_without_further_settings(finetuned: tuple[Path, str], corpus: Path) -> None:
     source = Corpus.open(corpus).source_text("aa", "bb", "test").read_text().splitlines()[:3]
-    line = [str(Path(sys.executable).parent / "fairseq-interactive"), str(corpus), "--user-dir", str(ROOT / "fairseq_scaling")]
+    line = [
+        str(Path(sys.executable).parent / "fairseq-interactive"),
+        str(corpus),
+        "--user-dir",
+        str(ROOT / "fairseq_scaling"),
+    ]
     done = subprocess.run(
         [*line, "--task", "scaling_translation", "-s", "aa", "-t", "bb", "--path", finetuned[0] / "checkpoint_last.pt"],
         input="\n".join(source) + "\n", capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     translations = [entry.split("\t")[2] for entry in done.stdout.splitlines() if entry.startswith("D-")]
-    assert len(translations) == 3 and "<unk>" not in done.stdout
+    assert len(translations) == 3
+    assert "<unk>" not in done.stdout
 
 
 def test_validate_reports_the_same_cross_entropy(finetuned: tuple[Path, str], corpus: Path) -> None:
@@ -154,21 +175,26 @@ def test_impossible_settings_are_named(changed: list[str], complaint: str, corpu
     assert "Traceback" not in printed
 
 
-def test_another_model_than_the_checkpoints_is_named(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
+def test_another_model_than_the_checkpoints_is_named(
+    pretrained: tuple[Path, str], corpus: Path, tmp_path: Path
+) -> None:
     start = pretrained[0] / "checkpoint1.pt"
     printed = fairseq(
         "train", corpus, *FINETUNING, "--d-ff", 128, "--finetune-from-model", start, "--save-dir", tmp_path, fails=True
     )
-    assert re.search(r"error: .*parameters \d+, this run asks for \d+", printed) and "Traceback" not in printed
+    assert re.search(r"error: .*parameters \d+, this run asks for \d+", printed)
+    assert "Traceback" not in printed
 
 
 def test_hydra_trains_too(corpus: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [str(Path(sys.executable).parent / "fairseq-hydra-train"), f"common.user_dir={ROOT / 'fairseq_scaling'}",
-         "task._name=scaling_pretraining", f"task.data={corpus}", "task.mixture='aa:0.5,bb:0.5'", "task.budgets='3k,5k'",
+         "task._name=scaling_pretraining", f"task.data={corpus}", "task.mixture='aa:0.5,bb:0.5'",
+         "task.budgets='3k,5k'",
          "task.input_length=32", "model._name=t5_tiny", "+model.encoder_layers=1", "+model.decoder_layers=1",
          "criterion._name=cross_entropy", "optimizer._name=t5_adafactor", "lr_scheduler._name=fixed",
-         "optimization.lr=[0.01]", "dataset.batch_size=8", "dataset.num_workers=0", f"checkpoint.save_dir={tmp_path / 'out'}",
+         "optimization.lr=[0.01]", "dataset.batch_size=8", "dataset.num_workers=0",
+         f"checkpoint.save_dir={tmp_path / 'out'}",
          f"hydra.run.dir={tmp_path / 'hydra'}", "common.log_format=json"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, cwd=tmp_path, check=False,
     )  # fmt: skip
