@@ -46,7 +46,7 @@ def refit(
         draws = np.broadcast_to(weight, values.shape)
     one = Scale(*(np.atleast_1d(part) for part in (scale.middle, scale.half, scale.level)))
     starts = 1 if law.size <= 3 else None
-    return solve(law, log_tokens[None], values, draws, np.full(count, delta), one, starts, tolerance=1e-7).theta
+    return solve(law, log_tokens[None], values, draws, np.full(count, delta), one, starts, tolerance=1e-6).theta
 
 
 def _resampled(generator: np.random.Generator, budgets: int, count: int, distinct: int) -> FloatArray:

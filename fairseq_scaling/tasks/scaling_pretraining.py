@@ -195,8 +195,8 @@ class ScalingPretrainingTask(ScalingTask):
 
     def set_checkpoint_dict(self, state_dict: dict[str, Any]) -> None:
         super().set_checkpoint_dict(state_dict)
-        self._check_same_run(state_dict["fairseq_scaling"]["run"])
         self._restore_consumed(state_dict)
+        self._check_same_run(state_dict["fairseq_scaling"]["run"])
         _run.logger.info("going on after %s pretraining tokens", sum(self.consumed.values()))
 
     def _check_same_run(self, saved: dict[str, Any]) -> None:
@@ -208,11 +208,6 @@ class ScalingPretrainingTask(ScalingTask):
                     name, now[name], f"the checkpoint in --save-dir was trained with {saved[name]}",
                     "use another --save-dir for another run",
                 )  # fmt: skip
-        # Later budgets may be added or moved, those behind us may not: batches were cut at them.
-        done = sum(self.consumed.values())
-        passed = [budget for budget in saved["budgets"] if budget <= done]
-        if passed != now["budgets"][: len(passed)]:
-            raise SettingError("budgets", now["budgets"], f"the checkpoint in --save-dir has passed {passed}")
         block = saved["hyperparameters"]["block_length"]
         if block != self.corruption.block_length:
             raise SettingError(
@@ -220,6 +215,11 @@ class ScalingPretrainingTask(ScalingTask):
                 self.cfg.input_length,
                 f"the checkpoint in --save-dir was trained on blocks of {block} tokens",
             )
+        # Later budgets may be added or moved, those behind us may not: batches were cut at them.
+        done = sum(self.consumed.values())
+        passed = [budget for budget in saved["budgets"] if budget // block * block <= done]
+        if passed != now["budgets"][: len(passed)]:
+            raise SettingError("budgets", now["budgets"], f"the checkpoint in --save-dir has passed {passed}")
 
     def _restore_consumed(self, state_dict: dict[str, Any]) -> None:
         saved = state_dict.get("fairseq_scaling", {}).get("consumed", {})
