@@ -1,12 +1,14 @@
 """Step 2, clean: normalise and filter raw text, take out valid and test sets, shuffle.
 
 What holds of the result: no line of a valid or test set, on either side, stands in any training text of any language,
-compared without case, punctuation, symbols and spaces. The order of a training text is that of seeded hashes of its
-lines: shuffled, and the same whatever the order of the input.
+compared without case, punctuation, symbols and spaces. Training pairs stand in the order of seeded hashes: shuffled,
+and the same whatever the order of the input. Monolingual text keeps its order, as in T5 and the paper: a pretraining
+block then holds text that belongs together, from which a masked span can be told; the blocks are shuffled in training.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -36,6 +38,7 @@ from .progress import ordered_map, progress
 
 _BATCH = 2000
 _PROFILE_SAMPLE = 50_000  # lines per language
+_STRETCH = 50  # neighbouring lines that go into a monolingual valid set together
 
 
 @dataclass(frozen=True)
@@ -242,34 +245,45 @@ class _Cleaning:
         work = partial(_clean_lines, language=language, settings=self._settings)
         kept = self._buckets(f"mono.{language}", path)
         with kept, progress(f"clean {language} (lines)", count_lines(path)) as advance:
-            jobs = batches(read_lines(path), _BATCH)
+            jobs, place = batches(read_lines(path), _BATCH), 0
             for reasons, records in ordered_map(work, jobs, self._workers, _set_profile, (profile,)):
                 counts.update(reasons)
                 advance(reasons["read"])
-                for record in records:
-                    kept.add(*record)
+                for key, line in records:
+                    kept.add(key, str(place), line)
+                    place += 1
         distinct, last = self._buckets(f"distinct.{language}", path), -1
+        step = (1 << 64) // max(place, 1)  # places spread over all 64 bits: the buckets then sort by place
         with distinct:
-            for key, (line,) in kept:
+            for key, (number, line) in kept:
                 if key == last:
                     counts["duplicate"] += 1
                 elif key in self._held_out:
                     counts["held out"] += 1
                 else:
-                    distinct.add(key, line)
+                    distinct.add(int(number) * step, f"{key:016x}", line)
                 last = key
         kept.delete()
         return distinct
 
     def _take_out_mono(self, language: str, kept: Buckets) -> None:
-        """Write the first lines in hash order as valid set."""
-        wanted, chosen = self._settings.mono_valid, list[str]()
-        for key, (line,) in kept:
-            if len(chosen) == wanted:
-                break
-            if key not in self._held_out:  # another language's valid set may hold the same line
-                chosen.append(line)
-                self._held_out.add(key)
+        """Write a valid set of stretches of text, those whose places have the smallest seeded hashes."""
+        wanted, seed = self._settings.mono_valid, self._settings.seed
+
+        def free() -> Iterator[tuple[int, str, str]]:
+            # Another language's valid set may hold the same line.
+            lines = ((key, line) for _, (key, line) in kept if int(key, 16) not in self._held_out)
+            return ((number // _STRETCH, key, line) for number, (key, line) in enumerate(lines))
+
+        stretches = heapq.nsmallest(
+            -(-wanted // _STRETCH) + 1,  # one more, for the last may be short
+            {stretch for stretch, _, _ in free()},
+            key=lambda stretch: digest(f"{language} {stretch}", seed),
+        )
+        taken = [(stretches.index(stretch), key, line) for stretch, key, line in free() if stretch in stretches]
+        taken = sorted(taken, key=lambda entry: entry[0])[:wanted]
+        chosen = [line for _, _, line in taken]
+        self._held_out.update(int(key, 16) for _, key, _ in taken)
         if len(chosen) < wanted:
             raise DataError(
                 f"{language}: {len(chosen)} clean lines are left for a monolingual valid set of {wanted}\n"
@@ -301,8 +315,8 @@ class _Cleaning:
         counts = self.report[f"mono {language}"]
 
         def training() -> Iterator[str]:
-            for key, (line,) in kept:
-                if key in self._held_out:
+            for _, (key, line) in kept:
+                if int(key, 16) in self._held_out:
                     counts["held out"] += 1
                 else:
                     yield line

@@ -77,11 +77,17 @@ def train_sentencepiece(
 
 
 def _sample(clean: Path, manifest: dict[str, Any], language: str, count: int) -> Iterator[str]:
-    """Yield the first ``count`` training lines of a language, taken in turn from its files (which are shuffled)."""
-    files = [clean / mono_name(language, "train")] if language in manifest["languages"] else []
-    pairs = [pair for pair in sorted(manifest["pairs"]) if language in pair.split("-")]
-    files += [clean / pair_name(pair, language, "train") for pair in pairs]
-    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*map(read_lines, files)))
+    """Yield ``count`` training lines of a language, spread over its files, which are taken in turn."""
+    sizes: dict[Path, int] = {}
+    if language in manifest["languages"]:
+        sizes[clean / mono_name(language, "train")] = manifest["languages"][language]["train"]
+    for pair in sorted(manifest["pairs"]):
+        if language in pair.split("-"):
+            sizes[clean / pair_name(pair, language, "train")] = manifest["pairs"][pair]["train"]
+    # Monolingual text keeps its order: its first lines alone would be those of few documents.
+    step = max(1, sum(sizes.values()) // count)
+    spread = (itertools.islice(read_lines(path), 0, None, step) for path in sizes)
+    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*spread))
     return itertools.islice((line for line in in_turn if line is not None), count)
 
 

@@ -160,6 +160,8 @@ def test_two_stages_recover_an_exact_chain():
 
 
 def test_plot_draws_points_law_and_band():
+    import matplotlib
+
     matplotlib.use("Agg")
     axes = laws.fit(_curve(RISING * [1, 1.01, 0.99, 1.01, 1, 0.99, 1], baseline=10.0)).plot()
     assert axes.get_xscale() == "log"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_scaling.models._t5_layers import position_bucket
@@ -13,8 +14,6 @@ from fairseq_scaling.models.huggingface import from_huggingface, to_huggingface
 from fairseq_scaling.models.t5 import T5Model
 
 from .conftest import EOS, PAD, make_model, make_task, random_tokens
-
-import transformers
 
 VOCABULARY = 61
 

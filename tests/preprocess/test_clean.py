@@ -135,7 +135,7 @@ def test_the_result_depends_on_the_text_and_the_seed_alone(write_raw: WriteRaw, 
         ("other order", shuffled, 1, 1),
         ("other seed", pairs, 1, 2),
     ):
-        raw = write_raw({"en": [left for left, _ in text]}, {"en-fr": text}, name=f"raw {name}")
+        raw = write_raw({"en": [left for left, _ in pairs]}, {"en-fr": text}, name=f"raw {name}")
         settings = CleanSettings(valid=20, test=20, mono_valid=20, seed=seed)
         clean(raw, tmp_path / name, settings, workers)
         folders[name] = {path.name: path.read_bytes() for path in (tmp_path / name).glob("*.txt")}
@@ -145,7 +145,20 @@ def test_the_result_depends_on_the_text_and_the_seed_alone(write_raw: WriteRaw, 
     assert test_sets[0] != test_sets[1]
 
 
-def test_training_text_is_shuffled(toy_raw: Path, tmp_path: Path) -> None:
+def test_monolingual_text_keeps_its_order(write_raw: WriteRaw, tmp_path: Path) -> None:
+    text = [sentence(7 * number)[0] for number in range(600)]
+    raw = write_raw({"en": [*text, *text[:50]]}, {"en-fr": [sentence(7 * number) for number in range(600, 700)]})
+    clean(raw, tmp_path / "clean", CleanSettings(valid=20, test=20, mono_valid=75))
+    place = {line: number for number, line in enumerate(text)}
+    train = [place[line] for line in lines(tmp_path / "clean", "mono.en.train.txt")]
+    assert train == sorted(set(train))
+    # The valid set is a stretch of 50 lines and half of another.
+    valid = [place[line] for line in lines(tmp_path / "clean", "mono.en.valid.txt")]
+    assert len(valid) == 75
+    assert sum(later == earlier + 1 for earlier, later in pairwise(valid)) >= 73
+
+
+def test_training_pairs_are_shuffled(toy_raw: Path, tmp_path: Path) -> None:
     clean(toy_raw, tmp_path / "clean", SMALL)
     numbers = {sentence(7 * number)[0]: number for number in range(600)}
     order = [numbers[line] for line in lines(tmp_path / "clean", "pairs.en-fr.train.en.txt")]
