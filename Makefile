@@ -52,7 +52,9 @@ format: $(STAMP) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
 benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes); benchmark-NAME runs one
-	@for file in tests/benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	@$(BIN)/python tests/benchmarks/corruption.py
+	@$(BIN)/python tests/benchmarks/training_step.py --vocabulary 8192
+	@for what in speed coverage verdicts "chinchilla tests/laws/data/chinchilla.csv"; do echo "== $$what"; $(BIN)/python -m tests.benchmarks.laws $$what; done
 
 benchmark-%: $(STAMP)
 	@$(BIN)/python tests/benchmarks/$(subst -,_,$*).py

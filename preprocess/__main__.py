@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from fairseq_scaling.errors import ScalingError
+from fairseq_scaling.cli._common import shows_errors
 
 from .commands import clean, encode, fetch, rank_packages, train_sentencepiece
 
@@ -30,13 +28,10 @@ for _command in (fetch, clean, train_sentencepiece, encode, rank_packages):
     cli.add_command(_command)
 
 
+@shows_errors
 def main() -> None:
     """Run the command; an error that the user can mend is printed without a traceback and exits with 2."""
-    try:
-        cli(prog_name="scaling-preprocess")
-    except ScalingError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+    cli(prog_name="scaling-preprocess")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ _default_hook = sys.excepthook
 def _say_without_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Print what the user can mend as a message; fairseq itself would print twenty lines of its own code."""
     if isinstance(error, ScalingError):
-        print(f"error: {error}", file=sys.stderr)
+        print(f"Error: {error}", file=sys.stderr)
     else:
         _default_hook(kind, error, traceback)
 

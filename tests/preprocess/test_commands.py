@@ -63,7 +63,7 @@ def test_from_own_files_to_a_corpus(texts: Path) -> None:
     for step in steps:
         result = run(*step.split(), folder=texts)
         assert result.returncode == 2
-        assert result.stderr.startswith("error: --out = work/")
+        assert result.stderr.startswith("Error: --out = work/")
         assert "--overwrite" in result.stderr
         assert "Traceback" not in result.stderr
     assert Corpus.open(texts / "work/corpus").fingerprint == before

@@ -48,6 +48,6 @@ def records(log: str, tag: str) -> list[dict[str, Any]]:
     found = []
     for line in log.splitlines():
         before, _, payload = line.partition(" {")
-        if payload and before.split()[-1] in (tag, "|") and (f"| {tag} |" in before or before.endswith(f" {tag}")):
+        if payload and before.endswith((f"| {tag} |", f" {tag}", f":{tag}")):
             found.append(json.loads("{" + payload))
     return found

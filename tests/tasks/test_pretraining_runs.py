@@ -157,7 +157,7 @@ def test_going_on_with_other_data_is_refused(pretrained: tuple[Path, str], corpu
     folder, _ = pretrained
     for changed, complaint in ((["--mixture", "aa:1"], "mixture"), (["--budgets", "3k,4k,8k"], "budgets")):
         printed = fairseq("train", corpus, *PRETRAINING, *changed, "--save-dir", folder, fails=True)
-        assert re.search(rf"^error: {complaint} = .*checkpoint in --save-dir", printed, re.MULTILINE)
+        assert re.search(rf"^Error: {complaint} = .*checkpoint in --save-dir", printed, re.MULTILINE)
         assert "Traceback" not in printed
 
 
@@ -176,7 +176,7 @@ def test_impossible_settings_end_before_training_with_a_clear_message(corpus: Pa
         (["--budgets", "900M"], r"the largest possible budget is \d+ tokens"),
     ):
         printed = fairseq("train", corpus, *PRETRAINING, *changed, "--save-dir", tmp_path, fails=True)
-        assert re.search(f"error: .*{complaint}", printed, re.DOTALL), printed[-2000:]
+        assert re.search(f"Error: .*{complaint}", printed, re.DOTALL), printed[-2000:]
         assert "Traceback" not in printed
         assert not list(tmp_path.glob("*.pt"))
     assert time.monotonic() - started < 120
