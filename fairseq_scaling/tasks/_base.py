@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ SENTINEL = "<extra_id_{}>"
 class ScalingTask(FairseqTask):
     """A task on a corpus folder, whose runs can be told from their checkpoints and logs."""
 
-    def __init__(self, cfg: Any, corpus: Corpus, dictionary: Dictionary) -> None:
+    def __init__(self, cfg: Any, corpus: Corpus, dictionary: Dictionary, from_checkpoint: bool = False) -> None:
         super().__init__(cfg)
         self.corpus = corpus
         self.dictionary = dictionary
@@ -39,9 +40,10 @@ class ScalingTask(FairseqTask):
         self._subset = ""
 
     @classmethod
-    def setup_task(cls, cfg: Any, **kwargs: Any) -> ScalingTask:
+    def setup_task(cls, cfg: Any, from_checkpoint: bool = False, **kwargs: Any) -> ScalingTask:
+        """Return the task; ``from_checkpoint`` says that the settings are those a checkpoint was saved with."""
         corpus = Corpus.open(cfg.data)
-        return cls(cfg, corpus, load_dictionary(corpus))
+        return cls(cfg, corpus, load_dictionary(corpus), from_checkpoint)
 
     @property
     def source_dictionary(self) -> Dictionary:
@@ -160,7 +162,17 @@ class ScalingTask(FairseqTask):
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return every setting that another outcome may come from: two runs that differ in one are two runs."""
-        names = ("lr", "clip_norm", "max_update", "update_freq", "batch_size", "max_tokens")
+        names = (
+            "lr",
+            "clip_norm",
+            "max_update",
+            "update_freq",
+            "batch_size",
+            "max_tokens",
+            "world_size",
+            "fp16",
+            "bf16",
+        )
         return {
             **{name: plain(self.cfg[name]) for name in names},
             "model": self._model,
@@ -200,6 +212,27 @@ class ScalingTask(FairseqTask):
 
     def set_checkpoint_dict(self, state_dict: dict[str, Any]) -> None:
         check_dictionary(state_dict["fairseq_scaling"]["dictionary"], self.dictionary, "the checkpoint")
+
+    def refuse_another_run(self, saved: dict[str, Any], names: Iterable[str], settings: Iterable[str] = ()) -> None:
+        """Refuse to go on with a checkpoint of a run with other data: its log would claim what it has not seen.
+
+        Args:
+            saved: the run description in the checkpoint.
+            names: what must agree in the descriptions.
+            settings: what must agree in their hyperparameters.
+        """
+        now = self.run_description()
+        pairs = [(name, saved.get(name), now[name]) for name in names]
+        old, new = saved["hyperparameters"], now["hyperparameters"]
+        pairs += [(name, old.get(name), new[name]) for name in settings]
+        for name, before, after in pairs:
+            if before != after:
+                raise SettingError(
+                    name,
+                    after,
+                    f"the checkpoint in --save-dir was trained with {before}",
+                    "use another --save-dir for another run",
+                )
 
 
 def log_cross_entropy(logging_outputs: list[dict[str, Any]], suffix: str = "") -> None:

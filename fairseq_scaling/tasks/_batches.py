@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from fairseq.data import FairseqDataset, iterators
 
+from ..errors import SettingError
+
 # What the trainer hands over for a batch: indices into the dataset. An empty one makes the trainer step a dummy along.
 Batch = Sequence[int]
 
@@ -130,8 +132,16 @@ class PlannedBatches(iterators.EpochBatchIterating):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        done = state_dict.get("batches_done", state_dict["iterations_in_epoch"])
+        if done % self._ranks:
+            raise SettingError(
+                "distributed_world_size",
+                self._ranks,
+                f"the checkpoint lies after {done} batches of its epoch, which so many processes cannot share evenly",
+                "go on with the number of processes it was written by, or from a checkpoint at a budget",
+            )
         self.epoch = state_dict["epoch"]
-        self._resume_from = state_dict.get("batches_done", state_dict["iterations_in_epoch"]) // self._ranks
+        self._resume_from = done // self._ranks
         self._running = None
 
     def _finished(self, epoch: int) -> bool:

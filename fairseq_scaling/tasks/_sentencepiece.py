@@ -22,6 +22,3 @@ class CorpusSentencePiece:
     def decode(self, pieces: str) -> str:
         """Return the text of ``pieces``; text that was joined before (``--remove-bpe``) stays as it is."""
         return pieces.replace(" ", "").replace(_SPACE, " ").strip() if _SPACE in pieces else pieces
-
-    def is_beginning_of_word(self, piece: str) -> bool:
-        return piece.startswith(_SPACE) or piece in ("<unk>", "<s>", "</s>", "<pad>")

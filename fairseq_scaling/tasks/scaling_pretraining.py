@@ -46,6 +46,9 @@ class ScalingPretrainingConfig(FairseqDataclass):
     max_target_positions: int = field(default=1024, metadata={"help": "longest decoder target, in tokens"})
     # For the description of the run; fairseq fills them in.
     seed: int = II("common.seed")
+    world_size: int = II("distributed_training.distributed_world_size")
+    fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
     lr: list[float] = II("optimization.lr")
     clip_norm: float = II("optimization.clip_norm")
     max_update: int = II("optimization.max_update")
@@ -64,8 +67,10 @@ class ScalingPretrainingTask(ScalingTask):
     budget, ``checkpoint2.pt`` at the second, and so on; the run ends by itself after the last one.
     """
 
-    def __init__(self, cfg: ScalingPretrainingConfig, corpus: Corpus, dictionary: Any) -> None:
-        super().__init__(cfg, corpus, dictionary)
+    def __init__(
+        self, cfg: ScalingPretrainingConfig, corpus: Corpus, dictionary: Any, from_checkpoint: bool = False
+    ) -> None:
+        super().__init__(cfg, corpus, dictionary, from_checkpoint)
         self.mixture = Mixture.parse(cfg.mixture)
         self.budgets = [parse_tokens(budget, "budgets") for budget in str(cfg.budgets).split(",")]
         self.corruption = SpanCorruption.for_input_length(cfg.input_length, cfg.noise_density, cfg.mean_span_length)
@@ -96,7 +101,8 @@ class ScalingPretrainingTask(ScalingTask):
         return BlockDataset(streams, plan.at, size, self.corruption, self.dictionary, sentinels, self.cfg.seed)
 
     def epoch_plan(self, dataset: FairseqDataset, max_tokens: int | None, max_sentences: int | None) -> EpochPlan:
-        size = max_sentences or (max_tokens or 0) // self.corruption.input_length
+        limits = [max_sentences, max_tokens and max_tokens // self.corruption.input_length]
+        size = min((limit for limit in limits if limit is not None), default=0)
         if size < 1:
             raise SettingError(
                 "max_tokens", max_tokens, f"holds no block of {self.corruption.input_length} positions", "raise it"
@@ -200,26 +206,22 @@ class ScalingPretrainingTask(ScalingTask):
         _run.logger.info("going on after %s pretraining tokens", sum(self.consumed.values()))
 
     def _check_same_run(self, saved: dict[str, Any]) -> None:
-        """Refuse to go on with other data: what was consumed would no longer be what the settings say."""
-        now = self.run_description()
-        for name in ("mixture", "seed", "corpus"):
-            if saved[name] != now[name]:
-                raise SettingError(
-                    name, now[name], f"the checkpoint in --save-dir was trained with {saved[name]}",
-                    "use another --save-dir for another run",
-                )  # fmt: skip
-        block = saved["hyperparameters"]["block_length"]
-        if block != self.corruption.block_length:
+        self.refuse_another_run(saved, ("mixture", "seed", "corpus"), ("block_length", "noise_density"))
+        # Budgets ahead may be moved or added; those behind us may not change: batches were cut at them.
+        block, done = self.corruption.block_length, sum(self.consumed.values())
+        passed, asked = (
+            [budget for budget in budgets if budget // block * block <= done]
+            for budgets in (saved["budgets"], self.budgets)
+        )
+        if passed != asked:
             raise SettingError(
-                "input_length",
-                self.cfg.input_length,
-                f"the checkpoint in --save-dir was trained on blocks of {block} tokens",
+                "budgets",
+                self.cfg.budgets,
+                f"the checkpoint in --save-dir, after {done} tokens, has passed the budgets {passed}, not {asked}",
+                "keep those, or use another --save-dir for another run",
             )
-        # Later budgets may be added or moved, those behind us may not: batches were cut at them.
-        done = sum(self.consumed.values())
-        passed = [budget for budget in saved["budgets"] if budget // block * block <= done]
-        if passed != now["budgets"][: len(passed)]:
-            raise SettingError("budgets", now["budgets"], f"the checkpoint in --save-dir has passed {passed}")
+        if done not in [budget // block * block for budget in passed]:
+            self.refuse_another_run(saved, (), ("batch_size", "max_tokens"))
 
     def _restore_consumed(self, state_dict: dict[str, Any]) -> None:
         saved = state_dict.get("fairseq_scaling", {}).get("consumed", {})

@@ -45,6 +45,9 @@ class ScalingTranslationConfig(FairseqDataclass):
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
     # For the description of the run; fairseq fills them in.
     seed: int = II("common.seed")
+    world_size: int = II("distributed_training.distributed_world_size")
+    fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
     lr: list[float] = II("optimization.lr")
     clip_norm: float = II("optimization.clip_norm")
     max_update: int = II("optimization.max_update")
@@ -64,15 +67,19 @@ class ScalingTranslationTask(ScalingTask):
     the run is the baseline, D_p = 0.
     """
 
-    def __init__(self, cfg: ScalingTranslationConfig, corpus: Corpus, dictionary: Any) -> None:
-        super().__init__(cfg, corpus, dictionary)
+    def __init__(
+        self, cfg: ScalingTranslationConfig, corpus: Corpus, dictionary: Any, from_checkpoint: bool = False
+    ) -> None:
+        super().__init__(cfg, corpus, dictionary, from_checkpoint)
         self.source, self.target = cfg.source_lang, cfg.target_lang
         corpus.pair(self.source, self.target, "train")  # names the pairs there are where this one is not
         self.finetune_tokens = self._budget()
         self.finetune_tokens_used = 0
         self.finetune_pairs = 0
         self.pretraining: dict[str, Any] | None = None
-        if cfg.finetune_from_model:
+        self.source_prefix = cfg.source_prefix
+        # A finetuned checkpoint brings the description of its pretraining along: that one's file may be gone.
+        if cfg.finetune_from_model and not from_checkpoint:
             self.pretraining = self._read_pretraining(Path(cfg.finetune_from_model))
 
     def _budget(self) -> int:
@@ -110,9 +117,9 @@ class ScalingTranslationTask(ScalingTask):
         return taken
 
     def _prefix(self) -> list[int]:
-        if not self.cfg.source_prefix:
+        if not self.source_prefix:
             return []
-        pieces = self.build_bpe(None).encode(self.cfg.source_prefix)
+        pieces = self.build_bpe(None).encode(self.source_prefix)
         ids = self.dictionary.encode_line(pieces, add_if_not_exist=False, append_eos=False)
         return ids.tolist()
 
@@ -123,6 +130,13 @@ class ScalingTranslationTask(ScalingTask):
                 "leave it out, or start from a checkpoint with --finetune-from-model",
             )  # fmt: skip
         geometry = self.pretraining["hyperparameters"]
+        if not geometry:
+            raise SettingError(
+                "valid_subset",
+                f"upstream_{language}",
+                "the checkpoint does not say how its pretraining text was corrupted",
+                "leave it out",
+            )
         corruption = SpanCorruption.for_block(
             geometry["block_length"], geometry["noise_density"], geometry["mean_span_length"]
         )
@@ -187,6 +201,31 @@ class ScalingTranslationTask(ScalingTask):
             )
         return {**run, "pretrain_tokens": sum(saved["consumed"].values()), "by_language": saved["consumed"]}
 
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        state["fairseq_scaling"]["pretraining"] = self.pretraining
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        saved = state_dict.get("fairseq_scaling")
+        if not saved:
+            return
+        self.pretraining = saved.get("pretraining")
+        trained_with = saved["run"]["hyperparameters"].get("source_prefix", "")
+        if self.source_prefix not in ("", trained_with):
+            raise CheckpointError(
+                f"the model was trained with the source prefix {trained_with!r}, not {self.source_prefix!r}\n"
+                "  leave --source-prefix out: the checkpoint knows it"
+            )
+        self.source_prefix = trained_with
+
+    def set_checkpoint_dict(self, state_dict: dict[str, Any]) -> None:
+        super().set_checkpoint_dict(state_dict)
+        data = ("pretrain_run_id", "pretrain_tokens", "finetune_tokens", "source_lang", "target_lang", "seed", "corpus")
+        saved = state_dict["fairseq_scaling"]["run"]
+        self.refuse_another_run(saved, data, ("source_prefix", "batch_size", "max_tokens"))
+
     def run_description(self) -> dict[str, Any]:
         before = self.pretraining or {"pretrain_tokens": 0, "mixture": {}, "seed": None, "run_id": None}
         mixture = before["mixture"]
@@ -208,7 +247,7 @@ class ScalingTranslationTask(ScalingTask):
             "corpus": self.corpus.fingerprint[:12],
             "pretrain_run_id": before["run_id"],
             "hyperparameters": {
-                "source_prefix": self.cfg.source_prefix,
+                "source_prefix": self.source_prefix,
                 **self.hyperparameters(),
             },
         }

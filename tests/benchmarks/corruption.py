@@ -12,10 +12,10 @@ import time
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import numpy as np
+import numpy as np  # noqa: E402  after the number of threads is set
 
-from fairseq_scaling.data import hashing
-from fairseq_scaling.data.corruption import SpanCorruption
+from fairseq_scaling.data import hashing  # noqa: E402
+from fairseq_scaling.data.corruption import SpanCorruption  # noqa: E402
 
 
 def main() -> None:

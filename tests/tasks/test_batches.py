@@ -7,6 +7,7 @@ from fairseq.data import FairseqDataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairseq_scaling.errors import SettingError
 from fairseq_scaling.tasks._batches import EpochPlan, PlannedBatches, SpanBatches
 
 BUDGETS = (0, 37, 60, 141)  # blocks
@@ -96,6 +97,15 @@ def test_a_run_can_go_on_with_another_number_of_ranks() -> None:
     for step in zip(*(iterator.next_epoch_itr() for iterator in two), strict=True):
         seen += itertools.chain(*step)
     assert sorted(seen) == list(range(BUDGETS[1]))
+
+
+def test_a_number_of_ranks_that_cannot_share_what_was_done_is_refused() -> None:
+    one = PlannedBatches(_Numbers(), _plan(6))
+    batches = one.next_epoch_itr()
+    for _ in range(3):
+        next(batches)
+    with pytest.raises(SettingError, match="after 3 batches"):
+        PlannedBatches(_Numbers(), _plan(6), rank=1, ranks=2).load_state_dict(one.state_dict())
 
 
 def test_a_finished_run_has_nothing_more() -> None:

@@ -1,6 +1,8 @@
 """The contracts of pretraining, on real runs of ``fairseq-train``."""
 
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -82,8 +84,9 @@ def test_a_smaller_budget_is_a_prefix_of_a_larger_one(
     assert _same(states[0]["model"], states[1]["model"])
 
 
+@pytest.mark.parametrize("update", [7, 17])  # inside the first budget, and inside the second
 def test_a_run_killed_anywhere_ends_in_the_same_weights(
-    pretrained: tuple[Path, str], corpus: Path, tmp_path: Path
+    update: int, pretrained: tuple[Path, str], corpus: Path, tmp_path: Path
 ) -> None:
     folder, whole = pretrained
     arguments = [*PRETRAINING, "--save-dir", tmp_path, "--save-interval-updates", 5]
@@ -98,8 +101,9 @@ def test_a_run_killed_anywhere_ends_in_the_same_weights(
     ) as run:
         assert run.stdout is not None
         for printed in run.stdout:
-            if '"num_updates": "17"' in printed:  # inside the second budget, two updates after a checkpoint
+            if f'"num_updates": "{update}"' in printed:  # two updates after a checkpoint
                 run.kill()
+    assert run.returncode == -signal.SIGKILL
     (tmp_path / "checkpoint_last.pt").unlink()  # the copy may have been cut; the numbered file was written before it
     newest = max(tmp_path.glob("checkpoint_*_*.pt"), key=lambda path: int(path.stem.rsplit("_", 1)[1]))
     newest.rename(tmp_path / "checkpoint_last.pt")
@@ -153,10 +157,18 @@ def test_checkpoints_hold_nothing_but_data(pretrained: tuple[Path, str]) -> None
     assert torch.serialization.get_unsafe_globals_in_checkpoint(folder / "checkpoint_last.pt") == []
 
 
-def test_going_on_with_other_data_is_refused(pretrained: tuple[Path, str], corpus: Path) -> None:
+def test_going_on_with_other_data_is_refused(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
     folder, _ = pretrained
-    for changed, complaint in ((["--mixture", "aa:1"], "mixture"), (["--budgets", "3k,4k,8k"], "budgets")):
-        printed = fairseq("train", corpus, *PRETRAINING, *changed, "--save-dir", folder, fails=True)
+    (midway,) = folder.glob("checkpoint_2_15.pt")
+    (tmp_path / "midway").mkdir()
+    shutil.copy(midway, tmp_path / "midway" / "checkpoint_last.pt")
+    for where, changed, complaint in (
+        (folder, ["--mixture", "aa:1"], "mixture"),
+        (folder, ["--budgets", "3k,4k,8k"], "budgets"),
+        (tmp_path / "midway", ["--budgets", "3k,3.5k,5k,8k"], "budgets"),  # 15 updates are past 3.5k
+        (tmp_path / "midway", ["--batch-size", "4"], "batch_size"),
+    ):
+        printed = fairseq("train", corpus, *PRETRAINING, *changed, "--save-dir", where, fails=True)
         assert re.search(rf"^Error: {complaint} = .*checkpoint in --save-dir", printed, re.MULTILINE)
         assert "Traceback" not in printed
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fairseq_scaling.data.corpus import Corpus
+from tests import toy
 from tests.tasks.runs import FINETUNING, ROOT, fairseq, records
 
 
@@ -81,6 +82,31 @@ def test_cross_entropy_is_that_of_the_model_on_every_subset(finetuned: tuple[Pat
     assert scores["test"]["cross_entropy"] == pytest.approx(nats / tokens, rel=1e-5)
 
 
+def test_finetuning_starts_from_the_weights_and_measures_forgetting_on_the_same_blocks(
+    pretrained: tuple[Path, str], corpus: Path, tmp_path: Path
+) -> None:
+    start = pretrained[0] / "checkpoint2.pt"
+    log = fairseq(
+        "train", corpus, *FINETUNING, "--finetune-from-model", start, "--max-update", 1, "--lr", 1e-12, "--dropout", 0,
+        "--valid-subset", "valid,upstream_aa", "--save-dir", tmp_path,
+    )  # fmt: skip
+    before, after = (torch.load(path, weights_only=True)["model"] for path in (start, tmp_path / "checkpoint_last.pt"))
+    assert all(torch.allclose(weight, after[name], atol=1e-9) for name, weight in before.items())
+    upstream = {score["subset"]: score for score in records(log, "SCALING_SCORES")}["upstream_aa"]
+    second = [score for score in records(pretrained[1], "SCALING_SCORES") if score["subset"] == "valid_aa"]
+    at_budget = [score for score in second if score["updates"] == 19][-1]  # 5,000 tokens in batches of 8 * 34
+    assert upstream["target_tokens"] == at_budget["target_tokens"]
+    assert upstream["cross_entropy"] == pytest.approx(at_budget["cross_entropy"], rel=1e-6)
+
+
+def test_a_folder_of_another_finetuning_is_refused(finetuned: tuple[Path, str], corpus: Path) -> None:
+    folder = finetuned[0]
+    for changed, complaint in ((["--finetune-tokens", "2k"], "finetune_tokens"), (["--seed", "2"], "seed")):
+        start = ["--finetune-from-model", folder / "x.pt"]
+        printed = fairseq("train", corpus, *FINETUNING, *start, *changed, "--save-dir", folder, fails=True)
+        assert re.search(rf"^Error: {complaint} = .*checkpoint in --save-dir", printed, re.MULTILINE)
+
+
 def test_finetuning_sets_are_nested_and_exact(corpus: Path) -> None:
     from fairseq_scaling.data import hashing
     from fairseq_scaling.data.permutation import Permutation
@@ -134,6 +160,20 @@ def test_generation_translates_every_sentence_and_says_which_run_it_is(
     assert "\u2581" not in "".join(line for line in printed.splitlines() if line.startswith("D-"))
 
 
+def test_the_prefix_of_training_is_used_in_translation(corpus: Path, tmp_path: Path) -> None:
+    prefix = toy.sentences("aa", 1, seed=5)[0]
+    fairseq("train", corpus, *FINETUNING, "--max-update", 1, "--source-prefix", prefix, "--save-dir", tmp_path)
+    generate = (
+        "generate", corpus, "--task", "scaling_translation", "-s", "aa", "-t", "bb", "--max-len-b", 2,
+        "--path", tmp_path / "checkpoint_last.pt", "--remove-bpe", "sentencepiece", "--max-tokens", 900,
+    )  # fmt: skip
+    sources = [line.split("\t")[1] for line in fairseq(*generate).splitlines() if line.startswith("S-")]
+    assert len(sources) == 50
+    assert all(source.startswith(prefix) for source in sources)
+    refused = fairseq(*generate, "--source-prefix", "other", fails=True)
+    assert "trained with the source prefix" in refused
+
+
 def test_interactive_translates_raw_text_without_further_settings(finetuned: tuple[Path, str], corpus: Path) -> None:
     source = Corpus.open(corpus).source_text("aa", "bb", "test").read_text().splitlines()[:3]
     line = [
@@ -151,12 +191,16 @@ def test_interactive_translates_raw_text_without_further_settings(finetuned: tup
     assert "<unk>" not in done.stdout
 
 
-def test_validate_reports_the_same_cross_entropy(finetuned: tuple[Path, str], corpus: Path) -> None:
+def test_validate_reports_the_same_cross_entropy_without_the_pretraining_checkpoint(
+    finetuned: tuple[Path, str], corpus: Path
+) -> None:
+    (finetuned[0] / "x.pt").rename(finetuned[0] / "moved.pt")
     printed = fairseq(
         "validate", corpus, "--task", "scaling_translation", "-s", "aa", "-t", "bb", "--valid-subset", "test",
         "--path", finetuned[0] / "checkpoint_last.pt", "--max-tokens", 300, "--log-format", "json",
     )  # fmt: skip
     trained = {score["subset"]: score for score in records(finetuned[1], "SCALING_SCORES")}
+    (finetuned[0] / "moved.pt").rename(finetuned[0] / "x.pt")
     (found,) = records(printed, "test")
     assert found["test_cross_entropy"] == pytest.approx(trained["test"]["cross_entropy"], rel=1e-5)
 
@@ -206,9 +250,7 @@ def test_hydra_trains_too(corpus: Path, tmp_path: Path) -> None:
         f"checkpoint.save_dir={tmp_path / 'out'}",
         f"hydra.run.dir={tmp_path / 'hydra'}",
     ]
-    done = subprocess.run(
-        [program, *settings], capture_output=True, text=True, timeout=300, cwd=tmp_path, check=False
-    )
+    done = subprocess.run([program, *settings], capture_output=True, text=True, timeout=300, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     state = torch.load(tmp_path / "out" / "checkpoint2.pt", weights_only=True)
     assert sum(state["task_state"]["fairseq_scaling"]["consumed"].values()) == 5000 // 34 * 34
