@@ -11,7 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || echo 1)
 STUDY ?= examples/quickstart/study.yaml
-OUT ?= work/$(notdir $(patsubst %/,%,$(dir $(STUDY))))
+# Where a study's files go; empty: work/NAME, with the name in study.yaml.
+OUT ?=
 PYTEST_ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
@@ -27,7 +28,7 @@ STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: CORES=$(CORES) STUDY=$(STUDY) OUT=$(OUT)"
+	@echo "Variables: CORES=$(CORES) STUDY=$(STUDY) OUT=$(or $(OUT),work/NAME)"
 
 venv: $(STAMP) ## make .venv with the pinned versions (the other commands do it themselves)
 
@@ -39,7 +40,7 @@ $(STAMP): | $(PACKAGES)
 	@touch $@
 
 study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY=path/to/study.yaml
-	@$(BIN)/scaling-study run $(STUDY) --out $(OUT) --cores $(CORES)
+	@$(BIN)/scaling-study run $(STUDY) $(if $(OUT),--out $(OUT) )--cores $(CORES)
 
 test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
@@ -51,13 +52,10 @@ lint: $(STAMP) ## check style (ruff) and types (mypy)
 format: $(STAMP) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
-benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes); benchmark-NAME runs one
+benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes)
 	@$(BIN)/python tests/benchmarks/corruption.py
 	@$(BIN)/python tests/benchmarks/training_step.py --vocabulary 8192
 	@for what in speed coverage verdicts "chinchilla tests/laws/data/chinchilla.csv"; do echo "== $$what"; $(BIN)/python -m tests.benchmarks.laws $$what; done
-
-benchmark-%: $(STAMP)
-	@$(BIN)/python tests/benchmarks/$(subst -,_,$*).py
 
 lock: $(STAMP) ## write requirements.lock from what is installed in .venv
 	@$(BIN)/python .ci/make_lock.py > requirements.lock.new

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +19,12 @@ LOCKED = dict(
 
 
 def make(*words: str, folder: Path = ROOT) -> str:
+    # What `make test STUDY=... OUT=...` was started with must not reach the make that is tested.
+    mine = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "STUDY", "OUT")}
     return subprocess.run(
-        ["make", "--no-print-directory", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=60
-    ).stdout
+        ["make", "--no-print-directory", *words],
+        cwd=folder, env=mine, capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
 
 
 def test_make_lists_its_commands() -> None:
@@ -27,20 +33,49 @@ def test_make_lists_its_commands() -> None:
         assert re.search(rf"^  {command} +\w", text, re.M), command
 
 
-def test_make_study_runs_the_quickstart_and_test_and_lint_what_they_say(tmp_path: Path) -> None:
-    assert "scaling-study run examples/quickstart/study.yaml --out work/quickstart" in make("-n", "study")
-    assert "--out work/mine" in make("-n", "study", "STUDY=examples/mine/study.yaml")
+def test_make_study_runs_the_quickstart_and_test_and_lint_what_they_say() -> None:
+    assert "scaling-study run examples/quickstart/study.yaml --cores 3" in make("-n", "study", "CORES=3")
     assert "-m pytest" in make("-n", "test")
     lint = make("-n", "lint")
     assert "ruff check" in lint
     assert "mypy" in lint
 
 
-def test_an_environment_is_made_once_for_each_lock_file() -> None:
+def test_make_leaves_the_folder_of_a_study_to_scaling_study_unless_out_is_given() -> None:
+    """So that `scaling-study status STUDY` looks where `make study STUDY=...` has written: work/NAME."""
+    assert "--out" not in make("-n", "study", "STUDY=mine.yaml")
+    assert "run mine.yaml --out elsewhere --cores" in make("-n", "study", "STUDY=mine.yaml", "OUT=elsewhere")
+
+
+def test_an_environment_is_made_once_for_each_lock_file(tmp_path: Path) -> None:
     """A file in .venv names the lock's checksum; touching the lock changes nothing, changing it does."""
-    first = re.findall(r"packages-\w+", make("-n", "venv", "VENV=no-such-folder"))
-    assert first
-    assert first == re.findall(r"packages-\w+", make("-n", "venv", "VENV=no-such-folder"))
+    for name in ("Makefile", "setup.py", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    lock = tmp_path / "requirements.lock"
+
+    def stamps() -> list[str]:
+        return re.findall(r"\.ci/make_venv \.venv \.venv/packages-(\w+)", make("-n", "venv", folder=tmp_path))
+
+    first = stamps()
+    assert first == [hashlib.sha256(lock.read_bytes()).hexdigest()[:16]]
+    os.utime(lock, (2_000_000_000, 2_000_000_000))
+    assert stamps() == first
+    with lock.open("a") as file:
+        file.write("# one more line\n")
+    assert len(stamps()) == 1
+    assert stamps() != first
+
+
+def test_what_is_there_for_the_lock_is_not_made_again(tmp_path: Path) -> None:
+    for name in ("Makefile", "setup.py", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    recipe = make("-n", "venv", folder=tmp_path)
+    (tmp_path / ".venv").mkdir()
+    for stamp in re.findall(r"\.venv/(?:packages|project)-\w+", recipe):
+        (tmp_path / stamp).touch()
+    os.utime(tmp_path / "requirements.lock", (2_000_000_000, 2_000_000_000))
+    assert "make_venv" not in make("-n", "venv", folder=tmp_path)
+    assert "pip" not in make("-n", "venv", folder=tmp_path)
 
 
 def test_a_virtual_environment_that_make_has_not_made_is_not_replaced(tmp_path: Path) -> None:
@@ -89,6 +124,16 @@ def test_every_line_of_the_lock_is_a_pin_or_a_comment() -> None:
         line for line in lines if line and not line.startswith("#") and not re.fullmatch(r"[\w.-]+==[\w.]+", line)
     ]
     assert len(LOCKED) > 50
+
+
+@pytest.mark.parametrize("name", ["README.md", "examples/quickstart/README.md"])
+def test_a_readme_has_no_gap_left_and_its_links_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert "@@" not in text
+    links = re.findall(r"\]\(([^)#\s]+)", text)
+    inside = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert inside
+    assert [link for link in inside if not (ROOT / name).parent.joinpath(link).exists()] == []
 
 
 def test_commands_that_need_no_training_start_without_torch_fairseq_and_numpy() -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ..report.document import Document, Inputs
     from ..report.points import Point
 
-EXIT_NOTHING_FITTED = 1
+# Not 1, with which Python ends after a traceback: scaling-study takes this code alone as done.
+EXIT_NOTHING_FITTED = 3
 
 # Written out here because asking the laws for their names would import numpy and scipy; a test compares the two.
 LAW_NAMES = (
@@ -71,9 +72,9 @@ Written into --out:
 \b
 Exit codes:
   0  at least one curve was fitted
-  1  points were read, but no curve has enough of them to be fitted
-     (the files are written all the same)
   2  a wrong option, a missing path, or nothing that could be read
+  3  points were read, but no curve has enough of them to be fitted
+     (the files are written all the same)
 """
 
 

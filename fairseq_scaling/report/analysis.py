@@ -184,12 +184,12 @@ def _compare_metrics(analyses: Sequence[CurveAnalysis]) -> list[laws.MetricCompa
 
 
 def _compare_mixtures(analyses: Sequence[CurveAnalysis], settings: Settings) -> list[laws.MixtureComparison]:
-    """Compare the mixtures of one task and D_f on their first metric, at the largest D_p that all of them reached."""
+    """Compare the mixtures of one task, D_f, model and corpus on their first metric, at the largest D_p of both."""
     groups: dict[tuple[object, ...], list[CurveAnalysis]] = defaultdict(list)
     for analysis in analyses:
         first = analysis.data.first
         if analysis.choice is not None and first.mixture and first.task:
-            key = (first.task, first.finetune_tokens, first.architecture)
+            key = (first.task, first.finetune_tokens, first.architecture, first.parameters, first.corpus)
             groups[key].append(analysis)
     comparisons: list[laws.MixtureComparison] = []
     for members in groups.values():

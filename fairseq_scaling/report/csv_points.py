@@ -18,9 +18,9 @@ from .points import Point
 
 REQUIRED = ("curve", "metric", "pretrain_tokens", "value")
 OPTIONAL = ("held_out", "seed", "mixture", "finetune_tokens", "weight", "lower_is_better")
-_ALSO_READ = ("source_lang", "target_lang", "architecture")
+_ALSO_READ = ("source_lang", "target_lang", "architecture", "parameters", "corpus", "pretrain_seed", "run_id")
 # Written by this tool into points.csv beside the columns above; read back in silence.
-_OWN = ("kind", "used", "reason", "task", "alignment", "run_id", "signature", "file", "line", "origin")
+_OWN = ("kind", "used", "reason", "task", "alignment", "signature", "file", "line", "origin")
 _TRUE, _FALSE = {"1", "true", "yes"}, {"", "0", "false", "no"}
 
 
@@ -51,7 +51,8 @@ def read_table(path: Path, name: str | None = None) -> Table:
     """Return the points of a table; bad rows become problems and the good ones are kept.
 
     Columns: ``curve, metric, pretrain_tokens, value`` and optionally ``held_out, seed, mixture, finetune_tokens,
-    weight, lower_is_better`` (and ``source_lang, target_lang, architecture``). Separators: comma, semicolon or tab.
+    weight, lower_is_better`` (and ``source_lang, target_lang, architecture, parameters, corpus,
+    pretrain_seed, run_id``). Separators: comma, semicolon or tab.
     Tokens may be written as 250000, 2.5e5 or 0.25M; ``pretrain_tokens`` 0 marks a baseline.
 
     Args:
@@ -134,6 +135,7 @@ def _point(row: dict[str, str], file: str, line: int) -> Point:
         curve=row["curve"],
         held_out=_flag(row, "held_out"),
         seed=_integer(row, "seed") if row.get("seed") else None,
+        pretrain_seed=_integer(row, "pretrain_seed") if row.get("pretrain_seed") else None,
         weight=weight,
         lower_is_better=_direction(metric, row),
         mixture=mixture,
@@ -141,6 +143,9 @@ def _point(row: dict[str, str], file: str, line: int) -> Point:
         target_lang=row.get("target_lang", ""),
         finetune_tokens=round(_tokens(row, "finetune_tokens")) if finetune_tokens else None,
         architecture=row.get("architecture", ""),
+        parameters=round(_tokens(row, "parameters")) if row.get("parameters") else None,
+        corpus=row.get("corpus", ""),
+        run_id=row.get("run_id", ""),
         file=file,
         line=line,
     )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..logs import Problem
-from ..quantities import format_tokens
 from .metrics import order
-from .points import Point, curve_name, mixture_label
+from .points import Point, curve_name
+from .settling import settle
+from .wording import tokens
+
+_MOST_SETTINGS = 5
 
 
 @dataclass
 class CurvePoints:
-    """The points of one curve, ordered by D_p and seed: one mixture, task, D_f, architecture and metric."""
+    """The points of one curve, ordered by D_p and seed: one mixture, task, D_f, model, corpus and metric."""
 
     name: str
     metric: str
@@ -26,11 +29,11 @@ class CurvePoints:
 
     @property
     def first(self) -> Point:
-        """The point whose mixture, task, D_f and architecture stand for the curve's."""
+        """The point whose mixture, task, D_f, model and corpus stand for the curve's."""
         return (self.points or [point for point, _ in self.left_out])[0]
 
     def attributes(self) -> dict[str, Any]:
-        """Return what the curve fixes: mixture, alignment, task, D_f, architecture, signature."""
+        """Return what the curve fixes: mixture, alignment, task, D_f, model, corpus, signature."""
         first = self.first
         return {
             "mixture": first.mixture,
@@ -40,6 +43,7 @@ class CurvePoints:
             "finetune_tokens": first.finetune_tokens,
             "architecture": first.architecture,
             "parameters": first.parameters,
+            "corpus": first.corpus,
             "signature": first.details.get("signature", ""),
             "subset": first.details.get("subset", ""),
         }
@@ -56,14 +60,14 @@ class Collection:
 def collect(points: Iterable[Point]) -> Collection:
     """Group points into curves.
 
-    Points with D_p = 0 become the baseline of the curves of the same task, D_f, architecture and metric; in a table,
-    of the curve that bears their name. Values that the logarithm does not know (0 and below), and values read
-    twice, are left out with a reason.
+    Points with D_p = 0 become the baseline of the curves of the same task, D_f, architecture, parameters, corpus and
+    metric; in a table, of the curve that bears their name. Values that the logarithm does not know (0 and below), and
+    values read twice, are left out with a reason.
     """
     collection = Collection()
     trained: dict[Hashable, list[Point]] = defaultdict(list)
     own_baselines: dict[Hashable, list[Point]] = defaultdict(list)
-    for point in _settle_names(points):
+    for point in settle(points):
         (trained if point.pretrain_tokens > 0 else own_baselines)[_curve_key(point)].append(point)
     shared: dict[Hashable, list[Point]] = defaultdict(list)
     for key, baselines in own_baselines.items():
@@ -71,6 +75,7 @@ def collect(points: Iterable[Point]) -> Collection:
             for point in baselines:
                 shared[_condition(point)].append(point)
     claimed: set[Hashable] = set()
+    told: set[str] = set()
     for key, members in trained.items():
         curve = _curve(members)
         if key in own_baselines:
@@ -81,6 +86,9 @@ def collect(points: Iterable[Point]) -> Collection:
         curve.baselines = sorted(_without_doubles(curve.baselines, curve.left_out), key=_by_size)
         collection.curves.append(curve)
         collection.problems += _contradictions(curve)
+        if curve.name not in told and (problem := _unlike_settings(curve)) is not None:
+            told.add(curve.name)
+            collection.problems.append(problem)
     for condition, baselines in shared.items():
         if condition not in claimed:
             for point in baselines:
@@ -88,49 +96,6 @@ def collect(points: Iterable[Point]) -> Collection:
                 collection.problems.append(Problem(point.file, point.line, message))
     collection.curves.sort(key=_report_order)
     return collection
-
-
-def _settle_names(points: Iterable[Point]) -> list[Point]:
-    """Give the curves of a table that hide several mixtures, D_f or architectures a name each, and fill in blanks."""
-    points = list(points)
-    variants: dict[str, dict[str, set[Any]]] = defaultdict(lambda: defaultdict(set))
-    for point in points:
-        if point.curve is not None and point.pretrain_tokens > 0:
-            for name in ("mixture", "finetune_tokens", "architecture", "source_lang", "target_lang"):
-                if getattr(point, name) not in ("", None):
-                    variants[point.curve][name].add(getattr(point, name))
-    settled = []
-    for point in points:
-        if point.curve is not None:
-            several = {name: values for name, values in variants[point.curve].items() if len(values) > 1}
-            one = {name: next(iter(values)) for name, values in variants[point.curve].items() if len(values) == 1}
-            blanks = {name: value for name, value in one.items() if getattr(point, name) in ("", None)}
-            label = point.curve
-            if several and point.pretrain_tokens > 0:
-                label = " / ".join([label, *(_label(name, getattr(point, name)) for name in sorted(several))])
-            point = replace(point, curve=label, **blanks)
-        if point.alignment is None and point.mixture and point.task:
-            point = replace(point, alignment=_alignment(point))
-        settled.append(point)
-    return settled
-
-
-def _label(name: str, value: Any) -> str:
-    if name == "finetune_tokens" and value is not None:
-        return f"D_f={format_tokens(value)}"
-    if name == "mixture":
-        return mixture_label(value)
-    return str(value or f"no {name}")
-
-
-def _alignment(point: Point) -> float | None:
-    from ..errors import ScalingError
-    from ..mixture import Mixture
-
-    try:
-        return Mixture.parse(point.mixture).alignment(point.source_lang, point.target_lang)
-    except ScalingError:
-        return None
 
 
 def _curve_key(point: Point) -> Hashable:
@@ -141,7 +106,8 @@ def _curve_key(point: Point) -> Hashable:
 
 def _condition(point: Point) -> tuple[Hashable, ...]:
     """What a baseline must share with a curve: everything but the pretraining."""
-    return (point.source_lang, point.target_lang, point.finetune_tokens, point.architecture, point.metric)
+    model = (point.architecture, point.parameters)
+    return (point.source_lang, point.target_lang, point.finetune_tokens, *model, point.corpus, point.metric)
 
 
 def _curve(members: Sequence[Point]) -> CurvePoints:
@@ -163,16 +129,24 @@ def _curve(members: Sequence[Point]) -> CurvePoints:
 
 def _without_doubles(points: Iterable[Point], left_out: list[tuple[Point, str]]) -> list[Point]:
     """Return the points without those that were read a second time from another file (logs and a table of them)."""
-    seen: dict[Hashable, Point] = {}
+    seen: dict[Hashable, list[Point]] = defaultdict(list)
     kept = []
     for point in points:
-        key = (point.pretrain_tokens, point.seed, point.value, point.metric)
-        if key in seen and seen[key].file != point.file:
-            left_out.append((point, f"the same point as {seen[key].origin}"))
+        alike = seen[point.consumed, point.seed, point.value, point.metric]
+        twin = next((other for other in alike if other.file != point.file and _may_be_one(point, other)), None)
+        if twin is not None:
+            left_out.append((point, f"the same point as {twin.origin}"))
         else:
-            seen.setdefault(key, point)
+            alike.append(point)
             kept.append(point)
     return kept
+
+
+def _may_be_one(point: Point, other: Point) -> bool:
+    """Return whether nothing says that two points of equal value come from two runs; a table may not name the run."""
+    runs = {point.run_id, other.run_id} - {""}
+    seeds = {point.pretrain_seed, other.pretrain_seed} - {None}
+    return len(runs) < 2 and len(seeds) < 2
 
 
 def _contradictions(curve: CurvePoints) -> list[Problem]:
@@ -187,12 +161,34 @@ def _contradictions(curve: CurvePoints) -> list[Problem]:
             problems.append(_warn(curve, f"scores with different {what} do not compare: {'; '.join(values)}"))
     seen: set[Hashable] = set()
     for point in curve.points:
-        if point.seed is not None and (point.pretrain_tokens, point.seed) in seen:
-            at = format_tokens(point.pretrain_tokens)
-            problems.append(_warn(curve, f"several values at D_p {at} with seed {point.seed}; taken as repeats", point))
+        run = (point.pretrain_tokens, point.pretrain_seed, point.seed)
+        if point.seed is not None and run in seen:
+            before = "" if point.pretrain_seed is None else f"pretraining seed {point.pretrain_seed} and "
+            where = f"at D_p {tokens(point.pretrain_tokens)} with {before}seed {point.seed}"
+            problems.append(_warn(curve, f"several values {where}; taken as repeats", point))
             break
-        seen.add((point.pretrain_tokens, point.seed))
+        seen.add(run)
     return problems
+
+
+def _unlike_settings(curve: CurvePoints) -> Problem | None:
+    """Return a warning where the runs of a curve were finetuned with different settings: which, and which values."""
+    names = sorted({name for point in curve.points for name in point.settings})
+    counts = {name: Counter(p.settings[name] for p in curve.points if name in p.settings) for name in names}
+    unlike = {name: count for name, count in counts.items() if len(count) > 1}
+    # The optimizer and the schedule repeat the learning rate.
+    said = {name: count for name, count in unlike.items() if "." not in name or name.rpartition(".")[2] not in unlike}
+    if not said:
+        return None
+    name, count = next(iter(said.items()))
+    odd = next(p for p in curve.points if p.settings.get(name) not in (None, count.most_common(1)[0][0]))
+    parts = [
+        f"{name} " + ", ".join(f"{value} ({number} run{'s'[: number > 1]})" for value, number in count.most_common())
+        for name, count in list(said.items())[:_MOST_SETTINGS]
+    ]
+    more = f"; and {len(said) - _MOST_SETTINGS} more" if len(said) > _MOST_SETTINGS else ""
+    what = f"its runs were finetuned with different settings, so they may not compare: {'; '.join(parts)}{more}"
+    return Problem(odd.file, odd.line, f"curve {curve.name}: {what}")
 
 
 def _warn(curve: CurvePoints, message: str, point: Point | None = None) -> Problem:
@@ -200,12 +196,14 @@ def _warn(curve: CurvePoints, message: str, point: Point | None = None) -> Probl
     return Problem(point.file, point.line, f"curve {curve.name}, {curve.metric}: {message}")
 
 
-def _by_size(point: Point) -> tuple[float, int, float]:
-    return (point.pretrain_tokens, -1 if point.seed is None else point.seed, point.value)
+def _by_size(point: Point) -> tuple[float, int, int, float]:
+    seeds = [-1 if seed is None else seed for seed in (point.pretrain_seed, point.seed)]
+    return (point.pretrain_tokens, seeds[0], seeds[1], point.value)
 
 
 def _report_order(curve: CurvePoints) -> tuple[Any, ...]:
-    """Order by task, D_f and architecture, then best aligned mixture first, then metric."""
+    """Order by task, D_f, model and corpus, then best aligned mixture first, then metric."""
     first = curve.first
     aligned = -first.alignment if first.alignment is not None else 0.0
-    return (first.task, first.finetune_tokens or 0, first.architecture, aligned, curve.name, order(curve.metric))
+    model = (first.architecture, first.parameters or 0, first.corpus)
+    return (first.task, first.finetune_tokens or 0, *model, aligned, curve.name, order(curve.metric))

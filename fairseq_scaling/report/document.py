@@ -139,15 +139,18 @@ def _curve(analysis: CurveAnalysis, settings: Settings) -> Document:
 
 
 def _setting(data: CurvePoints) -> Document:
-    return {**data.attributes(), "task": data.first.task, "mixture_label": mixture_label(data.first.mixture)}
+    shown = {"task": data.first.task, "apart": data.first.apart}
+    return {**data.attributes(), **shown, "mixture_label": mixture_label(data.first.mixture)}
 
 
 def _point(point: Point) -> Document:
     return {
         "pretrain_tokens": point.pretrain_tokens,
+        "consumed": point.consumed,
         "value": point.value,
         "held_out": point.held_out,
         "seed": point.seed,
+        "pretrain_seed": point.pretrain_seed,
         "weight": point.weight,
         "run_id": point.run_id,
         "file": point.file,

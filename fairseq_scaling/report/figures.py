@@ -22,6 +22,7 @@ from ..quantities import format_tokens
 from .document import Document
 from .metrics import CROSS_ENTROPY, describe, order
 from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, means, series_key, shorten, span_of, style
+from .wording import tokens
 
 MOST_SERIES = len(PALETTE)
 _FONTS = ["DejaVu Sans"]
@@ -44,7 +45,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class _Page:
-    """The curves of one figure: one task and architecture, at most six series."""
+    """The curves of one figure: one task and model, at most six series."""
 
     title: str
     slug: str
@@ -68,17 +69,17 @@ def draw_all(document: Document, most: int = 40) -> list[Drawing]:
 
 
 def _pages(document: Document) -> Iterator[_Page]:
-    groups: dict[tuple[str, str], dict[str, list[Document]]] = {}
+    groups: dict[tuple[str, ...], dict[str, list[Document]]] = {}
     for curve in document["curves"]:
         if curve["points"]:
-            key = (curve["setting"]["task"], curve["setting"]["architecture"])
+            key = (curve["setting"]["task"], curve["setting"]["architecture"], curve["setting"]["apart"])
             groups.setdefault(key, {}).setdefault(series_key(curve), []).append(curve)
     taken: set[str] = set()
-    for (task, architecture), series in groups.items():
+    for setting, series in groups.items():
         names = list(series)
         parts = [names[i : i + MOST_SERIES] for i in range(0, len(names), MOST_SERIES)]
         for number, part in enumerate(parts, start=1):
-            title = ", ".join(filter(None, (task, architecture))) or "All curves"
+            title = ", ".join(filter(None, setting)) or "All curves"
             slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "curves"
             if len(parts) > 1:
                 title, slug = f"{title} ({number} of {len(parts)})", f"{slug}-{number}"
@@ -237,8 +238,8 @@ def _alt(page: _Page) -> str:
         verdict = curve["verdict"]["kind"] if curve["verdict"] else "too few points"
         known = describe(curve["metric"], curve["lower_is_better"])
         sentences.append(
-            f"{known.title} of {curve['name']}: {middle[0][1]:.4g} at {format_tokens(middle[0][0])} tokens, "
-            f"{middle[-1][1]:.4g} at {format_tokens(middle[-1][0])}; {verdict}."
+            f"{known.title} of {curve['name']}: {middle[0][1]:.4g} at {tokens(middle[0][0])} tokens, "
+            f"{middle[-1][1]:.4g} at {tokens(middle[-1][0])}; {verdict}."
         )
     return f"{page.title}. " + " ".join(sentences)
 

@@ -17,9 +17,9 @@ from .html import render_page
 from .run_tables import point_use
 
 POINT_COLUMNS = (
-    "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "mixture", "finetune_tokens", "weight",
-    "lower_is_better", "source_lang", "target_lang", "architecture", "alignment", "run_id", "signature", "used",
-    "reason", "origin",
+    "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",
+    "weight", "lower_is_better", "source_lang", "target_lang", "architecture", "parameters", "corpus", "alignment",
+    "run_id", "signature", "used", "reason", "origin",
 )  # fmt: skip
 PREDICTION_COLUMNS = (
     "curve", "metric", "law", "chosen", "pretrain_tokens", "predicted", "lower", "upper", "observed", "held_out",
@@ -75,10 +75,11 @@ def point_rows(document: Document) -> list[list[Any]]:
                 [
                     curve["name"],
                     curve["metric"],
-                    point["pretrain_tokens"],
+                    point["consumed"],
                     point["value"],
                     int(point["held_out"]),
                     point["seed"],
+                    point["pretrain_seed"],
                     setting["mixture"] if point["pretrain_tokens"] else "",
                     setting["finetune_tokens"],
                     point["weight"],
@@ -86,6 +87,8 @@ def point_rows(document: Document) -> list[list[Any]]:
                     setting["source_lang"],
                     setting["target_lang"],
                     setting["architecture"],
+                    setting["parameters"],
+                    setting["corpus"],
                     setting["alignment"] if point["pretrain_tokens"] else None,
                     point["run_id"],
                     point["details"].get("signature", ""),

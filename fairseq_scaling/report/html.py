@@ -9,7 +9,8 @@ from .document import Document, chosen_law, leading, settings_in_order
 from .figures import Drawing
 from .limits import limits
 from .markup import Markup, escape, join, tag
-from .sentences import loud_findings, reason_of, say, without_lead
+from .panels import means
+from .sentences import MISLEADING, beside, loud_findings, must_be_heard, reason_of, say, without_lead
 from .style import COLOUR_NAMES, CSS
 from .table import Table
 from .tables import all_tables
@@ -94,7 +95,7 @@ def render_page(document: Document, drawings: Sequence[Drawing]) -> str:
 def headline(document: Document) -> str:
     """Return the finding a reader must not miss, as the page's heading."""
     groups = settings_in_order(document)
-    loud = sum(comparison["kind"] == "misleading" for comparison in document["metric_comparisons"])
+    loud = len(loud_findings(document).get(MISLEADING, ()))
     verdicts = [curve["verdict"]["kind"] for group in groups if (curve := leading(group))["verdict"]]
     if not verdicts:
         return "Nothing could be fitted yet"
@@ -147,8 +148,8 @@ def _card(curves: Sequence[Document], comparison: Document | None, labels: Mappi
     action = advice["action"] if advice else "run more points"
     sentence = advice["sentence"] if advice else f"Run more points. {without_lead(lead['problem'], 'too few points')}."
     more = [reason_of(advice)] if advice else []
-    if comparison and not comparison["loud"]:
-        more.append(comparison["sentence"])
+    if comparison and not must_be_heard(comparison, curves):
+        more.append(beside(comparison, curves))
     tone = _TONES.get(action, "calm")
     return tag(
         "article",
@@ -169,11 +170,10 @@ def _metric_row(curve: Document, labels: Mapping[str, str]) -> Markup:
     verdict = curve["verdict"]
     kind = verdict["kind"] if verdict else "too few points" if curve["problem"] else NONE
     sentence = say(without_lead(verdict["sentence"] if verdict else curve["problem"], kind), labels, curve["name"])
-    points = curve["points"]
     ends = ""
-    if points:
+    if sizes := means(curve):
         metric = metric_of(curve)
-        ends = f" {score(points[0]['value'], metric)} \u2192 {score(points[-1]['value'], metric)}."
+        ends = f" {score(sizes[0][1], metric)} \u2192 {score(sizes[-1][1], metric)}."
     return tag(
         "div",
         tag("dt", metric_title(curve)),

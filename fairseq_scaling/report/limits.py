@@ -6,10 +6,11 @@ import math
 
 from ..quantities import format_tokens
 from .document import Document, chosen_law
-from .wording import metric_title
+from .wording import metric_title, tokens
 
 _FEW_SIZES = 6
 _FEW_DECADES = 2.0
+_UNLIKE_LENGTHS = 0.05
 
 
 def limits(document: Document) -> list[str]:
@@ -19,7 +20,7 @@ def limits(document: Document) -> list[str]:
         return []
     fitted = [curve for curve in curves if curve["chosen"]]
     found = [_seeds(curves), _sizes(curves), _range(curves), _models(curves), _finetuning(curves), _baseline(curves)]
-    found += [_identified(fitted), _extrapolation(fitted), _signatures(curves), _metrics(curves)]
+    found += [_identified(fitted), _extrapolation(fitted), _length(curves), _signatures(curves), _metrics(curves)]
     return [sentence for sentence in found if sentence]
 
 
@@ -52,7 +53,7 @@ def _range(curves: list[Document]) -> str:
     if decades >= _FEW_DECADES:
         return ""
     return (
-        f"The sizes span a factor of {high / low:.3g} ({format_tokens(low)} to {format_tokens(high)} tokens). Over so "
+        f"The sizes span a factor of {high / low:.3g} ({tokens(low)} to {tokens(high)} tokens). Over so "
         "short a range a logarithm, a power law and a saturating law look alike; they part beyond it."
     )
 
@@ -104,6 +105,17 @@ def _extrapolation(fitted: list[Document]) -> str:
     return (
         f"The {level:.0%} intervals hold if the chosen law holds beyond the largest size. No interval covers the "
         "chance that it does not."
+    )
+
+
+def _length(curves: list[Document]) -> str:
+    points = [point for curve in curves for point in [*curve["baseline"], *curve["points"]]]
+    found = [point["details"]["brevity_penalty"] for point in points if point["details"].get("brevity_penalty")]
+    if not found or max(found) - min(found) < _UNLIKE_LENGTHS:
+        return ""
+    return (
+        f"Outputs are not equally long (brevity penalty {min(found):.2f} to {max(found):.2f}): part of what BLEU and "
+        "TER show is length. The n-gram precisions do not count what is missing; read them too."
     )
 
 

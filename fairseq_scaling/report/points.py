@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ..errors import ScalingError
@@ -18,6 +19,9 @@ class Point:
     ``pretrain_tokens`` is D_p in tokens (0: no pretraining, a baseline), ``finetune_tokens`` D_f in tokens,
     cross-entropies are in nats per target token. ``curve`` is the name the table gave, or None for a run.
     ``details`` holds what a metric says besides its value (brevity penalty, n-gram precisions, signature, subset).
+    ``exact`` is D_p as it was consumed where ``pretrain_tokens`` is the size that it counts as, ``corpus`` the corpus'
+    fingerprint, ``settings`` the flat settings of the finetuning as text, ``apart`` what tells the curve of a run from
+    others of the same name.
     """
 
     metric: str
@@ -26,6 +30,7 @@ class Point:
     curve: str | None = None
     held_out: bool = False
     seed: int | None = None
+    pretrain_seed: int | None = None
     weight: float = 1.0
     lower_is_better: bool = False
     mixture: str = ""
@@ -34,11 +39,20 @@ class Point:
     finetune_tokens: int | None = None
     architecture: str = ""
     parameters: int | None = None
+    corpus: str = ""
+    apart: str = ""
+    exact: float | None = None
     alignment: float | None = None
     run_id: str = ""
     file: str = ""
     line: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def consumed(self) -> float:
+        """D_p exactly as it was read."""
+        return self.pretrain_tokens if self.exact is None else self.exact
 
     @property
     def task(self) -> str:
@@ -58,18 +72,23 @@ def origin(file: str, line: int) -> str:
 def curve_name(point: Point) -> str:
     """Return the name of the curve a point belongs to: the table's, or one made of everything a curve fixes.
 
-    It depends on the point alone, so a curve keeps its name whatever else is read beside it.
+    It depends on the point alone, so a curve keeps its name whatever else is read beside it, unless that would bear the
+    same name: then ``apart`` is added (see ``settling``).
     """
     if point.curve is not None:
         return point.curve
-    parts = [point.task or "unknown task", mixture_label(point.mixture)]
+    mixture = mixture_label(point.mixture) if point.pretrain_tokens else "no pretraining"
+    parts = [point.task or "unknown task", mixture]
     if point.finetune_tokens is not None:
         parts.append(f"D_f={format_tokens(point.finetune_tokens)}")
     if point.architecture:
         parts.append(point.architecture)
+    if point.apart:
+        parts.append(point.apart)
     return " / ".join(parts)
 
 
+@lru_cache(maxsize=4096)
 def mixture_label(mixture: str) -> str:
     """Return a mixture for people: ``en:0.5,fr:0.5`` -> ``50 en + 50 fr``, ``fr:1`` -> ``fr only``."""
     if not mixture:

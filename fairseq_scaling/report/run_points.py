@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..logs import Problem, RunRecord
-from ..quantities import format_tokens
 from .metrics import CROSS_ENTROPY, KNOWN_METRICS, describe, metric_name
 from .points import Point, mixture_label
+from .wording import tokens as shown_tokens
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Forgetting:
     subset: str
     before: float | None
     after: float
+    architecture: str = ""
+    parameters: int | None = None
+    corpus: str = ""
 
 
 @dataclass
@@ -42,8 +46,8 @@ class RunPoints:
 def points_of_runs(runs: Iterable[RunRecord]) -> RunPoints:
     """Return the points of all finetuning runs.
 
-    A run without D_p gives no point. Cross-entropy is compared on one subset only: for every task, D_f and
-    architecture the test set if all its runs have it, else valid if all have that, else whichever more runs have.
+    A run without D_p gives no point. Cross-entropy is compared on one subset only: for every task, D_f, model and
+    corpus the test set if all its runs have it, else valid if all have that, else whichever more runs have.
     """
     runs = list(runs)
     finetuning = [run for run in runs if run.stage == "finetuning"]
@@ -56,7 +60,8 @@ def points_of_runs(runs: Iterable[RunRecord]) -> RunPoints:
                 _problem(run, "pretrain_tokens", "D_p is unknown, the run is on no curve; say it with --mapping")
             )
         else:
-            groups.setdefault((run.source_lang, run.target_lang, run.finetune_tokens, run.architecture), []).append(run)
+            model = (run.architecture, run.parameters, _said(run, "corpus", str))
+            groups.setdefault((run.source_lang, run.target_lang, run.finetune_tokens, *model), []).append(run)
     for group in groups.values():
         subset = _common_subset(group)
         for run in group:
@@ -130,12 +135,34 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], *
         finetune_tokens=run.finetune_tokens,
         architecture=run.architecture or "",
         parameters=run.parameters,
+        corpus=_said(run, "corpus", str) or "",
+        pretrain_seed=_said(run, "pretrain_seed", int),
+        settings=_flat(_said(run, "hyperparameters", dict) or {}),
         alignment=alignment,
         run_id=run.run_id,
         file=file,
         line=line,
         details=details,
     )
+
+
+def _said(run: RunRecord, name: str, kind: type) -> Any:
+    """Return what the run's SCALING_RUN object says, or None where it is silent or says something of another kind."""
+    described = run.extra.get("run")
+    value = described.get(name) if isinstance(described, dict) else None
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:
+    """Return nested settings as ``optimizer.lr`` -> value as text."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{above}{name}.")
+        else:
+            alone = value[0] if isinstance(value, list) and len(value) == 1 else value
+            flat[above + name] = alone if isinstance(alone, str) else json.dumps(alone)
+    return flat
 
 
 def _common_subset(runs: Sequence[RunRecord]) -> str | None:
@@ -177,6 +204,9 @@ def _forgetting(finetuning: Sequence[RunRecord], pretraining: Sequence[RunRecord
                     subset=language,
                     before=known,
                     after=after,
+                    architecture=run.architecture or "",
+                    parameters=run.parameters,
+                    corpus=_said(run, "corpus", str) or "",
                 )
             )
     return rows
@@ -196,6 +226,6 @@ def _origin(run: RunRecord, *fields: str) -> tuple[str, int]:
 def _problem(run: RunRecord, field_name: str, message: str) -> Problem:
     file, line = _origin(run, field_name)
     mixture = mixture_label(str(run.mixture)) if run.mixture is not None else "no pretraining"
-    tokens = "D_p unknown" if run.pretrain_tokens is None else f"D_p {format_tokens(run.pretrain_tokens)}"
+    tokens = "D_p unknown" if run.pretrain_tokens is None else f"D_p {shown_tokens(run.pretrain_tokens)}"
     task = f"{run.source_lang}-{run.target_lang} " if run.source_lang and run.target_lang else ""
     return Problem(file, line, f"run {run.run_id} ({task}{mixture}, {tokens}): {message}")

@@ -85,23 +85,30 @@ def forgetting_table(document: Document) -> Table:
     """Return the upstream loss before and after finetuning (mean over seeds)."""
     table = Table(
         "Forgetting: the upstream loss after finetuning",
-        columns("Task", "Mixture", "D_f#", "Language", "D_p#", "Before#", "After#", "Change#"),
+        columns("Task", "Model", "Mixture", "D_f#", "Language", "D_p#", "Before#", "After#", "Change#"),
         note="Loss of the pretraining objective on held-out text, nats per token (Kalajdzievski 2024 gives its law).",
     )
     groups: dict[tuple[Any, ...], list[Document]] = defaultdict(list)
     for row in document["forgetting"]:
-        key = (row["task"], row["mixture"], row["finetune_tokens"] or 0, row["subset"], row["pretrain_tokens"])
-        groups[key].append(row)
+        model = (row["architecture"], row["parameters"] or 0, row["corpus"])
+        setting = (row["task"], model, row["mixture"], row["finetune_tokens"] or 0)
+        groups[*setting, row["subset"], row["pretrain_tokens"]].append(row)
+    several = len({model for _, model, *_ in groups}) > 1
     last: list[str] = []
-    for (task, mixture, finetune, subset, size), rows in sorted(groups.items()):
+    for (task, model, mixture, finetune, subset, size), rows in sorted(groups.items()):
         after = mean([row["after"] for row in rows])
         before = mean([row["before"] for row in rows if row["before"] is not None])
         change = NONE if before is None or after is None else f"{after - before:+.3f}".replace("-", MINUS)
         cells = [NONE if value is None else f"{value:.3f}" for value in (before, after)]
-        lead = [task, mixture_label(mixture), tokens(finetune or None), subset]
-        table.rows.append([*(lead if lead != last else [""] * 4), tokens(size), *cells, change])
+        lead = [task, _model_label(*model) if several else "", mixture_label(mixture), tokens(finetune or None), subset]
+        table.rows.append([*(lead if lead != last else [""] * len(lead)), tokens(size), *cells, change])
         last = lead
     return table
+
+
+def _model_label(architecture: str, parameters: int, corpus: str) -> str:
+    size = f"{parameters:,} parameters" if parameters else ""
+    return ", ".join(filter(None, (architecture, size, corpus and f"corpus {corpus}")))
 
 
 def left_out_table(document: Document) -> Table:
@@ -119,7 +126,9 @@ def left_out_table(document: Document) -> Table:
 
 def points_table(document: Document) -> Table:
     """Return every point with its origin."""
-    table = Table("All points", columns("Curve", "Metric", "D_p#", "Value#", "Seed#", "Use", "Origin"))
+    table = Table(
+        "All points", columns("Curve", "Metric", "D_p#", "Value#", "Seed#", "Pretraining seed#", "Use", "Origin")
+    )
     labels = display_names(document["curves"])
     for curve in document["curves"]:
         for point in [*curve["baseline"], *curve["points"]]:
@@ -129,7 +138,7 @@ def points_table(document: Document) -> Table:
                     metric_title(curve),
                     tokens(point["pretrain_tokens"]),
                     score(point["value"], metric_of(curve)),
-                    NONE if point["seed"] is None else str(point["seed"]),
+                    *(NONE if point[name] is None else str(point[name]) for name in ("seed", "pretrain_seed")),
                     point_use(point),
                     place(point),
                 ]

@@ -45,7 +45,8 @@ def interval(estimate: Mapping[str, Any] | None, write: Any = number, unknown: s
 
 
 def tokens(value: float | None) -> str:
-    return NONE if value is None else format_tokens(value)
+    """Return a number of tokens with three digits: a run consumes a little less than its budget, 299934 -> ``300k``."""
+    return NONE if value is None else format_tokens(float(f"{value:.3g}"))
 
 
 def percent(value: float | None) -> str:
@@ -68,7 +69,7 @@ def condition(setting: Mapping[str, Any]) -> str:
     parts = [setting["task"]]
     if setting["finetune_tokens"] is not None:
         parts.append(f"finetuned on {format_tokens(setting['finetune_tokens'])} tokens")
-    parts.append(setting["architecture"])
+    parts += [setting["architecture"], setting["apart"]]
     return ", ".join(part for part in parts if part)
 
 
@@ -84,10 +85,11 @@ def is_score(curve: Mapping[str, Any]) -> bool:
 def display_names(curves: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return curve name -> the shortest label that tells the document's curves apart.
 
-    A table's names stay; of a run's curve the mixture is shown, and task, D_f and architecture only where they differ.
+    A table's names stay; of a run's curve the mixture is shown, and task, D_f, architecture and what else tells it
+    apart only where they differ.
     """
     parts = {curve["name"]: _parts(curve) for curve in curves}
-    varies = [len({entry[i] for entry in parts.values()}) > 1 for i in range(4)]
+    varies = [len({entry[i] for entry in parts.values()}) > 1 for i in range(5)]
     labels = {}
     for curve in curves:
         name = curve["name"]
@@ -96,7 +98,7 @@ def display_names(curves: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return labels if len(set(labels.values())) == len(labels) else {name: name for name in labels}
 
 
-def _parts(curve: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _parts(curve: Mapping[str, Any]) -> tuple[str, ...]:
     setting = curve["setting"]
     finetune = "" if setting["finetune_tokens"] is None else f"D_f {format_tokens(setting['finetune_tokens'])}"
-    return str(setting["mixture_label"]), setting["task"], finetune, setting["architecture"]
+    return str(setting["mixture_label"]), setting["task"], finetune, setting["architecture"], setting["apart"]

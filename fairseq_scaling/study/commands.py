@@ -235,12 +235,6 @@ def exact_tokens(tokens: int) -> str:
         return str(tokens)
 
 
-def value_of(words: Words, flag: str, default: str) -> str:
-    """Return the value of a flag in words, the last one where it stands there more than once."""
-    places = [place for place, word in enumerate(words) if word == f"--{flag}" and place + 1 < len(words)]
-    return words[places[-1] + 1] if places else default
-
-
 def _train(task: str, study: Study) -> Words:
     return [
         "fairseq-train", "{corpus}", "--user-dir", "{package}", "--task", task,

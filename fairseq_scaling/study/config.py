@@ -12,33 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ..errors import DataError, ScalingError, SettingError
 from ..mixture import Mixture
 from ..quantities import parse_tokens
-from . import _yaml
+from . import _flags, _yaml
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,4})?")
-
-# Flags a study sets itself, and the key of study.yaml that decides them.
-_OWN_FLAGS = {
-    "mixture": "pretraining.mixtures",
-    "budgets": "pretraining.budgets",
-    "input-length": "pretraining.input_length",
-    "finetune-tokens": "finetuning.finetune_tokens",
-    "source-lang": "finetuning.tasks",
-    "target-lang": "finetuning.tasks",
-    "arch": "model.arch",
-    "seed": "pretraining.seeds or finetuning.seeds",
-    "beam": "translation.beam",
-    "gen-subset": "translation.subset",
-    "max-update": "finetuning.updates",
-    "task": "",
-    "user-dir": "",
-    "save-dir": "",
-    "restore-file": "",
-    "finetune-from-model": "",
-    "path": "",
-    "results-path": "",
-    "log-format": "",
-    "log-file": "",
-}
 
 
 def _tokens(value: object) -> int:
@@ -70,18 +46,6 @@ def _mixture(value: object) -> Mixture:
     return Mixture.parse(str(value))
 
 
-def _options(value: object) -> dict[str, Any]:
-    """Return a mapping of flags with dashes in their names, none of them one that the study sets itself."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise SettingError("flags", value, "not a mapping", "write flag: value pairs, for example lr: 1e-3")
-    flags = {str(name).removeprefix("--").replace("_", "-"): setting for name, setting in value.items()}
-    if len(flags) < len(value):
-        raise SettingError("flags", sorted(map(str, value)), "one flag stands there twice, with _ and with -")
-    return flags
-
-
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -91,26 +55,14 @@ def _baseline(value: object) -> object:
     return {} if value is True or value is None else None if value is False else value
 
 
-def _fairseq_flags(value: object) -> dict[str, Any]:
-    flags = _options(value)
-    for name, setting in flags.items():
-        if isinstance(setting, dict):
-            raise SettingError(name, setting, "a flag of fairseq cannot have a mapping as its value")
-        if name in _OWN_FLAGS:
-            key = _OWN_FLAGS[name]
-            raise SettingError(
-                name, setting, "the study sets this flag itself", f"use {key} instead" if key else "leave it out"
-            )
-    return flags
-
-
 Tokens = Annotated[int, BeforeValidator(_tokens), Field(gt=0)]
 Budget = Annotated[int, BeforeValidator(_tokens), Field(ge=0)]
 Language = Annotated[str, BeforeValidator(_language)]
 Pair = Annotated[tuple[str, str], BeforeValidator(_pair)]
 PretrainingMixture = Annotated[Mixture, BeforeValidator(_mixture)]
-Options = Annotated[dict[str, Any], BeforeValidator(_options)]
-FairseqFlags = Annotated[dict[str, Any], BeforeValidator(_fairseq_flags)]
+Options = Annotated[dict[str, Any], BeforeValidator(_flags.step_options)]
+FairseqFlags = Annotated[dict[str, Any], BeforeValidator(_flags.fairseq_flags)]
+PretrainingFlags = Annotated[dict[str, Any], BeforeValidator(_flags.pretraining_flags)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 TextSource = Literal["debian", "files", "wmt", "mc4"]
@@ -145,14 +97,14 @@ class Model(_Section):
     """The architecture, the same in pretraining and finetuning; ``fairseq`` holds its flags (dropout, ...)."""
 
     arch: str = "t5_tiny"
-    fairseq: FairseqFlags = {}
+    fairseq: PretrainingFlags = {}
 
 
 class PretrainingOverride(_Section):
     """Flags for the pretraining of one mixture alone."""
 
     mixture: PretrainingMixture
-    fairseq: FairseqFlags
+    fairseq: PretrainingFlags
 
 
 class Pretraining(_Section):
@@ -162,7 +114,7 @@ class Pretraining(_Section):
     budgets: Annotated[list[Tokens], Field(min_length=1)]
     input_length: Annotated[int, Field(gt=0)] = 64
     seeds: Seeds = [1]
-    fairseq: FairseqFlags = {}
+    fairseq: PretrainingFlags = {}
     overrides: list[PretrainingOverride] = []
 
     @field_validator("mixtures")

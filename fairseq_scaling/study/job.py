@@ -1,7 +1,7 @@
 """Run one job of a study: ``python -m fairseq_scaling.study.job STUDY_FOLDER JOB``. Snakemake calls this.
 
 A training that was stopped goes on from its last checkpoint; one whose words or inputs have changed starts afresh; one
-that finished with exactly these words and inputs is not run again.
+that finished with exactly these words and inputs is not run again, unless files that a later job needs were removed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from .state import StudyFolder
 
 # Steps that go on where they were stopped; the others start afresh in an empty folder.
 _RESUMABLE = {"fetch", "pretrain", "finetune"}
+# What fit-scaling ends with where no curve has enough points for a law (its help says so). Its files are written all
+# the same, and the report says it, so that the study is done.
+NOTHING_FITTED = 3
 
 
 def main() -> int:
@@ -34,12 +37,13 @@ def main() -> int:
 def run_job(folder: StudyFolder, plan: Plan, job: Job) -> int:
     """Run a job and keep its record; return the exit code of its command (0: done)."""
     identity = folder.identity(plan, job)
-    record = folder.record(job.id)
-    same = record is not None and record["identity"] == identity
-    if same and record and record["state"] == "finished" and all((folder.path / name).exists() for name in job.writes):
+    if folder.stands(plan, job) and not folder.lost(plan, job):
         folder.mark_done(job.id, identity)
         return 0
-    if same and job.stage in _RESUMABLE:
+    record = folder.record(job.id)
+    # A finished training whose files were removed has nothing left to do: going on would not make them again.
+    unfinished = record is not None and record["identity"] == identity and record["state"] != "finished"
+    if unfinished and job.stage in _RESUMABLE:
         mend_last_checkpoint(folder.path / job.owns[0])
     else:
         folder.remove(job)
@@ -52,14 +56,13 @@ def run_job(folder: StudyFolder, plan: Plan, job: Job) -> int:
     }  # fmt: skip
     folder.write_record(job.id, record)
     code = _run(folder, plan, job, command)
-    missing = [name for name in job.writes if not (folder.path / name).exists()]
-    if code == 1 and job.stage == "fit" and not missing:
-        # No curve has enough points for a law: the report was written all the same, and says so.
-        code = 0
-    if code == 0 and missing:
+    if code == 0 and (missing := _missing(folder, plan, job)):
         with log.open("a", encoding="utf-8") as file:
-            file.write(f"The command ended without an error, but did not write {', '.join(missing)}.\n")
+            file.write(f"The command ended without an error, but these files are not there: {', '.join(missing)}.\n")
+            file.write("The next start begins this job afresh.\n")
         code = 1
+        # No identity: what was gone on from once would only end without these files again.
+        record["identity"] = ""
     seconds = time.time() - record["started"]
     folder.write_record(job.id, {**record, "state": "failed" if code else "finished", "code": code, "seconds": seconds})
     if code == 0:
@@ -120,6 +123,12 @@ def _is_whole(checkpoint: Path) -> bool:
         return False
 
 
+def _missing(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
+    """Return the files that a job should have left and has not: its own, and those that jobs to come read."""
+    own = [name for name in job.writes if not (folder.path / name).exists()]
+    return list(dict.fromkeys([*own, *folder.lost(plan, job)]))
+
+
 def _run(folder: StudyFolder, plan: Plan, job: Job, command: list[str]) -> int:
     environment = {
         **os.environ,
@@ -142,6 +151,8 @@ def _run(folder: StudyFolder, plan: Plan, job: Job, command: list[str]) -> int:
         except OSError as error:
             log.write(f"cannot start {command[0]}: {error.strerror}\n".encode())
             return 127
+    if job.stage == "fit" and code == NOTHING_FITTED:
+        code = 0
     if job.output and code == 0:
         result.parent.mkdir(parents=True, exist_ok=True)
         part.replace(result)

@@ -64,14 +64,32 @@ class StudyFolder:
 
     def is_done(self, plan: Plan, job: Job) -> bool:
         """Tell whether a job's result counts, its needs being done."""
+        return self.done_path(job.id).exists() and self.stands(plan, job)
+
+    def stands(self, plan: Plan, job: Job) -> bool:
+        """Tell whether a job finished with today's words and inputs, and left its files; its mark may be gone."""
         record = self.record(job.id)
         return (
             record is not None
             and record["state"] == "finished"
-            and self.done_path(job.id).exists()
             and all((self.path / name).exists() for name in job.writes)
             and record["identity"] == self.identity(plan, job)
         )
+
+    def lost(self, plan: Plan, job: Job) -> list[str]:
+        """Return the files of ``job`` that are not there although another job still has to read them.
+
+        A reader has to run where its result does not stand, or where a file of its own is lost in the same way: the
+        translation that needs a removed finetuned model needs the pretrained checkpoint that made it, too.
+        """
+        return [
+            name
+            for reader in plan.jobs
+            for name, maker in reader.reads.items()
+            if maker == job.id
+            and not (self.path / name).exists()
+            and (not self.stands(plan, reader) or self.lost(plan, reader))
+        ]
 
     def pending(self, plan: Plan, jobs: list[Job]) -> list[Job]:
         """Return those of ``jobs`` (in order, with all they need) that are not done, or need one that is not.

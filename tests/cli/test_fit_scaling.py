@@ -294,10 +294,10 @@ def test_tokens_for_a_wanted_score(tmp_path: Path) -> None:
     assert wanted["value"] == pytest.approx(1e10, rel=0.05)
 
 
-def test_a_curve_with_too_few_points_alone_ends_with_1_and_writes_all_the_same(tmp_path: Path) -> None:
+def test_a_curve_with_too_few_points_alone_ends_with_3_and_writes_all_the_same(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t.csv", [("c", "bleu", 1e6, 1.0, 0), ("c", "bleu", 2e6, 2.0, 0)])
     result = fit_scaling(table, "--out", tmp_path / "o")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "too few points: 2 pretraining sizes" in " ".join(result.output.split())
     assert (tmp_path / "o" / "report.html").exists()
     assert len(rows_of(tmp_path / "o" / "points.csv")) == 2

@@ -128,3 +128,12 @@ def test_a_cell_may_span_lines_and_later_lines_keep_their_numbers(tmp_path: Path
     read = read_table(table(tmp_path, f'{HEADER}\n"two\nlines",bleu,1e6,1\nc,bleu,x,1\n'))
     assert read.points[0].curve == "two\nlines"
     assert read.problems[0].line == 4
+
+
+def test_what_tells_runs_apart_is_read_back(tmp_path: Path) -> None:
+    header = HEADER + ",seed,pretrain_seed,parameters,corpus,run_id"
+    read = read_table(table(tmp_path, f"{header}\nc,bleu,1e6,2.5,1,2,1648256,20608893bece,ff30de8cb8b8\n"))
+    assert read.problems == []
+    (point,) = read.points
+    assert (point.seed, point.pretrain_seed, point.parameters) == (1, 2, 1_648_256)
+    assert (point.corpus, point.run_id) == ("20608893bece", "ff30de8cb8b8")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fairseq_scaling.report.curves import collect
+from fairseq_scaling.logs import RunRecord
+from fairseq_scaling.report.curves import CurvePoints, collect
 from fairseq_scaling.report.points import Point, curve_name, mixture_label
 from fairseq_scaling.report.run_points import points_of_runs
 from tests.report.example import SIZES, run, study
@@ -115,3 +116,109 @@ def test_mixtures_have_names_for_people(mixture: str, label: str) -> None:
 def test_a_runs_curve_name_depends_on_the_run_alone() -> None:
     point = points_of_runs([run(1_000_000, 1.0, None)]).points[0]
     assert curve_name(point) == "en-fr / 50 en + 50 fr / D_f=200k / t5_tiny"
+
+
+BASE = "en-fr / 50 en + 50 fr / D_f=200k / t5_tiny"
+
+
+def described(tokens: int, bleu: float, parameters: int | None = 2_100_000, **said: object) -> RunRecord:
+    """A run with a SCALING_RUN object, as the tasks write it; equal objects are one run."""
+    run_id = f"{tokens}-{parameters}-{sorted(said.items())!r}"
+    return run(tokens, bleu, None, parameters=parameters, run_id=run_id, file=f"{run_id}.log", extra={"run": said})
+
+
+def curves_of(*runs: RunRecord) -> list[CurvePoints]:
+    return collect(points_of_runs(runs).points).curves
+
+
+def test_two_model_sizes_of_one_architecture_are_two_curves_with_a_baseline_each() -> None:
+    runs = [described(tokens, size / 100, size) for size in (1000, 2000) for tokens in (0, *SIZES[:3])]
+    small, large = curves_of(*runs)
+    assert (small.name, large.name) == (f"{BASE} / 1k parameters", f"{BASE} / 2k parameters")
+    assert [[p.value for p in curve.points] for curve in (small, large)] == [[10.0] * 3, [20.0] * 3]
+    assert [[p.value for p in curve.baselines] for curve in (small, large)] == [[10.0], [20.0]]
+
+
+def test_model_sizes_that_look_alike_when_shortened_are_written_out() -> None:
+    names = [curve.name for curve in curves_of(described(250_000, 1.0, 1_648_256), described(250_000, 1.0, 1_648_257))]
+    assert names == [f"{BASE} / 1,648,256 parameters", f"{BASE} / 1,648,257 parameters"]
+
+
+def test_two_corpora_are_two_curves_with_a_baseline_each() -> None:
+    runs = [described(tokens, 1.0, corpus=corpus) for corpus in ("aaa", "bbb") for tokens in (0, *SIZES[:3])]
+    first, second = curves_of(*runs)
+    assert (first.name, second.name) == (f"{BASE} / corpus aaa", f"{BASE} / corpus bbb")
+    for curve, corpus in ((first, "aaa"), (second, "bbb")):
+        assert {point.corpus for point in [*curve.points, *curve.baselines]} == {corpus}
+        assert (len(curve.points), len(curve.baselines)) == (3, 1)
+
+
+def test_a_run_that_does_not_say_its_size_or_corpus_stands_beside_the_others() -> None:
+    silent = described(1_000_000, 3.0, None)
+    (curve,) = curves_of(described(0, 0.5, corpus="aaa"), described(500_000, 1.0, corpus="aaa"), silent)
+    assert (curve.name, len(curve.points), len(curve.baselines)) == (BASE, 2, 1)
+    assert curve.points[1].corpus == "aaa"
+
+
+def test_finetuning_settings_that_differ_within_a_curve_are_named_once() -> None:
+    def lines(*rates: float) -> list[str]:
+        runs = []
+        for tokens, rate in zip(SIZES, rates, strict=False):
+            settings = {"lr": [rate], "max_update": 400, "optimizer": {"lr": [rate], "_name": "adam"}}
+            runs.append(run(tokens, 1.0, 2.0, extra={"run": {"hyperparameters": settings}}))
+        return [problem.message for problem in collect(points_of_runs(runs).points).problems]
+
+    assert lines(0.03, 0.03, 0.03) == []
+    (message,) = lines(0.03, 0.03, 0.01)
+    assert message == (
+        f"curve {BASE}: its runs were finetuned with different settings, so they may not compare: "
+        "lr 0.03 (2 runs), 0.01 (1 run)"
+    )
+
+
+def test_a_setting_deep_inside_that_differs_is_named_with_its_part() -> None:
+    runs = [
+        described(tokens, 1.0, hyperparameters={"model": {"dropout": dropout}, "lr": [0.1]})
+        for tokens, dropout in ((250_000, 0.1), (500_000, 0.0))
+    ]
+    (problem,) = collect(points_of_runs(runs).points).problems
+    assert "model.dropout 0.1 (1 run), 0.0 (1 run)" in problem.message
+
+
+def test_pretraining_seeds_are_repeats_and_no_cause_for_a_warning() -> None:
+    runs = [described(tokens, 5.0, pretrain_seed=seed) for tokens in SIZES[:3] for seed in (1, 2)]
+    collection = collect(points_of_runs(runs).points)
+    (curve,) = collection.curves
+    assert [point.pretrain_seed for point in curve.points] == [1, 2] * 3
+    assert (curve.left_out, collection.problems) == ([], [])
+
+
+def test_one_budget_reached_by_two_pretraining_seeds_is_one_size() -> None:
+    runs = [described(tokens, 5.0, pretrain_seed=seed) for tokens, seed in ((299_934, 1), (299_920, 2), (600_000, 1))]
+    (curve,) = curves_of(*runs)
+    assert [point.pretrain_tokens for point in curve.points] == [299_927, 299_927, 600_000]
+    assert [point.consumed for point in curve.points] == [299_934, 299_920, 600_000]
+
+
+def test_a_table_without_run_names_repeats_the_run_it_was_made_from() -> None:
+    (point,) = points_of_runs([described(250_000, 5.0, pretrain_seed=2)]).points
+    copy = row(250_000, 5.0, curve=curve_name(point), seed=1)
+    (curve,) = collect([point, copy]).curves
+    assert (len(curve.points), len(curve.left_out)) == (1, 1)
+
+
+def test_a_baseline_as_the_plug_in_writes_it_serves_all_mixtures_of_its_setting() -> None:
+    said = {"corpus": "aaa", "pretrain_seed": None, "mixture": {}, "hyperparameters": {"lr": [0.03]}}
+    baseline = described(0, 0.5, **said)
+    assert baseline.mixture is None
+    others = [described(0, 9.0, **{**said, "corpus": "bbb"}), described(0, 9.0, 3_000_000, **said)]
+    runs = [
+        run(tokens, 2.0, None, mixture=mixture, extra={"run": {**said, "pretrain_seed": 1}})
+        for tokens in SIZES
+        for mixture in ("en:0.5,fr:0.5", "de")
+    ]
+    collection = collect(points_of_runs([baseline, *others, *runs]).points)
+    assert [[point.value for point in curve.baselines] for curve in collection.curves] == [[0.5], [0.5]]
+    assert [curve.name for curve in collection.curves] == [BASE, "en-fr / de only / D_f=200k / t5_tiny"]
+    assert len(collection.problems) == 2
+    assert all("no pretraining" in problem.message for problem in collection.problems)

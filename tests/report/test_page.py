@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.logs import RunRecord
+from fairseq_scaling.logs import RunRecord, Score
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.analysis import Settings, analyse
+from fairseq_scaling.report.csv_points import read_table
 from fairseq_scaling.report.curves import collect
 from fairseq_scaling.report.document import Document, Inputs, build_document
 from fairseq_scaling.report.figures import Drawing, draw_all
-from fairseq_scaling.report.html import render_page
+from fairseq_scaling.report.files import write_data
+from fairseq_scaling.report.html import headline, render_page
 from fairseq_scaling.report.limits import limits
 from fairseq_scaling.report.run_points import points_of_runs
 from fairseq_scaling.report.run_tables import alignment_table, precisions_table
@@ -116,6 +118,10 @@ def test_the_verdict_of_each_mixture_leads_with_its_advice(document: Document, p
     assert page.index("50 en + 50 fr") < page.index("en only", page.index('class="cards"'))
 
 
+def test_a_card_goes_from_the_mean_of_the_seeds_to_the_mean_of_the_seeds(page: str) -> None:
+    assert f"{log_law(SIZES[0]):.2f} \u2192 {log_law(SIZES[-1]):.2f}" in parsed(page).text
+
+
 def test_the_law_predicts_beyond_the_points_what_the_true_law_says(document: Document) -> None:
     for metric, truth in (("bleu", log_law), ("cross_entropy", loss_law)):
         curve = next(c for c in document["curves"] if c["metric"] == metric and c["setting"]["mixture"] != "en:1")
@@ -144,6 +150,16 @@ def test_brevity_penalty_and_precisions_are_shown_for_baseline_and_points(docume
 def test_forgetting_shows_before_and_after(document: Document) -> None:
     table = dict(all_tables(document))["forgetting"]
     assert table.rows[0][-3:] == ["4.000", "4.500", "+0.500"]
+
+
+def test_forgetting_of_two_models_is_not_averaged() -> None:
+    losses = {1000: 4.0, 2000: 5.0}
+    runs = [
+        run(500_000, 1.0, None, parameters=size, cross_entropies={"upstream_en": loss}) for size, loss in losses.items()
+    ]
+    table = dict(all_tables(document_of(runs)))["forgetting"]
+    assert [row[-1] for row in table.rows] == ["4.000", "5.000"]
+    assert [row[1] for row in table.rows] == ["t5_tiny, 1,000 parameters", "t5_tiny, 2,000 parameters"]
 
 
 def test_the_page_says_how_it_was_made(document: Document, page: str) -> None:
@@ -196,6 +212,70 @@ def test_finetuning_sizes_stand_side_by_side(document: Document) -> None:
         "en-fr, finetuned on 2M tokens, t5_tiny",
     ]
     assert len({row[0] for table in all_tables(both) if table[0] == "gains" for row in table[1].rows if row[0]}) == 2
+
+
+@pytest.mark.parametrize("from_table", [False, True], ids=["runs", "their points.csv"])
+def test_model_sizes_stand_in_tables_and_figures_of_their_own(tmp_path: Path, from_table: bool) -> None:
+    runs = [run(tokens, log_law(tokens), None, parameters=2_000_000) for tokens in SIZES]
+    runs += [run(tokens, 1.5 * log_law(tokens), None, parameters=9_000_000) for tokens in SIZES]
+    both = document_of(runs)
+    if from_table:
+        again = collect(read_table(write_data(both, tmp_path)[0]).points)
+        both = build_document(analyse(again.curves, Settings(law="best")), Settings(law="best"), Inputs())
+    assert [table.title for table in summary_tables(both)] == [
+        f"en-fr, finetuned on 200k tokens, t5_tiny, {size}M parameters" for size in (2, 9)
+    ]
+    assert [drawing.title for drawing in draw_all(both)] == [f"en-fr, t5_tiny, {size}M parameters" for size in (2, 9)]
+    rows = dict(all_tables(both))["gains"].rows
+    assert [row[0] for row in rows] == [f"50 en + 50 fr, {size}M parameters" for size in (2, 9)]
+
+
+def test_consumed_tokens_are_shown_as_their_budget_and_written_exactly(tmp_path: Path) -> None:
+    sizes = (299_934, 599_995, 1_249_935, 2_499_985)
+    runs = [
+        run(tokens - seed, log_law(tokens), None, run_id=f"{tokens}-{seed}", extra={"run": {"pretrain_seed": seed}})
+        for tokens in sizes
+        for seed in (1, 2)
+    ]
+    document = document_of(runs)
+    shown = dict(all_tables(document))["points"].rows
+    assert [row[2] for row in shown] == ["300k", "300k", "600k", "600k", "1.25M", "1.25M", "2.5M", "2.5M"]
+    assert "299." not in parsed(render_page(document, [])).text
+    read = read_table(write_data(document, tmp_path)[0])
+    assert read.problems == []
+    assert [(p.pretrain_tokens, p.pretrain_seed, p.run_id) for p in read.points] == [
+        (tokens - seed, seed, f"{tokens}-{seed}") for tokens in sizes for seed in (1, 2)
+    ]
+
+
+def with_ter(tokens: int, bleu: float, ter: float, brevity_penalty: float = 0.99) -> RunRecord:
+    details = {"subset": "test", "brevity_penalty": brevity_penalty}
+    scores = {"bleu": Score(bleu, BLEU_SIGNATURE, details), "ter": Score(ter, "nrefs:1", {"subset": "test"})}
+    return run(tokens, None, loss_law(tokens), scores=scores)
+
+
+def test_one_score_that_strays_is_no_headline_where_the_deciding_one_improves() -> None:
+    strays = (92.0, 60.0, 92.0, 60.0, 92.0, 91.0)
+    document = document_of([with_ter(size, log_law(size), ter) for size, ter in zip(SIZES, strays, strict=True)])
+    kinds = {curve["metric"]: curve["verdict"]["kind"] for curve in document["curves"]}
+    assert (kinds["bleu"], kinds["ter"]) == ("follows the law", "non-monotonic")
+    page = render_page(document, [])
+    assert "misleads" not in page
+    assert 'class="loud"' not in page
+    assert "BLEU improves with cross-entropy, but not TER (non-monotonic)." in page
+
+
+def test_a_deciding_score_that_does_not_follow_cross_entropy_is_the_headline(document: Document) -> None:
+    assert headline(document) == "1 of 2 curves follows the law; on 1, cross-entropy misleads"
+
+
+def test_outputs_of_unequal_length_are_among_the_limits() -> None:
+    penalties = (0.83, 0.70, 0.87, 0.80, 0.85, 0.80)
+    runs = [with_ter(size, log_law(size), 8e7 / size, short) for size, short in zip(SIZES, penalties, strict=True)]
+    said = " ".join(limits(document_of(runs)))
+    assert "brevity penalty 0.70 to 0.87" in said
+    equal = [with_ter(size, log_law(size), 8e7 / size) for size in SIZES]
+    assert "brevity penalty" not in " ".join(limits(document_of(equal)))
 
 
 def test_a_page_without_a_single_curve_says_so() -> None:

@@ -1,7 +1,8 @@
 """Stands in for fairseq-train and the other programs of a study: the same files, no training.
 
 ``python fake_program.py NAME ARGUMENTS...``. Environment: FAKE_JOURNAL (a line for every start and end), FAKE_HANG (the
-step after which a training stands still), FAKE_FAIL (a word; a command that holds it fails).
+step after which a training stands still), FAKE_FAIL (a word; a command that holds it fails), FAKE_FIT_CODE (what
+fit-scaling ends with when its files are written), FAKE_FORGET (the name of a checkpoint that no training writes).
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def train(words: list[str], flags: dict[str, str]) -> None:
         if str(step) == os.environ.get("FAKE_HANG"):
             time.sleep(1000)
     for number, _ in enumerate(budgets, start=1):
-        _save(folder / f"checkpoint{number}.pt", STEPS)
+        if os.environ.get("FAKE_FORGET") != f"checkpoint{number}.pt":
+            _save(folder / f"checkpoint{number}.pt", STEPS)
 
 
 def generate(words: list[str], flags: dict[str, str]) -> None:
@@ -77,7 +79,9 @@ def fit(words: list[str], flags: dict[str, str]) -> None:
     out = Path(flags["out"])
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text("<p>report</p>")
-    print("the table of results")
+    print("the table of results", flush=True)
+    if code := int(os.environ.get("FAKE_FIT_CODE", "0")):
+        sys.exit(code)
 
 
 def _save(path: Path, steps: int) -> None:

@@ -70,6 +70,9 @@ def test_a_mistyped_key_of_the_baseline_is_named(values: dict[str, Any], write_s
         ("finetuning", "seeds", [1, 1], ["finetuning.seeds", "twice"]),
         ("finetuning", "fairseq", {"max_update": 3}, ["max-update = 3", "use finetuning.updates instead"]),
         ("pretraining", "fairseq", {"save-dir": "x"}, ["save-dir = x", "leave it out"]),
+        ("pretraining", "fairseq", {"no_epoch_checkpoints": True}, ["no-epoch-checkpoints", "at every budget"]),
+        ("pretraining", "fairseq", {"keep-last-epochs": 1}, ["keep-last-epochs = 1", "leave it out"]),
+        ("finetuning", "fairseq", {"no-last-checkpoints": True}, ["no-last-checkpoints", "leave it out"]),
         ("text", "source", "debain", ["text.source[0] = 'debain'", "'debian'"]),
         ("text", "languages", [False, "en", "fr"], ["text.languages[0]", 'write it in quotes: "no"']),
     ],
@@ -82,6 +85,15 @@ def test_an_impossible_value_is_refused_with_key_value_and_remedy(
     assert "study.yaml" in message
     for part in parts:
         assert part in message
+
+
+def test_how_often_to_save_is_decided_for_finetuning_alone(values: dict[str, Any], write_study: Write) -> None:
+    values["finetuning"]["fairseq"] = {"save-interval": 2}
+    assert load_study(write_study(values)).finetuning.fairseq == {"save-interval": 2}
+    values["model"] = {"fairseq": {"save-interval": 2}}
+    message = refusal(write_study, values)
+    assert "model.fairseq: save-interval = 2: a pretraining leaves a checkpoint at every budget" in message
+    assert "finetuning.fairseq may hold it" in message
 
 
 def test_an_override_that_no_run_meets_is_refused(values: dict[str, Any], write_study: Write) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.quantities import parse_tokens
-from fairseq_scaling.study.commands import exact_tokens, flags, options, value_of
+from fairseq_scaling.study.commands import exact_tokens, flags, options
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.plan import STAGES, Plan, make_plan
 
@@ -20,6 +20,11 @@ def plan_of(write_study: Write) -> Callable[[dict[str, Any]], Plan]:
 
 
 PlanOf = Callable[[dict[str, Any]], Plan]
+
+
+def value_of(words: list[str], flag: str) -> str:
+    """Return the value of a flag in words; the last one counts, as for fairseq."""
+    return words[max(place for place, word in enumerate(words) if word == f"--{flag}") + 1]
 
 
 def test_the_number_of_runs_is_the_product_of_what_varies(values: dict[str, Any], plan_of: PlanOf) -> None:
@@ -49,10 +54,10 @@ def test_one_pretraining_serves_all_budgets_and_each_finetuning_takes_its_checkp
 ) -> None:
     plan = plan_of(values)
     (pretraining,) = [job for job in plan.of_stage("pretrain") if "de1" in job.id]
-    assert value_of(pretraining.words, "budgets", "") == "500k,1M,2M"
-    assert value_of(pretraining.words, "mixture", "") == "de:1"
+    assert value_of(pretraining.words, "budgets") == "500k,1M,2M"
+    assert value_of(pretraining.words, "mixture") == "de:1"
     starts = {
-        job.id: value_of(job.words, "finetune-from-model", "") for job in plan.of_stage("finetune") if "de1" in job.id
+        job.id: value_of(job.words, "finetune-from-model") for job in plan.of_stage("finetune") if "de1" in job.id
     }
     assert starts == {
         f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/checkpoint{number}.pt"
@@ -90,12 +95,12 @@ def test_later_settings_win_and_reach_only_the_runs_they_name(values: dict[str, 
         "overrides": [{"mixture": "de:1", "pretrain_tokens": "1M", "fairseq": {"lr": "5e-4"}}],
     }
     jobs = {job.run: job.words for job in plan_of(values).of_stage("finetune")}
-    rates = {run: value_of(words, "lr", "") for run, words in jobs.items()}
+    rates = {run: value_of(words, "lr") for run, words in jobs.items()}
     assert rates.pop("en-fr/200k/baseline/seed1") == "3e-3"
     assert rates.pop("en-fr/200k/de1/seed1/1M/seed1") == "5e-4"
     assert set(rates.values()) == {"2e-3"}
-    assert value_of(jobs["en-fr/200k/baseline/seed1"], "max-update", "") == "7"
-    assert all(value_of(words, "dropout", "") == "0.1" and "--clip-norm" not in words for words in jobs.values())
+    assert value_of(jobs["en-fr/200k/baseline/seed1"], "max-update") == "7"
+    assert all(value_of(words, "dropout") == "0.1" and "--clip-norm" not in words for words in jobs.values())
 
 
 def test_words_name_no_folder_of_this_machine(values: dict[str, Any], plan_of: PlanOf, tmp_path: Path) -> None:

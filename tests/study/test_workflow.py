@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
-from fairseq_scaling.study.job import mend_last_checkpoint
+from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
+from fairseq_scaling.study.config import load_study
+from fairseq_scaling.study.job import NOTHING_FITTED, mend_last_checkpoint, run_job
+from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.state import StudyFolder
 
 from .conftest import Fakes, small_study
 
@@ -120,6 +124,9 @@ def test_a_further_mixture_runs_alone(finished: Path, fakes: Fakes, values: dict
 def test_a_corpus_made_again_with_the_same_content_lets_the_trainings_stand(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
+    """Even where their checkpoints are gone: nobody reads those any more."""
+    for checkpoint in finished.rglob("*.pt"):
+        checkpoint.unlink()
     values["text"]["clean"] = {"max-words": 50}
     study = write_study(values)
     assert fakes.run("run", study, "--out", finished).returncode == 0
@@ -151,6 +158,72 @@ def test_removed_checkpoints_are_made_again_only_when_a_run_needs_them(
         "pretrain", "finetune", "translate", "score", "fit",
     ]  # fmt: skip
     assert fakes.started() == []
+    result = fakes.run("run", study, "--out", finished)
+    assert result.returncode == 0, result.stderr
+    started = fakes.started()
+    assert kinds(started) == {"fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1}
+    assert all("/de1/" in line for line in started if line.startswith("fairseq-train"))
+    assert (finished / "pretraining/de1/seed1/checkpoint1.pt").exists()
+    assert "Loaded" not in (finished / "pretraining/de1/seed1/train.log").read_text()
+
+
+def test_a_translation_that_needs_a_removed_model_has_it_trained_again_from_a_removed_checkpoint(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    (finished / "pretraining/de1/seed1/checkpoint1.pt").unlink()
+    (finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/checkpoint_last.pt").unlink()
+    values["translation"] = {"beam": 5}
+    result = fakes.run("run", write_study(values), "--out", finished)
+    assert result.returncode == 0, result.stderr
+    started = fakes.started()
+    assert kinds(started) == {
+        "fairseq-train": 2, "fairseq-generate": 3, "score-translations": 3, "fit-scaling": 1,
+    }  # fmt: skip
+    trained = [line.split("/out/")[1] for line in started if line.startswith("fairseq-train")]
+    assert trained == ["pretraining/de1/seed1", "finetuning/en-fr/200k/de1/seed1/1M/seed1"]
+
+
+def test_a_pretraining_that_left_no_checkpoint_for_a_budget_fails_and_then_starts_afresh(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values["pretraining"] |= {"budgets": ["1M", "2M"], "mixtures": ["de:1"]}
+    plan, folder = make_plan(load_study(write_study(values))), StudyFolder(finished)
+    (job,) = plan.of_stage("pretrain")
+    log = finished / job.log
+    set_environment(monkeypatch, fakes.environment(FAKE_FORGET="checkpoint2.pt"))
+    assert run_job(folder, plan, job) == 1
+    assert "these files are not there: pretraining/de1/seed1/checkpoint2.pt" in log.read_text()
+    assert not folder.is_done(plan, job)
+    monkeypatch.delenv("FAKE_FORGET")
+    assert run_job(folder, plan, job) == 0
+    assert "Loaded" not in log.read_text()
+    assert folder.is_done(plan, job)
+
+
+def test_a_study_that_cannot_be_fitted_is_done_and_keeps_its_table(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert NOTHING_FITTED == EXIT_NOTHING_FITTED
+    values["fitting"] = {"level": 0.9}
+    plan, folder = make_plan(load_study(write_study(values))), StudyFolder(finished)
+    (job,) = plan.of_stage("fit")
+    set_environment(monkeypatch, fakes.environment(FAKE_FIT_CODE=str(NOTHING_FITTED)))
+    assert run_job(folder, plan, job) == 0
+    assert folder.table.read_text() == "the table of results\n"
+    assert folder.is_done(plan, job)
+
+
+def test_a_fit_that_ends_with_a_traceback_has_failed_although_its_report_is_there(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values["fitting"] = {"level": 0.9}
+    plan, folder = make_plan(load_study(write_study(values))), StudyFolder(finished)
+    (job,) = plan.of_stage("fit")
+    set_environment(monkeypatch, fakes.environment(FAKE_FIT_CODE="1"))
+    assert run_job(folder, plan, job) == 1
+    assert folder.report.exists()
+    assert not folder.table.exists()
+    assert not folder.is_done(plan, job)
 
 
 def test_a_failed_job_is_shown_with_command_log_and_last_lines_and_the_others_go_on(
@@ -287,6 +360,11 @@ def test_a_whole_checkpoint_is_left_alone_and_a_lone_broken_one_removed(tmp_path
     last.write_bytes(before[:5])
     mend_last_checkpoint(tmp_path)
     assert not last.exists()
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 200) -> None:
