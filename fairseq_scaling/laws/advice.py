@@ -21,6 +21,7 @@ WORTHWHILE_SHARE = 0.01
 otherwise."""
 
 _DRAWS = 4000
+_WELL_ALIGNED = 0.9  # of the paper's score, in which balanced source and target make 1
 _REACH = 1e6
 """How far beyond the largest budget a wanted score is looked for."""
 
@@ -132,9 +133,16 @@ def _action(verdict: Verdict, doubling: Estimate, worthwhile: float, curve: Curv
     if verdict.kind == "too few points":
         return "run more points", verdict.sentence
     if verdict.kind in ("non-monotonic", "inverse"):
+        if float(curve.attributes.get("alignment") or 0.0) >= _WELL_ALIGNED:
+            # The paper's advice, other data, is for mixtures that are not aligned; this one has nothing to gain there.
+            return (
+                "run more points",
+                f"{metric} does not improve steadily although the mixture is aligned with the task; look at the noise "
+                "(more seeds), the learning rates and the length of the outputs first.",
+            )
         return (
             "change the data",
-            f"{metric} does not improve with more of this mixture; it is not aligned enough with the task.",
+            f"{metric} does not improve steadily with more of this mixture; it may not be aligned enough with the task.",
         )
     if verdict.kind == "trendless":
         return "run more points", "the noise hides whatever trend there is; more seeds or a wider range would show it."
@@ -166,14 +174,16 @@ def _gains(fit: Fit, curve: Curve, factors: Sequence[float]) -> dict[float, Esti
     tail = (1 - fit.level) / 2
     gains = {}
     for i, factor in enumerate(factors, 1):
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             change = sign * (drawn[:, i] - drawn[:, 0])
         point = float(sign * (value[i] - value[0]))
         if np.isnan(change).all():
             gains[factor] = Estimate(point)
             continue
         lower, upper = np.nanquantile(change, [tail, 1 - tail])
-        gains[factor] = Estimate(point, float(min(lower, point)), float(max(upper, point)), float(np.nanstd(change)))
+        with np.errstate(invalid="ignore", over="ignore"):  # a wild draw may be as large as numbers go
+            spread = float(np.nanstd(change))
+        gains[factor] = Estimate(point, float(min(lower, point)), float(max(upper, point)), spread)
     return gains
 
 
@@ -192,7 +202,8 @@ def _next_budget(fit: Fit, curve: Curve) -> float:
     here = evaluate_log(fit, candidates)[1]
     spread = np.einsum("ni,ij,nj->n", here, state.covariance, here)
     shared = here @ state.covariance @ there
-    gain = shared**2 / (spread + fit.sigma**2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gain = shared**2 / (spread + fit.sigma**2)
     return float(candidates[int(np.nanargmax(gain))]) if np.any(np.isfinite(gain)) else float("nan")
 
 

@@ -188,7 +188,7 @@ def _kind(view: _View, fit: Fit | Choice | None, evidence: dict[str, Any]) -> tu
     if gain < 3 * error or (typical > 3 * relative and typical > total / 3):
         sentence = f"{metric} improves from {span} by {gain:.3g}, but the scatter is nearly as large {by}."
         return "noisy", sentence, ()
-    sentence = f"{metric} improves from {span} by {gain:.3g}, and {one.law.title} leaves {typical:.1%} {by}."
+    sentence = f"{metric} improves from {span} by {gain:.3g}, and the {one.law.title} is off by {typical:.1%} {by}."
     return "follows the law", sentence, ()
 
 
