@@ -280,7 +280,8 @@ class _Cleaning:
             {stretch for stretch, _, _ in free()},
             key=lambda stretch: digest(f"{language} {stretch}", seed),
         )
-        taken = [(stretches.index(stretch), key, line) for stretch, key, line in free() if stretch in stretches]
+        rank = {stretch: place for place, stretch in enumerate(stretches)}
+        taken = [(rank[stretch], key, line) for stretch, key, line in free() if stretch in rank]
         taken = sorted(taken, key=lambda entry: entry[0])[:wanted]
         chosen = [line for _, _, line in taken]
         self._held_out.update(int(key, 16) for _, key, _ in taken)

@@ -6,12 +6,9 @@ import functools
 import html
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import regex
-
-if TYPE_CHECKING:
-    from sacremoses import MosesPunctNormalizer
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,300}>")
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
@@ -21,6 +18,8 @@ _ACCELERATOR = re.compile(r"(?<![\w&_~])[_&~](?=\w)|(?<=[^\W\d_])[_&~](?=[^\W\d_
 _TRAILING_ACCELERATOR = re.compile(r"\s*\([_&~][A-Za-z0-9]\)(?=\W*$)")
 # Without one of these in a line no rule of sacremoses' normaliser can match, and 50 substitutions are saved.
 _TRIGGER = re.compile("[\r()%:;`'\"\u00a0º„“”–—´‘’‚…«»]|  ")
+_SPACES = re.compile(" +")
+_LITERAL = re.compile(r"[^\\.^$*+?{}\[\]|()]+")  # a pattern that matches itself and nothing else
 _NOT_CONTENT = regex.compile(r"[\p{P}\p{S}\p{Z}\p{C}]+")
 
 
@@ -51,7 +50,10 @@ def normalise(text: str, language: str, accelerators: bool = True) -> str:
 
 def normalise_punctuation(text: str, language: str) -> str:
     """Return what sacremoses' ``MosesPunctNormalizer(language).normalize(text)`` returns, faster."""
-    return _moses(language).normalize(text) if _TRIGGER.search(text) else text.strip()
+    if _TRIGGER.search(text):
+        for apply in _moses(language):
+            text = apply(text)
+    return text.strip()
 
 
 def remove_accelerator(text: str) -> str:
@@ -71,7 +73,16 @@ def content_key(text: str) -> str:
 
 
 @functools.cache
-def _moses(language: str) -> MosesPunctNormalizer:
+def _moses(language: str) -> list[Callable[[str], str]]:
+    """Return sacremoses' rules for a language, each compiled once: it looks every pattern up again for every line."""
     from sacremoses import MosesPunctNormalizer
 
-    return MosesPunctNormalizer(language)
+    return [_rule(pattern, replacement) for pattern, replacement in MosesPunctNormalizer(language).substitutions]
+
+
+def _rule(pattern: str, replacement: str) -> Callable[[str], str]:
+    if pattern == " +" and replacement == " ":
+        return lambda text: _SPACES.sub(" ", text) if "  " in text else text
+    if _LITERAL.fullmatch(pattern) and "\\" not in replacement:
+        return lambda text: text.replace(pattern, replacement)
+    return functools.partial(re.compile(pattern).sub, replacement)

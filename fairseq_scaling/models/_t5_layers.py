@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._t5_kernels import attention, rms_norm
+from ._t5_kernels import attention, dropout, rms_norm
 
 
 class RMSNorm(nn.Module):
@@ -126,4 +126,4 @@ class FeedForward(nn.Module):
         else:
             gate, linear = F.linear(x, torch.cat((self.gate, self.wi))).chunk(2, dim=-1)
             hidden = F.gelu(gate, approximate="tanh") * linear
-        return F.linear(F.dropout(hidden, self.dropout, self.training), self.wo)
+        return F.linear(dropout(hidden, self.dropout, self.training), self.wo)

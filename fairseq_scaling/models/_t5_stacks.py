@@ -10,7 +10,7 @@ from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
 
-from ._t5_kernels import linear_cross_entropy
+from ._t5_kernels import dropout, linear_cross_entropy
 from ._t5_layers import Attention, FeedForward, PositionBias, RMSNorm
 
 Cache = dict[str, Any]
@@ -34,7 +34,7 @@ class EncoderLayer(nn.Module):
         return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 class DecoderLayer(EncoderLayer):
@@ -86,10 +86,10 @@ class T5Encoder(FairseqEncoder):
         bias = self.position_bias(length, length)
         # on a GPU asking whether there is padding would wait for the GPU
         mask = padding if src_tokens.is_cuda or padding.any() else None
-        x = F.dropout(self.embed_tokens(src_tokens), self.dropout, self.training)
+        x = dropout(self.embed_tokens(src_tokens), self.dropout, self.training)
         for layer in self.layers:
             x = layer(x, bias, mask)
-        x = F.dropout(self.norm(x), self.dropout, self.training)
+        x = dropout(self.norm(x), self.dropout, self.training)
         return {"encoder_out": [x], "padding": [] if mask is None else [mask]}
 
     def reorder_encoder_out(self, encoder_out: dict[str, list[Tensor]], new_order: Tensor) -> dict[str, list[Tensor]]:
@@ -160,10 +160,10 @@ class T5Decoder(FairseqIncrementalDecoder):
             ahead = torch.ones(queries, keys, dtype=torch.bool, device=bias.device).triu(1)
             bias = bias.masked_fill(ahead, torch.finfo(bias.dtype).min)
         memory_mask = encoder_out["padding"][0] if encoder_out["padding"] else None
-        x = F.dropout(self.embed_tokens(prev_output_tokens), self.dropout, self.training)
+        x = dropout(self.embed_tokens(prev_output_tokens), self.dropout, self.training)
         for number, layer in enumerate(self.layers):
             x = layer(x, bias, memory, memory_mask, caches[number] if caches is not None else None)
-        return F.dropout(self.norm(x), self.dropout, self.training)
+        return dropout(self.norm(x), self.dropout, self.training)
 
     def output_weight(self) -> Tensor:
         """Return the output layer's weight [vocabulary, d_model]."""

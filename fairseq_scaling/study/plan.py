@@ -21,10 +21,10 @@ STAGES = ("fetch", "clean", "sentencepiece", "encode", "pretrain", "finetune", "
 
 # Tokens a second on one core, by architecture: only the first guess of a plan's duration. The progress line measures.
 _TOKENS_PER_SECOND = {
-    "t5_tiny": 4000, "t5_mini": 1200, "t5_small": 180, "t5_base": 40, "t5_large": 12, "t5_3b": 3,
+    "t5_tiny": 6000, "t5_mini": 1200, "t5_small": 180, "t5_base": 40, "t5_large": 12, "t5_3b": 3,
 }  # fmt: skip
 _START_SECONDS = 8.0  # importing fairseq and torch, loading the model
-_STEP_SECONDS = {"fetch": 60.0, "clean": 60.0, "sentencepiece": 20.0, "encode": 30.0, "score": 4.0, "fit": 20.0}
+_STEP_SECONDS = {"fetch": 60.0, "clean": 90.0, "sentencepiece": 20.0, "encode": 30.0, "score": 4.0, "fit": 20.0}
 
 
 @dataclass(frozen=True)

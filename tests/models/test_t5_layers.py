@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fairseq_scaling.models._t5_kernels import attention, linear_cross_entropy, rms_norm
+from fairseq_scaling.models._t5_kernels import _keep_mask, attention, dropout, linear_cross_entropy, rms_norm
 from fairseq_scaling.models._t5_layers import PositionBias, position_bucket
 
 
@@ -107,6 +107,54 @@ def test_attention_equals_its_formula(with_bias: bool, with_mask: bool) -> None:
     assert_same(ours[:used], exact[:used])
     general = attention(*(t.double() for t in tensors[:3]), tensors[3].double() if with_bias else None, mask, 0.0)
     torch.testing.assert_close(general, expected)
+
+
+def test_attention_with_dropout_equals_its_formula() -> None:
+    batch, heads, queries, keys, size = 2, 3, 4, 6, 5
+    tensors = [torch.randn(batch, heads, n, size) for n in (queries, keys, keys)] + [torch.randn(heads, queries, keys)]
+    upstream = torch.randn(batch, queries, heads * size)
+    ours, exact = leaves(*tensors), leaves(*tensors, double=True)
+
+    torch.manual_seed(7)
+    result = attention(*ours, None, 0.4)
+    torch.manual_seed(7)
+    keep = _keep_mask((batch, heads, queries, keys), 0.4).double()
+    assert 0 < (keep == 0).sum() < keep.numel()
+    weights = (exact[0] @ exact[1].transpose(-1, -2) + exact[3]).softmax(-1) * keep
+    expected = (weights @ exact[2]).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(result, expected.float())
+    (result * upstream).sum().backward(), (expected * upstream.double()).sum().backward()
+    assert_same(ours, exact)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.93])
+def test_dropout_drops_the_share_it_should_and_keeps_the_mean(probability: float) -> None:
+    x = torch.ones(1001, 333, requires_grad=True)
+    result = dropout(x, probability, training=True)
+    result.sum().backward()
+    kept = result != 0
+    error = (probability * (1 - probability) / x.numel()) ** 0.5
+    assert abs(1 - kept.float().mean().item() - probability) < 4 * error + 2**-17
+    torch.testing.assert_close(result[kept], torch.full_like(result[kept], 1 / (1 - probability)), rtol=2e-4, atol=0)
+    assert x.grad is not None
+    assert torch.equal(x.grad, result.detach())
+
+
+def test_dropout_treats_neighbours_independently() -> None:
+    kept = (_keep_mask((4_000, 4), 0.3) != 0).double()  # four neighbours share one drawn number
+    correlation = torch.corrcoef(kept.T) - torch.eye(4)
+    assert correlation.abs().max() < 4 / 4_000**0.5
+
+
+def test_dropout_follows_the_seed_and_rests_outside_of_training() -> None:
+    x = torch.randn(5, 7)
+    torch.manual_seed(3)
+    first = dropout(x, 0.5, training=True)
+    assert not torch.equal(dropout(x, 0.5, training=True), first)
+    torch.manual_seed(3)
+    assert torch.equal(dropout(x, 0.5, training=True), first)
+    assert dropout(x, 0.5, training=False) is x
+    assert dropout(x, 0.0, training=True) is x
 
 
 @pytest.mark.parametrize("tokens", [1, 7, 300])
