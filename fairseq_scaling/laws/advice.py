@@ -142,7 +142,8 @@ def _action(verdict: Verdict, doubling: Estimate, worthwhile: float, curve: Curv
             )
         return (
             "change the data",
-            f"{metric} does not improve steadily with more of this mixture; it may not be aligned enough with the task.",
+            f"{metric} does not improve steadily with more of this mixture; it may not be aligned enough with the "
+            "task.",
         )
     if verdict.kind == "trendless":
         return "run more points", "the noise hides whatever trend there is; more seeds or a wider range would show it."

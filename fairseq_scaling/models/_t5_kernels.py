@@ -130,7 +130,8 @@ class _Attention(torch.autograd.Function):
         weights = torch.softmax(scores, -1, out=scores).view(batch * heads, queries, -1)
         keep = keep.view_as(weights) if keep is not None else None
         ctx.save_for_backward(q, k, v, weights, keep)
-        return torch.bmm(weights if keep is None else weights * keep, v).view(batch, heads, queries, size).transpose(1, 2).flatten(2)
+        mixed = torch.bmm(weights if keep is None else weights * keep, v)
+        return mixed.view(batch, heads, queries, size).transpose(1, 2).flatten(2)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
