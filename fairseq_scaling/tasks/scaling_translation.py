@@ -25,6 +25,7 @@ from . import _run
 from ._base import ScalingTask, check_dictionary
 from ._batches import EpochPlan
 from ._blocks import HeldOutBlocks
+from ._checkpoints import read_checkpoint
 from .scaling_pretraining import upstream_validation
 
 
@@ -43,8 +44,9 @@ class ScalingTranslationConfig(FairseqDataclass):
     )
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
-    # For the description of the run; fairseq fills them in.
+    # For the description of the run and for resuming; fairseq fills them in.
     seed: int = II("common.seed")
+    save_dir: str = II("checkpoint.save_dir")
     world_size: int = II("distributed_training.distributed_world_size")
     fp16: bool = II("common.fp16")
     bf16: bool = II("common.bf16")
@@ -186,7 +188,7 @@ class ScalingTranslationTask(ScalingTask):
         if not path.is_file():
             raise SettingError("finetune_from_model", path, "no such file")
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            state = read_checkpoint(path)
         except Exception as error:
             raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
         saved = (state.get("task_state") or {}).get("fairseq_scaling")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import yaml
 
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
 from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.job import NOTHING_FITTED, mend_last_checkpoint, run_job
+from fairseq_scaling.study.job import NOTHING_FITTED, run_job
 from fairseq_scaling.study.plan import make_plan
 from fairseq_scaling.study.state import StudyFolder
 
@@ -336,30 +334,6 @@ def test_a_mistake_in_study_yaml_ends_with_2_and_no_traceback(
     assert result.returncode == 2
     assert "did you mean 'finetuning'?" in result.stderr
     assert "Traceback" not in result.stderr
-
-
-def test_a_checkpoint_cut_in_the_middle_is_replaced_by_the_newest_whole_one(tmp_path: Path) -> None:
-    for number in (1, 2):
-        with zipfile.ZipFile(tmp_path / f"checkpoint{number}.pt", "w") as file:
-            file.writestr("steps", str(number))
-        os.utime(tmp_path / f"checkpoint{number}.pt", (number, number))
-    whole = (tmp_path / "checkpoint2.pt").read_bytes()
-    last = tmp_path / "checkpoint_last.pt"
-    last.write_bytes(whole[: len(whole) // 2])
-    mend_last_checkpoint(tmp_path)
-    assert last.read_bytes() == whole
-
-
-def test_a_whole_checkpoint_is_left_alone_and_a_lone_broken_one_removed(tmp_path: Path) -> None:
-    last = tmp_path / "checkpoint_last.pt"
-    with zipfile.ZipFile(last, "w") as file:
-        file.writestr("steps", "1")
-    before = last.read_bytes()
-    mend_last_checkpoint(tmp_path)
-    assert last.read_bytes() == before
-    last.write_bytes(before[:5])
-    mend_last_checkpoint(tmp_path)
-    assert not last.exists()
 
 
 def set_environment(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
