@@ -23,11 +23,11 @@ checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
 PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
 STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 
-.PHONY: help venv study test lint format lock benchmarks clean distclean
+.PHONY: help venv study test test-torture lint format lock benchmarks clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo "Variables: CORES=$(CORES) STUDY=$(STUDY) OUT=$(or $(OUT),work/NAME)"
 
 venv: $(STAMP) ## make .venv with the pinned versions (the other commands do it themselves)
@@ -43,7 +43,10 @@ study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY
 	@$(BIN)/scaling-study run $(STUDY) $(if $(OUT),--out $(OUT) )--cores $(CORES)
 
 test: $(STAMP) ## run the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/torture $(PYTEST_ARGS)
+
+test-torture: $(STAMP) ## kill trainings again and again and compare with undisturbed ones (about 15 minutes)
+	@$(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .
