@@ -151,15 +151,18 @@ class ScalingTranslationTask(ScalingTask):
 
         def batches(epoch: int, ranks: int) -> list[list[int]]:
             """Pairs of like length together, another composition and order in every epoch."""
-            random = np.random.Generator(np.random.PCG64(int(hashing.key(self.cfg.seed, "finetuning batches", epoch))))
-            order = random.permutation(len(sizes))
+            order = self._shuffled(len(sizes), "finetuning pairs of an epoch", epoch)
             order = order[np.lexsort((sizes[order, 0], sizes[order, 1]))]
             formed = dataset.batch_by_size(
                 order, max_tokens=max_tokens, max_sentences=max_sentences, required_batch_size_multiple=1
             )
-            return [[int(index) for index in formed[place]] for place in random.permutation(len(formed))]
+            places = self._shuffled(len(formed), "finetuning batches of an epoch", epoch)
+            return [[int(index) for index in formed[place]] for place in places]
 
         return EpochPlan(batches)
+
+    def _shuffled(self, size: int, *purpose: object) -> NDArray[np.int64]:
+        return Permutation(size, hashing.key(self.cfg.seed, *purpose))(np.arange(size))
 
     def build_dataset_for_inference(
         self, src_tokens: list[torch.Tensor], src_lengths: list[int], **kwargs: Any
