@@ -108,9 +108,9 @@ def _write(overlaps: list[Overlap], fingerprint: str, out: Path) -> None:
 
 
 def _show(overlaps: list[Overlap], out: Path | None) -> None:
-    from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from ..quantities import format_tokens
 
@@ -118,23 +118,25 @@ def _show(overlaps: list[Overlap], out: Path | None) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH_WHEN_PIPED)
     first = overlaps[0]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for title in ("Task", "Mixture"):
-        table.add_column(title, overflow="fold")
-    table.add_column("A", justify="right")
-    for n in (1, *first.coverage):
-        table.add_column(f"{n}-gram\nsrc", justify="right")
-        table.add_column("\ntgt", justify="right")
-        table.add_column("\nboth", justify="right")
-    for overlap in sorted(overlaps, key=lambda entry: (entry.source_lang, entry.target_lang)):
-        paper, *others = overlap.measures.values()
-        task = f"{overlap.source_lang}-{overlap.target_lang}"
-        table.add_row(task, str(overlap.mixture), f"{paper:.3g}", *(f"{number:.2f}" for number in others))
     size = format_tokens(first.sample_tokens)
     console.print(f"scaling-alignment: samples of {size} tokens of each mixture", markup=False)
-    console.print(table)
+    for task in dict.fromkeys((overlap.source_lang, overlap.target_lang) for overlap in overlaps):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("\nMixture", overflow="fold")
+        table.add_column("\nA", justify="right")
+        for n in (1, *first.coverage):
+            table.add_column(f"{n}-gram\nsrc", justify="right")
+            table.add_column("\ntgt", justify="right")
+            table.add_column("\nboth", justify="right")
+        for overlap in overlaps:
+            if (overlap.source_lang, overlap.target_lang) == task:
+                paper, *others = overlap.measures.values()
+                table.add_row(str(overlap.mixture), f"{paper:.3g}", *(f"{number:.2f}" for number in others))
+        console.print()
+        console.print(Text("-".join(task), style="bold"))
+        console.print(table)
     if out is not None:
-        console.print(f"written to {out}", markup=False, soft_wrap=True)
+        console.print(f"\nwritten to {out}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from .corpus import Corpus, TokenFile
 
 GRAMS = (2, 3, 4)
 SAMPLE_TOKENS = 1_000_000
+"""Default size of a mixture's sample, and the most that is read of one side of a task."""
 STRETCH_TOKENS = 1024
 _BREAK = -1
 
@@ -84,9 +85,9 @@ def measure_overlaps(
     """Return the overlap of every mixture with every task (source, target), in this order.
 
     The mixture's sample holds ``sample_tokens`` tokens, of each language its share (rounded down); of each side of the
-    task's training pairs as many are read, or all there are. Tokens are counted as budgets are, ends of sentences
-    included. Only SentencePiece pieces are compared: ends of sentences, unknown pieces, tags and sentinels belong to no
-    n-gram and part those beside them. Memory and time depend on the sample alone, not on the corpus.
+    task's training pairs ``SAMPLE_TOKENS`` are read, or all there are. Tokens are counted as budgets are, ends of
+    sentences included. Only SentencePiece pieces are compared: ends of sentences, unknown pieces, tags and sentinels
+    belong to no n-gram and part those beside them. Memory and time depend on the sample alone, not on the corpus.
 
     Args:
         sample_tokens: by default ``SAMPLE_TOKENS``, or what all of the mixtures can fill where that is less.
@@ -100,7 +101,7 @@ def measure_overlaps(
     sample_tokens = _settle_sample(mixtures, streams, sample_tokens)
     pieces = corpus.piece_ids
     sides = {
-        task: tuple(_Text(file, min(sample_tokens, file.tokens), pieces) for file in files)
+        task: tuple(_Text(file, min(SAMPLE_TOKENS, file.tokens), pieces) for file in files)
         for task, files in pairs.items()
     }
     overlaps = []
