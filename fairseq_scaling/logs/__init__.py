@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .reader import read_runs
-from .record import Alignment, Origin, Problem, Reading, RunRecord, Score
+from .record import Origin, Problem, Reading, RunRecord, Score
 
-__all__ = ["Alignment", "Origin", "Problem", "Reading", "RunRecord", "Score", "read_runs"]
+__all__ = ["Origin", "Problem", "Reading", "RunRecord", "Score", "read_runs"]

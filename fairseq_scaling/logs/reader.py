@@ -47,13 +47,13 @@ def read_runs(
     table = Path(mapping) if mapping is not None else None
     for path, named in walk(paths):
         head = first_bytes(path)
-        if not named and (looks_binary(head) or _PRINTED in head or path == table):
-            continue
         if looks_like_alignment_file(head):
             try:
                 alignments += read_alignment_file(path)
             except DataError as error:
                 problems.append(Problem(str(path), 0, str(error)))
+            continue
+        if not named and (looks_binary(head) or _PRINTED in head or path == table):
             continue
         reading = FileReading([], []) if looks_binary(head) else _read(path, head)
         problems += reading.problems

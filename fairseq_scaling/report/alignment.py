@@ -11,7 +11,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from ..errors import ScalingError
-from ..logs import Alignment, Problem
+from ..logs import Problem
+from ..logs.record import Alignment
 from ..mixture import Mixture
 from ..quantities import format_tokens
 from .analysis import CurveAnalysis

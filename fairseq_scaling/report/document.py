@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, laws
-from ..logs import Alignment, Problem
+from ..logs import Problem
+from ..logs.record import Alignment
 from .alignment import match, rank_agreements
 from .analysis import Analysis, CurveAnalysis, Settings
 from .curves import CurvePoints
