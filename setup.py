@@ -64,6 +64,7 @@ setup(
     entry_points={
         "console_scripts": [
             "fit-scaling = fairseq_scaling.cli.fit_scaling:main",
+            "scaling-alignment = fairseq_scaling.cli.alignment:main",
             "score-translations = fairseq_scaling.cli.score_translations:main",
             "scaling-study = fairseq_scaling.cli.study:main",
             f"scaling-preprocess = {PREPROCESS}.__main__:main",

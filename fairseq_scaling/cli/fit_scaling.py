@@ -35,7 +35,7 @@ _HELP = """
 Fit scaling laws to what finetuned models scored after more and more pretraining.
 
 PATHs are, in any mixture, folders and files of fairseq logs, fairseq-generate outputs, score files of
-score-translations, and CSV tables.
+score-translations, alignment files of scaling-alignment, and CSV tables.
 
 \b
   fit-scaling logs/                          the runs of a folder

@@ -1,4 +1,4 @@
-"""Read fairseq logs, generate output and score files into run records."""
+"""Read fairseq logs, generate output, score files and alignment files into run records."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError
+from .alignment_file import looks_like_alignment_file, read_alignment_file
 from .build import build_record
 from .files import first_bytes, looks_binary, walk
 from .joining import Mapped, join
 from .mapping import PathMapping
-from .record import Origin, Problem, Reading, RunRecord
+from .record import Alignment, Origin, Problem, Reading, RunRecord
 from .score_file import looks_like_score_file, read_score_file
 from .segments import FileReading, Said, Segment, read_file
 
@@ -25,7 +26,8 @@ def read_runs(
     """Return the runs that ``paths`` hold, and a problem for everything that could not be used.
 
     A run is joined from its train log, generate output and score files by ``run_id``; stock runs by configuration,
-    checkpoint folder and mapping. Files are streamed: memory does not grow with them.
+    checkpoint folder and mapping. Alignment files are read beside them. Files are streamed: memory does not grow with
+    them.
 
     Args:
         paths: files or folders (walked recursively, in sorted order; binary files, such as checkpoints, and names that
@@ -40,10 +42,17 @@ def read_runs(
     rules = PathMapping.read(os.fspath(mapping)) if mapping is not None else PathMapping([])
     members: list[Mapped] = []
     problems: list[Problem] = []
+    alignments: list[Alignment] = []
     empty: dict[Path, list[str]] = {}
     table = Path(mapping) if mapping is not None else None
     for path, named in walk(paths):
         head = first_bytes(path)
+        if looks_like_alignment_file(head):
+            try:
+                alignments += read_alignment_file(path)
+            except DataError as error:
+                problems.append(Problem(str(path), 0, str(error)))
+            continue
         if not named and (looks_binary(head) or _PRINTED in head or path == table):
             continue
         reading = FileReading([], []) if looks_binary(head) else _read(path, head)
@@ -69,7 +78,7 @@ def read_runs(
         record, messages = build_record(group)
         runs.append(record)
         problems += messages
-    return Reading(sorted(runs, key=_order), sorted(set(problems)))
+    return Reading(sorted(runs, key=_order), sorted(set(problems)), alignments)
 
 
 def _read(path: Path, head: bytes) -> FileReading:

@@ -51,7 +51,11 @@ def render_page(document: Document, drawings: Sequence[Drawing]) -> str:
             "Answers",
             _tables(tables, ("gains", "wanted", "mixtures", "relations")),
         ),
-        ("alignment", "Alignment with the task", _tables(tables, ("alignment",), headed=False)),
+        (
+            "alignment",
+            "Alignment with the task",
+            join([_tables(tables, ("alignment",), headed=False), _tables(tables, ("agreement",))]),
+        ),
         ("precisions", "Brevity penalty and precisions", _tables(tables, ("precisions",), headed=False)),
         ("forgetting", "Forgetting", _tables(tables, ("forgetting",), headed=False)),
         ("coefficients", "Laws and coefficients", _tables(tables, ("coefficients", "remarks", "laws"))),
@@ -256,6 +260,7 @@ def _made(document: Document) -> Markup:
         f"{inputs['finetuning_runs']} finetuning runs" if inputs["finetuning_runs"] else "",
         f"{inputs['pretraining_runs']} pretraining runs" if inputs["pretraining_runs"] else "",
         f"{inputs['tables']} tables" if inputs["tables"] else "",
+        f"alignment of {inputs['alignments']} mixtures and tasks" if inputs.get("alignments") else "",
     ]
     parts = [
         tag("p", "Read: ", _enumerate([entry for entry in read if entry]) or "nothing", " from "),

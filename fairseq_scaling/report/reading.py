@@ -1,4 +1,4 @@
-"""Reading everything a report is made from: logs, generate outputs, score files and tables, mixed."""
+"""Reading everything a report is made from: logs, generate outputs, score files, alignment files and tables, mixed."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def read_inputs(paths: Sequence[str], mapping: str | None = None) -> tuple[list[
         inputs.problems += [problem for problem in runs.problems if not _is_said(problem, reading.problems)]
         inputs.finetuning_runs, inputs.pretraining_runs = runs.finetuning_runs, runs.pretraining_runs
         inputs.forgetting = runs.forgetting
+        inputs.alignments = reading.alignments
         if not reading.runs and not inputs.tables:
             where = ", ".join(str(path) for path in others)
             inputs.problems.append(Problem(where, 0, "no readable run in here"))

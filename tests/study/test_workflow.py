@@ -26,7 +26,7 @@ Write = Callable[[dict[str, Any] | str], Path]
 
 @pytest.fixture
 def values() -> dict[str, Any]:
-    """Two mixtures of one budget and the baseline: 2 pretrainings, 3 finetunings, 16 jobs."""
+    """Two mixtures of one budget and the baseline: 2 pretrainings, 3 finetunings, 17 jobs."""
     study = small_study()
     study["pretraining"]["budgets"] = ["1M"]
     return study
@@ -68,6 +68,7 @@ def test_a_study_runs_to_its_table_and_report(
     assert (out / "results/report.html").exists()
     assert kinds(started) == {
         "scaling-preprocess": 4,
+        "scaling-alignment": 1,
         "fairseq-train": 5,
         "fairseq-generate": 3,
         "score-translations": 3,
@@ -79,7 +80,7 @@ def test_on_a_pipe_progress_is_a_plain_line_on_standard_error(
     finished_once: tuple[Path, subprocess.CompletedProcess[str], list[str]],
 ) -> None:
     first = finished_once[1].stderr.splitlines()[0]
-    assert first.startswith("small: 0% done, 0 of 16 jobs, about ")
+    assert first.startswith("small: 0% done, 0 of 17 jobs, about ")
     assert " left" in first
 
 
@@ -114,7 +115,7 @@ def test_a_further_mixture_runs_alone(finished: Path, fakes: Fakes, values: dict
     assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
     started = fakes.started()
     assert kinds(started) == {
-        "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
+        "scaling-alignment": 1, "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
     }  # fmt: skip
     assert all("/fr1/" in line for line in started if line.startswith("fairseq-"))
 
@@ -141,6 +142,15 @@ def test_removed_results_are_made_again(
     shutil.rmtree(finished / "results")
     assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
     assert kinds(fakes.started()) == {"fit-scaling": 1}
+
+
+def test_a_removed_measurement_is_made_again_and_the_fit_stands(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    (finished / "alignment.json").unlink()
+    assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
+    assert kinds(fakes.started()) == {"scaling-alignment": 1}
+    assert (finished / "alignment.json").exists()
 
 
 def test_removed_checkpoints_are_made_again_only_when_a_run_needs_them(
@@ -321,7 +331,7 @@ def test_a_plan_is_shown_without_starting_anything(
     result = fakes.run("plan", write_study(values), "--out", tmp_path / "out")
     assert result.returncode == 0
     assert "pretrain en:0.5,fr:0.5" in result.stdout
-    assert "16 of 16 jobs to do" in result.stdout
+    assert "17 of 17 jobs to do" in result.stdout
     assert fakes.started() == []
     assert not (tmp_path / "out").exists()
 
