@@ -1,0 +1,143 @@
+"""Nearly all of a log is ``train_inner`` records that differ in numbers alone: runs of them are found without parsing.
+
+Of such a run only the first and the last record can change what is read, provided that the updates only go up. Whether
+every line of it is whole is still checked, by one regular expression made from a line that was parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from .files import Block
+
+_HEADS = (
+    rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| INFO \| train_inner \| ",
+    rb"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]\[train_inner\]\[INFO\] - ",
+    rb"\| ",
+    rb"",
+)
+# no space, quote, comma or bracket: nothing that could end the value or begin another record
+_VALUE = rb"[\w.+%-]"
+_BARE = rb"-?(?:0|[1-9]\d{0,17}+)(?:\.\d{1,18}+)?(?:e[+-]\d{1,3})?"
+_UPDATES = rb"(\d{1,15}+(?:\.\d{1,9}+)?(?:e[+-]\d\d)?)"
+_EPOCH = rb"epoch \d{1,9}+:? ++\d{1,9}+ / \d{1,9}+ "
+_JSON_PAIR = re.compile(rb'("[\w.-]+": )(?:"(' + _VALUE + rb'*)"|' + _BARE + rb")")
+_SIMPLE_PAIR = re.compile(rb"([\w./-]+=)(" + _VALUE + rb"+)")
+_LONGEST = 4096
+_SEEN = 16  # records parsed in full before a pattern is made of one
+_PIECE = 16 << 10
+
+
+class Run(NamedTuple):
+    """Whole ``train_inner`` lines that stand one below the other: the first one's number, the lines, their updates."""
+
+    number: int
+    lines: list[bytes]
+    updates: list[float]
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether the updates go up, and records of the same update are the same."""
+        if self.updates != sorted(self.updates):
+            return False
+        return len(set(self.updates)) == len(self.updates) or all(
+            self.lines[index] == self.lines[index - 1]
+            for index in range(1, len(self.lines))
+            if self.updates[index] == self.updates[index - 1]
+        )
+
+
+class Skimmer:
+    """Cuts the blocks of one file into runs and what lies between them."""
+
+    def __init__(self) -> None:
+        self._pattern: re.Pattern[bytes] | None = None
+        self._parsed = 0
+
+    def parsed(self, line: bytes) -> None:
+        """Take note of a ``train_inner`` line, without its end, that had to be parsed."""
+        self._parsed += 1
+        if self._parsed == _SEEN:
+            template = _template(line)
+            self._pattern = _compiled(template) if template else None
+            self._parsed = 0
+
+    def cut(self, block: Block) -> Iterator[Run | Block]:
+        """Yield the runs and the other lines of a block, in order; what was :meth:`parsed` meanwhile counts."""
+        number, content = block
+        while content and self._pattern is None:
+            end = content.find(b"\n", _PIECE) + 1 or len(content)
+            yield Block(number, content[:end])
+            number += content.count(b"\n", 0, end)
+            content = content[end:]
+        if not content or self._pattern is None:
+            return
+        # text between the matches, the match, its updates, text ...
+        pieces = self._pattern.split(content)
+        others, lines, updates = pieces[0::3], pieces[1::3], pieces[2::3]
+        places = [place for place, other in enumerate(others) if other]
+        if not all(others[place].endswith(b"\n") for place in places if place < len(lines)):
+            # a match does not stand at the beginning of its line
+            yield Block(number, content)
+            return
+        start = 0
+        for place in [*places, len(lines)]:
+            if place > start:
+                self._parsed = 0
+                yield Run(number, lines[start:place], list(map(float, updates[start:place])))
+                number += place - start
+                start = place
+            if others[place]:
+                yield Block(number, others[place])
+                number += others[place].count(b"\n")
+                others[place] = b""
+
+
+def _template(line: bytes) -> bytes | None:
+    """Return a regular expression for lines that are like this one but for the numbers, or None.
+
+    Whatever it matches, ``parse_line`` takes for a ``train_inner`` record whose updates are the second group.
+    """
+    if len(line) > _LONGEST:
+        return None
+    head = next(head for head in _HEADS if re.match(head, line))
+    matched = re.match(head, line)
+    assert matched is not None
+    body = line[matched.end() :]
+    epoch = re.match(_EPOCH, body)
+    if epoch is not None:
+        before, pairs, after = _EPOCH, body[epoch.end() :], b""
+    elif body.startswith(b"{") and body.endswith(b"}"):
+        before, pairs, after = rb"\{", body[1:-1], rb"\}"
+    else:
+        return None
+    fields = [_field(pair, json=epoch is None) for pair in pairs.split(b", ")]
+    if b"" in fields or sum(_UPDATES in field for field in fields) != 1:
+        return None
+    return b"(" + head + before + b", ".join(fields) + after + rb"\r?\n)"
+
+
+def _field(pair: bytes, json: bool) -> bytes:
+    """Return the regular expression of a key with any value, empty where the pair is of another form."""
+    match = (_JSON_PAIR if json else _SIMPLE_PAIR).fullmatch(pair)
+    if match is None:
+        return b""
+    key, text = match[1], match[2]
+    if text is None:
+        value = _BARE
+    elif key in (b'"num_updates": ', b"num_updates="):
+        value = _UPDATES
+    else:
+        value = _VALUE + (b"*+" if json else b"++")
+    # another key of this ending would be taken for the updates of another kind of record
+    if b"num_updates" in key and value != _UPDATES:
+        return b""
+    return re.escape(key) + (b'"' + value + b'"' if json and text is not None else value)
+
+
+@lru_cache(maxsize=64)
+def _compiled(template: bytes) -> re.Pattern[bytes]:
+    return re.compile(template)
