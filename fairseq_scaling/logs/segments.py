@@ -159,7 +159,7 @@ class _FileReader:
                     self.skimmer.parsed(content)
 
     def take_run(self, run: Run) -> None:
-        if not run.is_in_order and not self._now.mixed:
+        if not self._now.mixed and not run.is_in_order():
             self.take_block(Block(run.number, b"".join(run.lines)))
             return
         # those between can not change anything: of training only the last record is kept
@@ -253,8 +253,7 @@ class _FileReader:
             if segment.mixed:
                 segment.mixed += f" (line {origin.line})"
         segment.last[line.tag] = stats
-        # of training only the last record is kept, of validation every one
-        segment.stats[line.tag, "" if line.tag in TRAINING else str(stats.fields.get("num_updates"))] = stats
+        segment.stats[line.tag, stats_key(stats)] = stats
 
     def _generated(self, line: Line, origin: Origin) -> None:
         sentences, self._now.translated = self._now.translated, None
@@ -297,6 +296,11 @@ class _FileReader:
     def _damaged(self, line: Line, origin: Origin) -> None:
         remedy = "look for a full disk, or two programs that write one file"
         self.problem(origin.line, "damaged", f"{line.value}; it was left out: {remedy}")
+
+
+def stats_key(stats: Stats) -> str:
+    """Return under which key beside its tag a record is kept: of training only the last, of validation every one."""
+    return "" if stats.tag in TRAINING else str(stats.fields.get("num_updates"))
 
 
 def _step(fields: dict[str, Any], updates: int | None) -> float:
