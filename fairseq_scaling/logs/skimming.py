@@ -26,7 +26,8 @@ _WHOLE = rb"(?!0[0-9])[0-9]{1,18}+"
 _DECIMAL = _WHOLE + rb"\.[0-9]{1,18}+"
 _UPDATES = rb"([0-9][0-9.e+]{0,16}+)"
 _EPOCH = rb"epoch [0-9]{1,9}+:? ++[0-9]{1,9}+ / [0-9]{1,9}+ "
-_JSON_PAIR = re.compile(rb'("[\w.-]+": )(?:"(?P<text>' + _VALUE + rb'*)"|(?P<bare>' + _DECIMAL + rb"|" + _WHOLE + rb"))")
+_BARE = rb"(?P<bare>" + _DECIMAL + rb"|" + _WHOLE + rb")"
+_JSON_PAIR = re.compile(rb'("[\w.-]+": )(?:"(?P<text>' + _VALUE + rb'*)"|' + _BARE + rb")")
 _SIMPLE_PAIR = re.compile(rb"([\w./-]+=)(?P<text>" + _VALUE + rb"+)")
 _LONGEST = 4096
 _SEEN = 16  # records parsed in full before a pattern is made of one

@@ -132,6 +132,7 @@ def _write(path: Path, content: str | bytes) -> Path:
         temporary.write_bytes(data)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise DataError(f"{path}: cannot be written ({error.strerror})\n  name another folder with --out") from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return path

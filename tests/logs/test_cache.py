@@ -54,7 +54,9 @@ def test_what_comes_back_is_what_was_put_in(name: str, tmp_path: Path) -> None:
 
 def test_settings_of_every_kind_come_back_as_they_were(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    settings = "{'_name': None, 'model': {'betas': (0.9, (1,), [2.5, True]), 'odd': [{1: 'a', (2,): -0.0}], 'b': 1e999}}"
+    settings = (
+        "{'_name': None, 'model': {'betas': (0.9, (1,), [2.5, True]), 'odd': [{1: 'a', (2,): -0.0}]}, 'b': 1e999}"
+    )
     path.write_text(f"2026-01-01 00:00:00 | INFO | fairseq_cli.train | {settings}\n")
     (segment,) = read_file(path, "log").segments
     assert segment.config["model.betas"] == (0.9, (1,), [2.5, True])
