@@ -8,13 +8,15 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 from .document import FORMAT, Document
-from .figures import Drawing
 from .html import render_page
 from .run_tables import point_use
+
+if TYPE_CHECKING:
+    from .figures import Drawing
 
 POINT_COLUMNS = (
     "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",

@@ -1,4 +1,4 @@
-"""What reading logs costs: megabytes per second on one core, memory, and a folder of many runs, read twice.
+"""What reading logs costs: megabytes per second on one core, memory, a folder of many runs, fit-scaling on a study.
 
 python tests/benchmarks/logs.py [--megabytes 200] [--runs 1000]
 
@@ -50,6 +50,7 @@ def main() -> None:
         for name, golden in LOGS.items():
             one_log(name, golden, Path(temporary) / "train.log", arguments.megabytes, arguments.repeats)
         folder_of_runs(Path(temporary) / "runs", arguments.runs)
+        a_study(Path(temporary) / "study")
 
 
 def one_log(name: str, golden: Path, path: Path, megabytes: int, repeats: int) -> None:
@@ -156,17 +157,57 @@ def folder_of_runs(folder: Path, runs: int) -> None:
 
 
 def write_runs(folder: Path, runs: int) -> Iterator[int]:
-    """Write the files and yield their sizes; they are an hour old, since no file that may still grow is cached."""
+    """Write the files of finetuning runs and yield their sizes: five mixtures, five budgets each, then other seeds.
+
+    They are an hour old, since no file that may still grow is cached.
+    """
     names = ("finetuning.log", "generate.log", "generate.txt", "scores.json")
     texts = {name: (GOLDEN / "plugin" / name).read_text() for name in names}
-    known = json.loads(texts["scores.json"])["run_id"]
+    known = json.loads(texts["scores.json"])["run"]
+    draw = random.Random(2)
     for number in range(runs):
+        seed, mixture, size = number // 25, number // 5 % 5, number % 5
+        shares = {"aa": f"{mixture + 1}/6", "bb": f"{5 - mixture}/6"}
+        said = {"pretrain_tokens": 10**6 * 2**size, "mixture": shares, "seed": seed, "run_id": f"{number:012x}"}
+        score = (5 + 2 * size - 0.1 * size**2 + 0.2 * mixture) * draw.gauss(1, 0.01)
         place = folder / f"run{number:05d}"
         place.mkdir(parents=True)
         for name, text in texts.items():
-            (place / name).write_text(text.replace(known, f"{number:012x}"))
+            if name == "scores.json":
+                content = json.loads(text)
+                content["run"].update(said)
+                content["run_id"] = said["run_id"]
+                for metric in content["scores"].values():
+                    metric["value"] *= score / 5
+                text = json.dumps(content, indent=1)
+            else:
+                for key in ("pretrain_tokens", "mixture", "seed", "run_id"):
+                    text = text.replace(f'"{key}": {json.dumps(known[key])}', f'"{key}": {json.dumps(said[key])}')
+                text = re.sub(r'("cross_entropy": )([\d.]+)', rf"\g<1>{0.4 + 2 / score}", text)
+            (place / name).write_text(text)
             yield (place / name).stat().st_size
             os.utime(place / name, (time.time() - 3600,) * 2)
+
+
+def a_study(folder: Path) -> None:
+    """Run the command on a study of 25 runs, without and with the report, each for the first time and again."""
+    sum(write_runs(folder, 25))
+    for name, options in (("without the report", ["--no-report"]), ("with it", [])):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder.parent / f"cache {name}")}
+        # matplotlib's list of fonts is made once in a user's life
+        environment.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache/matplotlib"))
+        command = [sys.executable, "-m", "fairseq_scaling.cli.fit_scaling", str(folder), *options]
+        shown = []
+        for _ in range(3):
+            began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            done = subprocess.run(
+                [*command, "--out", str(folder.parent / "out")], env=environment, capture_output=True, text=True
+            )
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            assert done.returncode == 0, done.stdout + done.stderr
+            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            shown.append(f"{time.perf_counter() - began:.2f} s ({used:.2f} s of processor time)")
+        print(f"fit-scaling on a study of 25 runs, {name}: {', again '.join(shown)}", flush=True)
 
 
 if __name__ == "__main__":
