@@ -41,6 +41,14 @@ class Unreadable(Exception):
     """The rest of a file can not be read; ``str()`` says why and what to do."""
 
 
+class TooLong(Unreadable):
+    """A line is longer than any that fairseq writes; ``at`` says it of the line with a number."""
+
+    @classmethod
+    def at(cls, number: int) -> TooLong:
+        return cls(f"line {number} is longer than {LONGEST_LINE >> 20} MiB: this is no fairseq log")
+
+
 def walk(paths: PathLike | Iterable[PathLike]) -> Iterator[tuple[Path, bool]]:
     """Yield every file once, in sorted order, with whether it was named itself (and not found in a folder).
 
@@ -80,26 +88,33 @@ def read_lines(path: Path, records: bool = True) -> Iterator[RawLine]:
     Raises:
         Unreadable: the file can not be opened or is damaged from some place on (everything before it was yielded).
     """
-    for block in read_blocks(path, records):
-        yield from split_block(block, records)
+    number = 1
+    try:
+        for content in read_blocks(path, records):
+            yield from split_block(Block(number, content), records)
+            number += content.count(b"\n")
+    except TooLong:
+        raise TooLong.at(number) from None
 
 
-def read_blocks(path: Path, records: bool = True) -> Iterator[Block]:
-    """Yield a text file in blocks of whole lines; see :func:`read_lines`, which says the rest."""
-    number, rest = 1, b""
+def read_blocks(path: Path, records: bool = True) -> Iterator[bytes]:
+    """Yield a text file in blocks of whole lines, what has no end last; see :func:`read_lines`, which says the rest."""
+    rest = b""
     for read in _decoded(path):
+        end = read.rfind(b"\n") + 1
+        if end:
+            yield rest + read[:end]
+            rest = read[end:]
+            continue
         rest += read
-        end = rest.rfind(b"\n") + 1
-        if not end and len(rest) > LONGEST_LINE:
+        if len(rest) > LONGEST_LINE:
             end = rest.rfind(b"\r") + 1 if records else 0
             if not end:
-                raise Unreadable(f"line {number} is longer than {LONGEST_LINE >> 20} MiB: this is no fairseq log")
-        if end:
-            whole, rest = rest[:end], rest[end:]
-            yield Block(number, whole)
-            number += whole.count(b"\n")
+                raise TooLong
+            yield rest[:end]
+            rest = rest[end:]
     if rest:
-        yield Block(number, rest)
+        yield rest
 
 
 def split_block(block: Block, records: bool = True) -> Iterator[RawLine]:

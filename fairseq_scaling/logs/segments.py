@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import identity, parse_config
-from .files import Block, Unreadable, read_blocks, split_block
+from .files import Block, TooLong, Unreadable, read_blocks, split_block
 from .lines import Line, parse_line
 from .printed import Printed, parse_exact_integer, parse_printed
 from .record import Origin, Problem
@@ -114,8 +114,8 @@ def read_file(path: Path, name: str) -> FileReading:
     """Return the segments of one text file; ``name`` stands for the file in origins and problems."""
     reader = _FileReader(name)
     try:
-        for block in read_blocks(path):
-            for part in reader.skimmer.cut(block):
+        for content in read_blocks(path):
+            for part in reader.skimmer.cut(content):
                 if isinstance(part, Block):
                     reader.take_block(part)
                 else:
@@ -123,6 +123,8 @@ def read_file(path: Path, name: str) -> FileReading:
             if reader.skipped > _GIVE_UP and not reader.found:
                 reader.problem(0, "nofairseq", f"no line of fairseq in the first {_GIVE_UP >> 20} MiB: left out")
                 break
+    except TooLong:
+        reader.problem(0, "unreadable", str(TooLong.at(reader.skimmer.number)))
     except Unreadable as error:
         reader.problem(0, "unreadable", str(error))
     return reader.finish()
@@ -160,11 +162,11 @@ class _FileReader:
 
     def take_run(self, run: Run) -> None:
         if not self._now.mixed and not run.is_in_order():
-            self.take_block(Block(run.number, b"".join(run.lines)))
+            self.take_block(Block(run.number, b"\n".join([*run.lines, b""])))
             return
         # those between can not change anything: of training only the last record is kept
         for index in sorted({0, len(run.lines) - 1}):
-            line = parse_line(run.lines[index].rstrip(b"\r\n"), True)
+            line = parse_line(run.lines[index].removesuffix(b"\r"), True)
             assert line is not None
             self.take(line, run.number + index)
 

@@ -36,7 +36,8 @@ _MOST_UPDATES = 1e15
 
 
 class Run(NamedTuple):
-    """Whole ``train_inner`` lines that stand one below the other: the first one's number, the lines, their updates."""
+    """``train_inner`` lines, without their ends, that stand one below the other: the number of the first, the lines,
+    and their updates as printed."""
 
     number: int
     lines: list[bytes]
@@ -58,11 +59,12 @@ class Run(NamedTuple):
 
 
 class Skimmer:
-    """Cuts the blocks of one file into runs and what lies between them."""
+    """Cuts a file into runs and what lies between them; ``number`` is that of the line that comes next."""
 
     def __init__(self) -> None:
         self._pattern: re.Pattern[bytes] | None = None
         self._parsed = 0
+        self.number = 1
 
     def parsed(self, line: bytes) -> None:
         """Take note of a ``train_inner`` line, without its end, that had to be parsed."""
@@ -72,41 +74,45 @@ class Skimmer:
             self._pattern = _compiled(template) if template else None
             self._parsed = 0
 
-    def cut(self, block: Block) -> Iterator[Run | Block]:
-        """Yield the runs and the other lines of a block, in order; what was :meth:`parsed` meanwhile counts."""
-        number, content = block
+    def cut(self, content: bytes) -> Iterator[Run | Block]:
+        """Yield the runs and the other lines of the next whole lines, in order; what was :meth:`parsed` counts."""
         while content and self._pattern is None:
             end = content.find(b"\n", _PIECE) + 1 or len(content)
-            yield Block(number, content[:end])
-            number += content.count(b"\n", 0, end)
+            yield self._block(content[:end])
             content = content[end:]
         if not content or self._pattern is None:
             return
-        # text between the matches, the match, its updates, text ...
+        # text between the matches, the updates of the match, text ...
         pieces = self._pattern.split(content)
-        others, lines, updates = pieces[0::3], pieces[1::3], pieces[2::3]
+        others, updates = pieces[0::2], pieces[1::2]
         places = [place for place, other in enumerate(others) if other]
-        if not all(others[place].endswith(b"\n") for place in places if place < len(lines)):
+        if not all(others[place].endswith(b"\n") for place in places if place < len(updates)):
             # a match does not stand at the beginning of its line
-            yield Block(number, content)
+            yield self._block(content)
             return
-        start = 0
-        for place in [*places, len(lines)]:
+        lines = content.split(b"\n")
+        first, start = self.number, 0
+        for place in [*places, len(updates)]:
             if place > start:
                 self._parsed = 0
-                yield Run(number, lines[start:place], updates[start:place])
-                number += place - start
+                at = self.number - first
+                self.number += place - start
+                yield Run(first + at, lines[at : at + place - start], updates[start:place])
                 start = place
             if others[place]:
-                yield Block(number, others[place])
-                number += others[place].count(b"\n")
+                yield self._block(others[place])
                 others[place] = b""
+
+    def _block(self, content: bytes) -> Block:
+        block = Block(self.number, content)
+        self.number += content.count(b"\n")
+        return block
 
 
 def _template(line: bytes) -> bytes | None:
     """Return a regular expression for lines that are like this one but for the numbers, or None.
 
-    Whatever it matches, ``parse_line`` takes for a ``train_inner`` record whose updates are the second group.
+    Whatever it matches, ``parse_line`` takes for a ``train_inner`` record whose updates are the only group.
     """
     if len(line) > _LONGEST:
         return None
@@ -124,7 +130,7 @@ def _template(line: bytes) -> bytes | None:
     fields = [_field(pair, json=epoch is None) for pair in pairs.split(b", ")]
     if b"" in fields or sum(_UPDATES in field for field in fields) != 1:
         return None
-    return b"(" + head + before + b", ".join(fields) + after + rb"\r?\n)"
+    return head + before + b", ".join(fields) + after + rb"\r?\n"
 
 
 def _field(pair: bytes, json: bool) -> bytes:
