@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import DataError
 from .alignment_file import looks_like_alignment_file, read_alignment_file
 from .build import build_record
+from .cache import Cache
 from .files import first_bytes, looks_binary, walk
 from .joining import Mapped, join
 from .mapping import PathMapping
@@ -21,7 +22,9 @@ _NAMED = 5  # files of a folder that are named where they hold nothing
 
 
 def read_runs(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], mapping: str | os.PathLike[str] | None = None
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    mapping: str | os.PathLike[str] | None = None,
+    cache: Cache | None = None,
 ) -> Reading:
     """Return the runs that ``paths`` hold, and a problem for everything that could not be used.
 
@@ -34,6 +37,7 @@ def read_runs(
             begin with a dot are passed over). Files are recognised by content; gzip, UTF-16 and any line ends are fine.
         mapping: what stock fairseq logs do not say: a CSV file, or a path pattern with named fields such as
             ``{mixture}/dp{pretrain_tokens}/ft{finetune_tokens}/seed{seed}/*.log`` (see :mod:`.mapping`).
+        cache: where readings are kept, so that files that have not changed since are not read again.
 
     Raises:
         DataError: a path or the mapping file does not exist.
@@ -55,7 +59,7 @@ def read_runs(
             continue
         if not named and (looks_binary(head) or _PRINTED in head or path == table):
             continue
-        reading = FileReading([], []) if looks_binary(head) else _read(path, head)
+        reading = FileReading([], []) if looks_binary(head) else _read(path, head, cache)
         problems += reading.problems
         if not reading.segments and not reading.problems:
             if named:
@@ -70,6 +74,8 @@ def read_runs(
             problems += [Problem(str(path), 0, complaint) for complaint in complaints]
             folder = str(path.absolute().parent)
             members += [Mapped(segment, folder, fields, origins) for segment in reading.segments]
+    if cache is not None:
+        cache.tidy()
     problems += [_left_out(folder, names) for folder, names in empty.items()]
     groups, messages = join(members)
     problems += messages
@@ -81,7 +87,7 @@ def read_runs(
     return Reading(sorted(runs, key=_order), sorted(set(problems)), alignments)
 
 
-def _read(path: Path, head: bytes) -> FileReading:
+def _read(path: Path, head: bytes, cache: Cache | None) -> FileReading:
     name = str(path)
     if looks_like_score_file(head):
         segment = Segment(Origin(name, 1))
@@ -93,7 +99,9 @@ def _read(path: Path, head: bytes) -> FileReading:
             return FileReading([], [])
         segment.score_files.append(Said(content, Origin(name, 1)))
         return FileReading([segment], [])
-    return read_file(path, name)
+    if cache is None:
+        return read_file(path, name)
+    return cache.reading(path, name, lambda: read_file(path, name))
 
 
 def _left_out(folder: Path, names: list[str]) -> Problem:

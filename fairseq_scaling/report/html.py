@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .document import Document, chosen_law, leading, settings_in_order
-from .figures import Drawing
 from .limits import limits
 from .markup import Markup, escape, join, tag
 from .panels import means
@@ -26,6 +26,9 @@ from .wording import (
     short_name,
     tokens,
 )
+
+if TYPE_CHECKING:
+    from .figures import Drawing
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _TONES = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataError
-from ..logs import Problem, read_runs
+from ..logs import Cache, Problem, read_runs
 from .csv_points import is_table, read_table
 from .document import Inputs
 from .points import Point
@@ -17,11 +17,14 @@ _TABLE_ENDINGS = (".csv", ".tsv")
 _OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 
 
-def read_inputs(paths: Sequence[str], mapping: str | None = None) -> tuple[list[Point], Inputs]:
+def read_inputs(
+    paths: Sequence[str], mapping: str | None = None, cache: Cache | None = None
+) -> tuple[list[Point], Inputs]:
     """Return the points that the paths hold, and what was read and could not be.
 
     A file that ends in .csv or .tsv, or begins with a table's header, is a table; of a folder, every such file with a
-    table's header is one, but for what ``fit-scaling`` itself wrote there. Everything else goes to ``logs.read_runs``.
+    table's header is one, but for what ``fit-scaling`` itself wrote there. Everything else goes to ``logs.read_runs``,
+    with the cache.
 
     Raises:
         DataError: a path does not exist.
@@ -47,7 +50,7 @@ def read_inputs(paths: Sequence[str], mapping: str | None = None) -> tuple[list[
         points += table.points
         inputs.problems += table.problems
     if others:
-        reading = read_runs(others, mapping)
+        reading = read_runs(others, mapping, cache)
         runs = points_of_runs(reading.runs)
         points += runs.points
         inputs.problems += [p for p in reading.problems if not _is_about_tables(p, tables)]
