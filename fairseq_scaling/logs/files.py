@@ -17,7 +17,8 @@ from .lines import TIMESTAMP
 
 BLOCK = 1 << 20
 _DATE = len("2020-01-01 00:00:00")
-_OTHER_LEVEL = re.compile(rb" \| (?:WARNING|ERROR|DEBUG|CRITICAL) \| |\]\[[\w.]+\]\[")
+_OTHER_LEVELS = (b" | WARNING | ", b" | ERROR | ", b" | DEBUG | ", b" | CRITICAL | ")
+_HYDRA = re.compile(rb"\]\[[\w.]+\]\[")
 LONGEST_LINE = 16 << 20
 PathLike = str | os.PathLike[str]
 
@@ -200,7 +201,12 @@ def _whole(number: int, content: bytes, complete: bool) -> Iterator[RawLine]:
     """Yield the line, or its pieces where other records broke into it."""
     first = content.find(b" | INFO | ")
     # in most lines the first level is the only one and stands behind the date; the search below is slow
-    if (first != _DATE and first >= 0) or content.find(b" | INFO | ", _DATE + 1) >= 0 or _OTHER_LEVEL.search(content):
+    if (
+        (first != _DATE and first >= 0)
+        or content.find(b" | INFO | ", _DATE + 1) >= 0
+        or any(map(content.__contains__, _OTHER_LEVELS))
+        or (b"][" in content and _HYDRA.search(content))
+    ):
         starts = [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
         for start, end in zip([0, *starts], starts, strict=False):
             yield RawLine(number, content[start:end], False)
