@@ -6,7 +6,8 @@ from .panels import GRID, INK, MUTED, PALETTE, PAPER, SHADE
 
 _DARK_PALETTE = ("#5eb3ec", "#ff9457", "#3ecf9f", "#e08fcb", "#e3b341", "#9aa3ff")
 
-DARK, PRINT = "@media (prefers-color-scheme: dark)", "@media print"
+# Paper is white, whatever the screen prefers.
+DARK, PRINT = "@media screen and (prefers-color-scheme: dark)", "@media print"
 
 COLOUR_NAMES = {
     INK: "var(--ink)",

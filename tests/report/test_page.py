@@ -18,7 +18,6 @@ from fairseq_scaling.report.figures import Drawing, draw_all
 from fairseq_scaling.report.files import write_data
 from fairseq_scaling.report.html import headline, render_page
 from fairseq_scaling.report.limits import limits
-from fairseq_scaling.report.run_points import points_of_runs
 from fairseq_scaling.report.run_tables import alignment_table, precisions_table
 from fairseq_scaling.report.tables import all_tables, summary_tables
 from tests.report.example import BLEU_SIGNATURE, SIZES, document_of, log_law, loss_law, run, study
