@@ -13,6 +13,9 @@ CORES ?= $(shell nproc 2>/dev/null || echo 1)
 STUDY ?= examples/quickstart/study.yaml
 # Where a study's files go; empty: work/NAME, with the name in study.yaml.
 OUT ?=
+# Learning curves for `make benchmark-fits` (see tests/benchmarks/README.md), and smaller settings: --repeats 100
+CURVES ?=
+BENCHMARK_ARGS ?=
 PYTEST_ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
@@ -23,11 +26,11 @@ checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
 PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
 STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 
-.PHONY: help venv study test test-torture lint format lock benchmarks clean distclean
+.PHONY: help venv study test test-torture lint format lock benchmarks benchmark-fits clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo "Variables: CORES=$(CORES) STUDY=$(STUDY) OUT=$(or $(OUT),work/NAME)"
 
 venv: $(STAMP) ## make .venv with the pinned versions (the other commands do it themselves)
@@ -59,6 +62,9 @@ benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes)
 	@$(BIN)/python tests/benchmarks/corruption.py
 	@$(BIN)/python tests/benchmarks/training_step.py --vocabulary 8192
 	@for what in speed coverage verdicts "chinchilla tests/laws/data/chinchilla.csv"; do echo "== $$what"; $(BIN)/python -m tests.benchmarks.laws $$what; done
+
+benchmark-fits: $(STAMP) ## what the fits reach against the goals and scipy, as one table (CURVES=path adds real curves)
+	@$(BIN)/python -m tests.benchmarks.laws table tests/laws/data/chinchilla.csv $(if $(CURVES),--curves $(CURVES) )$(BENCHMARK_ARGS)
 
 lock: $(STAMP) ## write requirements.lock from what is installed in .venv
 	@$(BIN)/python .ci/make_lock.py > requirements.lock.new

@@ -40,7 +40,7 @@ _TONES = {
 }
 _SIGNS = {"good": "\u25b2", "calm": "\u25a0", "warn": "\u25c6", "info": "\u25cf"}
 _CLOSED = {"points", "remarks", "laws"}
-_UNBROKEN = {"Metric", "Law", "Coefficient", "Identified"}
+_UNBROKEN = {"Metric", "Law", "Coefficient", "Unit", "Identified"}
 
 
 def render_page(document: Document, drawings: Sequence[Drawing]) -> str:
@@ -141,12 +141,16 @@ def _verdicts(document: Document) -> Markup:
     for title, settings in groups.items():
         if title:
             parts.append(tag("h3", title))
-        cards = [_card(curves, comparisons.get(curves[0]["name"]), labels) for curves in settings]
+        # No level of headings is left out where nothing is known of task and model.
+        level = "h4" if title else "h3"
+        cards = [_card(curves, comparisons.get(curves[0]["name"]), labels, level) for curves in settings]
         parts.append(tag("div", cards, class_="cards"))
     return join(parts)
 
 
-def _card(curves: Sequence[Document], comparison: Document | None, labels: Mapping[str, str]) -> Markup:
+def _card(
+    curves: Sequence[Document], comparison: Document | None, labels: Mapping[str, str], level: str = "h4"
+) -> Markup:
     """Return one curve's verdict: the advice of its leading metric, then what every metric says."""
     lead = leading(curves)
     alignment = lead["setting"]["alignment"]
@@ -162,7 +166,7 @@ def _card(curves: Sequence[Document], comparison: Document | None, labels: Mappi
         "article",
         tag(
             "div",
-            tag("h4", short_name(lead), " ", tag("span", aside, class_="small") if aside else None),
+            tag(level, short_name(lead), " ", tag("span", aside, class_="small") if aside else None),
             tag("span", f"{_SIGNS[tone]} {action}", class_=f"chip {tone}"),
             class_="top",
         ),
@@ -249,6 +253,7 @@ def render_table(table: Table) -> Markup:
         tag("caption", table.note) if table.note else None,
         tag("thead", tag("tr", heads)),
         tag("tbody", rows),
+        aria_label=table.title,
     )
     return tag("div", written, class_="panel scroll", tabindex=0, role="region", aria_label=table.title)
 

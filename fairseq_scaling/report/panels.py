@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID, PAPER, SHADE = "#1c1f26", "#5d6470", "#e4e6eb", "#fefefe", "#f4f5f8"
 # Okabe and Ito's palette for all kinds of colour vision, darkened where it was too pale for lines on white.
-PALETTE = ("#0068a8", "#d1520a", "#008a63", "#a6498b", "#a87600", "#4f5bd5")
+PALETTE = ("#0068a8", "#c44a06", "#007f5b", "#a6498b", "#916600", "#4f5bd5")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 FOLLOWS = ("follows the law", "saturated", "breakthrough")
 """Verdicts under which the law is drawn as a finding; under any other it is a thin dotted line."""

@@ -6,6 +6,9 @@ from .panels import GRID, INK, MUTED, PALETTE, PAPER, SHADE
 
 _DARK_PALETTE = ("#5eb3ec", "#ff9457", "#3ecf9f", "#e08fcb", "#e3b341", "#9aa3ff")
 
+# Paper is white, whatever the screen prefers.
+DARK, PRINT = "@media screen and (prefers-color-scheme: dark)", "@media print"
+
 COLOUR_NAMES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -31,7 +34,7 @@ CSS = (
   --info: #0a5a94; --info-bg: #e5f1fa; --calm: #4b515c; --calm-bg: #eceef2;
   {_series(PALETTE)}
 }}
-@media (prefers-color-scheme: dark) {{
+{DARK} {{
   :root {{
     --ink: #e9ebf0; --muted: #a3abb8; --grid: #343a45; --paper: #1b1f27; --shade: #242a34;
     --page: #12151b; --line: #323845; --accent: #79c0f5;
@@ -76,7 +79,7 @@ nav ul {
   background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.2rem 1.05rem;
   display: flex; flex-direction: column; gap: .3rem; min-width: 0;
 }
-.card h4 { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere; }
+.card h3, .card h4 { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere; }
 .card .top { display: flex; justify-content: space-between; align-items: baseline; gap: .8rem; flex-wrap: wrap; }
 .card .advice { font-size: 1.02rem; margin: .15rem 0 0; }
 .card .reason { font-size: .92rem; margin: 0 0 .35rem; }
@@ -145,8 +148,10 @@ footer { color: var(--muted); font-size: .85rem; padding-top: 2rem; padding-bott
   h1 { font-size: 1.55rem; }
   .metrics div { grid-template-columns: 1fr; }
 }
-@media print {
-  @page { margin: 15mm 14mm; }
+@page { margin: 15mm 14mm; }
+"""
+    + PRINT
+    + """ {
   :root { color-scheme: light; --page: #fff; }
   html { font-size: 11px; }
   body { font-size: 1rem; }

@@ -21,12 +21,18 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def score(value: float | None, metric: Metric) -> str:
     """Return a value of a metric with the decimals worth printing."""
-    return NONE if value is None else f"{value:.{metric.decimals}f}".replace("-", MINUS)
+    return NONE if value is None else _decimals(value, metric, "")
 
 
 def signed(value: float | None, metric: Metric) -> str:
-    """Return a change of a metric with its sign."""
-    return NONE if value is None else f"{value:+.{metric.decimals}f}".replace("-", MINUS)
+    """Return a change of a metric with its sign; none where it rounds to zero."""
+    return NONE if value is None else _decimals(value, metric, "+")
+
+
+def _decimals(value: float, metric: Metric, sign: str) -> str:
+    # Adding zero turns the minus zero that rounding may leave into zero.
+    rounded = round(value, metric.decimals) + 0.0
+    return f"{rounded:{sign if rounded else ''}.{metric.decimals}f}".replace("-", MINUS)
 
 
 def interval(estimate: Mapping[str, Any] | None, write: Any = number, unknown: str = "interval not determined") -> str:

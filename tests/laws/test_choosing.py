@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fairseq_scaling import laws
-from tests.benchmarks.laws import law_value, synthetic_curve
+from tests.benchmarks.laws.curves import law_value, synthetic_curve
 
 TOKENS = np.geomspace(1e9, 6.4e10, 10)
 

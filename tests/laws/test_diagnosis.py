@@ -6,7 +6,7 @@ from scipy.optimize import isotonic_regression
 
 from fairseq_scaling import laws
 from fairseq_scaling.laws.isotonic import isotonic, shape_test
-from tests.benchmarks.laws import simulated_curve
+from tests.benchmarks.laws.curves import simulated_curve
 
 TOKENS = np.geomspace(1e9, 3.2e10, 6)
 

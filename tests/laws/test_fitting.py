@@ -5,7 +5,7 @@ import pytest
 
 from fairseq_scaling import laws
 from fairseq_scaling.errors import DataError, SettingError
-from tests.benchmarks.laws import law_value, synthetic_curve
+from tests.benchmarks.laws.curves import law_value, synthetic_curve
 
 TOKENS = np.geomspace(1e9, 6.4e10, 7)
 RISING = law_value("log_law", TOKENS)

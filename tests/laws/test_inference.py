@@ -4,7 +4,8 @@ from scipy.special import stdtrit
 
 from fairseq_scaling import laws
 from fairseq_scaling.laws.statistics import huber_inflation, t_quantile
-from tests.benchmarks.laws import coverage_of, law_value, synthetic_curve
+from tests.benchmarks.laws.accuracy import coverage_of
+from tests.benchmarks.laws.curves import law_value, synthetic_curve
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 7, 30, 31, 200, 1e5])

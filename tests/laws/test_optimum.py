@@ -8,7 +8,8 @@ from fairseq_scaling import laws
 from fairseq_scaling.laws.engine import solve
 from fairseq_scaling.laws.registry import LAWS
 from fairseq_scaling.laws.solver import huber, minimise
-from tests.benchmarks.laws import lbfgs_from_many_starts, random_problem
+from tests.benchmarks.laws.curves import random_problem
+from tests.benchmarks.laws.reference import lbfgs_from_many_starts
 
 
 @pytest.mark.parametrize("law", ["log_law", "cross_entropy_law"])

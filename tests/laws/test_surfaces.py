@@ -5,7 +5,8 @@ import pytest
 
 from fairseq_scaling import laws
 from fairseq_scaling.errors import DataError, SettingError
-from tests.benchmarks.laws import PUBLISHED_ERRORS, load_chinchilla
+from tests.benchmarks.laws.accuracy import PUBLISHED_ERRORS
+from tests.benchmarks.laws.curves import load_chinchilla
 
 DATA = Path(__file__).parent / "data" / "chinchilla.csv"
 

@@ -7,6 +7,10 @@ from typing import Any
 
 from fairseq_scaling.logs import Origin, RunRecord, Score
 from fairseq_scaling.mixture import Mixture
+from fairseq_scaling.report.analysis import Settings, analyse
+from fairseq_scaling.report.curves import collect
+from fairseq_scaling.report.document import Document, Inputs, build_document
+from fairseq_scaling.report.run_points import points_of_runs
 
 SIZES = (250_000, 500_000, 1_000_000, 2_000_000, 4_000_000, 8_000_000)
 BLEU_SIGNATURE = "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0"
@@ -73,3 +77,13 @@ def study() -> list[RunRecord]:
             runs.append(run(tokens, falling + 0.1 * sign, loss + 0.1 + 0.002 * sign, mixture="en", seed=seed))
     runs += [run(0, 2.0, 3.4, seed=1), run(0, 2.2, 3.5, seed=2)]
     return runs
+
+
+def document_of(runs: list[RunRecord], **settings: object) -> Document:
+    """Return the report's document of the runs, with the best single law of each curve."""
+    read = points_of_runs(runs)
+    collection = collect(read.points)
+    chosen = Settings(law="best", **settings)  # type: ignore[arg-type]
+    problems = read.problems + collection.problems
+    inputs = Inputs(["logs"], read.finetuning_runs, read.pretraining_runs, 0, problems, read.forgetting)
+    return build_document(analyse(collection.curves, chosen), chosen, inputs)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,21 +19,11 @@ from fairseq_scaling.report.figures import Drawing, draw_all
 from fairseq_scaling.report.files import write_data
 from fairseq_scaling.report.html import headline, render_page
 from fairseq_scaling.report.limits import limits
-from fairseq_scaling.report.run_points import points_of_runs
 from fairseq_scaling.report.run_tables import precisions_table
 from fairseq_scaling.report.tables import all_tables, summary_tables
-from tests.report.example import BLEU_SIGNATURE, SIZES, log_law, loss_law, run, study
+from tests.report.example import BLEU_SIGNATURE, SIZES, document_of, log_law, loss_law, run, study
 
 HOSTILE_FILE = 'logs/"><img src=x onerror=alert(1)>/train.log'
-
-
-def document_of(runs: list[RunRecord], **settings: object) -> Document:
-    read = points_of_runs(runs)
-    collection = collect(read.points)
-    chosen = Settings(law="best", **settings)  # type: ignore[arg-type]
-    problems = read.problems + collection.problems
-    inputs = Inputs(["logs"], read.finetuning_runs, read.pretraining_runs, 0, problems, read.forgetting)
-    return build_document(analyse(collection.curves, chosen), chosen, inputs)
 
 
 @pytest.fixture(scope="module")
@@ -286,20 +274,3 @@ def test_a_page_without_a_single_curve_says_so() -> None:
     text = parsed(page).text
     assert "Nothing could be fitted" in text
     assert "D_p is unknown" in text
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium (apt-get install chromium)")
-@pytest.mark.parametrize("width", [1280, 420])
-def test_a_browser_shows_the_page_without_sideways_scrolling(page: str, tmp_path: Path, width: int) -> None:
-    # The page itself forbids scripts; the copy that is measured may run one.
-    probe = "<script>document.title = document.documentElement.scrollWidth + ' ' + innerWidth</script></body>"
-    open_page = re.sub(r"<meta http-equiv=[^>]*>", "", page).replace("</body>", probe)
-    (tmp_path / "report.html").write_text(open_page, encoding="utf-8")
-    browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
-    shown = subprocess.run(
-        [*browser, (tmp_path / "report.html").as_uri()], capture_output=True, text=True, timeout=120, check=True
-    ).stdout
-    title = re.search(r"<title>(\d+) (\d+)</title>", shown)
-    assert title is not None
-    assert int(title[1]) <= max(int(title[2]), width)

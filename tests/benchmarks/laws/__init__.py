@@ -1,0 +1,1 @@
+"""What the fitting engine reaches, against whom: ``python -m tests.benchmarks.laws --help``."""

@@ -1,0 +1,57 @@
+"""What the benchmark of the fits prints is complete, and says what it has not measured."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fairseq_scaling import laws
+from tests.benchmarks.laws import table
+from tests.benchmarks.laws.accuracy import residual_interval
+from tests.benchmarks.laws.curves import load_curves, synthetic_curve
+from tests.benchmarks.laws.verdicts import KINDS, confusion
+
+
+def test_the_confusion_matrix_has_a_row_and_a_column_for_every_verdict() -> None:
+    assert sorted(KINDS) == sorted(laws.VERDICTS)
+    matrix, p_values = confusion(3, 0.3, 1)
+    assert matrix.shape == (len(KINDS), len(laws.VERDICTS))
+    np.testing.assert_allclose(matrix.sum(1), 1)
+    assert matrix[KINDS.index("too few points"), laws.VERDICTS.index("too few points")] == 1
+    assert set(p_values) == set(KINDS)
+
+
+def test_rows_that_need_curves_are_skipped_with_a_message(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = table._extrapolation(None)
+    assert "skipped" in capsys.readouterr().out
+    assert [row.cells[-1] for row in rows] == ["not measured"] * 3
+
+
+def test_curves_of_translation_systems_are_compared_with_the_best_single_law(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    with open(tmp_path / "curves.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["domain", "curve", "seen_examples", "loss", "held_out", "metric"])
+        for number in range(2):
+            curve = synthetic_curve("log_law", 9, 0.005, generator)
+            for i, (tokens, value) in enumerate(zip(curve.pretrain_tokens, curve.values, strict=True)):
+                writer.writerow(["MT", number, tokens, value, int(i > 6), "bleu"])
+    ((domain, first), _) = load_curves(tmp_path / "curves.csv")
+    assert (domain, first.metric, first.lower_is_better, int(first.held_out.sum())) == ("MT", "bleu", False, 2)
+    (row,) = table._extrapolation(tmp_path / "curves.csv")
+    assert row.goal == "the best single law"
+    assert row.reached is not None
+    assert 0 < float(row.measured) < 0.05
+
+
+def test_a_residual_bootstrap_promises_more_than_the_intervals_of_the_package() -> None:
+    """With five budgets three coefficients leave residuals that are far too small."""
+    generator = np.random.default_rng(3)
+    fits = laws.fit_many([synthetic_curve("log_law", 5, 0.01, generator) for _ in range(8)], "log_law")
+    target = np.array([4e11])
+    theirs = [np.diff(residual_interval(fit, target, 0))[0] for fit in fits]
+    ours = [float(np.squeeze(p.upper - p.lower)) for p in (fit.predict(target) for fit in fits)]
+    assert np.median(theirs) < 0.5 * np.median(ours)
