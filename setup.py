@@ -65,6 +65,7 @@ setup(
         "console_scripts": [
             "fit-scaling = fairseq_scaling.cli.fit_scaling:main",
             "score-translations = fairseq_scaling.cli.score_translations:main",
+            "scaling-convert = fairseq_scaling.cli.convert:main",
             "scaling-study = fairseq_scaling.cli.study:main",
             f"scaling-preprocess = {PREPROCESS}.__main__:main",
         ]
