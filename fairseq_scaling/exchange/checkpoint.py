@@ -136,7 +136,7 @@ def write_checkpoint(
         origin: what only the way back to Hugging Face needs; data that ``weights_only=True`` can load.
     """
     cfg: Any = OmegaConf.to_container(OmegaConf.structured(FairseqConfig), enum_to_str=True)
-    cfg["model"] = settings
+    cfg |= {"model": settings, "task": {"_name": "scaling_translation"}, "criterion": {"_name": "t5_cross_entropy"}}
     # A tied embedding is one parameter, under two names.
     parameters = sum({tensor.data_ptr(): tensor.numel() for tensor in weights.values()}.values())
     described = {

@@ -200,7 +200,13 @@ class ScalingTranslationTask(ScalingTask):
             check_dictionary(saved["dictionary"], self.dictionary, path)
         if saved is None or saved["run"] is None:
             _run.logger.warning("%s says nothing of its pretraining data: pretrain_tokens is unknown", path)
-            unknown = {"pretrain_tokens": None, "mixture": {}, "seed": None, "run_id": None, "hyperparameters": {}}
+            unknown: dict[str, Any] = {
+                "pretrain_tokens": None,
+                "mixture": {},
+                "seed": None,
+                "run_id": None,
+                "hyperparameters": {},
+            }
             return {**unknown, **_converted(state)}
         run = saved["run"]
         if run["stage"] != "pretraining":
