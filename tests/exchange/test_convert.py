@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from fairseq.data import Dictionary
 from safetensors.torch import save_file
 
 from fairseq_scaling.cli.convert import main
-from fairseq_scaling.errors import CheckpointError
+from fairseq_scaling.errors import CheckpointError, DataError
 from fairseq_scaling.exchange.convert import from_hf, to_hf
 from fairseq_scaling.exchange.vocabulary import read_symbols
 
@@ -149,3 +150,116 @@ def test_shards_and_a_bfloat16_model_keep_their_numbers(tmp_path: Path) -> None:
     (original / "model-2.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"model-2\.safetensors is missing"):
         from_hf(original, tmp_path / "ours/y.pt", overwrite=True)
+
+
+def test_a_vocabulary_of_another_model_is_refused(tmp_path: Path) -> None:
+    checkpoint = from_hf(publish(tmp_path / "original", "t5"), tmp_path / "ours/model.pt").out
+    text = (tmp_path / "ours/dict.txt").read_text()
+    symbols = text.splitlines(keepends=True)
+    (tmp_path / "ours/dict.txt").write_text("".join([symbols[1], symbols[0], *symbols[2:]]))
+    with pytest.raises(CheckpointError, match="made with another dictionary: sha256"):
+        to_hf(checkpoint, tmp_path / "back")
+    (tmp_path / "ours/dict.txt").unlink()
+    with pytest.raises(CheckpointError, match=r"no dict\.txt and sentencepiece\.model in .*\n.*--corpus DIR"):
+        to_hf(checkpoint, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+    other = train_sentencepiece(tmp_path / "other.model", **OURS)
+    (tmp_path / "ours/dict.txt").write_text(text.replace(symbols[0], "zzz 1\n"))
+    with pytest.raises(DataError, match=r"dict\.txt lacks \d+ of the \d+ pieces of .*\n.*one and the same checkpoint"):
+        make_corpus(tmp_path / "corpus", other, tmp_path / "ours/dict.txt")
+
+
+def spoil(folder: Path, how: str) -> None:
+    """Make one thing wrong in a model folder."""
+    config = json.loads((folder / "config.json").read_text())
+    weights = weights_of(folder)
+    if how == "no config":
+        (folder / "config.json").unlink()
+        return
+    if how == "cut":
+        content = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+    elif how == "pickle":
+        (folder / "model.safetensors").unlink()
+        torch.save(weights, folder / "pytorch_model.bin")
+    elif how == "no weights":
+        (folder / "model.safetensors").unlink()
+    elif how == "no sentencepiece":
+        (folder / "spiece.model").unlink()
+    elif how == "bad sentencepiece":
+        (folder / "spiece.model").write_bytes(b"no model")
+    elif how == "embeddings":
+        copy = {"encoder.embed_tokens.weight": weights["shared.weight"] + 1}
+        save_file(weights | copy, folder / "model.safetensors")
+    else:
+        setting, _, value = how.partition("=")
+        config[setting] = json.loads(value)
+        (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("how", "complaint"),
+    [
+        ("no config", r"holds no config\.json: .*\n  give the folder"),
+        ("cut", r"model\.safetensors cannot be read: "),
+        ("pickle", r"pytorch_model\.bin but no model\.safetensors: a pickle can run any code .*\n.*save_pretrained"),
+        ("no weights", r"holds no model\.safetensors\n  download"),
+        ("no sentencepiece", r"holds no spiece\.model: .*\n.*--sentencepiece FILE"),
+        ("bad sentencepiece", r"is no SentencePiece model"),
+        ("embeddings", r"encoder\.embed_tokens\.weight is not the same as shared\.weight"),
+        ('model_type="umt5"', r"model_type is 'umt5', another architecture\n.*T5, mT5 and ByT5"),
+        ('model_type="bart"', r"model_type is 'bart'"),
+        ('feed_forward_proj="gated-silu"', r"feed_forward_proj is 'gated-silu', not one of relu"),
+        ("tie_word_embeddings=true", r'another output layer\n.*"tie_word_embeddings": false'),
+        ("d_kv=8", r"weight decoder\.layers\.0\.attention\.\w has the shape \(.*\), by the model's settings \(.*\)"),
+        ("pad_token_id=9999", r"pad_token_id is 9999, which is no row"),
+        ("decoder_start_token_id=-1", r"decoder_start_token_id is -1"),
+    ],
+)
+def test_what_cannot_be_converted_is_named_and_nothing_is_written(tmp_path: Path, how: str, complaint: str) -> None:
+    original = publish(tmp_path / "original", "t5-v1_1")
+    spoil(original, how)
+    result = CliRunner().invoke(main, ["from-hf", str(original), "--out", str(tmp_path / "ours/model.pt")])
+    assert result.exit_code == 2
+    assert re.search(complaint, result.output), result.output
+    assert not [path for path in tmp_path.glob("ours/*") if path.is_file()]
+
+
+def test_checkpoints_that_are_no_t5_are_refused(tmp_path: Path) -> None:
+    def refused(content: object) -> str:
+        torch.save(content, tmp_path / "model.pt")
+        result = CliRunner().invoke(main, ["to-hf", str(tmp_path / "model.pt"), "--out", str(tmp_path / "out")])
+        assert result.exit_code == 2
+        assert not (tmp_path / "out").exists()
+        return result.output
+
+    weights = {"encoder.embed_tokens.weight": torch.zeros(9, 4)}
+    output = refused({"cfg": {"model": {"_name": "transformer"}}, "model": weights})
+    assert re.search(r"holds a model of the architecture transformer, not a T5\n.*t5_tiny", output)
+    assert "is no fairseq checkpoint: it holds no model" in refused({"weights": 1})
+    assert "cannot be read as a fairseq checkpoint" in refused({"model": {}, "cfg": SimpleNamespace(a=1)})
+    assert "has the shape" in refused({"cfg": {"model": {"_name": "t5_tiny"}}, "model": weights})
+    (tmp_path / "model.pt").write_bytes(b"nothing")
+    result = CliRunner().invoke(main, ["to-hf", str(tmp_path / "model.pt"), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "cannot be read as a fairseq checkpoint" in result.output
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
+    original = publish(tmp_path / "original", "t5")
+    command = ["from-hf", str(original), "--out", str(tmp_path / "ours/model.pt")]
+    first = CliRunner().invoke(main, command)
+    assert first.exit_code == 0, first.output
+    assert re.search(r"--arch t5 --d-model 24 --d-kv 5 .*--output-layer tied .*--decoder-start '<pad>'", first.output)
+    before = (tmp_path / "ours/model.pt").read_bytes()
+    second = CliRunner().invoke(main, command)
+    assert second.exit_code == 2
+    assert "model.pt: exists\n  give --overwrite" in second.output
+    assert (tmp_path / "ours/model.pt").read_bytes() == before
+    third = CliRunner().invoke(main, [*command, "--overwrite"])
+    assert third.exit_code == 0
+    (tmp_path / "back").mkdir()
+    (tmp_path / "back/notes.txt").write_text("mine")
+    to = ["to-hf", str(tmp_path / "ours/model.pt"), "--out", str(tmp_path / "back")]
+    assert CliRunner().invoke(main, to).exit_code == 2
+    assert (tmp_path / "back/notes.txt").exists()
