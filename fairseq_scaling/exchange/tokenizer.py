@@ -17,7 +17,6 @@ from .sentencepiece_file import BPE, BYTE, NORMAL, UNIGRAM, UNKNOWN, USER_DEFINE
 from .vocabulary import SENTINEL, SPECIALS, TAG, symbol_of
 
 _SPACE = "\u2581"
-_ALL = 1 << 16
 _KINDS = {UNIGRAM: "unigram", BPE: "bpe", 3: "word", 4: "char"}
 
 
@@ -154,7 +153,7 @@ def _decoders(model: SentencePieceModel) -> list[dict[str, Any]]:
     steps.append({"type": "Fuse"})
     if model.add_dummy_prefix:
         # fairseq strips its translations on both sides
-        steps.append({"type": "Strip", "content": " ", "start": _ALL, "stop": _ALL})
+        steps.append(_replace({"Regex": "^ +| +$"}, ""))
     return steps
 
 

@@ -33,9 +33,8 @@ OURS = {"unk_id": 0, "bos_id": -1, "eos_id": -1, "pad_id": -1, "normalization_ru
 def train_sentencepiece(path: Path, **settings: Any) -> Path:
     """Train a SentencePiece model on the toy text."""
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXT), model_writer=model, num_threads=1, minloglevel=2, **{"vocab_size": PIECES, **settings}
-    )
+    settings = {"vocab_size": PIECES, "num_threads": 1, "minloglevel": 2} | settings
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(TEXT), model_writer=model, **settings)
     path.write_bytes(model.getvalue())
     return path
 
