@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SENTENCEPIECE = "spiece.model"
+WRITTEN = (
+    "config.json",
+    "generation_config.json",
+    WEIGHTS,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    SENTENCEPIECE,
+)
 _INSTALL = "pip install safetensors, or this package with its extra [exchange]"
 
 
@@ -145,11 +153,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def check_free(paths: Sequence[Path], overwrite: bool) -> None:
-    """Raise SettingError if a file or a folder that is not empty is in the way and may not be replaced."""
+    """Raise SettingError if something is in the way: a file or folder not to be replaced, or one with other files."""
     for path in paths:
-        taken = any(path.iterdir()) if path.is_dir() else path.exists()
-        if taken and not overwrite:
+        inside = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+        if (inside or path.is_file()) and not overwrite:
             raise SettingError("--out", path, "exists", "give --overwrite to replace it, or another name")
+        if foreign := [name for name in inside if name not in WRITTEN]:
+            raise SettingError("--out", path, f"holds other files, for example {foreign[0]}", "give another folder")
 
 
 @contextlib.contextmanager
@@ -162,9 +172,11 @@ def replaced(*paths: Path) -> Iterator[list[Path]]:
             part.parent.mkdir(parents=True, exist_ok=True)
         yield parts
         for part, path in zip(parts, paths, strict=True):
+            old = path.with_name(f"{path.name}.old")
             if path.is_dir():
-                _remove(path)
+                os.replace(path, old)
             os.replace(part, path)
+            _remove(old)
     finally:
         for part in parts:
             _remove(part)

@@ -259,4 +259,10 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "back/notes.txt").write_text("mine")
     to = ["to-hf", str(tmp_path / "ours/model.pt"), "--out", str(tmp_path / "back")]
     assert CliRunner().invoke(main, to).exit_code == 2
-    assert (tmp_path / "back/notes.txt").exists()
+    result = CliRunner().invoke(main, [*to, "--overwrite"])
+    assert (result.exit_code, "holds other files, for example notes.txt" in result.output) == (2, True)
+    (tmp_path / "back/notes.txt").unlink()
+    assert CliRunner().invoke(main, to).exit_code == 0
+    assert CliRunner().invoke(main, [*to, "--overwrite"]).exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "original", "ours"]
+    assert len(list((tmp_path / "ours").iterdir())) == 3
