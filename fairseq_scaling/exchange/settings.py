@@ -98,7 +98,9 @@ def generation_config(pad: int, eos: int, start: int) -> dict[str, Any]:
         "early_stopping": True,
         "length_penalty": 1.0,
         "max_new_tokens": 201,  # fairseq's --max-len-b 200, and </s>
-        "suppress_tokens": [pad],  # fairseq never generates it
+        # fairseq never generates padding, nor an empty translation: one that is searched for ends the search earlier
+        "min_new_tokens": 1,
+        "suppress_tokens": [pad],
     }
 
 

@@ -2,8 +2,10 @@
 
 Hugging Face's own conversion numbers the tokens as SentencePiece does; a fairseq dictionary has other ids. The steps
 of SentencePiece are spelled out here: its rules for characters, runs of spaces to one, a space before the text, and
-the model. Two things differ, as in Hugging Face's own conversions: rules that span a base character and its accents
-(models with ``nmt_nfkc``), and the names of special tokens, which are these tokens where they stand in a text.
+the model. Three things differ, as they do in Hugging Face's own conversions: the names of special tokens are these
+tokens where they stand in a text; the library drops an accent that follows a character which ``nmt_nfkc`` replaces
+(models made here have no such rules); and of two equally probable ways to cut a word (``oo o``, ``o oo``) SentencePiece
+takes one by the rounding of its sums.
 """
 
 from __future__ import annotations

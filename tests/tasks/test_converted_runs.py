@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from click.testing import CliRunner
 from fairseq_scaling.cli.convert import main as convert
 from fairseq_scaling.cli.fit_scaling import main as fit_scaling
 from fairseq_scaling.data.corpus import Corpus
+from fairseq_scaling.logs import read_runs
+from fairseq_scaling.report.run_points import points_of_runs
 from tests.exchange.samples import make_corpus, publish, weights_of
 from tests.tasks.runs import FINETUNING, fairseq, records
 
@@ -104,8 +107,10 @@ def test_a_published_model_is_finetuned_and_goes_back(tmp_path: Path) -> None:
     assert described["pretrain_tokens"] is None
     assert "pretrain_tokens is unknown" in log
     (tmp_path / "finetuned.log").write_text(log)
+    problems = points_of_runs(read_runs(tmp_path / "finetuned.log").runs).problems
+    assert any("D_p is unknown" in problem.message for problem in problems), problems
     fitted = CliRunner().invoke(fit_scaling, [str(tmp_path / "finetuned.log"), "--out", str(tmp_path / "fitted")])
-    assert "D_p is unknown" in fitted.output, fitted.output
+    assert re.search(r"run \w+ lacks pretrain_tokens .*: give it with a mapping", fitted.output), fitted.output
 
     checkpoint = tmp_path / "finetuned/checkpoint_last.pt"
     run("to-hf", checkpoint, "--out", tmp_path / "back")
