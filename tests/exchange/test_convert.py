@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from fairseq_scaling.cli.convert import main
 from fairseq_scaling.errors import CheckpointError, DataError
 from fairseq_scaling.exchange.convert import from_hf, to_hf
+from fairseq_scaling.exchange.settings import from_config
 from fairseq_scaling.exchange.vocabulary import read_symbols
 
 from .samples import OURS, PIECES, TEXT, make_corpus, publish, train_sentencepiece, weights_of
@@ -266,3 +267,27 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, [*to, "--overwrite"]).exit_code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "original", "ours"]
     assert len(list((tmp_path / "ours").iterdir())) == 3
+
+
+def test_a_sentencepiece_model_can_lie_elsewhere(tmp_path: Path) -> None:
+    original = publish(tmp_path / "original", "t5")
+    (original / "spiece.model").rename(tmp_path / "published.model")
+    command = ["from-hf", str(original), "--out", str(tmp_path / "ours/model.pt")]
+    result = CliRunner().invoke(main, [*command, "--sentencepiece", str(tmp_path / "published.model")])
+    assert result.exit_code == 0, result.output
+    found = (tmp_path / "ours/sentencepiece.model").read_bytes()
+    assert found == (tmp_path / "published.model").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "tied"),
+    [
+        ({}, True),  # T5 v1.0, as transformers 4 wrote it
+        ({"tie_word_embeddings": True, "scale_decoder_outputs": False}, False),  # T5 v1.1, as transformers 5 writes it
+        ({"model_type": "mt5", "tie_word_embeddings": True, "transformers_version": "5.1.0"}, False),
+        ({"model_type": "mt5", "tie_word_embeddings": False}, False),
+    ],
+)
+def test_both_ways_to_say_that_the_output_is_scaled_are_understood(changes: dict[str, object], tied: bool) -> None:
+    settings = from_config({"model_type": "t5", **changes}, separate_head=not tied)
+    assert settings["output_layer"] == ("tied" if tied else "untied")
