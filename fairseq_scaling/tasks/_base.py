@@ -212,6 +212,7 @@ class ScalingTask(FairseqTask):
         saved = state_dict.get("fairseq_scaling")
         if saved:
             check_dictionary(saved["dictionary"], self.dictionary, "the checkpoint")
+        if saved and saved["run"] is not None:  # a converted checkpoint knows of no run
             self._restored = saved["run"]
             self._logged = True
             _run.log_run(saved["run"])
