@@ -22,8 +22,8 @@ from fairseq_scaling.data.corpus import (
     token_dtype,
     write_token_file,
 )
+from fairseq_scaling.data.dictionary import IS_SENTINEL, IS_TAG, SENTINEL, SPECIALS, TAG, read_symbols, symbol_of
 from fairseq_scaling.errors import DataError
-from fairseq_scaling.exchange.vocabulary import SENTINEL, SPECIALS, TAG, read_symbols, symbol_of
 
 from .folders import (
     CLEAN_MANIFEST,
@@ -77,8 +77,8 @@ class Vocabulary:
                 f"{dictionary} lacks {len(missing)} of the {len(symbols)} pieces of {model}, for example {missing[0]}\n"
                 "  give the dictionary and the model of one and the same checkpoint"
             )
-        self.tags = [symbol for symbol in self.symbols if TAG.fullmatch(symbol)]
-        self.sentinels = [symbol for symbol in self.symbols if SENTINEL.fullmatch(symbol)]
+        self.tags = [symbol for symbol in self.symbols if IS_TAG.fullmatch(symbol)]
+        self.sentinels = [symbol for symbol in self.symbols if IS_SENTINEL.fullmatch(symbol)]
         self.size = len(self.symbols)
         self.dtype = token_dtype(self.size)
         self.ids: npt.NDArray[Any] = np.full(len(piece_ids), _UNKNOWN, self.dtype)
@@ -139,8 +139,8 @@ def encode(
 
 def _added(model: Path, pieces: Sequence[str], languages: Sequence[str]) -> list[str]:
     """Return the symbols that stand behind the pieces: language tags and, the first one last as in T5, sentinels."""
-    tags = [f"<2{language}>" for language in sorted(languages)]
-    added = tags + [f"<extra_id_{number}>" for number in reversed(range(SENTINELS))]
+    tags = [TAG.format(language) for language in sorted(languages)]
+    added = tags + [SENTINEL.format(number) for number in reversed(range(SENTINELS))]
     if collisions := sorted({*SPECIALS, *added}.intersection(pieces)):
         raise DataError(
             f"{model} has a piece {collisions[0]}, which means something else here\n"

@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import DataError, SettingError
+from .dictionary import is_text, read_symbols
 from .tokenfile import TokenBatch, TokenFile, token_dtype, write_token_file
 
 __all__ = ["Corpus", "TokenBatch", "TokenFile", "corpus_fingerprint", "token_dtype", "write_token_file"]
@@ -17,7 +21,6 @@ __all__ = ["Corpus", "TokenBatch", "TokenFile", "corpus_fingerprint", "token_dty
 MANIFEST = "corpus.json"
 FORMAT = 1
 SPLITS = ("train", "valid", "test")
-_SYMBOLS = 4  # <s>, <pad>, </s>, <unk>
 _REMEDY = "make it with scaling-preprocess encode (see scaling-preprocess --help)"
 
 
@@ -71,10 +74,9 @@ class Corpus:
         """Language pairs as they are stored, for example ``en-fr``; each serves both directions."""
         return tuple(sorted(self.manifest["pairs"]))
 
-    @property
-    def piece_ids(self) -> range:
-        """The ids of the SentencePiece pieces: fairseq's four symbols stand before, tags and sentinels behind them."""
-        return range(_SYMBOLS, _SYMBOLS + int(self.manifest["vocabulary"]["pieces"]))
+    def is_text(self) -> npt.NDArray[np.bool_]:
+        """Return, for every id of the vocabulary, whether it is a piece of text: [vocabulary]."""
+        return np.array([is_text(symbol) for symbol in read_symbols(self.dictionary_path)])
 
     @property
     def dictionary_path(self) -> Path:

@@ -99,7 +99,7 @@ def measure_overlaps(
     streams = {language: corpus.mono(language) for mixture in mixtures for language in mixture}
     pairs = {(source, target): corpus.pair(source, target, "train") for source, target in tasks}
     sample_tokens = _settle_sample(mixtures, streams, sample_tokens)
-    pieces = corpus.piece_ids
+    pieces = corpus.is_text()
     sides = {
         task: tuple(_Text(file, min(SAMPLE_TOKENS, file.tokens), pieces) for file in files)
         for task, files in pairs.items()
@@ -137,13 +137,13 @@ def largest_sample(mixture: Mixture, streams: dict[str, TokenFile]) -> int:
 
 
 class _Text:
-    """Unigrams and n-grams of a sample: ``unigrams`` [pieces] sums to one, ``grams`` maps n to (keys, counts)."""
+    """Unigrams and n-grams of a sample: ``unigrams`` [vocabulary] sums to one, ``grams`` maps n to (keys, counts)."""
 
-    def __init__(self, file: TokenFile, tokens: int, pieces: range) -> None:
+    def __init__(self, file: TokenFile, tokens: int, pieces: npt.NDArray[np.bool_]) -> None:
         self.tokens = tokens
         text = sample(file, tokens)
-        is_piece = (text >= pieces.start) & (text < pieces.stop)
-        counts = np.bincount(text[is_piece] - pieces.start, minlength=len(pieces))
+        is_piece = pieces[text] & (text != _BREAK)
+        counts = np.bincount(text[is_piece], minlength=len(pieces))
         if not counts.any():
             remedy = "look into the text, or take a larger sample"
             raise DataError(f"{file.path_prefix}.bin: no piece in a sample of {tokens} tokens\n  {remedy}")
@@ -152,7 +152,7 @@ class _Text:
 
 
 class _Mixed:
-    """The texts of a mixture as one: ``unigrams`` [pieces] weighted by the shares, ``grams`` n -> keys, sorted."""
+    """The texts of a mixture as one: ``unigrams`` [vocabulary] weighted by the shares, ``grams`` n -> keys, sorted."""
 
     def __init__(self, mixture: Mixture, texts: Sequence[_Text]) -> None:
         shares = [float(share) for share in mixture.values()]

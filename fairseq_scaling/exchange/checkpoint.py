@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..models.t5 import PRESETS, T5Config, T5Model, complete
 from ..tasks._base import check_dictionary, dictionary_signature
+from .settings import train_flags
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,8 @@ def write_checkpoint(
         "run": None,
         "dictionary": dictionary_signature(make_dictionary(symbols)),
         "parameters": parameters,
+        "decoder_start": settings["decoder_start"],
+        "flags": shlex.join(train_flags(settings)),
         "huggingface": origin,
     }
     state = {

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..data.dictionary import read_symbols
 from ..errors import CheckpointError, DataError
 from ..models.huggingface import COPIES, from_huggingface, to_huggingface
 from .checkpoint import FairseqCheckpoint, check_weights, complete_settings, read_checkpoint, write_checkpoint
@@ -17,7 +18,7 @@ from .folder import SENTENCEPIECE, WEIGHTS, ModelFolder, check_free, replaced, s
 from .sentencepiece_file import UNKNOWN, SentencePieceModel, byte_model, read_sentencepiece
 from .settings import from_config, generation_config, to_config, train_flags
 from .tokenizer import tokenizer_config, tokenizer_json
-from .vocabulary import Layout, lay_out, read_symbols, row_order, write_symbols
+from .vocabulary import Layout, lay_out, row_order, write_symbols
 
 DICTIONARY, SENTENCEPIECE_OURS = "dict.txt", "sentencepiece.model"
 _EMBEDDINGS = ("shared.weight", "lm_head.weight")

@@ -14,9 +14,9 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
+from ..data.dictionary import IS_SENTINEL, IS_TAG, SPECIALS, symbol_of
 from ..errors import CheckpointError
 from .sentencepiece_file import BPE, BYTE, NORMAL, UNIGRAM, UNKNOWN, USER_DEFINED, SentencePieceModel
-from .vocabulary import SENTINEL, SPECIALS, TAG, symbol_of
 
 _SPACE = "\u2581"
 _KINDS = {UNIGRAM: "unigram", BPE: "bpe", 3: "word", 4: "char"}
@@ -86,7 +86,7 @@ def tokenizer_config(symbols: Sequence[str]) -> dict[str, Any]:
 
 def is_special(token: str) -> bool:
     """Whether a token is never made from text: fairseq's special symbols, language tags and sentinels."""
-    return token in SPECIALS or bool(TAG.fullmatch(token) or SENTINEL.fullmatch(token))
+    return token in SPECIALS or bool(IS_TAG.fullmatch(token) or IS_SENTINEL.fullmatch(token))
 
 
 def _tokens(symbols: Sequence[str], model: SentencePieceModel) -> list[str]:

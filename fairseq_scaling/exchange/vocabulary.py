@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CheckpointError, DataError
+from ..data.dictionary import BOS, EOS, IS_SENTINEL, PAD, SPACE, SPARE, SPECIALS, UNK, symbol_of
+from ..errors import CheckpointError
 from .sentencepiece_file import CONTROL, UNKNOWN, SentencePieceModel
-
-SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")  # fairseq's, in its order
-BOS, PAD, EOS, UNK = range(4)
-SPARE = "madeupword{:04d}"  # fairseq's name for a row without a token
-TAG = re.compile(r"<2\w[\w-]*>")
-SENTINEL = re.compile(r"<extra_id_\d+>")
-_SPACE = "\u2581"
 
 
 @dataclass(frozen=True)
@@ -43,35 +37,6 @@ class Layout:
         if self.added:
             ids[self.sources[PAD]] = PAD  # which <s> repeats
         return [ids[row] for row in range(len(ids))]
-
-
-def symbol_of(piece: str, symbols: Container[str]) -> str:
-    """Return a piece's symbol in a dictionary: its text, but for mT5's sentinels, which begin with a space."""
-    shorter = piece.removeprefix(_SPACE)
-    return shorter if piece not in symbols and SENTINEL.fullmatch(shorter) else piece
-
-
-def read_symbols(path: Path) -> list[str]:
-    """Return the symbols of a ``dict.txt``, fairseq's four special ones before them.
-
-    Raises:
-        DataError: no such file, or a line is not a symbol and a number.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing: the dictionary of the checkpoint") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no dict.txt: {error}") from None
-    symbols = list(SPECIALS)
-    for number, line in enumerate(lines, start=1):
-        symbol, space, count = line.rpartition(" ")
-        if not space or not count.isdigit():
-            raise DataError(f"{path}:{number}: {line[:40]!r} is not a symbol, a space and a number")
-        symbols.append(symbol)
-    if len(set(symbols)) < len(symbols):
-        raise DataError(f"{path}: a symbol stands there twice")
-    return symbols
 
 
 def write_symbols(path: Path, symbols: Sequence[str]) -> None:
@@ -109,8 +74,8 @@ def lay_out(size: int, names: Mapping[int, str], pad: int, eos: int, unk: int) -
             symbols.append(SPARE.format(spare))
             spare += 1
         else:
-            shorter = name.removeprefix(_SPACE)
-            symbols.append(shorter if SENTINEL.fullmatch(shorter) and shorter not in known else name)
+            shorter = name.removeprefix(SPACE)
+            symbols.append(shorter if IS_SENTINEL.fullmatch(shorter) and shorter not in known else name)
             # As text in a line, with fairseq's line ends and its space before the number.
             if not name or re.search(r"[ \n\r]", name):
                 raise CheckpointError(f"token {row} is {name!r}, which no dict.txt can hold")

@@ -15,14 +15,12 @@ from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
 
 from ..data.corpus import Corpus
+from ..data.dictionary import SENTINEL
 from ..errors import CheckpointError, SettingError
 from . import _run
 from ._batches import EpochPlan, PlannedBatches
 from ._checkpoints import mend_last
 from ._sentencepiece import CorpusSentencePiece
-
-TAG = "<2{}>"
-SENTINEL = "<extra_id_{}>"
 
 
 class ScalingTask(FairseqTask):

@@ -2,7 +2,6 @@
 
 # No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
 
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -212,7 +211,9 @@ class ScalingTranslationTask(ScalingTask):
                 "run_id": None,
                 "hyperparameters": {},
             }
-            return {**unknown, **_converted(state)}
+            # What scaling-convert wrote: another model is refused before its weights are compared.
+            names = ("parameters", "decoder_start", "flags")
+            return {**unknown, **{name: saved[name] for name in names if saved is not None}}
         run = saved["run"]
         if run["stage"] != "pretraining":
             raise CheckpointError(
@@ -307,21 +308,6 @@ def _pair_dataset(source: _Sentences, target: _Sentences, dictionary: Any) -> La
     return LanguagePairDataset(
         source, source.sizes, dictionary, target, target.sizes, dictionary, left_pad_source=False, shuffle=False
     )
-
-
-def _converted(state: dict[str, Any]) -> dict[str, Any]:
-    """Return what a checkpoint made by scaling-convert says of its model, so that another one is refused."""
-    saved = (state.get("task_state") or {}).get("fairseq_scaling")
-    if saved is None:
-        return {}
-    from ..exchange.settings import train_flags
-
-    model = state["cfg"]["model"]
-    return {
-        "parameters": saved["parameters"],
-        "decoder_start": model["decoder_start"],
-        "flags": shlex.join(train_flags(model)),
-    }
 
 
 def _alignment(mixture: dict[str, str], source: str, target: str) -> float | None:

@@ -29,6 +29,7 @@ def write_corpus(
         }
         tokens = {language: file.tokens for language, file in files.items()}
         translations[pair] = {"train": {"sentences": len(sides[0]), "tokens": tokens}}
+    (folder / "dict.txt").write_text("".join(f"piece{number} 1\n" for number in range(pieces)) + "<extra_id_0> 1\n")
     files = {
         path.relative_to(folder).as_posix(): {
             "bytes": path.stat().st_size,

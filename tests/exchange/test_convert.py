@@ -18,10 +18,10 @@ from fairseq.data import Dictionary
 from safetensors.torch import save_file
 
 from fairseq_scaling.cli.convert import main
+from fairseq_scaling.data.dictionary import read_symbols
 from fairseq_scaling.errors import CheckpointError, DataError
 from fairseq_scaling.exchange.convert import from_hf, to_hf
 from fairseq_scaling.exchange.settings import from_config
-from fairseq_scaling.exchange.vocabulary import read_symbols
 
 from .samples import OURS, PIECES, TEXT, make_corpus, publish, train_sentencepiece, weights_of
 

@@ -11,10 +11,11 @@ import pytest
 import sentencepiece
 from transformers import PreTrainedTokenizerFast
 
+from fairseq_scaling.data.dictionary import SPECIALS
 from fairseq_scaling.errors import CheckpointError, DataError
 from fairseq_scaling.exchange.sentencepiece_file import CONTROL, byte_model, read_sentencepiece
 from fairseq_scaling.exchange.tokenizer import tokenizer_json
-from fairseq_scaling.exchange.vocabulary import SPECIALS, lay_out, row_order
+from fairseq_scaling.exchange.vocabulary import lay_out, row_order
 
 from .samples import MT5, OURS, T5, TEXT, train_sentencepiece
 
