@@ -26,7 +26,7 @@ checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
 PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
 STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 
-.PHONY: help venv study test lint format lock benchmarks benchmark-fits clean distclean
+.PHONY: help venv study test test-torture lint format lock benchmarks benchmark-fits clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
@@ -46,7 +46,10 @@ study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY
 	@$(BIN)/scaling-study run $(STUDY) $(if $(OUT),--out $(OUT) )--cores $(CORES)
 
 test: $(STAMP) ## run the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/torture $(PYTEST_ARGS)
+
+test-torture: $(STAMP) ## kill trainings again and again and compare with undisturbed ones (about 15 minutes)
+	@$(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .

@@ -64,7 +64,9 @@ setup(
     entry_points={
         "console_scripts": [
             "fit-scaling = fairseq_scaling.cli.fit_scaling:main",
+            "scaling-alignment = fairseq_scaling.cli.alignment:main",
             "score-translations = fairseq_scaling.cli.score_translations:main",
+            "scaling-convert = fairseq_scaling.cli.convert:main",
             "scaling-study = fairseq_scaling.cli.study:main",
             f"scaling-preprocess = {PREPROCESS}.__main__:main",
         ]

@@ -59,8 +59,7 @@ class Mixture(Mapping[str, Fraction]):
         ``A = P_src * P_tgt + 0.7 * P_src + 0.8 * P_tgt`` (Isik et al., ICLR 2025, section 4): 1 for half source and
         half target, 0.7 for source alone, 0.8 for target alone, 0 for neither.
         """
-        source, target = self.get(source_lang, Fraction(0)), self.get(target_lang, Fraction(0))
-        return float(source * target + Fraction(7, 10) * source + Fraction(8, 10) * target)
+        return alignment_score(self.get(source_lang, Fraction(0)), self.get(target_lang, Fraction(0)))
 
     def as_floats(self) -> dict[str, float]:
         """Return language -> share as floats, for logs and tables."""
@@ -80,6 +79,14 @@ class Mixture(Mapping[str, Fraction]):
 
     def __len__(self) -> int:
         return len(self._shares)
+
+
+def alignment_score(source: Fraction | float, target: Fraction | float) -> float:
+    """Return ``source * target + 0.7 * source + 0.8 * target``: the paper's formula for what is there of each side.
+
+    The paper puts the shares of the two languages into it (see :meth:`Mixture.alignment`).
+    """
+    return float(source * target + Fraction(7, 10) * source + Fraction(8, 10) * target)
 
 
 def _decimal(share: Fraction) -> str:

@@ -162,18 +162,21 @@ def train_sentencepiece(clean_folder: Path, out: Path, overwrite: bool, **option
 @click.command()
 @click.argument("clean_folder", metavar="CLEAN", type=_FOLDER)
 @click.option("--model", required=True, type=_FILE, help="SentencePiece model.")
+@click.option("--dictionary", type=_FILE, help="Keep the numbers of this dict.txt: that of a converted checkpoint.")
 @click.option("--out", required=True, type=_FOLDER, help="The corpus folder to write.")
 @_workers
 @_overwrite
-def encode(clean_folder: Path, model: Path, out: Path, workers: int, overwrite: bool) -> None:
+def encode(clean_folder: Path, model: Path, dictionary: Path | None, out: Path, workers: int, overwrite: bool) -> None:
     """Encode the text of the folder CLEAN into a corpus folder that fairseq reads.
 
     \b
     scaling-preprocess encode work/clean --model work/sentencepiece.model --out work/corpus
+    For a checkpoint that scaling-convert from-hf has written:
+      scaling-preprocess encode work/clean --model mt5/sentencepiece.model --dictionary mt5/dict.txt --out work/corpus
     """
     from .encode import encode as run
 
-    manifest = run(clean_folder, model, out, workers, overwrite).manifest
+    manifest = run(clean_folder, model, out, workers, overwrite, dictionary).manifest
     rows = []
     for language, splits in manifest["languages"].items():
         rows += [(f"{language} {split}", f"{size['tokens']:,} tokens") for split, size in splits.items()]

@@ -23,6 +23,7 @@ from fairseq_scaling.data.corpus import (
     write_token_file,
 )
 from fairseq_scaling.errors import DataError
+from fairseq_scaling.exchange.vocabulary import SENTINEL, SPECIALS, TAG, read_symbols, symbol_of
 
 from .folders import (
     CLEAN_MANIFEST,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
 
 SENTINELS = 100
-_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")  # fairseq puts them before the pieces, in this order
 _END, _UNKNOWN = 2, 3
 _BATCH = 4000
 
@@ -53,41 +53,52 @@ class Vocabulary:
     Args:
         model: the model file.
         languages: all languages of the corpus.
+        dictionary: the ``dict.txt`` of a checkpoint, whose numbers are kept; nothing is added to it.
 
     Raises:
-        DataError: no such file, no SentencePiece model, or one whose pieces collide with the symbols added here.
+        DataError: no such file, no SentencePiece model, or one whose pieces collide with the symbols added here, or
+            are not those of ``dictionary``.
     """
 
-    def __init__(self, model: Path, languages: Sequence[str]) -> None:
+    def __init__(self, model: Path, languages: Sequence[str], dictionary: Path | None = None) -> None:
         processor = load_model(model)
         piece_ids = range(processor.get_piece_size())
         no_text = (processor.is_unknown, processor.is_control, processor.is_unused)
         own = [index for index in piece_ids if not any(kind(index) for kind in no_text)]
         self.pieces = [processor.id_to_piece(index) for index in own]
-        self.tags = [f"<2{language}>" for language in sorted(languages)]
-        # Like T5 the first sentinel has the last id.
-        self.sentinels = [f"<extra_id_{number}>" for number in reversed(range(SENTINELS))]
-        added = {*_SPECIALS, *self.tags, *self.sentinels}
-        if collisions := sorted(added.intersection(self.pieces)):
-            raise DataError(f"{model} has a piece {collisions[0]}, which means something else here\n  train another")
-        self.size = len(_SPECIALS) + len(self.pieces) + len(self.tags) + len(self.sentinels)
+        if dictionary is None:
+            self.symbols = [*SPECIALS, *self.pieces, *_added(model, self.pieces, languages)]
+        else:
+            self.symbols = read_symbols(dictionary)
+        numbers = {symbol: number for number, symbol in enumerate(self.symbols)}
+        symbols = [symbol_of(piece, numbers) for piece in self.pieces]
+        if missing := [symbol for symbol in symbols if symbol not in numbers]:
+            raise DataError(
+                f"{dictionary} lacks {len(missing)} of the {len(symbols)} pieces of {model}, for example {missing[0]}\n"
+                "  give the dictionary and the model of one and the same checkpoint"
+            )
+        self.tags = [symbol for symbol in self.symbols if TAG.fullmatch(symbol)]
+        self.sentinels = [symbol for symbol in self.symbols if SENTINEL.fullmatch(symbol)]
+        self.size = len(self.symbols)
         self.dtype = token_dtype(self.size)
         self.ids: npt.NDArray[Any] = np.full(len(piece_ids), _UNKNOWN, self.dtype)
         """[pieces of the model] -> fairseq's id; unknown, control and unused pieces become <unk>"""
-        self.ids[own] = np.arange(len(own)) + len(_SPECIALS)
+        self.ids[own] = [numbers[symbol] for symbol in symbols]
 
     def write_dictionary(self, path: Path, counts: npt.NDArray[np.int64]) -> None:
         """Write ``dict.txt``; ``counts`` [size] are those of the training text."""
-        real = counts[len(_SPECIALS) : len(_SPECIALS) + len(self.pieces)]
-        lines = [f"{piece} {max(1, count)}\n" for piece, count in zip(self.pieces, real.tolist(), strict=True)]
-        lines += [f"{symbol} 1\n" for symbol in (*self.tags, *self.sentinels)]
+        counted = zip(self.symbols, counts.tolist(), strict=True)
+        lines = [f"{symbol} {max(1, count)}\n" for symbol, count in itertools.islice(counted, len(SPECIALS), None)]
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def encode(clean: Path, model: Path, out: Path, workers: int = 1, overwrite: bool = False) -> Corpus:
+def encode(
+    clean: Path, model: Path, out: Path, workers: int = 1, overwrite: bool = False, dictionary: Path | None = None
+) -> Corpus:
     """Write the corpus folder ``out`` and return it; memory does not grow with the text.
 
-    The same text and model give the same bytes, whatever the number of workers.
+    The same text and model give the same bytes, whatever the number of workers. With ``dictionary``, the ``dict.txt``
+    of a checkpoint, the corpus fits that checkpoint.
 
     Raises:
         DataError: the clean folder is not finished, a text is empty, or the model is unusable.
@@ -97,7 +108,7 @@ def encode(clean: Path, model: Path, out: Path, workers: int = 1, overwrite: boo
     cleaned = read_manifest(clean, CLEAN_MANIFEST)
     pairs = sorted(cleaned["pairs"])
     languages = sorted({*cleaned["languages"], *(side for pair in pairs for side in pair.split("-"))})
-    vocabulary = Vocabulary(model, languages)
+    vocabulary = Vocabulary(model, languages, dictionary)
     with new_folder(out, CORPUS_MANIFEST, overwrite) as folder:
         shutil.copyfile(model, folder / "sentencepiece.model")
         encoder = _Encoder(clean, folder, model, vocabulary, workers)
@@ -112,7 +123,7 @@ def encode(clean: Path, model: Path, out: Path, workers: int = 1, overwrite: boo
             "vocabulary": {
                 "pieces": len(vocabulary.pieces),
                 "tags": vocabulary.tags,
-                "sentinels": SENTINELS,
+                "sentinels": len(vocabulary.sentinels),
                 "size": vocabulary.size,
                 "unknown_tokens": int(encoder.counts[_UNKNOWN]),
             },
@@ -124,6 +135,18 @@ def encode(clean: Path, model: Path, out: Path, workers: int = 1, overwrite: boo
         }
         write_manifest(folder, CORPUS_MANIFEST, manifest)
     return Corpus.open(out)
+
+
+def _added(model: Path, pieces: Sequence[str], languages: Sequence[str]) -> list[str]:
+    """Return the symbols that stand behind the pieces: language tags and, the first one last as in T5, sentinels."""
+    tags = [f"<2{language}>" for language in sorted(languages)]
+    added = tags + [f"<extra_id_{number}>" for number in reversed(range(SENTINELS))]
+    if collisions := sorted({*SPECIALS, *added}.intersection(pieces)):
+        raise DataError(
+            f"{model} has a piece {collisions[0]}, which means something else here\n"
+            "  train another, or give the dictionary of its checkpoint: --dictionary"
+        )
+    return added
 
 
 def load_model(path: Path) -> SentencePieceProcessor:

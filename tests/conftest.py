@@ -1,8 +1,9 @@
-"""Settings for every test: one thread, no network, no colour."""
+"""Settings for every test: one thread, no network, no colour, nothing in the user's cache."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Before numpy or torch is imported: two test processes on two cores must not start four threads.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -12,3 +13,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
     os.environ.pop(name, None)
 os.environ["NO_COLOR"] = "1"
+
+# matplotlib's list of fonts takes seconds to make and may be shared.
+_CACHES = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+os.environ.setdefault("MPLCONFIGDIR", os.path.join(_CACHES, "matplotlib"))
+_OWN_CACHES = tempfile.TemporaryDirectory()
+os.environ["XDG_CACHE_HOME"] = _OWN_CACHES.name

@@ -99,6 +99,25 @@ def test_a_study_is_trained_translated_scored_and_fitted(
 
 
 @pytest.mark.slow
+def test_alignment_was_measured_on_the_corpus_and_stands_in_the_results(
+    study: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out = study[0] / "out"
+    (entry,) = json.loads((out / "alignment.json").read_text("utf-8"))["alignments"]
+    measures = entry["measures"]
+    assert (entry["mixture"], entry["source_lang"], entry["target_lang"]) == ("aa:0.5,bb:0.5", "aa", "bb")
+    # aa and bb share no syllable, and pairs and monolingual text come from one grammar: half of either side's pieces
+    # are there, with which our unigrams in the paper's formula give the paper's score.
+    assert measures["alignment"] == 1
+    assert measures["unigram_source"] == pytest.approx(0.5, abs=0.03)
+    assert measures["unigram_combined"] == pytest.approx(1, abs=0.05)
+    document = json.loads((out / "results/fits.json").read_text("utf-8"))
+    assert all(curve["overlap"]["measures"] == measures for curve in document["curves"])
+    assert document["alignment_agreements"][0]["mixtures"] == 1
+    assert not [problem for problem in document["problems"] if "alignment" in problem["file"]]
+
+
+@pytest.mark.slow
 def test_the_points_stand_at_the_tokens_consumed_and_the_baseline_at_none(
     study: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

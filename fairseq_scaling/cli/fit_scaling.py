@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import SettingError
+from ..errors import DataError, SettingError
 from ._common import shows_errors
-
-if TYPE_CHECKING:
-    from ..report.document import Document, Inputs
-    from ..report.points import Point
+from ._fitting import Request, fit
 
 # Not 1, with which Python ends after a traceback: scaling-study takes this code alone as done.
 EXIT_NOTHING_FITTED = 3
@@ -35,7 +32,7 @@ _HELP = """
 Fit scaling laws to what finetuned models scored after more and more pretraining.
 
 PATHs are, in any mixture, folders and files of fairseq logs, fairseq-generate outputs, score files of
-score-translations, and CSV tables.
+score-translations, alignment files of scaling-alignment, and CSV tables.
 
 \b
   fit-scaling logs/                          the runs of a folder
@@ -47,6 +44,8 @@ score-translations, and CSV tables.
   fit-scaling logs/ --mapping '{mixture}/dp{pretrain_tokens}/seed{seed}/*.log'
                                              logs of stock fairseq, which do
                                              not say D_p
+  fit-scaling watch logs/                    fit again whenever a file changes,
+                                             while a study runs; Ctrl-C ends
 
 \b
 A table has the columns
@@ -69,9 +68,12 @@ Written into --out:
   predictions.csv  per point and law: predicted, lower, upper; also at 2, 4
                    and 10 times the largest D_p
 
+What logs held is kept in ~/.cache/fairseq_scaling (or XDG_CACHE_HOME), so that
+logs that have not changed since are not read again.
+
 \b
 Exit codes:
-  0  at least one curve was fitted
+  0  at least one curve was fitted (watching: when Ctrl-C came)
   2  a wrong option, a missing path, or nothing that could be read
   3  points were read, but no curve has enough of them to be fitted
      (the files are written all the same)
@@ -167,6 +169,18 @@ class _Positive(click.FloatRange):
     metavar="N",
     help="Draw at most this many figures of each kind.",
 )
+@click.option(
+    "--watch", "watching", is_flag=True, help="Fit again whenever a file changes; the same as the first word watch."
+)
+@click.option(
+    "--every",
+    type=_Positive(),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look for changes when watching.",
+)
+@click.option("--cache/--no-cache", "cached", default=True, help="Without the cache every log is read again.")
 @shows_errors
 def main(
     paths: tuple[str, ...],
@@ -183,67 +197,46 @@ def main(
     seed: int,
     with_report: bool,
     max_figures: int,
+    watching: bool,
+    every: float,
+    cached: bool,
 ) -> None:
-    wanted = [_target(text) for text in targets]
+    if paths[0] == "watch" and not os.path.lexists("watch"):
+        watching, paths = True, paths[1:]
+        if not paths:
+            raise DataError("fit-scaling watch: no path is named\n  write for example fit-scaling watch logs/")
+    request = Request(
+        paths=paths,
+        out=Path(out),
+        mapping=mapping,
+        metrics=metrics,
+        targets=tuple(_target(text) for text in targets),
+        settings={
+            "law": law,
+            "protocol": protocol,
+            "delta": delta,
+            "level": level,
+            "interval": interval,
+            "seed": seed,
+            "worthwhile": worthwhile,
+        },
+        with_report=with_report,
+        max_figures=max_figures,
+        cached=cached,
+    )
+    if watching:
+        from ._watch import watch
 
-    from ..report.reading import read_inputs
-
-    points, inputs = read_inputs(paths, mapping)
-    if not points:
-        _fail_without_points(inputs)
-    points = _only(points, metrics)
-
-    from ..report.analysis import Settings, analyse
-    from ..report.curves import collect
-    from ..report.document import build_document
-
-    settings = Settings(law, protocol, delta, level, interval, 1000, seed, worthwhile, _settle_targets(wanted, points))
-    collection = collect(points)
-    analysis = analyse(collection.curves, settings)
-    inputs.problems += collection.problems
-    document = build_document(analysis, settings, inputs)
-    files = _write(document, Path(out), with_report, max_figures)
+        watch(request, every)
+        return
+    outcome = fit(request)
 
     from ..report.terminal import make_console, print_report
 
-    print_report(document, make_console(), files)
-    if analysis.fitted == 0:
+    print_report(outcome.document, make_console(), outcome.files)
+    if outcome.fitted == 0:
         click.echo("Nothing could be fitted: no curve has enough points.", err=True)
         sys.exit(EXIT_NOTHING_FITTED)
-
-
-def _write(document: Document, out: Path, with_report: bool, max_figures: int) -> list[Path]:
-    """Write the files and return those to name on the terminal."""
-    from ..report.files import write_data, write_report
-
-    written = write_data(document, out)
-    if with_report:
-        from ..report.figures import draw_all
-
-        report, *figures = write_report(document, draw_all(document, max_figures), out)
-        written = [report, *written, *([out / "figures"] if figures else [])]
-    return written
-
-
-def _fail_without_points(inputs: Inputs) -> None:
-    """Say everything that was wrong with the input, and leave."""
-    click.echo("Error: no readable run and no readable row: nothing to fit", err=True)
-    for problem in inputs.problems:
-        click.echo(f"  {problem}", err=True)
-    sys.exit(2)
-
-
-def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
-    from ..report.metrics import metric_name
-
-    if not metrics:
-        return points
-    chosen = [metric_name(metric) for metric in metrics]
-    there = list(dict.fromkeys(point.metric for point in points))
-    for metric in chosen:
-        if metric not in there:
-            raise SettingError("--metric", metric, "no point has it", f"there are {', '.join(there)}")
-    return [point for point in points if point.metric in chosen]
 
 
 def _target(text: str) -> tuple[str, float]:
@@ -253,22 +246,6 @@ def _target(text: str) -> tuple[str, float]:
         return metric.strip(), float(number)
     except ValueError:
         raise SettingError("--target-score", text, "not a number", "write for example 25 or bleu=25") from None
-
-
-def _settle_targets(wanted: list[tuple[str, float]], points: list[Point]) -> tuple[tuple[str, float], ...]:
-    """Give targets without a metric the first score there is (BLEU before the others, cross-entropy last)."""
-    from ..report.metrics import metric_name, order
-
-    there = sorted({point.metric for point in points}, key=order)
-    settled = []
-    for written, value in wanted:
-        metric = metric_name(written) if written else there[0]
-        if metric not in there:
-            raise SettingError(
-                "--target-score", f"{written}={value:g}", "no point has it", f"there are {', '.join(there)}"
-            )
-        settled.append((metric, value))
-    return tuple(settled)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ def main(
     Exit codes: 0 done, 2 something to mend (the message says what).
     """
     from ..logs.generation import Generation, read_generation, read_text
-    from ..logs.score_file import score_object, write_score_file
+    from ..logs.json_file import write_json
+    from ..logs.score_file import score_object
     from ..logs.scores import METRICS, score_translations
 
     wanted = list(dict.fromkeys(metric.strip() for metric in metrics.split(",") if metric.strip()))
@@ -130,7 +131,7 @@ def main(
         checkpoint=generation.checkpoint,
     )
     if out is not None:
-        write_score_file(out, content)
+        write_json(out, content)
     _show(scores, content, out)
 
 

@@ -17,6 +17,7 @@ __all__ = ["Corpus", "TokenBatch", "TokenFile", "corpus_fingerprint", "token_dty
 MANIFEST = "corpus.json"
 FORMAT = 1
 SPLITS = ("train", "valid", "test")
+_SYMBOLS = 4  # <s>, <pad>, </s>, <unk>
 _REMEDY = "make it with scaling-preprocess encode (see scaling-preprocess --help)"
 
 
@@ -69,6 +70,11 @@ class Corpus:
     def pairs(self) -> tuple[str, ...]:
         """Language pairs as they are stored, for example ``en-fr``; each serves both directions."""
         return tuple(sorted(self.manifest["pairs"]))
+
+    @property
+    def piece_ids(self) -> range:
+        """The ids of the SentencePiece pieces: fairseq's four symbols stand before, tags and sentinels behind them."""
+        return range(_SYMBOLS, _SYMBOLS + int(self.manifest["vocabulary"]["pieces"]))
 
     @property
     def dictionary_path(self) -> Path:

@@ -71,7 +71,7 @@ def tokens_for(fit: Fit | Choice, score: float, level: float | None = None) -> E
     groups = one.curve.groups()
     grid = np.geomspace(groups.pretrain_tokens[0], groups.pretrain_tokens[-1] * _REACH, 600)
     sign = -1.0 if one.curve.lower_is_better else 1.0
-    value = _first_reached(sign * one.predict(grid).value[None], sign * score, grid)[0]
+    value = _first_reached(sign * one.values(grid)[None], sign * score, grid)[0]
     level = one.level if level is None else level
     tail = (1 - level) / 2
     drawn = one.draws(grid, _DRAWS)
@@ -93,7 +93,7 @@ def compare_mixtures(
     high = 10 * max(float(f.curve.groups().pretrain_tokens[-1]) for f in (one, two))
     grid = np.geomspace(low, high, 200)
     at = np.r_[pretrain_tokens, grid]
-    point = sign * (one.predict(at).value - two.predict(at).value)
+    point = sign * (one.values(at) - two.values(at))
     # Different seeds: the two curves were measured independently.
     drawn = sign * (one.draws(at, size, 2 * seed) - two.draws(at, size, 2 * seed + 1))
     difference = drawn[:, 0]
@@ -170,7 +170,7 @@ def _gains(fit: Fit, curve: Curve, factors: Sequence[float]) -> dict[float, Esti
     sign = -1.0 if curve.lower_is_better else 1.0
     top = float(curve.groups().pretrain_tokens[-1])
     at = top * np.array([1.0, *factors])
-    value = fit.predict(at).value
+    value = fit.values(at)
     drawn = fit.draws(at, _DRAWS)
     tail = (1 - fit.level) / 2
     gains = {}

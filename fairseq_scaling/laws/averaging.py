@@ -182,12 +182,14 @@ def _finite(drawn: FloatArray) -> FloatArray:
 
 def _weighted_quantiles(values: FloatArray, weights: FloatArray, levels: Sequence[float]) -> list[FloatArray]:
     """Return quantiles over the first axis of values [m, n] with weights [m, n]."""
-    order = np.argsort(values, 0)
-    ordered = np.take_along_axis(values, order, 0)
-    reached = np.cumsum(np.take_along_axis(weights, order, 0), 0)
-    reached /= reached[-1]
+    # Along rows that lie in one piece in memory everything here takes half the time.
+    values, weights = np.ascontiguousarray(values.T), np.ascontiguousarray(weights.T)
+    order = np.argsort(values, -1)
+    reached = np.cumsum(np.take_along_axis(weights, order, -1), -1)
+    reached /= reached[:, -1:]
+    rows = np.arange(len(values))
     found = []
     for level in levels:
-        at = np.minimum(np.sum(reached < level, 0), len(values) - 1)
-        found.append(np.take_along_axis(ordered, at[None], 0)[0])
+        at = np.minimum(np.sum(reached < level, -1), values.shape[1] - 1)
+        found.append(values[rows, order[rows, at]])
     return found

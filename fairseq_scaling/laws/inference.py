@@ -160,6 +160,14 @@ def predict(fit: Fit, pretrain_tokens: ArrayLike, level: float) -> Prediction:
     return Prediction(tokens, value, lower, _capped(fit, upper, value), level)
 
 
+def values(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
+    """Return the law's values without intervals (see ``Fit.values``)."""
+    tokens = np.asarray(pretrain_tokens, float)
+    if isinstance(fit.state, Composite):
+        return np.exp(fit.state.log_value(tokens))
+    return np.exp(evaluate_log(fit, tokens)[0])
+
+
 def log_error(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return log f and its standard error at ``tokens`` [n] of a fit of one law; inf where it has none."""
     log_value, jacobian = evaluate_log(fit, tokens)

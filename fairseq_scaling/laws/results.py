@@ -146,6 +146,12 @@ class Fit:
 
         return predict(self, pretrain_tokens, self.level if level is None else level)
 
+    def values(self, pretrain_tokens: ArrayLike) -> FloatArray:
+        """Return what ``predict`` returns as values, without the intervals, whose draws take most of its time."""
+        from .inference import values
+
+        return values(self, pretrain_tokens)
+
     def elasticity(self, pretrain_tokens: ArrayLike) -> FloatArray:
         """Return d log f / d log D_p at ``pretrain_tokens``: per cent of score gained per per cent of data added."""
         from .inference import elasticity

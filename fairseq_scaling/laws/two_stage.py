@@ -113,7 +113,7 @@ class TwoStageState(Composite):
     freedom: float
 
     def log_value(self, tokens: FloatArray) -> FloatArray:
-        return self.link[0] - self.link[1] * self.loss.predict(tokens).value
+        return self.link[0] - self.link[1] * self.loss.values(tokens)
 
     def predict(self, tokens: FloatArray, level: float) -> Prediction:
         value = np.exp(self.log_value(tokens))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .cache import Cache
 from .reader import read_runs
 from .record import Origin, Problem, Reading, RunRecord, Score
 
-__all__ = ["Origin", "Problem", "Reading", "RunRecord", "Score", "read_runs"]
+__all__ = ["Cache", "Origin", "Problem", "Reading", "RunRecord", "Score", "read_runs"]

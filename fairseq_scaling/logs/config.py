@@ -7,6 +7,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Mapping
+from keyword import iskeyword
 from typing import Any
 
 # how a run is watched, stored and spread over machines does not make it another run; neither does how long it may last
@@ -23,6 +24,17 @@ _PAIR = re.compile(
     r"(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|-?\d[\w.+-]*|None|True|False)(?=[,)}\]])"
 )
 _LONGEST = 1 << 20
+_DEEPEST = 20
+_BEGIN = re.compile(r"\{|Namespace\(")
+_ENTRY = re.compile(
+    r"(?:'(?P<key>[A-Za-z_]\w*)': |(?P<name>[A-Za-z_]\w*)=)"
+    r"(?:(?P<open>\{|Namespace\()(?![)}])"
+    r"|(?P<value>None|True|False|(?P<integer>-?(?:0|[1-9]\d{0,30})(?![\w.]))|-?\d+(?:\.\d+(?:e[+-]?\d+)?|e[+-]?\d+)"
+    r"|'(?P<one>[^'\\\x00-\x1f]*)'|\"(?P<two>[^\"\\\x00-\x1f]*)\"|\[[^\]\[{}()\\\x00-\x1f]*\]|\([^\]\[{}()\\\x00-\x1f]*\)|(?P<word>[A-Za-z_]\w*))"
+    r"(?P<close>[)}]*)(?:, |\Z))",
+    re.ASCII,
+)
+_CONSTANTS = {"None": None, "True": True, "False": False}
 
 
 def parse_config(text: str) -> dict[str, Any]:
@@ -31,6 +43,9 @@ def parse_config(text: str) -> dict[str, Any]:
     What can not be parsed as a whole is searched for pairs whose value is complete; of a damaged line, that is part.
     """
     text = text[:_LONGEST]
+    plain = _plain(text)
+    if plain is not None:
+        return plain
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python would complain of the backslashes in a damaged line
@@ -43,6 +58,54 @@ def parse_config(text: str) -> dict[str, Any]:
         # its place in the nesting is lost, so a name like "seed" may be another section's: only unambiguous ones stay
         flat.pop("_name", None)
     return flat
+
+
+def _plain(text: str) -> dict[str, Any] | None:
+    """Return what :func:`parse_config` returns of a line of the common form, three times as fast; else None."""
+    begin = _BEGIN.match(text)
+    if begin is None:
+        return None
+    flat: dict[str, Any] = {}
+    places, kinds, at = [""], [begin[0]], begin.end()
+    while at < len(text):
+        entry = _ENTRY.match(text, at)
+        if entry is None or not kinds:
+            return None
+        key, name, opened, value, integer, one, two, word, close = entry.groups()
+        if (key is None) is (kinds[-1] == "{") or (name is not None and iskeyword(name)):
+            return None
+        place = places[-1] + (key or name)
+        at = entry.end()
+        if opened:
+            if place in flat or len(kinds) > _DEEPEST:
+                return None
+            flat[place] = None  # holds the place, so that a second one of the name is noticed
+            places.append(place + ".")
+            kinds.append(opened)
+            continue
+        if place in flat:
+            return None
+        if value in _CONSTANTS:
+            flat[place] = _CONSTANTS[value]
+        elif one is not None or two is not None:
+            flat[place] = one if two is None else two
+        elif integer is not None:
+            flat[place] = int(integer)
+        elif word is not None:
+            if iskeyword(word):
+                return None
+            flat[place] = word
+        elif value[0] in "[(":
+            flat[place] = _constant(value)
+            if not isinstance(flat[place], (list, tuple)):
+                return None
+        else:
+            flat[place] = float(value)
+        for mark in close:
+            if not kinds or mark != ("}" if kinds.pop() == "{" else ")"):
+                return None
+            flat.pop(places.pop()[:-1], None)
+    return None if kinds or not text.endswith(("}", ")")) else flat
 
 
 def setting(config: Mapping[str, Any], name: str, *sections: str) -> Any:
@@ -93,6 +156,8 @@ def _leaves(place: str, node: ast.expr) -> list[tuple[str, Any]]:
 
 
 def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Constant):
+        return node.value
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

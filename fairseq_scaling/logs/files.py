@@ -17,7 +17,8 @@ from .lines import TIMESTAMP
 
 BLOCK = 1 << 20
 _DATE = len("2020-01-01 00:00:00")
-_OTHER_LEVEL = re.compile(rb" \| (?:WARNING|ERROR|DEBUG|CRITICAL) \| |\]\[[\w.]+\]\[")
+_OTHER_LEVELS = (b" | WARNING | ", b" | ERROR | ", b" | DEBUG | ", b" | CRITICAL | ")
+_HYDRA = re.compile(rb"\]\[[\w.]+\]\[")
 LONGEST_LINE = 16 << 20
 PathLike = str | os.PathLike[str]
 
@@ -30,8 +31,23 @@ class RawLine(NamedTuple):
     complete: bool
 
 
+class Block(NamedTuple):
+    """Lines of a file: the number of the first, from 1, and the bytes, which end in a line feed but for the last."""
+
+    number: int
+    content: bytes
+
+
 class Unreadable(Exception):
     """The rest of a file can not be read; ``str()`` says why and what to do."""
+
+
+class TooLong(Unreadable):
+    """A line is longer than any that fairseq writes; ``at`` says it of the line with a number."""
+
+    @classmethod
+    def at(cls, number: int) -> TooLong:
+        return cls(f"line {number} is longer than {LONGEST_LINE >> 20} MiB: this is no fairseq log")
 
 
 def walk(paths: PathLike | Iterable[PathLike]) -> Iterator[tuple[Path, bool]]:
@@ -73,38 +89,58 @@ def read_lines(path: Path, records: bool = True) -> Iterator[RawLine]:
     Raises:
         Unreadable: the file can not be opened or is damaged from some place on (everything before it was yielded).
     """
-    number, rest = 1, b""
-    for block in _decoded(path):
-        rest += block
-        end = rest.rfind(b"\n")
-        if end < 0 and len(rest) > LONGEST_LINE:
-            end = rest.rfind(b"\r") if records else -1
-            if end < 0:
-                raise Unreadable(f"line {number} is longer than {LONGEST_LINE >> 20} MiB: this is no fairseq log")
-            for piece in rest[:end].split(b"\r"):
+    number = 1
+    try:
+        for content in read_blocks(path, records):
+            yield from split_block(Block(number, content), records)
+            number += content.count(b"\n")
+    except TooLong:
+        raise TooLong.at(number) from None
+
+
+def read_blocks(path: Path, records: bool = True) -> Iterator[bytes]:
+    """Yield a text file in blocks of whole lines, what has no end last; see :func:`read_lines`, which says the rest."""
+    rest = b""
+    for read in _decoded(path):
+        end = read.rfind(b"\n") + 1
+        if end:
+            yield rest + read[:end]
+            rest = read[end:]
+            continue
+        rest += read
+        if len(rest) > LONGEST_LINE:
+            end = rest.rfind(b"\r") + 1 if records else 0
+            if not end:
+                raise TooLong
+            yield rest[:end]
+            rest = rest[end:]
+    if rest:
+        yield rest
+
+
+def split_block(block: Block, records: bool = True) -> Iterator[RawLine]:
+    """Yield the lines of a block of whole lines, or of what stands behind the last of them."""
+    *lines, rest = block.content.split(b"\n")
+    number = block.number
+    for content in lines:
+        if not records:
+            yield RawLine(number, content.removesuffix(b"\r"), True)
+        elif b"\r" in content:
+            for piece in content.rstrip(b"\r").split(b"\r"):
                 yield from _whole(number, piece, True)
-            rest = rest[end + 1 :]
-            continue
-        if end < 0:
-            continue
-        for content in rest[:end].split(b"\n"):
-            if not records:
-                yield RawLine(number, content.removesuffix(b"\r"), True)
-            elif b"\r" in content:
-                for piece in content.rstrip(b"\r").split(b"\r"):
-                    yield from _whole(number, piece, True)
-            else:
-                yield from _whole(number, content, True)
-            number += 1
-        rest = rest[end + 1 :]
+        else:
+            yield from _whole(number, content, True)
+        number += 1
     if not records:
         if rest:
             yield RawLine(number, rest.removesuffix(b"\r"), False)
         return
-    pieces = rest.split(b"\r")
-    for index, piece in enumerate(pieces):
+    *pieces, last = rest.split(b"\r")
+    for piece in pieces:
         if piece:
-            yield from _whole(number, piece, index < len(pieces) - 1)
+            yield from _whole(number, piece, True)
+    if last:
+        yield from _whole(number, last, False)
 
 
 def read_whole(path: Path, largest: int) -> bytes:
@@ -165,7 +201,12 @@ def _whole(number: int, content: bytes, complete: bool) -> Iterator[RawLine]:
     """Yield the line, or its pieces where other records broke into it."""
     first = content.find(b" | INFO | ")
     # in most lines the first level is the only one and stands behind the date; the search below is slow
-    if (first != _DATE and first >= 0) or content.find(b" | INFO | ", _DATE + 1) >= 0 or _OTHER_LEVEL.search(content):
+    if (
+        (first != _DATE and first >= 0)
+        or content.find(b" | INFO | ", _DATE + 1) >= 0
+        or any(map(content.__contains__, _OTHER_LEVELS))
+        or (b"][" in content and _HYDRA.search(content))
+    ):
         starts = [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
         for start, end in zip([0, *starts], starts, strict=False):
             yield RawLine(number, content[start:end], False)

@@ -73,7 +73,10 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
         complete: False for a line without an end (the file was cut there, or another writer broke in): the last number
             of such a line may lack digits, so only JSON objects that close are believed.
     """
-    if not any(key in raw for key in _KEYS):
+    for key in _KEYS:
+        if key in raw:
+            break
+    else:
         return None
     text = raw.decode("utf-8", "replace")
     for mark in _RUN_MARKS:

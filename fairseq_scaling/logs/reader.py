@@ -1,4 +1,4 @@
-"""Read fairseq logs, generate output and score files into run records."""
+"""Read fairseq logs, generate output, score files and alignment files into run records."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError
+from .alignment_file import looks_like_alignment_file, read_alignment_file
 from .build import build_record
+from .cache import Cache
 from .files import first_bytes, looks_binary, walk
 from .joining import Mapped, join
 from .mapping import PathMapping
-from .record import Origin, Problem, Reading, RunRecord
+from .record import Alignment, Origin, Problem, Reading, RunRecord
 from .score_file import looks_like_score_file, read_score_file
 from .segments import FileReading, Said, Segment, read_file
 
@@ -20,18 +22,22 @@ _NAMED = 5  # files of a folder that are named where they hold nothing
 
 
 def read_runs(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], mapping: str | os.PathLike[str] | None = None
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    mapping: str | os.PathLike[str] | None = None,
+    cache: Cache | None = None,
 ) -> Reading:
     """Return the runs that ``paths`` hold, and a problem for everything that could not be used.
 
     A run is joined from its train log, generate output and score files by ``run_id``; stock runs by configuration,
-    checkpoint folder and mapping. Files are streamed: memory does not grow with them.
+    checkpoint folder and mapping. Alignment files are read beside them. Files are streamed: memory does not grow with
+    them.
 
     Args:
         paths: files or folders (walked recursively, in sorted order; binary files, such as checkpoints, and names that
             begin with a dot are passed over). Files are recognised by content; gzip, UTF-16 and any line ends are fine.
         mapping: what stock fairseq logs do not say: a CSV file, or a path pattern with named fields such as
             ``{mixture}/dp{pretrain_tokens}/ft{finetune_tokens}/seed{seed}/*.log`` (see :mod:`.mapping`).
+        cache: where readings are kept, so that files that have not changed since are not read again.
 
     Raises:
         DataError: a path or the mapping file does not exist.
@@ -40,13 +46,20 @@ def read_runs(
     rules = PathMapping.read(os.fspath(mapping)) if mapping is not None else PathMapping([])
     members: list[Mapped] = []
     problems: list[Problem] = []
+    alignments: list[Alignment] = []
     empty: dict[Path, list[str]] = {}
     table = Path(mapping) if mapping is not None else None
     for path, named in walk(paths):
         head = first_bytes(path)
+        if looks_like_alignment_file(head):
+            try:
+                alignments += read_alignment_file(path)
+            except DataError as error:
+                problems.append(Problem(str(path), 0, str(error)))
+            continue
         if not named and (looks_binary(head) or _PRINTED in head or path == table):
             continue
-        reading = FileReading([], []) if looks_binary(head) else _read(path, head)
+        reading = FileReading([], []) if looks_binary(head) else _read(path, head, cache)
         problems += reading.problems
         if not reading.segments and not reading.problems:
             if named:
@@ -61,6 +74,8 @@ def read_runs(
             problems += [Problem(str(path), 0, complaint) for complaint in complaints]
             folder = str(path.absolute().parent)
             members += [Mapped(segment, folder, fields, origins) for segment in reading.segments]
+    if cache is not None:
+        cache.tidy()
     problems += [_left_out(folder, names) for folder, names in empty.items()]
     groups, messages = join(members)
     problems += messages
@@ -69,10 +84,10 @@ def read_runs(
         record, messages = build_record(group)
         runs.append(record)
         problems += messages
-    return Reading(sorted(runs, key=_order), sorted(set(problems)))
+    return Reading(sorted(runs, key=_order), sorted(set(problems)), alignments)
 
 
-def _read(path: Path, head: bytes) -> FileReading:
+def _read(path: Path, head: bytes, cache: Cache | None) -> FileReading:
     name = str(path)
     if looks_like_score_file(head):
         segment = Segment(Origin(name, 1))
@@ -84,7 +99,9 @@ def _read(path: Path, head: bytes) -> FileReading:
             return FileReading([], [])
         segment.score_files.append(Said(content, Origin(name, 1)))
         return FileReading([segment], [])
-    return read_file(path, name)
+    if cache is None:
+        return read_file(path, name)
+    return cache.reading(path, name, lambda: read_file(path, name))
 
 
 def _left_out(folder: Path, names: list[str]) -> Problem:

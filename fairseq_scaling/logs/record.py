@@ -102,8 +102,35 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """What scaling-alignment measured of one mixture and task in one corpus, before anything was trained.
+
+    Attributes:
+        measures: name -> value: ``alignment`` (the paper's score), ``unigram_source``, ``coverage_3_target`` and so on
+            (see ``data.overlap``).
+        corpus: fingerprint of the corpus.
+        sample_tokens: size of the mixture's sample; values of other sizes do not compare.
+        task_tokens: tokens read of the source and of the target side.
+        file: where it stands.
+    """
+
+    mixture: Mixture
+    source_lang: str
+    target_lang: str
+    measures: dict[str, float]
+    corpus: str
+    sample_tokens: int
+    task_tokens: tuple[int, int]
+    file: str = ""
+
+
+@dataclass(frozen=True)
 class Reading:
-    """What ``read_runs`` found: runs ordered by stage, task, mixture, D_f, D_p and seed; problems by file and line."""
+    """What ``read_runs`` found: runs ordered by stage, task, mixture, D_f, D_p and seed; problems by file and line.
+
+    ``alignments`` stand in the order of their files.
+    """
 
     runs: list[RunRecord]
     problems: list[Problem]
+    alignments: list[Alignment] = field(default_factory=list)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
 from .files import Unreadable, read_whole
+from .json_file import opens_object
 from .record import Score
 
 FORMAT = 1
@@ -41,35 +40,10 @@ def score_object(
     }
 
 
-def write_score_file(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the object so that the file is there whole or not at all.
-
-    Raises:
-        DataError: the folder is missing or can not be written.
-    """
-    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        remedy = "name a file in a folder that you may write"
-        raise DataError(f"{path}: can not be written ({error.strerror})\n  {remedy}") from None
-
-
 def looks_like_score_file(head: bytes) -> bool:
     """Return whether a file that begins so is one JSON object of a score file."""
-    # without the zeros and the mark of UTF-16
-    head = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
-    return head.startswith(b"{") and b'"format"' in head and b'"run_id"' in head and b'"num_updates"' not in head
+    opened = opens_object(head) or b""
+    return b'"format"' in opened and b'"run_id"' in opened and b'"num_updates"' not in opened
 
 
 def read_score_file(path: Path) -> dict[str, Any] | None:
@@ -114,9 +88,3 @@ def parse_scores(content: Mapping[str, Any]) -> tuple[dict[str, Score], list[str
             details = {key: part for key, part in entry.items() if key not in _FIELDS}
             scores[metric] = Score(float(value), entry["signature"], {**details, **shared})
     return scores, messages
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

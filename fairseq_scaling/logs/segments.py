@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .config import identity, parse_config
-from .files import Unreadable, read_lines
+from .files import Block, TooLong, Unreadable, read_blocks, split_block
 from .lines import Line, parse_line
 from .printed import Printed, parse_exact_integer, parse_printed
 from .record import Origin, Problem
+from .skimming import Run, Skimmer
 
 _GENERATED = re.compile(rb"[STHDP]-\d+\t")
 _SKIPPED_STARTS = frozenset((b"S-", b"T-", b"H-", b"D-", b"P-", b"A-", b"I-", b"E-"))
@@ -113,19 +114,17 @@ def read_file(path: Path, name: str) -> FileReading:
     """Return the segments of one text file; ``name`` stands for the file in origins and problems."""
     reader = _FileReader(name)
     try:
-        taken = 0
-        for raw in read_lines(path):
-            content = raw.content
-            taken += len(content)
-            if content[:2] in _SKIPPED_STARTS:
-                reader.found = reader.found or _GENERATED.match(content) is not None
-                continue
-            line = parse_line(content, raw.complete)
-            if line is not None:
-                reader.take(line, raw.number)
-            elif taken > _GIVE_UP and not reader.found:
+        for content in read_blocks(path):
+            for part in reader.skimmer.cut(content):
+                if isinstance(part, Block):
+                    reader.take_block(part)
+                else:
+                    reader.take_run(part)
+            if reader.skipped > _GIVE_UP and not reader.found:
                 reader.problem(0, "nofairseq", f"no line of fairseq in the first {_GIVE_UP >> 20} MiB: left out")
                 break
+    except TooLong:
+        reader.problem(0, "unreadable", str(TooLong.at(reader.skimmer.number)))
     except Unreadable as error:
         reader.problem(0, "unreadable", str(error))
     return reader.finish()
@@ -137,6 +136,8 @@ class _FileReader:
     def __init__(self, name: str) -> None:
         self.name = name
         self.found = False
+        self.skipped = 0
+        self.skimmer = Skimmer()
         self.segments = [Segment(Origin(name, 1))]
         self.problems: list[Problem] = []
         self.counts: dict[str, int] = {}
@@ -145,6 +146,29 @@ class _FileReader:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         if self.counts[kind] <= _EACH_KIND:
             self.problems.append(Problem(self.name, line, message))
+
+    def take_block(self, block: Block) -> None:
+        self.skipped += len(block.content)
+        for raw in split_block(block):
+            content = raw.content
+            if content[:2] in _SKIPPED_STARTS:
+                self.found = self.found or _GENERATED.match(content) is not None
+                continue
+            line = parse_line(content, raw.complete)
+            if line is not None:
+                self.take(line, raw.number)
+                if line.kind == "stats" and line.tag == "train_inner":
+                    self.skimmer.parsed(content)
+
+    def take_run(self, run: Run) -> None:
+        if not self._now.mixed and not run.is_in_order():
+            self.take_block(Block(run.number, b"\n".join([*run.lines, b""])))
+            return
+        # those between can not change anything: of training only the last record is kept
+        for index in sorted({0, len(run.lines) - 1}):
+            line = parse_line(run.lines[index].removesuffix(b"\r"), True)
+            assert line is not None
+            self.take(line, run.number + index)
 
     def take(self, line: Line, number: int) -> None:
         self.found = self.found or line.kind not in ("died", "failed")
@@ -231,8 +255,7 @@ class _FileReader:
             if segment.mixed:
                 segment.mixed += f" (line {origin.line})"
         segment.last[line.tag] = stats
-        # of training only the last record is kept, of validation every one
-        segment.stats[line.tag, "" if line.tag in TRAINING else str(stats.fields.get("num_updates"))] = stats
+        segment.stats[line.tag, stats_key(stats)] = stats
 
     def _generated(self, line: Line, origin: Origin) -> None:
         sentences, self._now.translated = self._now.translated, None
@@ -275,6 +298,11 @@ class _FileReader:
     def _damaged(self, line: Line, origin: Origin) -> None:
         remedy = "look for a full disk, or two programs that write one file"
         self.problem(origin.line, "damaged", f"{line.value}; it was left out: {remedy}")
+
+
+def stats_key(stats: Stats) -> str:
+    """Return under which key beside its tag a record is kept: of training only the last, of validation every one."""
+    return "" if stats.tag in TRAINING else str(stats.fields.get("num_updates"))
 
 
 def _step(fields: dict[str, Any], updates: int | None) -> float:

@@ -103,7 +103,8 @@ class T5Encoder(FairseqEncoder):
 class T5Decoder(FairseqIncrementalDecoder):
     """Shifted target tokens [batch, target] and the encoder's output -> logits [batch, target, vocabulary].
 
-    fairseq starts a target with </s> where T5 starts it with <pad>; fairseq's way is kept.
+    fairseq hands over targets that start with </s>. T5 starts them with <pad>: where the configuration says so, the
+    first token is replaced.
     """
 
     def __init__(self, cfg: Any, dictionary: Dictionary, embed_tokens: nn.Embedding) -> None:
@@ -118,6 +119,8 @@ class T5Decoder(FairseqIncrementalDecoder):
         self.head = None if tied else nn.Parameter(torch.empty(len(dictionary), cfg.d_model))
         self.scale = cfg.d_model**-0.5 if tied else 1.0
         self.dropout, self.max_target_positions = cfg.dropout, cfg.max_target_positions
+        start = dictionary.index(cfg.decoder_start)
+        self.start = None if start == dictionary.eos() else start
 
     def forward(
         self,
@@ -148,6 +151,10 @@ class T5Decoder(FairseqIncrementalDecoder):
         assert encoder_out is not None, "T5's decoder needs the encoder's output"
         memory = encoder_out["encoder_out"][0]
         caches: list[Cache] | None = None
+        if self.start is not None:
+            prev_output_tokens = torch.cat(
+                (torch.full_like(prev_output_tokens[:, :1], self.start), prev_output_tokens[:, 1:]), dim=1
+            )
         keys = prev_output_tokens.size(1)
         if incremental_state is not None:
             caches = incremental_state.setdefault("t5", [{} for _ in self.layers])

@@ -21,7 +21,7 @@ _CROSS_ATTENTION = {
 _RELU = {"wi": "wi", "wo": "wo"}
 _GATED = {"gate": "wi_0", "wi": "wi_1", "wo": "wo"}
 # what Hugging Face stores a second time under another name
-_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 
 
 def to_huggingface(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -46,7 +46,7 @@ def from_huggingface(state: Mapping[str, Tensor], tied: bool) -> dict[str, Tenso
         CheckpointError: weights are missing, or there are others than T5 has.
     """
     names = _names(state, ours=False, tied=tied)
-    _check(state, set(names.values()), ignored=(*_COPIES, *(("lm_head.weight",) if tied else ())))
+    _check(state, set(names.values()), ignored=(*COPIES, *(("lm_head.weight",) if tied else ())))
     return {ours: state[theirs] for ours, theirs in names.items()}
 
 
@@ -56,7 +56,7 @@ def _names(state: Mapping[str, Tensor], ours: bool, tied: bool | None = None) ->
     gated = any(name.endswith(".gate" if ours else ".wi_0.weight") for name in state)
     if tied is None:
         tied = "decoder.head" not in state
-    names = dict.fromkeys(_COPIES, "shared.weight")
+    names = dict.fromkeys(COPIES, "shared.weight")
     for stack in ("encoder", "decoder"):
         names[f"{stack}.norm.weight"] = f"{stack}.final_layer_norm.weight"
         bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"

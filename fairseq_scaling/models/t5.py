@@ -76,6 +76,10 @@ class T5Config(FairseqDataclass):
     )
     layer_norm_epsilon: float = field(default=1e-6, metadata={"help": "added to the mean square in the layer norm"})
     initializer_factor: float = field(default=1.0, metadata={"help": "factor on all initial standard deviations"})
+    decoder_start: str = field(
+        default="</s>",
+        metadata={"help": "what a target starts with: </s> as everywhere in fairseq; <pad> in published T5 and mT5"},
+    )
     max_source_positions: int = field(
         default=1_000_000, metadata={"help": "longest source in tokens (relative positions set no limit)"}
     )
@@ -106,6 +110,10 @@ class T5Model(FairseqEncoderDecoderModel):
                 "dictionary", f"{len(source)} and {len(target)} entries", "T5 needs one for source and target",
                 "use one joined dictionary for both languages",
             )  # fmt: skip
+        if cfg.decoder_start not in target:
+            raise SettingError(
+                "--decoder-start", cfg.decoder_start, "is no symbol of the dictionary", "it is </s> or <pad>"
+            )
         embed_tokens = nn.Embedding(len(target), cfg.d_model)
         model = cls(T5Encoder(cfg, source, embed_tokens), T5Decoder(cfg, target, embed_tokens))
         model.cfg = cfg

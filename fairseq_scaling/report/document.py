@@ -15,6 +15,8 @@ import numpy as np
 
 from .. import __version__, laws
 from ..logs import Problem
+from ..logs.record import Alignment
+from .alignment import match, rank_agreements
 from .analysis import Analysis, CurveAnalysis, Settings
 from .curves import CurvePoints
 from .metrics import CROSS_ENTROPY
@@ -39,10 +41,12 @@ class Inputs:
     tables: int = 0
     problems: list[Problem] = field(default_factory=list)
     forgetting: list[Forgetting] = field(default_factory=list)
+    alignments: list[Alignment] = field(default_factory=list)
 
 
 def build_document(analysis: Analysis, settings: Settings, inputs: Inputs) -> Document:
     """Return the report as nested lists, dicts, strings and finite numbers (None where there is none)."""
+    matched = match([curve.data for curve in analysis.curves], inputs.alignments)
     document = {
         "format": FORMAT,
         "signature": signature(settings),
@@ -53,14 +57,16 @@ def build_document(analysis: Analysis, settings: Settings, inputs: Inputs) -> Do
             "finetuning_runs": inputs.finetuning_runs,
             "pretraining_runs": inputs.pretraining_runs,
             "tables": inputs.tables,
+            "alignments": len(inputs.alignments),
         },
-        "curves": [_curve(curve, settings) for curve in analysis.curves],
+        "curves": [_curve(curve, settings, matched.by_curve.get(curve.data.name)) for curve in analysis.curves],
         "metric_comparisons": [comparison.to_dict() for comparison in analysis.comparisons],
         "mixture_comparisons": [comparison.to_dict() for comparison in analysis.mixtures],
+        "alignment_agreements": rank_agreements(analysis.curves, matched),
         "forgetting": [asdict(row) for row in inputs.forgetting],
         "problems": [
             {"file": problem.file, "line": problem.line, "message": problem.message}
-            for problem in [*inputs.problems, *analysis.problems]
+            for problem in [*inputs.problems, *analysis.problems, *matched.problems]
         ],
     }
     return plain(document)
@@ -113,7 +119,7 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def _curve(analysis: CurveAnalysis, settings: Settings) -> Document:
+def _curve(analysis: CurveAnalysis, settings: Settings, overlap: Alignment | None) -> Document:
     data = analysis.data
     choice = analysis.choice
     largest = max((point.pretrain_tokens for point in data.points), default=0.0)
@@ -122,6 +128,7 @@ def _curve(analysis: CurveAnalysis, settings: Settings) -> Document:
         "metric": data.metric,
         "lower_is_better": data.lower_is_better,
         "setting": _setting(data),
+        "overlap": _overlap(overlap) if overlap else None,
         "points": _points(analysis),
         "baseline": [_point(point) for point in data.baselines],
         "left_out": [{**_point(point), "reason": reason} for point, reason in data.left_out],
@@ -141,6 +148,11 @@ def _curve(analysis: CurveAnalysis, settings: Settings) -> Document:
 def _setting(data: CurvePoints) -> Document:
     shown = {"task": data.first.task, "apart": data.first.apart}
     return {**data.attributes(), **shown, "mixture_label": mixture_label(data.first.mixture)}
+
+
+def _overlap(measured: Alignment) -> Document:
+    """Return what scaling-alignment measured of a curve's mixture and task."""
+    return {"measures": measured.measures, "sample_tokens": measured.sample_tokens, "file": measured.file}
 
 
 def _point(point: Point) -> Document:

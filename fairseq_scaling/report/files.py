@@ -8,13 +8,15 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 from .document import FORMAT, Document
-from .figures import Drawing
 from .html import render_page
 from .run_tables import point_use
+
+if TYPE_CHECKING:
+    from .figures import Drawing
 
 POINT_COLUMNS = (
     "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",
@@ -132,6 +134,7 @@ def _write(path: Path, content: str | bytes) -> Path:
         temporary.write_bytes(data)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise DataError(f"{path}: cannot be written ({error.strerror})\n  name another folder with --out") from error
+    finally:
+        temporary.unlink(missing_ok=True)
     return path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .document import Document, chosen_law, leading, settings_in_order
-from .figures import Drawing
 from .limits import limits
 from .markup import Markup, escape, join, tag
 from .panels import means
@@ -26,6 +26,9 @@ from .wording import (
     short_name,
     tokens,
 )
+
+if TYPE_CHECKING:
+    from .figures import Drawing
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _TONES = {
@@ -51,7 +54,11 @@ def render_page(document: Document, drawings: Sequence[Drawing]) -> str:
             "Answers",
             _tables(tables, ("gains", "wanted", "mixtures", "relations")),
         ),
-        ("alignment", "Alignment with the task", _tables(tables, ("alignment",), headed=False)),
+        (
+            "alignment",
+            "Alignment with the task",
+            join([_tables(tables, ("alignment",), headed=False), _tables(tables, ("agreement",))]),
+        ),
         ("precisions", "Brevity penalty and precisions", _tables(tables, ("precisions",), headed=False)),
         ("forgetting", "Forgetting", _tables(tables, ("forgetting",), headed=False)),
         ("coefficients", "Laws and coefficients", _tables(tables, ("coefficients", "remarks", "laws"))),
@@ -261,6 +268,7 @@ def _made(document: Document) -> Markup:
         f"{inputs['finetuning_runs']} finetuning runs" if inputs["finetuning_runs"] else "",
         f"{inputs['pretraining_runs']} pretraining runs" if inputs["pretraining_runs"] else "",
         f"{inputs['tables']} tables" if inputs["tables"] else "",
+        f"alignment of {inputs['alignments']} mixtures and tasks" if inputs.get("alignments") else "",
     ]
     parts = [
         tag("p", "Read: ", _enumerate([entry for entry in read if entry]) or "nothing", " from "),

@@ -1,19 +1,23 @@
-"""One panel of a figure: points, law, band, baseline and labels of the curves that share metric, task and D_f."""
+"""One panel of a figure: points, law, band, baseline and labels of the curves that share metric, task and D_f.
+
+The page and the terminal need its colours and means without matplotlib, which is imported where something is drawn.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from ..quantities import format_tokens
 from .document import Document, chosen_law
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 INK, MUTED, GRID, PAPER, SHADE = "#1c1f26", "#5d6470", "#e4e6eb", "#fefefe", "#f4f5f8"
 # Okabe and Ito's palette for all kinds of colour vision, darkened where it was too pale for lines on white.
@@ -107,6 +111,8 @@ def draw_panel(
 
 def style(axes: Axes) -> None:
     """Give the axes the report's look: no box, light horizontal lines, few ticks."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_facecolor(PAPER)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -120,6 +126,8 @@ def style(axes: Axes) -> None:
 
 def token_axis(axes: Axes) -> None:
     """Label a logarithmic axis of tokens with round numbers such as 500k, 1M, 2M."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
     low, high = axes.get_xlim()
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = [(1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 5), (1, 3), (1,)]

@@ -1,4 +1,4 @@
-"""Reading everything a report is made from: logs, generate outputs, score files and tables, mixed."""
+"""Reading everything a report is made from: logs, generate outputs, score files, alignment files and tables, mixed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataError
-from ..logs import Problem, read_runs
+from ..logs import Cache, Problem, read_runs
 from .csv_points import is_table, read_table
 from .document import Inputs
 from .points import Point
@@ -17,11 +17,14 @@ _TABLE_ENDINGS = (".csv", ".tsv")
 _OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 
 
-def read_inputs(paths: Sequence[str], mapping: str | None = None) -> tuple[list[Point], Inputs]:
+def read_inputs(
+    paths: Sequence[str], mapping: str | None = None, cache: Cache | None = None
+) -> tuple[list[Point], Inputs]:
     """Return the points that the paths hold, and what was read and could not be.
 
     A file that ends in .csv or .tsv, or begins with a table's header, is a table; of a folder, every such file with a
-    table's header is one, but for what ``fit-scaling`` itself wrote there. Everything else goes to ``logs.read_runs``.
+    table's header is one, but for what ``fit-scaling`` itself wrote there. Everything else goes to ``logs.read_runs``,
+    with the cache.
 
     Raises:
         DataError: a path does not exist.
@@ -47,13 +50,14 @@ def read_inputs(paths: Sequence[str], mapping: str | None = None) -> tuple[list[
         points += table.points
         inputs.problems += table.problems
     if others:
-        reading = read_runs(others, mapping)
+        reading = read_runs(others, mapping, cache)
         runs = points_of_runs(reading.runs)
         points += runs.points
         inputs.problems += [p for p in reading.problems if not _is_about_tables(p, tables)]
         inputs.problems += [problem for problem in runs.problems if not _is_said(problem, reading.problems)]
         inputs.finetuning_runs, inputs.pretraining_runs = runs.finetuning_runs, runs.pretraining_runs
         inputs.forgetting = runs.forgetting
+        inputs.alignments = reading.alignments
         if not reading.runs and not inputs.tables:
             where = ", ".join(str(path) for path in others)
             inputs.problems.append(Problem(where, 0, "no readable run in here"))

@@ -1,54 +1,14 @@
-"""Tables of what was measured: alignment, precisions, forgetting, all points, and what was left out."""
+"""Tables of what was measured: precisions, forgetting, all points, and what was left out."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
 
-from .document import Document, leading, settings_in_order
+from .document import Document
 from .points import mixture_label
 from .table import Table, columns, mean
-from .wording import (
-    MINUS,
-    NONE,
-    display_names,
-    metric_of,
-    metric_title,
-    number,
-    score,
-    signed,
-    tokens,
-)
-
-
-def alignment_table(document: Document) -> Table:
-    """Return alignment score, baseline and gain of every mixture on its leading metric."""
-    table = Table(
-        "Alignment of the mixtures with the task",
-        columns("Curve", "A#", "Metric", "No pretraining#", "At the largest D_p#", "Difference#", "Verdict"),
-        note="A = P_src P_tgt + 0.7 P_src + 0.8 P_tgt, P the share of a language in the mixture (Isik et al. 2025): "
-        "1 for half source and half target, 0 for neither. Difference: above zero when pretraining helped.",
-    )
-    labels = display_names(document["curves"])
-    for curves in settings_in_order(document):
-        curve = leading(curves)
-        if curve["setting"]["alignment"] is None or not curve["points"]:
-            continue
-        metric = metric_of(curve)
-        reached, base = _reached(curve), mean([point["value"] for point in curve["baseline"]])
-        difference = None if base is None else (base - reached if curve["lower_is_better"] else reached - base)
-        table.rows.append(
-            [
-                labels[curve["name"]],
-                number(curve["setting"]["alignment"]),
-                metric.title,
-                score(base, metric),
-                score(reached, metric),
-                signed(difference, metric),
-                curve["verdict"]["kind"] if curve["verdict"] else "too few points",
-            ]
-        )
-    return table
+from .wording import MINUS, NONE, display_names, metric_of, metric_title, score, tokens
 
 
 def precisions_table(document: Document) -> Table:
@@ -160,8 +120,3 @@ def place(entry: Document) -> str:
 
 def _what(curve: Document, point: Document) -> str:
     return f"{curve['name']}, {metric_title(curve)} at {tokens(point['pretrain_tokens'])} tokens"
-
-
-def _reached(curve: Document) -> float:
-    points = [p for p in curve["points"] if p["pretrain_tokens"] == curve["largest_pretrain_tokens"]]
-    return sum(point["value"] for point in points) / len(points)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from .alignment_tables import agreement_table, alignment_table
 from .document import Document, chosen_law, settings_in_order, single_laws
 from .fit_tables import (
     choice_table,
@@ -15,7 +16,7 @@ from .fit_tables import (
     relations_table,
     wanted_table,
 )
-from .run_tables import alignment_table, forgetting_table, left_out_table, points_table, precisions_table
+from .run_tables import forgetting_table, left_out_table, points_table, precisions_table
 from .table import Table, columns, without_empty_columns
 from .wording import (
     NONE,
@@ -82,6 +83,7 @@ def all_tables(document: Document) -> list[tuple[str, Table]]:
         ("mixtures", mixtures_table),
         ("relations", relations_table),
         ("alignment", alignment_table),
+        ("agreement", agreement_table),
         ("precisions", precisions_table),
         ("forgetting", forgetting_table),
         ("coefficients", coefficients_table),

@@ -109,6 +109,14 @@ def encode(text: Text) -> Words:
     ]  # fmt: skip
 
 
+def alignment(study: Study, file: str) -> Words:
+    """Return the measurement of all mixtures against all tasks; ``file`` is a path below ``{out}``."""
+    tasks = ["-".join(task) for task in study.finetuning.tasks]
+    mixtures = [shares(mixture) for mixture in study.pretraining.mixtures]
+    what = options({"task": tasks, "mixture": mixtures, "out": f"{{out}}/{file}"})
+    return ["scaling-alignment", "{corpus}", *what, *options(study.alignment)]
+
+
 def pretrain(study: Study, mixture: Mixture, seed: int, folder: str) -> Words:
     """Return the pretraining of one mixture: all budgets, one checkpoint each (checkpoint1.pt for the first)."""
     section = study.pretraining
@@ -215,9 +223,12 @@ def score(study: Study, task: tuple[str, str], folder: str) -> Words:
     ]  # fmt: skip
 
 
-def fit(study: Study, folders: list[str]) -> Words:
-    """Return the fit over the run folders of this study alone: what an earlier version of it left behind stays out."""
-    places = [f"{{out}}/{folder}" for folder in folders]
+def fit(study: Study, inputs: list[str]) -> Words:
+    """Return the fit over what this study alone has made: what an earlier version of it left behind stays out.
+
+    ``inputs`` are run folders and files, as paths below ``{out}``.
+    """
+    places = [f"{{out}}/{path}" for path in inputs]
     return ["fit-scaling", *places, "--out", "{out}/results", *options(study.fitting)]
 
 

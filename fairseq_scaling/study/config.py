@@ -220,6 +220,7 @@ class Study(_Section):
     text: Text | None = None
     corpus: Path | None = None
     model: Model = Model()
+    alignment: Options = {}
     pretraining: Pretraining
     finetuning: Finetuning
     translation: Translation = Translation()

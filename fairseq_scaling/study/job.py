@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 from typing import IO
 
@@ -43,9 +42,7 @@ def run_job(folder: StudyFolder, plan: Plan, job: Job) -> int:
     record = folder.record(job.id)
     # A finished training whose files were removed has nothing left to do: going on would not make them again.
     unfinished = record is not None and record["identity"] == identity and record["state"] != "finished"
-    if unfinished and job.stage in _RESUMABLE:
-        mend_last_checkpoint(folder.path / job.owns[0])
-    else:
+    if not (unfinished and job.stage in _RESUMABLE):
         folder.remove(job)
 
     command = resolve(folder, plan, job)
@@ -94,33 +91,6 @@ def find_program(name: str) -> str | None:
         os.environ.get("PATH", ""),
     ]
     return shutil.which(name, path=os.pathsep.join(place for place in places if place))
-
-
-def mend_last_checkpoint(folder: Path) -> None:
-    """Replace a ``checkpoint_last.pt`` that was cut in the middle by the newest whole checkpoint, or remove it.
-
-    fairseq writes it by copying; a run killed just then leaves a part of it, from which it cannot resume.
-    """
-    last = folder / "checkpoint_last.pt"
-    if not last.exists() or _is_whole(last):
-        return
-    others = [path for path in folder.glob("checkpoint*.pt") if path != last]
-    for other in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
-        if other.name != "checkpoint_best.pt" and _is_whole(other):
-            temporary = folder / ".checkpoint_last.pt"
-            shutil.copyfile(other, temporary)
-            temporary.replace(last)
-            return
-    last.unlink()
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    # torch writes a zip file, whose directory stands at its end: cut short, it has none.
-    try:
-        with zipfile.ZipFile(checkpoint):
-            return True
-    except (zipfile.BadZipFile, OSError):
-        return False
 
 
 def _missing(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:

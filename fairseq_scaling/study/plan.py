@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from .config import Study
 
 # In the order in which they run. Their names are the rules of the Snakefile and the choices of --until.
-STAGES = ("fetch", "clean", "sentencepiece", "encode", "pretrain", "finetune", "translate", "score", "fit")
+STAGES = ("fetch", "clean", "sentencepiece", "encode", "alignment", "pretrain", "finetune", "translate", "score", "fit")
 
 # Tokens a second on one core, by architecture: only the first guess of a plan's duration. The progress line measures.
 _TOKENS_PER_SECOND = {
     "t5_tiny": 6000, "t5_mini": 1200, "t5_small": 180, "t5_base": 40, "t5_large": 12, "t5_3b": 3,
 }  # fmt: skip
+_ALIGNMENT = "alignment.json"
 _START_SECONDS = 8.0  # importing fairseq and torch, loading the model
-_STEP_SECONDS = {"fetch": 60.0, "clean": 90.0, "sentencepiece": 20.0, "encode": 30.0, "score": 4.0, "fit": 20.0}
+_STEP_SECONDS = {
+    "fetch": 60.0, "clean": 90.0, "sentencepiece": 20.0, "encode": 30.0, "alignment": 5.0, "score": 4.0, "fit": 20.0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def make_plan(study: Study) -> Plan:
     """Return the jobs of a study.
 
     Pretraining: mixtures x seeds. Finetuning, translation and scores: tasks x finetune_tokens x seeds x (mixtures x
-    pretraining seeds x budgets + the baseline). One fit over all.
+    pretraining seeds x budgets + the baseline). One measurement of alignment, and one fit over all.
     """
     corpus_jobs = list(_text_jobs(study))
     after_corpus = [corpus_jobs[-1].id] if corpus_jobs else []
@@ -128,7 +131,7 @@ def make_plan(study: Study) -> Plan:
                 runs.extend(_finetuning_jobs(study, task, tokens, seed, after_corpus))
     order = {stage: position for position, stage in enumerate(STAGES)}
     runs.sort(key=lambda job: order[job.stage])
-    jobs = [*corpus_jobs, *pretraining, *runs]
+    jobs = [*corpus_jobs, _alignment_job(study, after_corpus), *pretraining, *runs]
     jobs.append(_fit_job(study, jobs))
     corpus = "corpus" if study.corpus is None else str(study.folder / study.corpus)
     return Plan(study.name, jobs, corpus, str(study.folder), study.threads)
@@ -165,6 +168,20 @@ def _text_jobs(study: Study) -> Iterator[Job]:
             log=f"logs/{stage}.log",
             seconds=_STEP_SECONDS[stage],
         )
+
+
+def _alignment_job(study: Study, needs: list[str]) -> Job:
+    return Job(
+        id="alignment/corpus",
+        stage="alignment",
+        label="measure alignment",
+        words=commands.alignment(study, _ALIGNMENT),
+        needs=needs,
+        writes=[_ALIGNMENT],
+        owns=[_ALIGNMENT],
+        log="logs/alignment.log",
+        seconds=_STEP_SECONDS["alignment"],
+    )
 
 
 def _pretraining_jobs(study: Study, needs: list[str]) -> Iterator[Job]:
@@ -268,11 +285,12 @@ def _fit_job(study: Study, jobs: list[Job]) -> Job:
     trained = [job for job in jobs if job.stage == "pretrain"]
     makers = {job.writes[0]: job.id for job in [*trained, *scored]}
     folders = [path.rsplit("/", 1)[0] for path in makers]
+    makers |= {job.writes[0]: job.id for job in jobs if job.stage == "alignment"}
     return Job(
         id="fit/results",
         stage="fit",
         label="fit the laws",
-        words=commands.fit(study, folders),
+        words=commands.fit(study, [*folders, _ALIGNMENT]),
         needs=list(makers.values()),
         reads=makers,
         writes=["results/report.html"],

@@ -32,6 +32,7 @@ _KEYS = {
     "clean": "text.clean",
     "sentencepiece": "text.sentencepiece",
     "encode": "text.encode",
+    "alignment": "alignment",
     "pretrain": "model.fairseq, pretraining.fairseq or its overrides",
     "finetune": "model.fairseq, finetuning.fairseq, its baseline or its overrides",
     "translate": "translation.fairseq",
@@ -40,6 +41,7 @@ _KEYS = {
 }
 _COMMANDS = {
     "scaling-preprocess": ("fairseq_scaling_preprocess.__main__", "cli"),
+    "scaling-alignment": ("fairseq_scaling.cli.alignment", "main"),
     "score-translations": ("fairseq_scaling.cli.score_translations", "main"),
     "fit-scaling": ("fairseq_scaling.cli.fit_scaling", "main"),
 }

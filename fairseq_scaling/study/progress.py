@@ -39,7 +39,8 @@ class Progress:
 def fraction_in_log(log: Path, goal: tuple[str, int] | None) -> float:
     """Return how far a training is: the last value of the goal's key in its log, divided by the goal.
 
-    The key stands in fairseq's JSON records as it is or after ``train_`` or ``valid_``, the value in quotes or not.
+    The key stands in fairseq's JSON records as it is or after ``train_`` or ``valid_``, the value in quotes or not; the
+    description of the run (SCALING_RUN) has it too, with what the run is to reach.
     """
     if goal is None or goal[1] <= 0:
         return 0.0
@@ -50,8 +51,11 @@ def fraction_in_log(log: Path, goal: tuple[str, int] | None) -> float:
             tail = file.read()
     except OSError:
         return 0.0
-    found = re.findall(rb'"(?:train_|valid_)?' + re.escape(goal[0]).encode() + rb'": "?([0-9.e+]+)"?', tail)
-    return min(1.0, float(found[-1]) / goal[1]) if found else 0.0
+    value = re.compile(rb'"(?:train_|valid_)?' + re.escape(goal[0]).encode() + rb'": "?([0-9.e+]+)"?')
+    for line in reversed(tail.splitlines()):
+        if b"SCALING_RUN" not in line and (found := value.search(line)):
+            return min(1.0, float(found[1]) / goal[1])
+    return 0.0
 
 
 def speed_factors(jobs: Iterable[Progress]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from ..data.corpus import Corpus
 from ..errors import CheckpointError, SettingError
 from . import _run
 from ._batches import EpochPlan, PlannedBatches
+from ._checkpoints import mend_last
 from ._sentencepiece import CorpusSentencePiece
 
 TAG = "<2{}>"
@@ -57,12 +58,21 @@ class ScalingTask(FairseqTask):
         return (self.cfg.max_source_positions, self.cfg.max_target_positions)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        if not from_checkpoint:  # training, which will look for a checkpoint to go on from
+            self._mend_last_checkpoint()
         model = super().build_model(cfg, from_checkpoint)
         self.architecture = str(cfg._name)
         self._model = _settings(cfg)
         # A tied embedding is one parameter: parameters() yields it once.
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         return model
+
+    def _mend_last_checkpoint(self) -> None:
+        several = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if not several or torch.distributed.get_rank() == 0:
+            mend_last(Path(self.cfg.save_dir))
+        if several:
+            torch.distributed.barrier()
 
     def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         self._criterion = _settings(cfg)
@@ -202,6 +212,7 @@ class ScalingTask(FairseqTask):
         saved = state_dict.get("fairseq_scaling")
         if saved:
             check_dictionary(saved["dictionary"], self.dictionary, "the checkpoint")
+        if saved and saved["run"] is not None:  # a converted checkpoint knows of no run
             self._restored = saved["run"]
             self._logged = True
             _run.log_run(saved["run"])

@@ -44,8 +44,9 @@ class ScalingPretrainingConfig(FairseqDataclass):
     mean_span_length: float = field(default=3.0, metadata={"help": "mean number of tokens in a masked span"})
     max_source_positions: int = field(default=1024, metadata={"help": "longest encoder input, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest decoder target, in tokens"})
-    # For the description of the run; fairseq fills them in.
+    # For the description of the run and for resuming; fairseq fills them in.
     seed: int = II("common.seed")
+    save_dir: str = II("checkpoint.save_dir")
     world_size: int = II("distributed_training.distributed_world_size")
     fp16: bool = II("common.fp16")
     bf16: bool = II("common.bf16")

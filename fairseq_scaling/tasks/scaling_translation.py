@@ -2,6 +2,7 @@
 
 # No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -25,6 +26,7 @@ from . import _run
 from ._base import ScalingTask, check_dictionary
 from ._batches import EpochPlan
 from ._blocks import HeldOutBlocks
+from ._checkpoints import read_checkpoint
 from .scaling_pretraining import upstream_validation
 
 
@@ -43,8 +45,9 @@ class ScalingTranslationConfig(FairseqDataclass):
     )
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
-    # For the description of the run; fairseq fills them in.
+    # For the description of the run and for resuming; fairseq fills them in.
     seed: int = II("common.seed")
+    save_dir: str = II("checkpoint.save_dir")
     world_size: int = II("distributed_training.distributed_world_size")
     fp16: bool = II("common.fp16")
     bf16: bool = II("common.bf16")
@@ -149,15 +152,18 @@ class ScalingTranslationTask(ScalingTask):
 
         def batches(epoch: int, ranks: int) -> list[list[int]]:
             """Pairs of like length together, another composition and order in every epoch."""
-            random = np.random.Generator(np.random.PCG64(int(hashing.key(self.cfg.seed, "finetuning batches", epoch))))
-            order = random.permutation(len(sizes))
+            order = self._shuffled(len(sizes), "finetuning pairs of an epoch", epoch)
             order = order[np.lexsort((sizes[order, 0], sizes[order, 1]))]
             formed = dataset.batch_by_size(
                 order, max_tokens=max_tokens, max_sentences=max_sentences, required_batch_size_multiple=1
             )
-            return [[int(index) for index in formed[place]] for place in random.permutation(len(formed))]
+            places = self._shuffled(len(formed), "finetuning batches of an epoch", epoch)
+            return [[int(index) for index in formed[place]] for place in places]
 
         return EpochPlan(batches)
+
+    def _shuffled(self, size: int, *purpose: object) -> NDArray[np.int64]:
+        return Permutation(size, hashing.key(self.cfg.seed, *purpose))(np.arange(size))
 
     def build_dataset_for_inference(
         self, src_tokens: list[torch.Tensor], src_lengths: list[int], **kwargs: Any
@@ -170,12 +176,17 @@ class ScalingTranslationTask(ScalingTask):
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         model = super().build_model(cfg, from_checkpoint)
         before = self.pretraining or {}
-        for name, now in (("architecture", self.architecture), ("parameters", self.parameters)):
+        for name, now in (
+            ("architecture", self.architecture),
+            ("parameters", self.parameters),
+            ("decoder_start", self._model.get("decoder_start")),
+        ):
             if before.get(name) not in (None, now):
+                flags = before.get("flags") or f"--arch {before['architecture']}"
                 raise CheckpointError(
                     f"{self.cfg.finetune_from_model} holds a model with {name} {before[name]}, "
                     f"this run asks for {now}\n"
-                    f"  give the same --arch ({before['architecture']}) and the same model settings as in pretraining"
+                    f"  give the same --arch and the same model settings as in pretraining: {flags}"
                 )
         return model
 
@@ -186,14 +197,22 @@ class ScalingTranslationTask(ScalingTask):
         if not path.is_file():
             raise SettingError("finetune_from_model", path, "no such file")
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            state = read_checkpoint(path)
         except Exception as error:
             raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
         saved = (state.get("task_state") or {}).get("fairseq_scaling")
-        if saved is None:
+        if saved is not None:
+            check_dictionary(saved["dictionary"], self.dictionary, path)
+        if saved is None or saved["run"] is None:
             _run.logger.warning("%s says nothing of its pretraining data: pretrain_tokens is unknown", path)
-            return {"pretrain_tokens": None, "mixture": {}, "seed": None, "run_id": None, "hyperparameters": {}}
-        check_dictionary(saved["dictionary"], self.dictionary, path)
+            unknown: dict[str, Any] = {
+                "pretrain_tokens": None,
+                "mixture": {},
+                "seed": None,
+                "run_id": None,
+                "hyperparameters": {},
+            }
+            return {**unknown, **_converted(state)}
         run = saved["run"]
         if run["stage"] != "pretraining":
             raise CheckpointError(
@@ -209,7 +228,7 @@ class ScalingTranslationTask(ScalingTask):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         saved = state_dict.get("fairseq_scaling")
-        if not saved:
+        if not saved or saved["run"] is None:
             return
         self.pretraining = saved.get("pretraining")
         trained_with = saved["run"]["hyperparameters"].get("source_prefix", "")
@@ -288,6 +307,21 @@ def _pair_dataset(source: _Sentences, target: _Sentences, dictionary: Any) -> La
     return LanguagePairDataset(
         source, source.sizes, dictionary, target, target.sizes, dictionary, left_pad_source=False, shuffle=False
     )
+
+
+def _converted(state: dict[str, Any]) -> dict[str, Any]:
+    """Return what a checkpoint made by scaling-convert says of its model, so that another one is refused."""
+    saved = (state.get("task_state") or {}).get("fairseq_scaling")
+    if saved is None:
+        return {}
+    from ..exchange.settings import train_flags
+
+    model = state["cfg"]["model"]
+    return {
+        "parameters": saved["parameters"],
+        "decoder_start": model["decoder_start"],
+        "flags": shlex.join(train_flags(model)),
+    }
 
 
 def _alignment(mixture: dict[str, str], source: str, target: str) -> float | None:

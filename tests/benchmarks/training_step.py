@@ -1,6 +1,6 @@
 """Time of a training step: this project's T5, Hugging Face's T5 and fairseq's transformer, of the same dimensions.
 
-    python tests/benchmarks/training_step.py [--vocabulary 8192] [--repeats 15] [--threads 1]
+    python tests/benchmarks/training_step.py [--vocabulary 8192] [--dropout 0.1] [--repeats 15] [--threads 1]
 
 A step is forward, loss, backward, gradient clipping and Adam, on 32 x (112 source, 28 target) tokens. The models
 take turns, so that whatever else runs on the machine slows all of them. Shown are the best and the median step:
@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vocabulary", type=int, default=8192, help="entries of the dictionary (default 8192)")
     parser.add_argument("--arch", default="t5_tiny", help="architecture (default t5_tiny)")
+    parser.add_argument("--dropout", type=float, default=0.0, help="dropout of all models (default 0)")
     parser.add_argument("--repeats", type=int, default=15, help="steps of each model (default 15)")
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
     options = parser.parse_args()
@@ -44,7 +45,7 @@ def main() -> None:
     previous = torch.cat((torch.full((BATCH, 1), EOS), target[:, :-1]), dim=1)
     batch = (source, previous, target)
 
-    ours = make_model(options.vocabulary, options.arch)
+    ours = make_model(options.vocabulary, options.arch, dropout=options.dropout)
     steps = {
         "fairseq_scaling, t5_cross_entropy": _step(ours, lambda: ours(source, None, previous, targets=target)[0]),
         "fairseq_scaling, cross_entropy": _step(ours, lambda: _loss(ours(source, None, previous)[0], target)),
@@ -61,7 +62,8 @@ def main() -> None:
                 times[name].append((time.perf_counter() - clock, time.process_time() - processor))
         peak = max(peak, _matmul_rate())
 
-    table = Table(title=f"{options.arch}, vocabulary {options.vocabulary}, {options.threads} thread(s)")
+    title = f"{options.arch}, vocabulary {options.vocabulary}, dropout {options.dropout}, {options.threads} thread(s)"
+    table = Table(title=title)
     for heading in ("", "clock best", "median", "processor best", "median", "times faster than Hugging Face"):
         table.add_column(heading, justify="left" if not heading else "right")
     reference = min(processor for _, processor in times["Hugging Face T5"])
@@ -104,7 +106,7 @@ def _hugging_face(cfg: Any, vocabulary: int, *batch: torch.Tensor) -> Callable[[
         num_decoder_layers=cfg.decoder_layers,
         num_heads=cfg.num_heads,
         feed_forward_proj=str(cfg.feed_forward),
-        dropout_rate=0.0,
+        dropout_rate=cfg.dropout,
         pad_token_id=PAD,
         eos_token_id=EOS,
         decoder_start_token_id=EOS,
@@ -118,7 +120,8 @@ def _fairseq_transformer(cfg: Any, vocabulary: int, *batch: torch.Tensor) -> Cal
     from fairseq.models.transformer import TransformerModel, base_architecture
 
     source, previous, target = batch
-    settings = Namespace(dropout=0.0, share_all_embeddings=True, max_source_positions=1024, max_target_positions=1024)
+    settings = Namespace(share_all_embeddings=True, max_source_positions=1024, max_target_positions=1024)
+    settings.dropout = settings.attention_dropout = settings.activation_dropout = cfg.dropout
     for stack in ("encoder", "decoder"):
         setattr(settings, f"{stack}_embed_dim", cfg.d_model)
         setattr(settings, f"{stack}_ffn_embed_dim", cfg.d_ff)

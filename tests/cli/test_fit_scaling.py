@@ -389,3 +389,14 @@ def test_help_answers_at_once() -> None:
     assert "fit-scaling logs/" in text
     assert "Exit codes" in text
     assert fastest < 0.3
+
+
+def test_without_the_report_nothing_that_draws_is_imported(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", lawful())
+    arguments = [str(table), "--no-report", "--out", str(tmp_path / "o")]
+    code = (
+        "import sys; from fairseq_scaling.cli.fit_scaling import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        "print(sorted({'matplotlib', 'torch', 'pandas', 'sacrebleu'} & set(sys.modules)))"
+    )
+    assert python("-c", code).stdout.splitlines()[-1] == "[]"

@@ -91,3 +91,13 @@ def test_more_noise_means_wider_intervals():
         predicted = laws.fit(laws.Curve("c", "bleu", tokens, values)).predict([4e11])
         widths.append(predicted.upper[0] - predicted.lower[0])
     assert widths[1] > 2 * widths[0]
+
+
+@pytest.mark.parametrize("law", ["log_law", "cross_entropy_law"])
+def test_values_are_those_of_the_prediction(law):
+    curve = synthetic_curve(law, 8, 0.01, np.random.default_rng(8))
+    choice = laws.choose(curve)
+    assert choice.law.name == "average"
+    for fit in (choice.fit, *(candidate.fit for candidate in choice.candidates)):
+        at = np.geomspace(1e6, 1e12, 30).reshape(5, 6)
+        assert np.array_equal(fit.values(at), fit.predict(at).value, equal_nan=True)

@@ -222,3 +222,8 @@ def test_weights_go_to_hugging_face_names_and_back(output_layer: str) -> None:
     returned = from_huggingface(names, tied=output_layer == "tied")
     assert returned.keys() == state.keys()
     assert all(returned[name] is state[name] or torch.equal(returned[name], state[name]) for name in state)
+
+
+def test_a_start_that_is_no_symbol_is_refused() -> None:
+    with pytest.raises(SettingError, match="--decoder-start = <start>: is no symbol of the dictionary"):
+        make_model(20, **SMALL, decoder_start="<start>")

@@ -10,6 +10,7 @@ import pytest
 
 from fairseq_scaling.logs import RunRecord, Score
 from fairseq_scaling.mixture import Mixture
+from fairseq_scaling.report.alignment_tables import alignment_table
 from fairseq_scaling.report.analysis import Settings, analyse
 from fairseq_scaling.report.csv_points import read_table
 from fairseq_scaling.report.curves import collect
@@ -18,7 +19,7 @@ from fairseq_scaling.report.figures import Drawing, draw_all
 from fairseq_scaling.report.files import write_data
 from fairseq_scaling.report.html import headline, render_page
 from fairseq_scaling.report.limits import limits
-from fairseq_scaling.report.run_tables import alignment_table, precisions_table
+from fairseq_scaling.report.run_tables import precisions_table
 from fairseq_scaling.report.tables import all_tables, summary_tables
 from tests.report.example import BLEU_SIGNATURE, SIZES, document_of, log_law, loss_law, run, study
 
@@ -125,8 +126,10 @@ def test_the_law_predicts_beyond_the_points_what_the_true_law_says(document: Doc
 def test_alignment_stands_beside_what_pretraining_brought(document: Document) -> None:
     table = alignment_table(document)
     assert [row[:2] for row in table.rows] == [["50 en + 50 fr", "1"], ["en only", "0.7"]]
-    assert table.rows[0][3] == "2.10"
-    assert table.rows[0][5] == f"{log_law(SIZES[-1]) - 2.1:+.2f}"
+    row = dict(zip([column.title for column in table.columns], table.rows[0], strict=True))
+    assert row["No pretraining"] == "2.10"
+    assert row["Difference"] == f"{log_law(SIZES[-1]) - 2.1:+.2f}"
+    assert row["Law's gain"] == f"{log_law(SIZES[-1]) - log_law(SIZES[0]):+.2f}"
 
 
 def test_brevity_penalty_and_precisions_are_shown_for_baseline_and_points(document: Document) -> None:

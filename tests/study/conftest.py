@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 HERE = Path(__file__).parent
-PROGRAMS = ("scaling-preprocess", "fairseq-train", "fairseq-generate", "score-translations", "fit-scaling")
+PROGRAMS = (
+    "scaling-preprocess", "scaling-alignment", "fairseq-train", "fairseq-generate", "score-translations", "fit-scaling",
+)  # fmt: skip
 
 
 def small_study() -> dict[str, Any]:

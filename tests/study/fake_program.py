@@ -27,6 +27,7 @@ def main() -> None:
         sys.exit(3)
     {
         "scaling-preprocess": preprocess,
+        "scaling-alignment": alignment,
         "fairseq-train": train,
         "fairseq-generate": generate,
         "score-translations": score,
@@ -41,6 +42,11 @@ def preprocess(words: list[str], flags: dict[str, str]) -> None:
         out.mkdir(parents=True, exist_ok=True)
         out = out / ("corpus.json" if words[0] == "encode" else "text.txt")
     out.write_text(json.dumps({"fingerprint": os.environ.get("FAKE_FINGERPRINT", "abc")}))
+
+
+def alignment(words: list[str], flags: dict[str, str]) -> None:
+    assert (Path(words[0]) / "corpus.json").exists()
+    Path(flags["out"]).write_text("{}")
 
 
 def train(words: list[str], flags: dict[str, str]) -> None:
@@ -76,6 +82,8 @@ def score(words: list[str], flags: dict[str, str]) -> None:
 
 
 def fit(words: list[str], flags: dict[str, str]) -> None:
+    missing = [word for word in words if word.endswith(".json") and not Path(word).exists()]
+    assert not missing, missing
     out = Path(flags["out"])
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text("<p>report</p>")

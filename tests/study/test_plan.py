@@ -36,7 +36,8 @@ def test_the_number_of_runs_is_the_product_of_what_varies(values: dict[str, Any]
     runs = 2 * 2 * 3 * (2 * 2 * 3 + 1)
     for stage in ("finetune", "translate", "score"):
         assert len(plan.of_stage(stage)) == runs
-    assert [len(plan.of_stage(stage)) for stage in ("fetch", "clean", "sentencepiece", "encode", "fit")] == [1] * 5
+    single = ("fetch", "clean", "sentencepiece", "encode", "alignment", "fit")
+    assert [len(plan.of_stage(stage)) for stage in single] == [1] * 6
     assert len({job.id for job in plan.jobs}) == len(plan.jobs)
 
 
@@ -73,7 +74,7 @@ def test_a_study_with_fewer_budgets_or_mixtures_has_a_subset_of_the_runs(
     large = {job.id: job.words for job in plan_of(values).jobs}
     values["pretraining"]["mixtures"] = ["de:1"]
     for job in plan_of(values).jobs:
-        if job.stage != "fit":
+        if job.stage not in ("alignment", "fit"):
             assert large[job.id] == job.words
 
 
@@ -112,7 +113,27 @@ def test_the_fit_reads_exactly_the_runs_of_the_study(values: dict[str, Any], pla
     plan = plan_of(values)
     words = plan.of_stage("fit")[0].words
     folders = {job.log.rsplit("/", 1)[0] for job in plan.jobs if job.stage in ("pretrain", "finetune")}
-    assert {word.removeprefix("{out}/") for word in words if word.startswith("{out}/")} - {"results"} == folders
+    read = {word.removeprefix("{out}/") for word in words if word.startswith("{out}/")} - {"results"}
+    assert read == {*folders, "alignment.json"}
+
+
+def test_all_mixtures_are_measured_against_all_tasks_once_the_corpus_is_there(
+    values: dict[str, Any], plan_of: PlanOf
+) -> None:
+    values["finetuning"]["tasks"] = ["en-fr", "fr-en"]
+    values["alignment"] = {"sample": "0.2M"}
+    plan = plan_of(values)
+    (job,) = plan.of_stage("alignment")
+    assert job.words == [
+        "scaling-alignment", "{corpus}", "--task", "en-fr", "--task", "fr-en", "--mixture", "en:0.5,fr:0.5",
+        "--mixture", "de:1", "--out", "{out}/alignment.json", "--sample", "0.2M",
+    ]  # fmt: skip
+    assert (job.needs, job.writes) == (["encode/text"], ["alignment.json"])
+    (fit,) = plan.of_stage("fit")
+    assert fit.reads["alignment.json"] == job.id
+    assert job.id in fit.needs
+    # Only the fit waits for it: no training does.
+    assert [other.stage for other in plan.jobs if job.id in other.needs] == ["fit"]
 
 
 def test_a_plan_survives_its_file(values: dict[str, Any], plan_of: PlanOf) -> None:
@@ -129,7 +150,8 @@ def test_until_keeps_what_a_stage_needs_and_nothing_else(values: dict[str, Any],
 def test_a_finished_corpus_needs_no_text_jobs(values: dict[str, Any], plan_of: PlanOf, tmp_path: Path) -> None:
     del values["text"]
     plan = plan_of({**values, "corpus": "my/corpus"})
-    assert plan.jobs[0].stage == "pretrain"
+    assert [job.stage for job in plan.jobs[:2]] == ["alignment", "pretrain"]
+    assert plan.jobs[0].needs == []
     assert Path(plan.corpus) == tmp_path / "my/corpus"
 
 

@@ -102,6 +102,15 @@ def test_the_last_record_of_a_log_tells_how_far_it_is(tmp_path: Path) -> None:
     assert fraction_in_log(log, None) == 0
 
 
+def test_what_a_run_is_to_reach_is_not_taken_for_what_it_has_reached(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    log.write_text('... | INFO | fairseq_scaling.tasks | SCALING_RUN {"budgets": [1200], "pretrain_tokens": 1200}\n')
+    assert fraction_in_log(log, ("pretrain_tokens", 1200)) == 0
+    with log.open("a") as file:
+        file.write('... | INFO | train_inner | {"pretrain_tokens": 300, "pretrain_tokens_en": 150}\n')
+    assert fraction_in_log(log, ("pretrain_tokens", 1200)) == 0.25
+
+
 def test_the_count_is_found_at_the_end_of_a_large_log(tmp_path: Path) -> None:
     log = tmp_path / "train.log"
     log.write_text('{"num_updates": "1"}\n' + "x" * 2_000_000 + '\n{"num_updates": "1.5e+02"}\n')

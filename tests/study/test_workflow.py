@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import yaml
 
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
 from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.job import NOTHING_FITTED, mend_last_checkpoint, run_job
+from fairseq_scaling.study.job import NOTHING_FITTED, run_job
 from fairseq_scaling.study.plan import make_plan
 from fairseq_scaling.study.state import StudyFolder
 
@@ -28,7 +26,7 @@ Write = Callable[[dict[str, Any] | str], Path]
 
 @pytest.fixture
 def values() -> dict[str, Any]:
-    """Two mixtures of one budget and the baseline: 2 pretrainings, 3 finetunings, 16 jobs."""
+    """Two mixtures of one budget and the baseline: 2 pretrainings, 3 finetunings, 17 jobs."""
     study = small_study()
     study["pretraining"]["budgets"] = ["1M"]
     return study
@@ -70,6 +68,7 @@ def test_a_study_runs_to_its_table_and_report(
     assert (out / "results/report.html").exists()
     assert kinds(started) == {
         "scaling-preprocess": 4,
+        "scaling-alignment": 1,
         "fairseq-train": 5,
         "fairseq-generate": 3,
         "score-translations": 3,
@@ -81,7 +80,7 @@ def test_on_a_pipe_progress_is_a_plain_line_on_standard_error(
     finished_once: tuple[Path, subprocess.CompletedProcess[str], list[str]],
 ) -> None:
     first = finished_once[1].stderr.splitlines()[0]
-    assert first.startswith("small: 0% done, 0 of 16 jobs, about ")
+    assert first.startswith("small: 0% done, 0 of 17 jobs, about ")
     assert " left" in first
 
 
@@ -116,7 +115,7 @@ def test_a_further_mixture_runs_alone(finished: Path, fakes: Fakes, values: dict
     assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
     started = fakes.started()
     assert kinds(started) == {
-        "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
+        "scaling-alignment": 1, "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
     }  # fmt: skip
     assert all("/fr1/" in line for line in started if line.startswith("fairseq-"))
 
@@ -143,6 +142,15 @@ def test_removed_results_are_made_again(
     shutil.rmtree(finished / "results")
     assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
     assert kinds(fakes.started()) == {"fit-scaling": 1}
+
+
+def test_a_removed_measurement_is_made_again_and_the_fit_stands(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    (finished / "alignment.json").unlink()
+    assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
+    assert kinds(fakes.started()) == {"scaling-alignment": 1}
+    assert (finished / "alignment.json").exists()
 
 
 def test_removed_checkpoints_are_made_again_only_when_a_run_needs_them(
@@ -323,7 +331,7 @@ def test_a_plan_is_shown_without_starting_anything(
     result = fakes.run("plan", write_study(values), "--out", tmp_path / "out")
     assert result.returncode == 0
     assert "pretrain en:0.5,fr:0.5" in result.stdout
-    assert "16 of 16 jobs to do" in result.stdout
+    assert "17 of 17 jobs to do" in result.stdout
     assert fakes.started() == []
     assert not (tmp_path / "out").exists()
 
@@ -336,30 +344,6 @@ def test_a_mistake_in_study_yaml_ends_with_2_and_no_traceback(
     assert result.returncode == 2
     assert "did you mean 'finetuning'?" in result.stderr
     assert "Traceback" not in result.stderr
-
-
-def test_a_checkpoint_cut_in_the_middle_is_replaced_by_the_newest_whole_one(tmp_path: Path) -> None:
-    for number in (1, 2):
-        with zipfile.ZipFile(tmp_path / f"checkpoint{number}.pt", "w") as file:
-            file.writestr("steps", str(number))
-        os.utime(tmp_path / f"checkpoint{number}.pt", (number, number))
-    whole = (tmp_path / "checkpoint2.pt").read_bytes()
-    last = tmp_path / "checkpoint_last.pt"
-    last.write_bytes(whole[: len(whole) // 2])
-    mend_last_checkpoint(tmp_path)
-    assert last.read_bytes() == whole
-
-
-def test_a_whole_checkpoint_is_left_alone_and_a_lone_broken_one_removed(tmp_path: Path) -> None:
-    last = tmp_path / "checkpoint_last.pt"
-    with zipfile.ZipFile(last, "w") as file:
-        file.writestr("steps", "1")
-    before = last.read_bytes()
-    mend_last_checkpoint(tmp_path)
-    assert last.read_bytes() == before
-    last.write_bytes(before[:5])
-    mend_last_checkpoint(tmp_path)
-    assert not last.exists()
 
 
 def set_environment(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:

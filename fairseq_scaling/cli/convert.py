@@ -1,0 +1,97 @@
+"""``scaling-convert``: T5, mT5 and ByT5 from Hugging Face to fairseq and back."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from ._common import shows_errors
+
+_FOLDER = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Convert T5, mT5 and ByT5 models between Hugging Face and fairseq, without loss.
+
+    \b
+    scaling-convert from-hf mt5-small --out mt5/mt5-small.pt      # then finetune it with fairseq-train
+    scaling-convert to-hf finetuned/checkpoint_last.pt --out hf   # then open it with transformers
+    """
+
+
+@main.command("from-hf")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--out", required=True, type=_FILE, metavar="FILE.pt", help="The checkpoint to write.")
+@click.option("--sentencepiece", type=_FILE, metavar="FILE", help="Its SentencePiece model, where DIR has none.")
+@_overwrite
+@shows_errors
+def from_hf(folder: Path, out: Path, sentencepiece: Path | None, overwrite: bool) -> None:
+    """Make a fairseq checkpoint of the model folder DIR: config.json, model.safetensors, spiece.model.
+
+    Beside the checkpoint it writes dict.txt and sentencepiece.model: encode text with these two, so that its numbers
+    are the checkpoint's. Then finetune:
+
+    \b
+    scaling-convert from-hf mt5-small --out mt5/mt5-small.pt
+    scaling-preprocess encode clean --model mt5/sentencepiece.model --dictionary mt5/dict.txt --out corpus
+    fairseq-train corpus --user-dir fairseq_scaling --task scaling_translation -s en -t fr \\
+        --finetune-from-model mt5/mt5-small.pt MODEL_FLAGS ...
+
+    from-hf prints MODEL_FLAGS, which build the same model. What it was pretrained on is in no such file: the logs of
+    its finetuning say that pretrain_tokens are unknown, and fit-scaling wants them with --mapping.
+
+    T5 has more rows in its embedding than tokens. They are kept (madeupword0000, ... in dict.txt), the last one as
+    fairseq's <s>, which T5 lacks. ByT5 needs no spiece.model: the bytes are its tokens.
+
+    Exit codes: 0 done, 2 something to mend (the message says what).
+    """
+    from ..exchange.convert import DICTIONARY, SENTENCEPIECE_OURS
+    from ..exchange.convert import from_hf as convert
+
+    done = convert(folder, out, sentencepiece, overwrite)
+    click.echo(f"{done.out}: {done.rows:,} symbols, {done.spare:,} of them without a token")
+    click.echo(f"{out.parent / DICTIONARY}, {out.parent / SENTENCEPIECE_OURS}: for scaling-preprocess encode")
+    click.echo(f"The same model in fairseq-train: {shlex.join(done.flags)}")
+
+
+@main.command("to-hf")
+@click.argument("checkpoint", metavar="FILE.pt", type=_FILE)
+@click.option("--out", required=True, type=_FOLDER, metavar="DIR", help="The folder to write.")
+@click.option(
+    "--corpus",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Folder with the model's dict.txt and sentencepiece.model.  [default: that of FILE.pt if they are there, "
+    "else the corpus it was trained on]",
+)
+@_overwrite
+@shows_errors
+def to_hf(checkpoint: Path, out: Path, corpus: Path | None, overwrite: bool) -> None:
+    """Make a folder that transformers opens of a fairseq checkpoint.
+
+    \b
+    scaling-convert to-hf finetuned/checkpoint_last.pt --out hf
+    python
+    >>> from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+    >>> tokenizer, model = (kind.from_pretrained("hf") for kind in (AutoTokenizer, AutoModelForSeq2SeqLM))
+    >>> output = model.generate(**tokenizer(["A sentence."], return_tensors="pt"))
+    >>> tokenizer.batch_decode(output, skip_special_tokens=True)
+
+    generation_config.json holds fairseq-generate's own search (beam 5). The token ids are fairseq's; those of a model
+    that began as a T5 or mT5 are again T5's own. A --source-prefix has to be put before the sentence by hand.
+
+    Exit codes: 0 done, 2 something to mend (the message says what).
+    """
+    from ..exchange.convert import to_hf as convert
+
+    done = convert(checkpoint, out, corpus, overwrite)
+    click.echo(f"{done.out}: config.json, model.safetensors, generation_config.json, tokenizer.json, spiece.model")
+
+
+if __name__ == "__main__":
+    main()

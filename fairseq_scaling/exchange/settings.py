@@ -1,0 +1,134 @@
+"""The settings of a T5: fairseq's model configuration and Hugging Face's ``config.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import CheckpointError
+
+MODEL_TYPES = ("t5", "mt5")
+# ours -> Hugging Face's, and Hugging Face's default where config.json does not say
+_SAME = {
+    "d_model": ("d_model", 512),
+    "d_kv": ("d_kv", 64),
+    "d_ff": ("d_ff", 2048),
+    "encoder_layers": ("num_layers", 6),
+    "decoder_layers": ("num_decoder_layers", None),
+    "num_heads": ("num_heads", 8),
+    "relative_attention_buckets": ("relative_attention_num_buckets", 32),
+    "relative_attention_max_distance": ("relative_attention_max_distance", 128),
+    "dropout": ("dropout_rate", 0.1),
+    "layer_norm_epsilon": ("layer_norm_epsilon", 1e-6),
+    "initializer_factor": ("initializer_factor", 1.0),
+}
+_FEED_FORWARD = {"relu": "relu", "gated-gelu": "gated-gelu", "gated-gelu_new": "gated-gelu"}
+
+
+def from_config(config: Mapping[str, Any], separate_head: bool) -> dict[str, Any]:
+    """Return the settings of the model a ``config.json`` describes, under the names of ``T5Config``.
+
+    Args:
+        config: its content.
+        separate_head: the weights hold an output layer that is not the embedding.
+
+    Raises:
+        CheckpointError: it is another architecture, or a T5 of a kind that does not exist here.
+    """
+    kind = config.get("model_type")
+    if kind not in MODEL_TYPES:
+        raise CheckpointError(
+            f"config.json: model_type is {kind!r}, another architecture\n"
+            "  what can be converted are T5, mT5 and ByT5 (umT5 has a position bias in every layer)"
+        )
+    settings = {ours: config.get(theirs, default) for ours, (theirs, default) in _SAME.items()}
+    if settings["decoder_layers"] is None:
+        settings["decoder_layers"] = settings["encoder_layers"]
+    written = config.get("feed_forward_proj", "relu" if kind == "t5" else "gated-gelu")
+    if written not in _FEED_FORWARD:
+        raise CheckpointError(f"config.json: feed_forward_proj is {written!r}, not one of {', '.join(_FEED_FORWARD)}")
+    scaled = _output_is_scaled(config, separate_head)
+    if scaled and separate_head:
+        raise CheckpointError(
+            "config.json says that the embedding is the output layer too, but the weights hold another output layer\n"
+            '  if it is a T5 v1.1 or mT5, set "tie_word_embeddings": false in config.json'
+        )
+    return settings | {
+        "feed_forward": _FEED_FORWARD[written],
+        "output_layer": "tied" if scaled else "untied",
+    }
+
+
+def to_config(settings: Mapping[str, Any], rows: int, pad: int, eos: int, start: int, dtype: str) -> dict[str, Any]:
+    """Return the content of ``config.json`` for a model with these settings.
+
+    Args:
+        settings: complete, under the names of ``T5Config``.
+        rows: of the embedding.
+        pad, eos, start: ids of ``<pad>``, ``</s>`` and of what a translation starts with.
+        dtype: of the weights, for example ``float32``.
+    """
+    tied = settings["output_layer"] == "tied"
+    return {
+        "architectures": ["T5ForConditionalGeneration"],
+        "model_type": "t5",
+        "is_encoder_decoder": True,
+        "vocab_size": rows,
+        **{theirs: settings[ours] for ours, (theirs, _) in _SAME.items()},
+        "feed_forward_proj": settings["feed_forward"],
+        # transformers 4 knows the first, transformers 5 the second: whether the output layer's input is scaled
+        "tie_word_embeddings": tied,
+        "scale_decoder_outputs": tied,
+        "pad_token_id": pad,
+        "eos_token_id": eos,
+        "decoder_start_token_id": start,
+        "use_cache": True,
+        "dtype": dtype,
+        "torch_dtype": dtype,
+    }
+
+
+def generation_config(pad: int, eos: int, start: int) -> dict[str, Any]:
+    """Return ``generation_config.json``: the search of fairseq-generate with its own defaults."""
+    return {
+        "decoder_start_token_id": start,
+        "eos_token_id": eos,
+        "pad_token_id": pad,
+        "num_beams": 5,
+        "early_stopping": True,
+        "length_penalty": 1.0,
+        "max_new_tokens": 201,  # fairseq's --max-len-b 200, and </s>
+        # fairseq never generates padding, nor an empty translation: one that is searched for ends the search earlier
+        "min_new_tokens": 1,
+        "suppress_tokens": [pad],
+    }
+
+
+def train_flags(settings: Mapping[str, Any]) -> list[str]:
+    """Return the flags of fairseq-train that build a model with these settings."""
+    names = [
+        "d_model", "d_kv", "d_ff", "num_heads", "encoder_layers", "decoder_layers", "feed_forward", "output_layer",
+        "relative_attention_buckets", "relative_attention_max_distance", "layer_norm_epsilon", "decoder_start",
+        "dropout",
+    ]  # fmt: skip
+    flags = ["--arch", "t5"]
+    for name in names:
+        default = _SAME[name][1] if name in ("relative_attention_buckets", "relative_attention_max_distance") else None
+        if name == "layer_norm_epsilon":
+            default = 1e-6
+        if settings[name] != default:
+            flags += [f"--{name.replace('_', '-')}", str(settings[name])]
+    return flags
+
+
+def _output_is_scaled(config: Mapping[str, Any], separate_head: bool) -> bool:
+    """Whether the output layer is that of T5 v1.0: the embedding, its input scaled by d_model^-0.5.
+
+    transformers 4 told from ``tie_word_embeddings``. transformers 5 writes true there in any case; for T5 it writes
+    ``scale_decoder_outputs`` too, and it never scales in mT5.
+    """
+    if "scale_decoder_outputs" in config:
+        return bool(config["scale_decoder_outputs"])
+    if config["model_type"] == "mt5" and (separate_head or str(config.get("transformers_version", "")) >= "5"):
+        return False
+    return bool(config.get("tie_word_embeddings", config["model_type"] == "t5"))

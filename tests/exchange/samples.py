@@ -1,0 +1,106 @@
+"""Small models with random weights, in folders as T5, mT5 and ByT5 are published."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from fairseq_scaling.data.corpus import Corpus
+from preprocess.encode import encode
+from tests import toy
+
+TEXT = [line for language in ("aa", "bb") for line in toy.sentences(language, 300)]
+SIZES = {"d_model": 24, "d_kv": 5, "d_ff": 20, "num_heads": 3, "num_layers": 2, "num_decoder_layers": 1}
+"""d_kv is not d_model / num_heads"""
+PIECES = 50
+
+T5 = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
+MT5 = T5 | {
+    "byte_fallback": True,
+    "vocab_size": 405,
+    "user_defined_symbols": [f"\u2581<extra_id_{number}>" for number in reversed(range(100))],
+}
+OURS = {"unk_id": 0, "bos_id": -1, "eos_id": -1, "pad_id": -1, "normalization_rule_name": "identity"}
+
+
+def train_sentencepiece(path: Path, **settings: Any) -> Path:
+    """Train a SentencePiece model on the toy text."""
+    model = io.BytesIO()
+    settings = {"vocab_size": PIECES, "num_threads": 1, "minloglevel": 2} | settings
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(TEXT), model_writer=model, **settings)
+    path.write_bytes(model.getvalue())
+    return path
+
+
+def publish(folder: Path, kind: str) -> Path:
+    """Write a model folder: ``t5`` (v1.0, tied), ``t5-v1_1`` (untied, gated), ``mt5``, ``byt5`` or ``full``.
+
+    ``full`` is a T5 v1.0 without rows to spare. The configuration is written as transformers 4 wrote it.
+    """
+    folder.mkdir(parents=True)
+    rows = {"mt5": 417, "byt5": 384, "full": PIECES + 100}.get(kind, PIECES + 128)
+    gated = kind not in ("t5", "full")
+    config = {
+        "architectures": ["MT5ForConditionalGeneration" if kind == "mt5" else "T5ForConditionalGeneration"],
+        "model_type": "mt5" if kind == "mt5" else "t5",
+        "vocab_size": rows,
+        **SIZES,
+        "relative_attention_num_buckets": 16,
+        "relative_attention_max_distance": 50,
+        "feed_forward_proj": "gated-gelu" if gated else "relu",
+        "tie_word_embeddings": not gated,
+        "is_encoder_decoder": True,
+        "dropout_rate": 0.1,
+        "layer_norm_epsilon": 1e-5,
+        "initializer_factor": 1.0,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "decoder_start_token_id": 0,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "generation_config.json").write_text(json.dumps({"decoder_start_token_id": 0, "max_new_tokens": 9}))
+    torch.manual_seed(len(kind))
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**config))
+    weights = {name: torch.randn(tensor.shape) * 0.3 for name, tensor in model.state_dict().items()}
+    for name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", *([] if gated else ["lm_head.weight"])):
+        del weights[name]  # copies of shared.weight
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    if kind == "byt5":
+        (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "ByT5Tokenizer"}))
+        return folder
+    train_sentencepiece(folder / "spiece.model", **(MT5 if kind == "mt5" else T5))
+    settings = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0 if kind == "mt5" else 100}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the weights in a model folder."""
+    return load_file(folder / "model.safetensors")
+
+
+def make_corpus(folder: Path, model: Path, dictionary: Path | None, lines: int = 60) -> Corpus:
+    """Make a corpus folder of toy sentences with a given model and dictionary."""
+    clean = folder / "clean"
+    clean.mkdir(parents=True)
+    languages: dict[str, dict[str, int]] = {}
+    for language in ("aa", "bb"):
+        languages[language] = {"train": lines, "valid": 10}
+        for number, (split, count) in enumerate({"train": lines, "valid": 10, "test": 10}.items()):
+            text = "".join(f"{line}\n" for line in toy.sentences(language, count, seed=number))
+            (clean / f"pairs.aa-bb.{split}.{language}.txt").write_text(text)
+            if split != "test":
+                (clean / f"mono.{language}.{split}.txt").write_text(text)
+    manifest = {
+        "format": 1, "languages": languages, "pairs": {"aa-bb": {"train": lines, "valid": 10, "test": 10}},
+        "sources": [], "filters": {}, "settings": {},
+    }  # fmt: skip
+    (clean / "clean.json").write_text(json.dumps(manifest))
+    return encode(clean, model, folder / "corpus", dictionary=dictionary)
