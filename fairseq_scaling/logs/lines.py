@@ -25,6 +25,8 @@ _LOADED = re.compile(r"[Ll]oaded checkpoint (?P<path>\S+) \(epoch \d+ @ (?P<upda
 _SAVED = re.compile(r"[Ss]aved checkpoint \S+ \(epoch \d+ @ (?P<updates>\d+) updates")
 _PARAMETERS = re.compile(r"num\. (?:shared )?model params: (?P<count>[\d,]+) ")
 _TRANSLATED = re.compile(r"Translated (?P<sentences>[\d,]+) sentences ")
+_OLD_PREFIX = re.compile(r"^(?:train|valid)[_ ](?!wall)")
+_KEY = re.compile(r"[\w./ -]+")
 _DIED = re.compile(r"(?P<error>(?:FloatingPointError|OverflowError|RuntimeError|torch\.\S*OutOfMemoryError): .*)")
 _RUN_MARKS = ("SCALING_RUN {", "SCALING_SCORES {")
 _DECODER = json.JSONDecoder()
@@ -177,8 +179,8 @@ def _fields(parts: list[str], separator: str, tag: str, epoch: str | None, compl
         if not found or not key or not value:
             return Line("damaged", "the record is cut or damaged")
         # fairseq 0.6 wrote "valid_loss" and before that "valid loss" here
-        key = re.sub(r"^(?:train|valid)[_ ](?!wall)", "", key.strip())
-        if key in stats or not re.fullmatch(r"[\w./ -]+", key):
+        key = _OLD_PREFIX.sub("", key.strip())
+        if key in stats or not _KEY.fullmatch(key):
             return Line("damaged", "the record is damaged: two records run into each other")
         stats[key] = value
     if not complete:

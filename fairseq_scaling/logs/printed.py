@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.(?P<decimals>\d*))?|\.\d+)(?:[eE](?P<exponent>[+-]?\d+))?")
+_INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": math.inf, "-infinity": -math.inf}
 
 
@@ -60,6 +61,6 @@ def parse_exact_integer(text: object) -> int | None:
         return None
     if isinstance(text, int):
         return text
-    if isinstance(text, str) and len(text) <= 30 and re.fullmatch(r"\s*[+-]?\d+\s*", text, re.ASCII):
+    if isinstance(text, str) and len(text) <= 30 and _INTEGER.fullmatch(text):
         return int(text)
     return None
