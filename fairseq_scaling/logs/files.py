@@ -128,8 +128,11 @@ def split_block(block: Block, records: bool = True) -> Iterator[RawLine]:
         elif b"\r" in content:
             for piece in content.rstrip(b"\r").split(b"\r"):
                 yield from _whole(number, piece, True)
-        else:
+        elif b" | " in content or b"][" in content:
             yield from _whole(number, content, True)
+        else:
+            # no timestamp of any kind, so nothing broke in
+            yield RawLine(number, content, True)
         number += 1
     if not records:
         if rest:
