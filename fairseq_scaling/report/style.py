@@ -121,8 +121,9 @@ th, td { text-align: left; padding: .36rem .55rem; vertical-align: top; border-b
 tr:last-child td { border-bottom: 0; }
 tr.more td { border-bottom-color: transparent; padding-bottom: .1rem; }
 td.nb { white-space: nowrap; }
-thead th { color: var(--muted); font-weight: 600; white-space: nowrap; border-bottom-color: var(--muted); }
-th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; border-bottom-color: var(--muted); }
+th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.n { white-space: nowrap; }
 td { overflow-wrap: anywhere; min-width: 4.5rem; }
 td:first-child { min-width: 7rem; }
 td:first-child, th:first-child { padding-left: 0; }

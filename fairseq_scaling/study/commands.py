@@ -226,10 +226,10 @@ def score(study: Study, task: tuple[str, str], folder: str) -> Words:
 def fit(study: Study, inputs: list[str]) -> Words:
     """Return the fit over what this study alone has made: what an earlier version of it left behind stays out.
 
-    ``inputs`` are run folders and files, as paths below ``{out}``.
+    ``inputs`` are run folders and files, as paths below the study's folder. The job runs there, so that the results
+    name them in the same way wherever the study lies.
     """
-    places = [f"{{out}}/{path}" for path in inputs]
-    return ["fit-scaling", *places, "--out", "{out}/results", *options(study.fitting)]
+    return ["fit-scaling", *inputs, "--out", "results", *options(study.fitting)]
 
 
 def shares(mixture: Mixture) -> str:
