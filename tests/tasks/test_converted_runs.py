@@ -35,7 +35,7 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     """Return the checkpoint of a model that has learnt to translate, and the folder made of it for transformers."""
     folder = tmp_path_factory.mktemp("trained")
     learning = shlex.split("--d-model 64 --d-ff 128 --d-kv 24 --lr 0.02 --finetune-tokens all --max-tokens 800")
-    fairseq("train", corpus, *FINETUNING, *learning, "--dropout", 0, "--max-update", 250, "--save-dir", folder)
+    fairseq("train", corpus, *FINETUNING, *learning, "--dropout", 0, "--max-update", 400, "--save-dir", folder)
     run("to-hf", folder / "checkpoint_last.pt", "--out", folder / "hf")
     return folder / "checkpoint_last.pt", folder / "hf"
 
