@@ -70,16 +70,15 @@ def test_killed_at_any_moment_a_run_ends_in_the_same_weights_and_records(stage: 
     while kills < KILLS:
         folder, log, killed = tmp_path / f"disturbed{runs}", "", True
         while killed:
-            moment, occurrence = choose.choice(MOMENTS), choose.randint(1, 4)
-            killed, printed = run_and_kill(
-                [*stage, "--save-dir", str(folder)], moment, occurrence, choose.uniform(0, 0.06)
-            )
-            log += printed
+            moment, occurrence, delay = choose.choice(MOMENTS), choose.randint(1, 4), choose.uniform(0, 0.06)
+            killed, printed = run_and_kill([*stage, "--save-dir", str(folder)], moment, occurrence, delay)
+            log += f"{printed}\n== killed: {killed}, {delay:.3f} s after {moment!r} number {occurrence}\n"
             kills += killed
             if kills >= KILLS and killed:
                 killed, printed = run_and_kill([*stage, "--save-dir", str(folder)], "never", 1, 0)
                 log += printed
         runs += 1
+        folder.with_suffix(".log").write_text(log)
         assert_same_run(tmp_path / "whole" / "checkpoint_last.pt", folder / "checkpoint_last.pt")
         assert by_step(log) == expected
         assert {score["subset"]: score for score in records(log, "SCALING_SCORES")} == {
