@@ -25,11 +25,18 @@ class EpochPlan:
     Args:
         batches: epoch (from 1) and number of ranks -> batches of all ranks: batch i is taken by rank ``i % ranks``.
         epochs: after so many the run is over; None for no end.
+        is_done: whether the run is over for another reason, asked before every epoch.
     """
 
-    def __init__(self, batches: Callable[[int, int], Sequence[Batch]], epochs: int | None = None) -> None:
+    def __init__(
+        self,
+        batches: Callable[[int, int], Sequence[Batch]],
+        epochs: int | None = None,
+        is_done: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.batches = batches
         self.epochs = epochs
+        self.is_done = is_done
 
 
 class _RankBatches(Sequence[Batch]):
@@ -89,7 +96,7 @@ class PlannedBatches(iterators.EpochBatchIterating):
         not comparable ends its loop. A task has no other way to say that it is done.
         """
         following = self.epoch + 1 if self.end_of_epoch() else self.epoch
-        return math.nan if self._finished(following) else following
+        return math.nan if self._finished(following) or self.plan.is_done() else following
 
     def next_epoch_itr(
         self, shuffle: bool = True, fix_batches_to_gpus: bool = False, set_dataset_epoch: bool = True

@@ -99,6 +99,16 @@ def test_finetuning_starts_from_the_weights_and_measures_forgetting_on_the_same_
     assert upstream["cross_entropy"] == pytest.approx(at_budget["cross_entropy"], rel=1e-6)
 
 
+def test_a_finished_run_started_again_makes_no_further_update(finetuned: tuple[Path, str], corpus: Path) -> None:
+    """fairseq would make one: a run killed between its last checkpoint and its end would differ from others."""
+    folder = finetuned[0]
+    before = torch.load(folder / "checkpoint_last.pt", weights_only=True)["model"]
+    log = fairseq("train", corpus, *FINETUNING, "--finetune-from-model", folder / "x.pt", "--save-dir", folder)
+    assert "train_inner" not in log
+    after = torch.load(folder / "checkpoint_last.pt", weights_only=True)["model"]
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+
+
 def test_a_folder_of_another_finetuning_is_refused(finetuned: tuple[Path, str], corpus: Path) -> None:
     folder = finetuned[0]
     for changed, complaint in ((["--finetune-tokens", "2k"], "finetune_tokens"), (["--seed", "2"], "seed")):
