@@ -48,7 +48,7 @@ study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY
 test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/torture $(PYTEST_ARGS)
 
-test-torture: $(STAMP) ## kill trainings again and again and compare with undisturbed ones (about 15 minutes)
+test-torture: $(STAMP) ## kill trainings again and again and compare with undisturbed ones (minutes)
 	@$(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style (ruff) and types (mypy)

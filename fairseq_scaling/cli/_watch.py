@@ -10,11 +10,10 @@ from pathlib import Path
 import click
 
 from ..errors import ScalingError
+from ..report.reading import OWN_FILES
 from ._fitting import NothingToFit, Outcome, Request, fit
 
 State = dict[str, tuple[int, int, int]]
-
-_OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 
 
 def watch(request: Request, every: float) -> None:
@@ -71,7 +70,7 @@ def state(request: Request) -> State:
 
 def _is_own(path: str, out: str) -> bool:
     folder, name = os.path.split(path)
-    return (folder == out and name in _OWN_FILES) or folder == os.path.join(out, "figures")
+    return (folder == out and name in OWN_FILES) or folder == os.path.join(out, "figures")
 
 
 def _wait(request: Request, error: ScalingError, before: str) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..models.t5 import PRESETS, T5Config, T5Model, complete
 from ..tasks._base import check_dictionary, dictionary_signature
+from ..tasks._checkpoints import read_checkpoint as read_state
 from .settings import train_flags
 
 
@@ -60,7 +61,7 @@ def read_checkpoint(path: Path) -> FairseqCheckpoint:
     if not path.is_file():
         raise CheckpointError(f"{path} is no file: a fairseq checkpoint was expected there")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = read_state(path)
     except Exception as error:
         raise CheckpointError(
             f"{path} cannot be read as a fairseq checkpoint: {str(error).splitlines()[0]}\n"

@@ -111,12 +111,10 @@ def train_flags(settings: Mapping[str, Any]) -> list[str]:
         "relative_attention_buckets", "relative_attention_max_distance", "layer_norm_epsilon", "decoder_start",
         "dropout",
     ]  # fmt: skip
+    usual = {"relative_attention_buckets", "relative_attention_max_distance", "layer_norm_epsilon"}
     flags = ["--arch", "t5"]
     for name in names:
-        default = _SAME[name][1] if name in ("relative_attention_buckets", "relative_attention_max_distance") else None
-        if name == "layer_norm_epsilon":
-            default = 1e-6
-        if settings[name] != default:
+        if name not in usual or settings[name] != _SAME[name][1]:
             flags += [f"--{name.replace('_', '-')}", str(settings[name])]
     return flags
 

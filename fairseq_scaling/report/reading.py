@@ -14,7 +14,7 @@ from .points import Point
 from .run_points import points_of_runs
 
 _TABLE_ENDINGS = (".csv", ".tsv")
-_OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
+OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 
 
 def read_inputs(
@@ -77,7 +77,7 @@ def _tables_in(folder: Path, mapping: str | None) -> list[Path]:
 
 def _is_own(path: Path) -> bool:
     """Return whether this tool wrote the file: it lies where a ``fits.json`` lies (figures: one folder below)."""
-    beside = (path.parent / "fits.json").is_file() and path.name in _OWN_FILES
+    beside = (path.parent / "fits.json").is_file() and path.name in OWN_FILES
     return beside or (path.parent.name == "figures" and (path.parent.parent / "fits.json").is_file())
 
 

@@ -37,6 +37,7 @@ class ScalingTask(FairseqTask):
         self._restored: dict[str, Any] | None = None  # the description read from a checkpoint
         self._logged = False
         self._subset = ""
+        self._updates = 0
 
     @classmethod
     def setup_task(cls, cfg: Any, from_checkpoint: bool = False, **kwargs: Any) -> ScalingTask:
@@ -114,7 +115,18 @@ class ScalingTask(FairseqTask):
         """Return an iterator over all of the dataset: nothing is dropped to make batches even."""
         self._check_lengths(dataset, max_positions)
         plan = self.epoch_plan(dataset, max_tokens, max_sentences)
-        return PlannedBatches(dataset, plan, epoch, shard_id, num_shards, num_workers, data_buffer_size)
+        return PlannedBatches(
+            dataset, plan, epoch, shard_id, num_shards, num_workers, data_buffer_size, self._has_made_all_updates
+        )
+
+    def train_step(self, sample: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any, dict[str, Any]]:
+        result: tuple[Any, Any, dict[str, Any]] = super().train_step(sample, *args, **kwargs)
+        self._updates = int(kwargs["update_num"]) + 1
+        return result
+
+    def _has_made_all_updates(self) -> bool:
+        # fairseq looks at --max-update after an update only: a finished run, started again, would make one more.
+        return 0 < self.cfg.max_update <= self._updates
 
     def _check_lengths(self, dataset: FairseqDataset, max_positions: Any) -> None:
         sizes = getattr(dataset, "sizes", None)
@@ -203,7 +215,13 @@ class ScalingTask(FairseqTask):
             _run.log_run(self.describe_run())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"fairseq_scaling": {"run": self.describe_run(), "dictionary": dictionary_signature(self.dictionary)}}
+        return {
+            "fairseq_scaling": {
+                "run": self.describe_run(),
+                "dictionary": dictionary_signature(self.dictionary),
+                "updates": self._updates,
+            }
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Called by fairseq-generate, -interactive and -validate with the state of the checkpoint they use."""
@@ -220,7 +238,9 @@ class ScalingTask(FairseqTask):
         return {type(self).__name__: self.state_dict()}
 
     def set_checkpoint_dict(self, state_dict: dict[str, Any]) -> None:
-        check_dictionary(state_dict["fairseq_scaling"]["dictionary"], self.dictionary, "the checkpoint")
+        saved = state_dict["fairseq_scaling"]
+        check_dictionary(saved["dictionary"], self.dictionary, "the checkpoint")
+        self._updates = int(saved.get("updates", 0))
 
     def refuse_another_run(self, saved: dict[str, Any], names: Iterable[str], settings: Iterable[str] = ()) -> None:
         """Refuse to go on with a checkpoint of a run with other data: its log would claim what it has not seen.

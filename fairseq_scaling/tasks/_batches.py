@@ -25,18 +25,11 @@ class EpochPlan:
     Args:
         batches: epoch (from 1) and number of ranks -> batches of all ranks: batch i is taken by rank ``i % ranks``.
         epochs: after so many the run is over; None for no end.
-        is_done: whether the run is over for another reason, asked before every epoch.
     """
 
-    def __init__(
-        self,
-        batches: Callable[[int, int], Sequence[Batch]],
-        epochs: int | None = None,
-        is_done: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def __init__(self, batches: Callable[[int, int], Sequence[Batch]], epochs: int | None = None) -> None:
         self.batches = batches
         self.epochs = epochs
-        self.is_done = is_done
 
 
 class _RankBatches(Sequence[Batch]):
@@ -58,7 +51,8 @@ class _RankBatches(Sequence[Batch]):
 class PlannedBatches(iterators.EpochBatchIterating):
     """Iterates over an :class:`EpochPlan`, from any epoch and position.
 
-    The position is counted over all ranks, so that a run may go on with another number of them.
+    The position is counted over all ranks, so that a run may go on with another number of them. ``is_done`` is asked
+    before every epoch whether the run is over for another reason than its plan.
     """
 
     def __init__(
@@ -70,8 +64,9 @@ class PlannedBatches(iterators.EpochBatchIterating):
         ranks: int = 1,
         num_workers: int = 0,
         buffer_size: int = 0,
+        is_done: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.dataset, self.plan = dataset, plan
+        self.dataset, self.plan, self._is_done = dataset, plan, is_done
         self.epoch = (plan.epochs or 0) + 1 if math.isnan(epoch) else int(epoch)
         self._rank, self._ranks = rank, ranks
         self._num_workers, self._buffer_size = num_workers, buffer_size
@@ -96,7 +91,7 @@ class PlannedBatches(iterators.EpochBatchIterating):
         not comparable ends its loop. A task has no other way to say that it is done.
         """
         following = self.epoch + 1 if self.end_of_epoch() else self.epoch
-        return math.nan if self._finished(following) or self.plan.is_done() else following
+        return math.nan if self._finished(following) or self._is_done() else following
 
     def next_epoch_itr(
         self, shuffle: bool = True, fix_batches_to_gpus: bool = False, set_dataset_epoch: bool = True

@@ -15,7 +15,7 @@ LAST = "checkpoint_last.pt"
 
 
 def mend_last(folder: Path) -> None:
-    """Replace a damaged ``checkpoint_last.pt`` by the whole checkpoint with the most updates; without one, remove it.
+    """Replace a damaged ``checkpoint_last.pt`` by the whole one with the most updates; without one, set it aside.
 
     Damaged is a file that is cut short or of which a byte has changed: torch stores a checksum of everything in it.
     """

@@ -78,7 +78,6 @@ class ScalingTranslationTask(ScalingTask):
         self.finetune_tokens = self._budget()
         self.finetune_tokens_used = 0
         self.finetune_pairs = 0
-        self.updates = 0
         self.pretraining: dict[str, Any] | None = None
         self.source_prefix = cfg.source_prefix
         # A finetuned checkpoint brings the description of its pretraining along: that one's file may be gone.
@@ -160,13 +159,7 @@ class ScalingTranslationTask(ScalingTask):
             places = self._shuffled(len(formed), "finetuning batches of an epoch", epoch)
             return [[int(index) for index in formed[place]] for place in places]
 
-        # fairseq looks at --max-update after an update only: a finished run, started again, would make one more.
-        return EpochPlan(batches, is_done=lambda: 0 < self.cfg.max_update <= self.updates)
-
-    def train_step(self, sample: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any, dict[str, Any]]:
-        result = super().train_step(sample, *args, **kwargs)
-        self.updates = int(kwargs["update_num"]) + 1
-        return result
+        return EpochPlan(batches)
 
     def _shuffled(self, size: int, *purpose: object) -> NDArray[np.int64]:
         return Permutation(size, hashing.key(self.cfg.seed, *purpose))(np.arange(size))
@@ -230,7 +223,7 @@ class ScalingTranslationTask(ScalingTask):
 
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()
-        state["fairseq_scaling"] |= {"pretraining": self.pretraining, "updates": self.updates}
+        state["fairseq_scaling"]["pretraining"] = self.pretraining
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -250,7 +243,6 @@ class ScalingTranslationTask(ScalingTask):
     def set_checkpoint_dict(self, state_dict: dict[str, Any]) -> None:
         super().set_checkpoint_dict(state_dict)
         data = ("pretrain_run_id", "pretrain_tokens", "finetune_tokens", "source_lang", "target_lang", "seed", "corpus")
-        self.updates = int(state_dict["fairseq_scaling"].get("updates", 0))
         saved = state_dict["fairseq_scaling"]["run"]
         self.refuse_another_run(saved, data, ("source_prefix", "batch_size", "max_tokens"))
 

@@ -175,6 +175,12 @@ def test_going_on_with_other_data_is_refused(pretrained: tuple[Path, str], corpu
         assert "Traceback" not in printed
 
 
+def test_a_run_that_ended_at_max_update_makes_no_further_one_when_started_again(corpus: Path, tmp_path: Path) -> None:
+    arguments = [*PRETRAINING, "--max-update", 4, "--save-dir", tmp_path]
+    assert len(records(fairseq("train", corpus, *arguments), "train_inner")) == 4
+    assert records(fairseq("train", corpus, *arguments), "train_inner") == []
+
+
 def test_a_budget_can_be_added_to_a_finished_run(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
     folder, _ = pretrained
     (tmp_path / "checkpoint_last.pt").write_bytes((folder / "checkpoint_last.pt").read_bytes())

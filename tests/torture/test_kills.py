@@ -1,6 +1,6 @@
 """Runs killed again and again, at random moments and while they write checkpoints, end like one never disturbed.
 
-``make test-torture`` runs this (about ten minutes); ``make test`` has one such kill.
+``make test-torture`` runs this (minutes); ``make test`` has one such kill.
 """
 
 from __future__ import annotations
