@@ -22,6 +22,11 @@ from ._batches import EpochPlan, PlannedBatches
 from ._checkpoints import mend_last
 from ._sentencepiece import CorpusSentencePiece
 
+BF16_AUTOCAST_HELP = (
+    "compute forward passes in bfloat16 where that is safe; weights, gradients and optimizer stay in float32 "
+    "(fairseq's own --bf16 is for TPUs)"
+)
+
 
 class ScalingTask(FairseqTask):
     """A task on a corpus folder, whose runs can be told from their checkpoints and logs."""
@@ -119,10 +124,26 @@ class ScalingTask(FairseqTask):
             dataset, plan, epoch, shard_id, num_shards, num_workers, data_buffer_size, self._has_made_all_updates
         )
 
-    def train_step(self, sample: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any, dict[str, Any]]:
-        result: tuple[Any, Any, dict[str, Any]] = super().train_step(sample, *args, **kwargs)
+    def train_step(
+        self, sample: Any, model: Any, criterion: Any, *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        result: tuple[Any, Any, dict[str, Any]] = super().train_step(
+            sample, model, self._autocasting(criterion), *args, **kwargs
+        )
         self._updates = int(kwargs["update_num"]) + 1
         return result
+
+    def _autocasting(self, criterion: Any) -> Any:
+        """Return the criterion, or where the run asks for bfloat16, one that computes in it."""
+        if not self.cfg.bf16_autocast:
+            return criterion
+
+        def computed(model: Any, sample: Any) -> Any:
+            # Around the criterion itself: on GPUs fairseq's train_step switches autocast off around its call.
+            with torch.autocast(sample["target"].device.type, torch.bfloat16):
+                return criterion(model, sample)
+
+        return computed
 
     def _has_made_all_updates(self) -> bool:
         # fairseq looks at --max-update after an update only: a finished run, started again, would make one more.
@@ -150,7 +171,7 @@ class ScalingTask(FairseqTask):
         self._log_run_once()
 
     def valid_step(self, sample: Any, model: Any, criterion: Any) -> tuple[Any, Any, dict[str, Any]]:
-        loss, sample_size, output = super().valid_step(sample, model, criterion)
+        loss, sample_size, output = super().valid_step(sample, model, self._autocasting(criterion))
         # t5_cross_entropy sums in float64; of other criterions nll_loss is the one without label smoothing.
         output["nats"] = float(output.get("cross_entropy", output.get("nll_loss", output["loss"])))
         output["target_tokens"] = int(output["ntokens"])
@@ -192,6 +213,7 @@ class ScalingTask(FairseqTask):
             "world_size",
             "fp16",
             "bf16",
+            "bf16_autocast",
         )
         return {
             **{name: plain(self.cfg[name]) for name in names},

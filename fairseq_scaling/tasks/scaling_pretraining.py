@@ -19,7 +19,7 @@ from ..errors import DataError, SettingError
 from ..mixture import Mixture
 from ..quantities import parse_tokens
 from . import _run
-from ._base import ScalingTask, log_cross_entropy, sentinel_ids
+from ._base import BF16_AUTOCAST_HELP, ScalingTask, log_cross_entropy, sentinel_ids
 from ._batches import EpochPlan, SpanBatches
 from ._blocks import BlockDataset, HeldOutBlocks
 
@@ -44,6 +44,7 @@ class ScalingPretrainingConfig(FairseqDataclass):
     mean_span_length: float = field(default=3.0, metadata={"help": "mean number of tokens in a masked span"})
     max_source_positions: int = field(default=1024, metadata={"help": "longest encoder input, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest decoder target, in tokens"})
+    bf16_autocast: bool = field(default=False, metadata={"help": BF16_AUTOCAST_HELP})
     # For the description of the run and for resuming; fairseq fills them in.
     seed: int = II("common.seed")
     save_dir: str = II("checkpoint.save_dir")

@@ -22,7 +22,7 @@ from ..errors import CheckpointError, SettingError
 from ..mixture import Mixture
 from ..quantities import parse_tokens
 from . import _run
-from ._base import ScalingTask, check_dictionary
+from ._base import BF16_AUTOCAST_HELP, ScalingTask, check_dictionary
 from ._batches import EpochPlan
 from ._blocks import HeldOutBlocks
 from ._checkpoints import read_checkpoint
@@ -44,6 +44,7 @@ class ScalingTranslationConfig(FairseqDataclass):
     )
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
+    bf16_autocast: bool = field(default=False, metadata={"help": BF16_AUTOCAST_HELP})
     # For the description of the run and for resuming; fairseq fills them in.
     seed: int = II("common.seed")
     save_dir: str = II("checkpoint.save_dir")

@@ -1,0 +1,36 @@
+"""``--bf16-autocast``: forward passes in bfloat16, everything that is kept in float32."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tasks.runs import FINETUNING, PRETRAINING, fairseq, records
+
+
+def test_pretraining_and_finetuning_stay_close_to_float32(
+    pretrained: tuple[Path, str], corpus: Path, tmp_path: Path
+) -> None:
+    _, exact = pretrained
+    log = fairseq("train", corpus, *PRETRAINING, "--bf16-autocast", "--save-dir", tmp_path)
+    (run,) = records(log, "SCALING_RUN")
+    assert run["hyperparameters"]["bf16_autocast"] is True
+
+    scores, exact_scores = (
+        {record["subset"]: record["cross_entropy"] for record in records(text, "SCALING_SCORES")}
+        for text in (log, exact)
+    )
+    assert scores == pytest.approx(exact_scores, rel=0.01)
+    assert scores != exact_scores  # it did compute in bfloat16
+
+    state = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)
+    moments = [value for entry in state["last_optimizer_state"]["state"].values() for value in entry.values()]
+    kept = [*state["model"].values(), *(value for value in moments if isinstance(value, torch.Tensor))]
+    assert {tensor.dtype for tensor in kept if tensor.is_floating_point()} == {torch.float32}
+
+    finetuned = fairseq(
+        "train", corpus, *FINETUNING, "--bf16-autocast", "--finetune-from-model", tmp_path / "checkpoint_last.pt",
+        "--save-dir", tmp_path / "finetuned",
+    )  # fmt: skip
+    losses = [float(record["loss"]) for record in records(finetuned, "train_inner")]
+    assert losses[-1] < losses[0]
