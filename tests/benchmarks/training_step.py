@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.benchmarks.peers import hugging_face
 from tests.models.conftest import EOS, PAD, make_model, make_task, random_tokens
 
 BATCH, SOURCE, TARGET = 32, 112, 28
@@ -94,25 +95,8 @@ def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def _hugging_face(cfg: Any, vocabulary: int, *batch: torch.Tensor) -> Callable[[], None]:
-    from transformers import T5Config, T5ForConditionalGeneration
-
     source, previous, target = batch
-    config = T5Config(
-        vocab_size=vocabulary,
-        d_model=cfg.d_model,
-        d_kv=cfg.d_kv,
-        d_ff=cfg.d_ff,
-        num_layers=cfg.encoder_layers,
-        num_decoder_layers=cfg.decoder_layers,
-        num_heads=cfg.num_heads,
-        feed_forward_proj=str(cfg.feed_forward),
-        dropout_rate=cfg.dropout,
-        pad_token_id=PAD,
-        eos_token_id=EOS,
-        decoder_start_token_id=EOS,
-        use_cache=False,
-    )
-    model = T5ForConditionalGeneration(config)
+    model = hugging_face(cfg, vocabulary)
     return _step(model, lambda: model(input_ids=source, decoder_input_ids=previous, labels=target).loss)
 
 

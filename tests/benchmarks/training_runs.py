@@ -1,0 +1,196 @@
+"""Training as users run it, from the start of the process: this plug-in, fairseq without it, Hugging Face's T5.
+
+    python tests/benchmarks/training_runs.py [--arch t5_tiny] [--dropout 0.1] [--updates 40] [--rounds 2] [--compiled]
+
+All train models of the same dimensions on the same pairs, 32 x (112 source, 28 target) tokens an update, with Adam and
+clipped gradients: `fairseq-train --user-dir fairseq_scaling`, `fairseq-train` with its own transformer, and a plain loop
+around Hugging Face's T5 that does nothing besides. Each is run for 5 updates and for 5 more than --updates. The
+difference of the two gives an update, the rest is the start-up; the contenders take turns, the best of the rounds count.
+Times are of the processor, which other processes disturb less; with one thread on an idle machine the clock agrees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from fairseq_scaling.models.t5 import PRESETS, T5Config
+from tests.benchmarks.peers import PAD, hugging_face, transformer_flags
+from tests.data.tiny import write_corpus
+
+BATCH, SOURCE, TARGET = 32, 112, 28
+VOCABULARY = 8192
+FIRST = 5  # updates of the short run
+_ADDED = 5  # symbols of the dictionary that are no pieces: four special ones, one sentinel
+
+FAIRSEQ = [
+    "--optimizer", "adam", "--lr", "1e-4", "--clip-norm", "1.0", "--batch-size", str(BATCH),
+    "--required-batch-size-multiple", "1", "--num-workers", "0", "--disable-validation", "--no-save", "--seed", "1",
+    "--log-format", "json", "--log-interval", "100", "--source-lang", "aa", "--target-lang", "bb",
+]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", default="t5_tiny", choices=sorted(PRESETS), help="architecture (default t5_tiny)")
+    parser.add_argument("--dropout", type=float, default=0.1, help="dropout of all models (default 0.1, T5's)")
+    parser.add_argument("--updates", type=int, default=40, help="updates that are timed (default 40)")
+    parser.add_argument("--rounds", type=int, default=2, help="times that each is run (default 2)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
+    parser.add_argument("--compiled", action="store_true", help="also Hugging Face's T5 through torch.compile")
+    parser.add_argument("--loop", choices=("eager", "compiled"), help=argparse.SUPPRESS)
+    parser.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    cfg = SimpleNamespace(**{**vars(T5Config()), **PRESETS[options.arch], "dropout": options.dropout})
+    if options.loop:
+        hugging_face_loop(cfg, options.corpus, options.updates, compiled=options.loop == "compiled")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = make_corpus(Path(folder), batches=FIRST + options.updates)
+        measured = measure(contenders(options, cfg, corpus), options)
+    show(measured, options, cfg)
+
+
+def make_corpus(folder: Path, batches: int) -> Path:
+    """Write ``batches`` batches of random pairs, all of the same lengths, as a corpus folder that stock fairseq reads."""
+    random = np.random.default_rng(0)
+    pieces = VOCABULARY - _ADDED
+    sides = tuple(
+        random.integers(4, 4 + pieces, (BATCH * batches, length - 1)).tolist() for length in (SOURCE, TARGET)
+    )
+    corpus = write_corpus(folder / "corpus", {}, {"aa-bb": sides}, pieces)
+    stock = folder / "stock"
+    stock.mkdir()
+    for language in ("aa", "bb"):
+        (stock / f"dict.{language}.txt").symlink_to(corpus / "dict.txt")
+        for kind in ("bin", "idx"):
+            (stock / f"train.aa-bb.{language}.{kind}").symlink_to(corpus / f"pairs/aa-bb/train.{language}.{kind}")
+    return folder
+
+
+def contenders(options: argparse.Namespace, cfg: Any, folder: Path) -> dict[str, list[str]]:
+    """Return the command of each contender, to which the number of updates is added."""
+    program = str(Path(sys.executable).parent / "fairseq-train")
+    t5 = ["--arch", options.arch, "--dropout", str(options.dropout), "--criterion", "t5_cross_entropy"]
+    loop = [sys.executable, __file__, "--corpus", str(folder / "corpus"), "--arch", options.arch]
+    loop += ["--dropout", str(options.dropout), "--threads", str(options.threads)]
+    commands = {
+        "fairseq_scaling": [
+            program, str(folder / "corpus"), "--user-dir", str(ROOT / "fairseq_scaling"), "--task",
+            "scaling_translation", *t5, *FAIRSEQ, "--max-update",
+        ],
+        "fairseq transformer": [
+            program, str(folder / "stock"), "--task", "translation", *transformer_flags(cfg), *FAIRSEQ, "--max-update",
+        ],
+        "Hugging Face T5": [*loop, "--loop", "eager", "--updates"],
+    }  # fmt: skip
+    if options.compiled:
+        commands["Hugging Face T5, compiled"] = [*loop, "--loop", "compiled", "--updates"]
+    return commands
+
+
+def measure(commands: dict[str, list[str]], options: argparse.Namespace) -> dict[str, tuple[float, float]]:
+    """Return (seconds of an update, seconds of the start-up) of each contender."""
+    best = {name: [float("inf")] * 2 for name in commands}
+    for _ in range(options.rounds):
+        for name, command in commands.items():
+            for place, updates in enumerate((FIRST, FIRST + options.updates)):
+                best[name][place] = min(best[name][place], _run([*command, str(updates)], options.threads))
+    result = {}
+    for name, (short, long) in best.items():
+        update = (long - short) / options.updates
+        result[name] = (update, short - FIRST * update)
+    return result
+
+
+def show(measured: dict[str, tuple[float, float]], options: argparse.Namespace, cfg: Any) -> None:
+    """Print the table: tokens a second, ratio to the fastest peer, share of what matrix products reach."""
+    operations, peak = _operations(cfg), _matmul_rate()
+    peer = min(update for name, (update, _) in measured.items() if name != "fairseq_scaling")
+    title = f"{options.arch}, dropout {options.dropout}, vocabulary {VOCABULARY}, {options.threads} thread(s)"
+    table = Table(title=title)
+    for heading in ("", "update", "tokens/s", "against the fastest peer", "of the matmul peak", "start-up"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, (update, start) in measured.items():
+        share = f"{operations / update / peak:.0%}" if name == "fairseq_scaling" else ""
+        tokens = BATCH * (SOURCE + TARGET) / update
+        ratio = f"{peer / update:.2f}"
+        table.add_row(name, f"{1000 * update:.0f} ms", f"{tokens:,.0f}", ratio, share, f"{start:.1f} s")
+    Console(width=120).print(table, f"matmul peak beside it: {peak / 1e9:.0f} GFLOP/s")
+
+
+def hugging_face_loop(cfg: Any, corpus: Path, updates: int, compiled: bool) -> None:
+    """Train Hugging Face's T5 on the corpus's batches in their order."""
+    from fairseq_scaling.data.corpus import Corpus
+
+    torch.manual_seed(1)
+    model = hugging_face(cfg, VOCABULARY)
+    parameters = list(model.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=1e-4, foreach=True)
+    forward = torch.compile(model) if compiled else model
+    sources, targets = Corpus.open(corpus).pair("aa", "bb", "train")
+    for update in range(updates):
+        rows = range(update * BATCH, (update + 1) * BATCH)
+        source, target = (torch.from_numpy(np.stack([side[row] for row in rows]).astype(np.int64))
+                          for side in (sources, targets))  # fmt: skip
+        optimizer.zero_grad(set_to_none=True)
+        forward(input_ids=source, attention_mask=source.ne(PAD), labels=target).loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+
+
+def _run(command: list[str], threads: int) -> float:
+    """Return the processor seconds of a command, divided by its threads."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as cwd:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=cwd)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            sys.exit(f"{' '.join(command)}\n{output.read().decode()[-3000:]}")
+    return (usage.ru_utime + usage.ru_stime) / threads
+
+
+def _operations(cfg: Any) -> float:
+    """Return the floating-point operations of the matrix products of one update, counted while it runs."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from tests.models.conftest import make_model, random_tokens
+
+    names = ("dropout", *PRESETS["t5"])
+    model = make_model(VOCABULARY, "t5", **{name: getattr(cfg, name) for name in names})
+    generator = torch.Generator().manual_seed(0)
+    source, target = (random_tokens(VOCABULARY, BATCH, length, generator) for length in (SOURCE, TARGET))
+    with FlopCounterMode(display=False) as counter:
+        model(source, None, target, targets=target)[0].backward()
+    return float(counter.get_total_flops())
+
+
+def _matmul_rate() -> float:
+    a = torch.randn(1024, 1024)
+    best = float("inf")
+    for _ in range(20):
+        start = time.process_time()
+        torch.mm(a, a)
+        best = min(best, time.process_time() - start)
+    return 2 * 1024**3 / best * torch.get_num_threads()
+
+
+if __name__ == "__main__":
+    main()
