@@ -26,7 +26,7 @@ checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
 PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
 STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 
-.PHONY: help venv study test test-torture lint format lock benchmarks benchmark-fits clean distclean
+.PHONY: help venv study test test-torture test-parity lint format lock benchmarks benchmark-fits benchmark-training clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
@@ -51,12 +51,24 @@ test: $(STAMP) ## run the whole test suite
 test-torture: $(STAMP) ## kill trainings again and again and compare with undisturbed ones (minutes)
 	@$(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
 
+test-parity: $(STAMP) ## compare 200 random models with Hugging Face's T5: logits, loss, gradients, search (minutes)
+	@$(BIN)/python -m pytest -q tests/models/test_parity.py --parity-models 200 $(PYTEST_ARGS)
+
 lint: $(STAMP) ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
 format: $(STAMP) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
+
+benchmark-training: $(STAMP) ## training, text to binary and beam search beside Hugging Face and stock fairseq (half an hour)
+	@$(BIN)/python tests/benchmarks/corruption.py
+	@$(BIN)/python tests/benchmarks/training_runs.py --compiled
+	@$(BIN)/python tests/benchmarks/training_runs.py --dropout 0
+	@$(BIN)/python tests/benchmarks/training_runs.py --arch t5_small --updates 6
+	@$(BIN)/python tests/benchmarks/data_loading.py
+	@$(BIN)/python tests/benchmarks/encoding.py
+	@$(BIN)/python tests/benchmarks/translation.py
 
 benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes)
 	@$(BIN)/python tests/benchmarks/corruption.py

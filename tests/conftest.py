@@ -6,6 +6,8 @@ import os
 import signal
 import tempfile
 
+import pytest
+
 # A shell that starts tests in the background has them ignore Ctrl-C, and every program that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -23,3 +25,7 @@ _CACHES = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
 os.environ.setdefault("MPLCONFIGDIR", os.path.join(_CACHES, "matplotlib"))
 _OWN_CACHES = tempfile.TemporaryDirectory()
 os.environ["XDG_CACHE_HOME"] = _OWN_CACHES.name
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--parity-models", type=int, default=8, help="random models compared with Hugging Face's T5")

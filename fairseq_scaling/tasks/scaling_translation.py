@@ -26,6 +26,7 @@ from ._base import BF16_AUTOCAST_HELP, ScalingTask, check_dictionary
 from ._batches import EpochPlan
 from ._blocks import HeldOutBlocks
 from ._checkpoints import read_checkpoint
+from ._pairs import PairDataset, Sentences
 from .scaling_pretraining import upstream_validation
 
 
@@ -109,9 +110,9 @@ class ScalingTranslationTask(ScalingTask):
         files = self.corpus.pair(self.source, self.target, split)
         pairs = self._training_pairs(files) if split == "train" else np.arange(len(files[0]))
         source, target = (
-            _Sentences(file, pairs, prefix) for file, prefix in zip(files, (self._prefix(), []), strict=True)
+            Sentences(file, pairs, prefix) for file, prefix in zip(files, (self._prefix(), []), strict=True)
         )
-        self.datasets[split] = _pair_dataset(source, target, self.dictionary)
+        self.datasets[split] = PairDataset(source, target, self.dictionary)
 
     def _training_pairs(self, files: tuple[TokenFile, TokenFile]) -> NDArray[np.int64]:
         sizes = files[0].sizes.astype(np.int64) + files[1].sizes
@@ -287,28 +288,6 @@ def training_pairs(sizes: NDArray[np.int64], finetune_tokens: int, seed: int) ->
     if taken == 0:
         raise SettingError("finetune_tokens", finetune_tokens, f"the first pair has {int(sizes[order[0]])} tokens")
     return order[:taken]
-
-
-class _Sentences(torch.utils.data.Dataset):
-    """Chosen sentences of a token file, a prefix before each."""
-
-    def __init__(self, file: TokenFile, chosen: NDArray[np.int64], prefix: list[int]) -> None:
-        self._file, self._chosen = file, chosen
-        self._prefix = np.asarray(prefix, dtype=np.int64)
-        self.sizes = file.sizes[chosen].astype(np.int64) + len(prefix)
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        sentence = np.asarray(self._file[int(self._chosen[index])], dtype=np.int64)
-        return torch.from_numpy(np.concatenate([self._prefix, sentence]))
-
-
-def _pair_dataset(source: _Sentences, target: _Sentences, dictionary: Any) -> LanguagePairDataset:
-    return LanguagePairDataset(
-        source, source.sizes, dictionary, target, target.sizes, dictionary, left_pad_source=False, shuffle=False
-    )
 
 
 def _alignment(mixture: dict[str, str], source: str, target: str) -> float | None:

@@ -3,9 +3,9 @@
     python tests/benchmarks/training_runs.py [--arch t5_tiny] [--dropout 0.1] [--updates 40] [--rounds 2] [--compiled]
 
 All train models of the same dimensions on the same pairs, 32 x (112 source, 28 target) tokens an update, with Adam and
-clipped gradients: `fairseq-train --user-dir fairseq_scaling`, `fairseq-train` with its own transformer, and a plain loop
-around Hugging Face's T5 that does nothing besides. Each is run for 5 updates and for 5 more than --updates. The
-difference of the two gives an update, the rest is the start-up; the contenders take turns, the best of the rounds count.
+clipped gradients: `fairseq-train --user-dir fairseq_scaling`, `fairseq-train` with its own transformer, and a plain
+loop around Hugging Face's T5 that does nothing besides. Each is run for 5 updates and for 5 more than --updates. The
+difference of the two gives an update, the rest is the start-up; the contenders take turns, the best round counts.
 Times are of the processor, which other processes disturb less; with one thread on an idle machine the clock agrees.
 """
 
@@ -26,12 +26,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from fairseq_scaling.models.t5 import PRESETS, T5Config
 from tests.benchmarks.peers import PAD, hugging_face, transformer_flags
 from tests.data.tiny import write_corpus
 
+ROOT = Path(__file__).resolve().parents[2]
 BATCH, SOURCE, TARGET = 32, 112, 28
 VOCABULARY = 8192
 FIRST = 5  # updates of the short run
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def make_corpus(folder: Path, batches: int) -> Path:
-    """Write ``batches`` batches of random pairs, all of the same lengths, as a corpus folder that stock fairseq reads."""
+    """Write batches of random pairs of the same lengths: ``folder/corpus``, and ``folder/stock`` for stock fairseq."""
     random = np.random.default_rng(0)
     pieces = VOCABULARY - _ADDED
     sides = tuple(

@@ -1,8 +1,8 @@
-"""Translation with beam 4: fairseq-generate with this project's T5 against transformers' generate with the same weights.
+"""Translation with beam 4: fairseq-generate with this project's T5 against transformers with the same weights.
 
-    python tests/benchmarks/translation.py [--arch t5_tiny] [--sentences 200] [--updates 300] [--rounds 3]
+    python tests/benchmarks/translation.py [--arch t5_tiny] [--sentences 200] [--updates 1000] [--rounds 3]
 
-A model is trained for a little while on made-up text (text.py), so that it ends its sentences, and is converted with
+A model is trained for some minutes on made-up text (text.py), so that it ends its sentences, and is converted with
 scaling-convert. Both translate the same sentences in the same batches. Times are of the search alone, of the processor,
 on one thread, the best of the rounds; that the translations agree is counted token by token.
 """
@@ -21,10 +21,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.benchmarks.peers import EOS, PAD
-from tests.benchmarks.text import clean_folder, preprocess, run
+from tests.benchmarks.text import ROOT, clean_folder, preprocess, run
 
 BEAM, BATCH, LONGEST = 4, 32, 100
 Search = Callable[[dict[str, Any]], list[list[int]]]
@@ -34,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", default="t5_tiny", help="architecture (default t5_tiny)")
     parser.add_argument("--sentences", type=int, default=200, help="sentences to translate (default 200)")
-    parser.add_argument("--updates", type=int, default=300, help="updates of the model's training (default 300)")
+    parser.add_argument("--updates", type=int, default=1000, help="updates of the model's training (default 1000)")
     parser.add_argument("--rounds", type=int, default=3, help="times that each translates (default 3)")
     options = parser.parse_args()
     torch.set_num_threads(1)
