@@ -65,4 +65,3 @@ def run(command: list[str], output: Path | None = None) -> tuple[float, float]:
     if process.returncode:
         sys.exit(f"{' '.join(command)}\n{errors.decode()[-3000:]}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-

@@ -70,9 +70,7 @@ def make_corpus(folder: Path, batches: int) -> Path:
     """Write batches of random pairs of the same lengths: ``folder/corpus``, and ``folder/stock`` for stock fairseq."""
     random = np.random.default_rng(0)
     pieces = VOCABULARY - _ADDED
-    sides = tuple(
-        random.integers(4, 4 + pieces, (BATCH * batches, length - 1)).tolist() for length in (SOURCE, TARGET)
-    )
+    sides = tuple(random.integers(4, 4 + pieces, (BATCH * batches, length - 1)).tolist() for length in (SOURCE, TARGET))
     corpus = write_corpus(folder / "corpus", {}, {"aa-bb": sides}, pieces)
     stock = folder / "stock"
     stock.mkdir()
