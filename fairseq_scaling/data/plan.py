@@ -5,6 +5,7 @@ The plan is computed, not stored: any position costs the same, however large the
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import lcm
@@ -143,20 +144,29 @@ class PretrainingPlan:
 
 
 def _chairman_assignment(shares: Sequence[Fraction], period: int) -> NDArray[np.int64]:
-    """Return the index that takes each of ``period`` turns, in integer arithmetic."""
+    """Return the index that takes each of ``period`` turns, in integer arithmetic: ``[period]``.
+
+    With ``n`` shares, and turns counted from 1, a share ``p`` may take its ``k``-th turn once ``p * turn`` has reached
+    ``k - 1 + 1 / (2n - 2)``, and is due to have it when it reaches ``k - 1 / (2n - 2)``. Both follow from ``p`` and
+    ``k`` alone, so a heap finds who is due first, in time that hardly grows with ``n``.
+    """
     number = len(shares)
     if number == 1:
         return np.zeros(period, dtype=np.int64)
-    weights = [int(share * period) for share in shares]
-    due = [0] * number  # share * turns - turns taken, in units of 1 / period
     scale = 2 * number - 2
+    slots = [(index, k, int(share * period)) for index, share in enumerate(shares) for k in range(int(share * period))]
+    # Two such quotients are equal or differ by more than 2^-shift: these integers sort as they do.
+    shift = 2 * period.bit_length()
+    due = [(((k + 1) * scale - 1) << shift) // weight for _, k, weight in slots]
+    by_due = sorted(range(period), key=due.__getitem__)  # stable: of two due together the language named first
+    may_come: list[list[int]] = [[] for _ in range(period + 1)]
+    for rank, slot in enumerate(by_due):
+        _, k, weight = slots[slot]
+        may_come[-(-(k * scale + 1) * period // (weight * scale))].append(rank)
+    waiting: list[int] = []
     turns = np.empty(period, dtype=np.int64)
     for turn in range(period):
-        for index, weight in enumerate(weights):
-            due[index] += weight
-        allowed = [index for index in range(number) if due[index] * scale >= period]
-        # The number of further turns after which a language would fall behind by 1 - 1 / scale.
-        chosen = min(allowed, key=lambda i: Fraction(period * (scale - 1) - due[i] * scale, weights[i]))
-        due[chosen] -= period
-        turns[turn] = chosen
+        for rank in may_come[turn + 1]:
+            heapq.heappush(waiting, rank)
+        turns[turn] = slots[by_due[heapq.heappop(waiting)]][0]
     return turns

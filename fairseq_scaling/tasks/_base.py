@@ -18,7 +18,7 @@ from ..data.corpus import Corpus
 from ..data.dictionary import SENTINEL
 from ..errors import CheckpointError, SettingError
 from . import _run
-from ._batches import EpochPlan, PlannedBatches
+from ._batches import STANDS_IN, EpochPlan, PlannedBatches
 from ._checkpoints import mend_last
 from ._sentencepiece import CorpusSentencePiece
 
@@ -125,13 +125,12 @@ class ScalingTask(FairseqTask):
         )
 
     def train_step(
-        self, sample: Any, model: Any, criterion: Any, *args: Any, **kwargs: Any
+        self, sample: Any, model: Any, criterion: Any, optimizer: Any, update_num: int, ignore_grad: bool = False
     ) -> tuple[Any, Any, dict[str, Any]]:
-        result: tuple[Any, Any, dict[str, Any]] = super().train_step(
-            sample, model, self._autocasting(criterion), *args, **kwargs
-        )
-        self._updates = int(kwargs["update_num"]) + 1
-        return result
+        ignored = ignore_grad or STANDS_IN in sample
+        result = super().train_step(sample, model, self._autocasting(criterion), optimizer, update_num, ignored)
+        self._updates = update_num + 1
+        return _counted(sample, *result)
 
     def _autocasting(self, criterion: Any) -> Any:
         """Return the criterion, or where the run asks for bfloat16, one that computes in it."""
@@ -172,6 +171,7 @@ class ScalingTask(FairseqTask):
 
     def valid_step(self, sample: Any, model: Any, criterion: Any) -> tuple[Any, Any, dict[str, Any]]:
         loss, sample_size, output = super().valid_step(sample, model, self._autocasting(criterion))
+        loss, sample_size, output = _counted(sample, loss, sample_size, output)
         # t5_cross_entropy sums in float64; of other criterions nll_loss is the one without label smoothing.
         output["nats"] = float(output.get("cross_entropy", output.get("nll_loss", output["loss"])))
         output["target_tokens"] = int(output["ntokens"])
@@ -284,6 +284,13 @@ class ScalingTask(FairseqTask):
                     f"the checkpoint in --save-dir was trained with {before}",
                     "use another --save-dir for another run",
                 )
+
+
+def _counted(sample: Any, loss: Any, sample_size: Any, output: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """Return what a step reports: of a stand-in, that a rank without a batch of its own computed, nothing but zeros."""
+    if STANDS_IN not in sample:
+        return loss, sample_size, output
+    return 0 * loss, 0 * sample_size, {name: 0 * value for name, value in output.items()}
 
 
 def log_cross_entropy(logging_outputs: list[dict[str, Any]], suffix: str = "") -> None:

@@ -6,8 +6,9 @@ sees other batches than an undisturbed one. Here a resume needs two numbers, the
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +16,11 @@ from fairseq.data import FairseqDataset, iterators
 
 from ..errors import SettingError
 
-# What the trainer hands over for a batch: indices into the dataset. An empty one makes the trainer step a dummy along.
+# Indices into the dataset. A rank that has none while others do gets an empty one, and steps along with a stand-in.
 Batch = Sequence[int]
+# The key that marks a stand-in, for the task to count it for nothing. fairseq's own stand-in, which it makes of an
+# empty batch, takes what the same rank saw before in the same update out of the counts too (--update-freq above 1).
+STANDS_IN = "stands_in"
 
 
 class EpochPlan:
@@ -33,10 +37,15 @@ class EpochPlan:
 
 
 class _RankBatches(Sequence[Batch]):
-    """Every ``ranks``-th batch from ``first`` on; ranks that run out before the others get an empty one."""
+    """Every ``ranks``-th batch from ``first`` on; ranks that run out before the others get an empty one.
+
+    Attributes:
+        stand_in: what a rank computes in the place of an empty batch: a single sample.
+    """
 
     def __init__(self, batches: Sequence[Batch], rank: int, ranks: int, first: int = 0) -> None:
         self._batches, self._rank, self._ranks, self._first = batches, rank, ranks, first
+        self.stand_in: Batch = batches[0][:1] if len(batches) else []
 
     def __len__(self) -> int:
         return max(0, math.ceil(len(self._batches) / self._ranks) - self._first)
@@ -106,7 +115,7 @@ class PlannedBatches(iterators.EpochBatchIterating):
         batches: Any = torch.utils.data.DataLoader(
             self.dataset,
             batch_sampler=remaining,
-            collate_fn=self.dataset.collater,
+            collate_fn=functools.partial(_collate, self.dataset, remaining.stand_in),
             num_workers=self._num_workers,
             pin_memory=torch.cuda.is_available(),
         )
@@ -155,40 +164,30 @@ class PlannedBatches(iterators.EpochBatchIterating):
         return _RankBatches(self.plan.batches(self.epoch, self._ranks), self._rank, self._ranks, first)
 
 
-class SpanBatches(Sequence[Batch]):
-    """The integers from ``start`` to ``end`` in batches of ``size``; no rank is ever without one.
+def _collate(dataset: FairseqDataset, stand_in: Batch, samples: list[Any]) -> Any:
+    if samples:
+        return dataset.collater(samples)
+    return {**dataset.collater([dataset[index] for index in stand_in]), STANDS_IN: True}
 
-    The rest that fills no full round of all ranks is dealt out evenly; a rest smaller than the number of ranks joins
-    the round before it. fairseq leaves out of its counts every batch of an update in which a rank ran empty.
+
+class SpanBatches(Sequence[Batch]):
+    """The integers from ``start`` to ``end`` in batches of ``size``, as many in each round as there are ranks.
+
+    The rest that fills no full round is dealt out evenly in a round of its own, so that an update holds the same
+    blocks however many ranks share it.
     """
 
     def __init__(self, start: int, end: int, size: int, ranks: int) -> None:
-        if end - start < ranks:
-            raise ValueError(f"{end - start} blocks cannot be shared by {ranks} ranks")
-        self._start, self._size, self._ranks = start, size, ranks
-        self._rounds, self._rest = divmod(end - start, size * ranks)
-        self._joined = 0 < self._rest < ranks and self._rounds > 0
+        self._start, self._end, self._round, self._ranks = start, end, size * ranks, ranks
 
     def __len__(self) -> int:
-        return (self._rounds + (self._rest > 0 and not self._joined)) * self._ranks
-
-    def __iter__(self) -> Iterator[Batch]:
-        return (self[i] for i in range(len(self)))
+        return -(-(self._end - self._start) // self._round) * self._ranks
 
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(index)
         in_round, rank = divmod(index, self._ranks)
-        start = self._start + in_round * self._size * self._ranks
-        if in_round == self._rounds:  # the rest, dealt out
-            sizes = self._dealt(0)
-        elif in_round == self._rounds - 1 and self._joined:
-            sizes = self._dealt(self._size)
-        else:
-            return range(start + rank * self._size, start + (rank + 1) * self._size)
-        first = start + sum(sizes[:rank])
-        return range(first, first + sizes[rank])
-
-    def _dealt(self, each: int) -> list[int]:
-        share, more = divmod(self._rest, self._ranks)
-        return [each + share + (rank < more) for rank in range(self._ranks)]
+        start = self._start + in_round * self._round
+        share, more = divmod(min(self._round, self._end - start), self._ranks)
+        first = start + rank * share + min(rank, more)
+        return range(first, first + share + (rank < more))

@@ -20,7 +20,7 @@ from ..mixture import Mixture
 from ..quantities import parse_tokens
 from . import _run
 from ._base import BF16_AUTOCAST_HELP, ScalingTask, log_cross_entropy, sentinel_ids
-from ._batches import EpochPlan, SpanBatches
+from ._batches import STANDS_IN, EpochPlan, SpanBatches
 from ._blocks import BlockDataset, HeldOutBlocks
 
 
@@ -114,22 +114,17 @@ class ScalingPretrainingTask(ScalingTask):
             return EpochPlan(lambda epoch, ranks: batches_of_one_language)
         ends = (0, *self.plan.budget_blocks)
 
-        def batches(epoch: int, ranks: int) -> SpanBatches:
-            start, end = ends[epoch - 1], ends[epoch]
-            if end - start < ranks:
-                raise SettingError(
-                    "budgets", self.cfg.budgets, f"only {end - start} blocks lie before budget {epoch}, fewer than the "
-                    f"{ranks} processes that train", "set budgets further apart or train with fewer processes",
-                )  # fmt: skip
-            return SpanBatches(start, end, size, ranks)
-
-        return EpochPlan(batches, epochs=len(self.plan.budget_blocks))
+        return EpochPlan(
+            lambda epoch, ranks: SpanBatches(ends[epoch - 1], ends[epoch], size, ranks),
+            epochs=len(self.plan.budget_blocks),
+        )
 
     # -- counting --------------------------------------------------------------------------------------------------
 
     def train_step(self, sample: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any, dict[str, Any]]:
         loss, sample_size, output = super().train_step(sample, *args, **kwargs)
-        output.update({f"consumed_{language}": count for language, count in sample["consumed"].items()})
+        counts = 0 if STANDS_IN in sample else 1
+        output.update({f"consumed_{language}": counts * count for language, count in sample["consumed"].items()})
         return loss, sample_size, output
 
     def valid_step(self, sample: Any, model: Any, criterion: Any) -> tuple[Any, Any, dict[str, Any]]:

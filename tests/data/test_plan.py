@@ -1,3 +1,4 @@
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -23,6 +24,31 @@ def test_every_prefix_holds_the_shares_to_less_than_one_block(mixture: Mixture) 
     for index, language in enumerate(mixture.languages):
         had = np.concatenate([[0], np.cumsum(languages == index)])
         assert np.abs(had - np.arange(701) * float(mixture[language])).max() <= bound + 1e-9
+
+
+@settings(max_examples=100, deadline=None)
+@given(mixture=mixtures)
+def test_turns_are_those_of_the_chairman_assignment(mixture: Mixture) -> None:
+    """Tijdeman's rule to the letter: of those whose turn may come, the one that would be the first to fall behind."""
+    shares, bound = list(mixture.values()), Fraction(1, max(2 * len(mixture) - 2, 1))
+    taken = [0] * len(shares)
+    expected = []
+    for turn in range(1, 300):
+        may = [i for i, share in enumerate(shares) if share * turn - taken[i] >= bound or len(shares) == 1]
+        chosen = min(may, key=lambda i: (taken[i] + 1 - bound) / shares[i])
+        taken[chosen] += 1
+        expected.append(chosen)
+    assert Interleaving(mixture).at(np.arange(299))[0].tolist() == expected
+
+
+def test_a_hundred_languages_with_shares_of_five_decimals_start_at_once() -> None:
+    weights = [99_000 - 10 * sum(range(1, 101))] + [10 * number for number in range(1, 101)]
+    weights[0] += 100_000 - sum(weights)
+    mixture = Mixture({f"l{index}": Fraction(weight, 100_000) for index, weight in enumerate(weights)})
+    started = time.process_time()
+    languages, _ = Interleaving(mixture).at(np.arange(100_000))
+    assert time.process_time() - started < 3  # 0.1 to 0.6 s as a rule
+    assert np.bincount(languages).tolist() == weights
 
 
 @settings(max_examples=60, deadline=None)

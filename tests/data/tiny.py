@@ -16,7 +16,11 @@ Sentences = Sequence[Sequence[int]]
 
 
 def write_corpus(
-    folder: Path, mono: Mapping[str, Sentences], pairs: Mapping[str, tuple[Sentences, Sentences]], pieces: int = 20
+    folder: Path,
+    mono: Mapping[str, Sentences],
+    pairs: Mapping[str, tuple[Sentences, Sentences]],
+    pieces: int = 20,
+    sentinels: int = 1,
 ) -> Path:
     """Write training text, ends of sentences added, and return ``folder``; a pair is named ``en-fr``."""
     languages, translations = {}, {}
@@ -29,7 +33,8 @@ def write_corpus(
         }
         tokens = {language: file.tokens for language, file in files.items()}
         translations[pair] = {"train": {"sentences": len(sides[0]), "tokens": tokens}}
-    (folder / "dict.txt").write_text("".join(f"piece{number} 1\n" for number in range(pieces)) + "<extra_id_0> 1\n")
+    symbols = [f"piece{number}" for number in range(pieces)] + [f"<extra_id_{number}>" for number in range(sentinels)]
+    (folder / "dict.txt").write_text("".join(f"{symbol} 1\n" for symbol in symbols))
     files = {
         path.relative_to(folder).as_posix(): {
             "bytes": path.stat().st_size,

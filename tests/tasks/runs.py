@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,19 +33,63 @@ FINETUNING = shlex.split("""
 
 def fairseq(command: str, corpus: Path, *arguments: object, fails: bool = False, cwd: Path | None = None) -> str:
     """Run ``fairseq-<command> corpus --user-dir fairseq_scaling ...`` and return everything it printed."""
-    line = [
-        str(Path(sys.executable).parent / f"fairseq-{command}"),
-        str(corpus),
-        "--user-dir",
-        str(ROOT / "fairseq_scaling"),
-    ]
     done = subprocess.run(
-        [*line, *map(str, arguments)],
+        _line(command, corpus, *arguments),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd or ROOT, timeout=300, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert (done.returncode != 0) == fails, done.stdout[-4000:]
     return done.stdout
+
+
+def train_on_two_ranks(corpus: Path, *arguments: object) -> str:
+    """Run ``fairseq-train`` in two processes that share every update (gloo), and return what the first one printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    together = ["--ddp-backend", "legacy_ddp", "--distributed-backend", "gloo", "--distributed-no-spawn",
+                "--distributed-world-size", 2, "--distributed-init-method", f"tcp://127.0.0.1:{port}"]  # fmt: skip
+    ranks = [
+        subprocess.Popen(
+            _line("train", corpus, *arguments, *together, "--distributed-rank", rank),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        printed = [process.communicate(timeout=300)[0] for process in ranks]
+    finally:
+        for process in ranks:
+            process.kill()  # where one failed the other waits for it
+    assert [process.returncode for process in ranks] == [0, 0], printed[0][-4000:] + printed[1][-4000:]
+    return printed[0]
+
+
+def _line(command: str, corpus: Path, *arguments: object) -> list[str]:
+    program = str(Path(sys.executable).parent / f"fairseq-{command}")
+    return [program, str(corpus), "--user-dir", str(ROOT / "fairseq_scaling"), *map(str, arguments)]
+
+
+def assert_equal_but_for_rounding(one: Path, other: Path, logs: Sequence[str]) -> None:
+    """Raise unless two runs agree in the tokens and losses of every update, in scores and weights, to 1e-5 and better.
+
+    Losses are compared as ``cross_entropy``, which stands in the log unrounded; ``loss`` has three decimals.
+
+    Args:
+        one: the last checkpoint of the one run.
+        other: of the other.
+        logs: what the two printed.
+    """
+    for tag, exact in (("train_inner", "num_updates wpb bsz pretrain_tokens"), ("SCALING_SCORES", "subset updates")):
+        records_of = [records(log, tag) for log in logs]
+        assert len(records_of[0]) == len(records_of[1]) > 0
+        for first, second in zip(*records_of, strict=True):
+            assert [first.get(name) for name in exact.split()] == [second.get(name) for name in exact.split()]
+            assert first["cross_entropy"] == pytest.approx(second["cross_entropy"], rel=1e-6)
+    weights = [torch.load(path, weights_only=True)["model"] for path in (one, other)]
+    for name, weight in weights[0].items():
+        assert (weight - weights[1][name]).abs().max() <= 1e-5 * weight.abs().max(), name
 
 
 def records(log: str, tag: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairseq_scaling.errors import SettingError
-from fairseq_scaling.tasks._batches import EpochPlan, PlannedBatches, SpanBatches
+from fairseq_scaling.tasks._batches import STANDS_IN, EpochPlan, PlannedBatches, SpanBatches
 
 BUDGETS = (0, 37, 60, 141)  # blocks
 
@@ -20,8 +20,12 @@ class _Numbers(FairseqDataset):
     def __len__(self) -> int:
         return BUDGETS[-1]
 
-    def collater(self, samples: list[int]) -> list[int]:
-        return list(samples)
+    def collater(self, samples: list[int]) -> dict[str, list[int]]:
+        return {"numbers": list(samples)}
+
+
+def _counted(batch: dict[str, list[int]]) -> list[int]:
+    return [] if STANDS_IN in batch else batch["numbers"]
 
 
 def _plan(size: int) -> EpochPlan:
@@ -36,7 +40,7 @@ def _run(iterator: PlannedBatches, stop_after: int | None = None) -> list[list[i
     while iterator.next_epoch_idx <= math.inf:
         batches = iterator.next_epoch_itr()
         for batch in batches:
-            seen.append(batch)
+            seen.append(_counted(batch))
             if len(seen) == stop_after:
                 return seen
         epoch = iterator.next_epoch_idx
@@ -46,18 +50,30 @@ def _run(iterator: PlannedBatches, stop_after: int | None = None) -> list[list[i
 
 @settings(max_examples=200, deadline=None)
 @given(start=st.integers(0, 100), blocks=st.integers(1, 200), size=st.integers(1, 40), ranks=st.integers(1, 5))
-def test_spans_are_dealt_out_whole_in_order_and_no_rank_runs_empty(
-    start: int, blocks: int, size: int, ranks: int
-) -> None:
-    if blocks < ranks:
-        with pytest.raises(ValueError, match="cannot be shared"):
-            SpanBatches(start, start + blocks, size, ranks)
-        return
+def test_spans_are_dealt_out_whole_in_order_and_evenly(start: int, blocks: int, size: int, ranks: int) -> None:
     batches = [list(batch) for batch in SpanBatches(start, start + blocks, size, ranks)]
     assert list(itertools.chain(*batches)) == list(range(start, start + blocks))
     assert len(batches) % ranks == 0
-    assert all(batches)
-    assert max(map(len, batches)) <= size + 1
+    rounds = [batches[i : i + ranks] for i in range(0, len(batches), ranks)]
+    assert all(max(map(len, dealt)) - min(map(len, dealt)) <= 1 for dealt in rounds)
+    assert max(map(len, batches)) <= size
+
+
+@settings(max_examples=100, deadline=None)
+@given(blocks=st.integers(1, 200), size=st.integers(1, 20), ranks=st.integers(1, 5))
+def test_a_round_of_several_ranks_holds_what_one_rank_sees_in_as_many_blocks(
+    blocks: int, size: int, ranks: int
+) -> None:
+    dealt = [list(batch) for batch in SpanBatches(0, blocks, size, ranks)]
+    together = [list(itertools.chain(*dealt[i : i + ranks])) for i in range(0, len(dealt), ranks)]
+    assert together == [list(batch) for batch in SpanBatches(0, blocks, size * ranks, 1)]
+
+
+def test_a_rank_without_a_batch_steps_along_with_a_stand_in() -> None:
+    plan = EpochPlan(lambda epoch, ranks: [[5, 6], [7], [8]], epochs=1)
+    for workers in (0, 1):
+        last = list(PlannedBatches(_Numbers(), plan, rank=1, ranks=2, num_workers=workers).next_epoch_itr())
+        assert last == [{"numbers": [7]}, {"numbers": [5], STANDS_IN: True}]
 
 
 @settings(max_examples=60, deadline=None)
@@ -79,7 +95,7 @@ def test_a_resumed_run_sees_what_an_undisturbed_one_sees(size: int, ranks: int, 
     seen: list[list[int]] = []
     while len(seen) < stop:
         for batch in first.next_epoch_itr():
-            seen.append(batch)
+            seen.append(_counted(batch))
             if len(seen) == stop:
                 break
     resumed = PlannedBatches(_Numbers(), _plan(size), epoch=first.state_dict()["epoch"], rank=rank, ranks=ranks)
@@ -90,12 +106,12 @@ def test_a_resumed_run_sees_what_an_undisturbed_one_sees(size: int, ranks: int, 
 def test_a_run_can_go_on_with_another_number_of_ranks() -> None:
     one = PlannedBatches(_Numbers(), _plan(6))
     batches = one.next_epoch_itr()
-    seen = next(batches) + next(batches)
+    seen = _counted(next(batches)) + _counted(next(batches))
     two = [PlannedBatches(_Numbers(), _plan(6), rank=rank, ranks=2) for rank in range(2)]
     for iterator in two:
         iterator.load_state_dict(one.state_dict())
     for step in zip(*(iterator.next_epoch_itr() for iterator in two), strict=True):
-        seen += itertools.chain(*step)
+        seen += itertools.chain(*map(_counted, step))
     assert sorted(seen) == list(range(BUDGETS[1]))
 
 

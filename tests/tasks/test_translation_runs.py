@@ -12,7 +12,7 @@ import torch
 
 from fairseq_scaling.data.corpus import Corpus
 from tests import toy
-from tests.tasks.runs import FINETUNING, ROOT, fairseq, records
+from tests.tasks.runs import FINETUNING, ROOT, assert_equal_but_for_rounding, fairseq, records, train_on_two_ranks
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +153,15 @@ def test_a_resumed_run_is_the_undisturbed_run_also_after_the_first_epoch(corpus:
         torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)["model"] for name in ("whole", "again")
     ]
     assert all(torch.equal(weight, models[1][name]) for name, weight in models[0].items())
+
+
+def test_two_ranks_end_like_one_though_one_of_them_runs_out_of_batches(corpus: Path, tmp_path: Path) -> None:
+    # Seven batches an epoch, four in an update: in the second update one rank has two, the other only one.
+    arguments = [*FINETUNING, "--dropout", 0, "--max-tokens", 270, "--max-update", 4]
+    one = fairseq("train", corpus, *arguments, "--update-freq", 4, "--save-dir", tmp_path / "one")
+    two = train_on_two_ranks(corpus, *arguments, "--update-freq", 2, "--save-dir", tmp_path / "two")
+    last = [tmp_path / name / "checkpoint_last.pt" for name in ("one", "two")]
+    assert_equal_but_for_rounding(*last, (one, two))
 
 
 def test_generation_translates_every_sentence_and_says_which_run_it_is(
