@@ -21,9 +21,7 @@ SPACE = "\u2581"  # SentencePiece's
 
 def is_text(symbol: str) -> bool:
     """Return whether a symbol stands for text: it is a piece, and neither special, a tag, a sentinel nor spare."""
-    return symbol not in SPECIALS and not any(
-        kind.fullmatch(symbol) for kind in (IS_TAG, IS_SENTINEL, _IS_SPARE)
-    )
+    return symbol not in SPECIALS and not any(kind.fullmatch(symbol) for kind in (IS_TAG, IS_SENTINEL, _IS_SPARE))
 
 
 def symbol_of(piece: str, symbols: Container[str]) -> str:

@@ -30,22 +30,23 @@ def write_corpus(
         tokens = {language: file.tokens for language, file in files.items()}
         translations[pair] = {"train": {"sentences": len(sides[0]), "tokens": tokens}}
     (folder / "dict.txt").write_text("".join(f"piece{number} 1\n" for number in range(pieces)) + "<extra_id_0> 1\n")
+    manifest = {"format": 1, "languages": languages, "pairs": translations, "vocabulary": {"pieces": pieces}}
+    (folder / "corpus.json").write_text(json.dumps(manifest))
+    return renew(folder)
+
+
+def renew(folder: Path) -> Path:
+    """Make ``corpus.json`` agree with the files of a corpus folder again."""
     files = {
         path.relative_to(folder).as_posix(): {
             "bytes": path.stat().st_size,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "corpus.json"
     }
-    manifest = {
-        "format": 1,
-        "languages": languages,
-        "pairs": translations,
-        "vocabulary": {"pieces": pieces},
-        "files": files,
-        "fingerprint": corpus_fingerprint(files),
-    }
+    manifest = json.loads((folder / "corpus.json").read_text())
+    manifest |= {"files": files, "fingerprint": corpus_fingerprint(files)}
     (folder / "corpus.json").write_text(json.dumps(manifest))
     return folder
 

@@ -51,3 +51,19 @@ def records(log: str, tag: str) -> list[dict[str, Any]]:
         if payload and before.endswith((f"| {tag} |", f" {tag}", f":{tag}")):
             found.append(json.loads("{" + payload))
     return found
+
+
+def set_up(corpus: Path, *arguments: object) -> tuple[Any, Any, Any]:
+    """Do in this process what ``fairseq-train`` does before it loads anything; return settings, task and model."""
+    from fairseq import options, tasks
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    import fairseq_scaling.models.criterion
+    import fairseq_scaling.models.t5
+    import fairseq_scaling.tasks.scaling_pretraining
+    import fairseq_scaling.tasks.scaling_translation  # noqa: F401  --user-dir does this in fairseq's own commands
+
+    parser = options.get_training_parser()
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, [str(corpus), *map(str, arguments)]))
+    task = tasks.setup_task(cfg.task)
+    return cfg, task, task.build_model(cfg.model)
