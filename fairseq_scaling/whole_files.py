@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+
+from .errors import DataError
+
+_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 
 
 def write_whole(path: Path, content: str | bytes, durable: bool = True) -> None:
@@ -35,3 +41,21 @@ def write_whole(path: Path, content: str | bytes, durable: bool = True) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextlib.contextmanager
+def names_failures(path: Path) -> Iterator[None]:
+    """Raise DataError, naming the result that was to be written, where its disk is full, read-only or refused.
+
+    The system's own error for a full disk names no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _WRITING:
+            raise
+        where = "" if error.filename is None or str(error.filename) == str(path) else f" ({error.filename})"
+        raise DataError(
+            f"{path}: cannot be written: {error.strerror}{where}\n"
+            "  nothing that looks finished was left; make room, or name a place that you may write"
+        ) from None

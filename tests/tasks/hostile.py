@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 import types
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from fairseq_scaling.data.corpus import write_token_file
 from tests.data.tiny import write_corpus
 from tests.tasks.runs import set_up
 
@@ -26,10 +24,10 @@ def small_corpus(folder: Path, pieces: int = 20) -> Path:
     return write_corpus(folder, dict.fromkeys(LANGUAGES, sentences), {"aa-bb": (sentences, sentences)}, pieces)
 
 
-def save_checkpoint(path: Path, corpus: Path, *arguments: object, **changed: Any) -> Path:
-    """Write what fairseq saves at the start of a run with these arguments; ``changed`` replaces parts of it."""
+def save_checkpoint(path: Path, corpus: Path, task_arguments: Sequence[str], *arguments: object) -> Path:
+    """Write what fairseq saves at the start of a run with these arguments (see ``set_up``)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    cfg, task, model = set_up(corpus, *arguments, "--save-dir", path.parent / "nothing here")
+    cfg, task, model = set_up(corpus, task_arguments, *arguments, "--save-dir", path.parent / "nothing here")
     state = {
         "args": None,
         "cfg": OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),
@@ -40,7 +38,7 @@ def save_checkpoint(path: Path, corpus: Path, *arguments: object, **changed: Any
         "extra_state": {"train_iterator": {"epoch": 1}, **task.get_checkpoint_dict()},
         "last_optimizer_state": None,
     }
-    torch.save({**state, **changed}, path)
+    torch.save(state, path)
     return path
 
 
@@ -66,13 +64,10 @@ def with_code(path: Path, how: str, witness: Path) -> Path:
     return path
 
 
-def flip(path: Path, place: float) -> None:
-    """Change one bit, at a place from 0 (first byte) to 1."""
+def flip(path: Path) -> None:
+    """Change one bit of the largest tensor in a checkpoint."""
+    with zipfile.ZipFile(path) as file:
+        largest = max(file.infolist(), key=lambda entry: entry.file_size)
     content = bytearray(path.read_bytes())
-    content[int(place * (len(content) - 1))] ^= 1
+    content[largest.header_offset + len(largest.FileHeader()) + 200] ^= 1
     path.write_bytes(content)
-
-
-def write_sentences(prefix: Path, sentences: list[list[int]]) -> None:
-    """Replace a token file of a corpus folder, without telling ``corpus.json``."""
-    write_token_file(prefix, [np.array(sentence) for sentence in sentences], np.uint16)
