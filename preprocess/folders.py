@@ -13,7 +13,7 @@ from typing import Any
 
 from fairseq_scaling.data.corpus import check_files, file_checksum
 from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.whole_files import names_failures
+from fairseq_scaling.whole_files import names_failures, write_whole
 
 RAW_MANIFEST, CLEAN_MANIFEST, CORPUS_MANIFEST = "raw.json", "clean.json", "corpus.json"
 FORMAT = 1
@@ -68,7 +68,7 @@ def check_free(out: Path, manifest: str, overwrite: bool) -> None:
 def write_manifest(folder: Path, name: str, content: Mapping[str, Any]) -> None:
     """Write a manifest; the same content gives the same bytes."""
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
-    (folder / name).write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / name, text + "\n")
 
 
 def read_manifest(folder: Path, name: str) -> dict[str, Any]:

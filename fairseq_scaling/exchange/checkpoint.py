@@ -21,6 +21,7 @@ from ..models.t5 import PRESETS, T5Config, T5Model, complete
 from ..tasks._base import check_dictionary, dictionary_signature
 from ..tasks._checkpoints import check_whole, described
 from ..tasks._checkpoints import read_checkpoint as read_state
+from .folder import saving
 from .settings import train_flags
 
 
@@ -158,7 +159,8 @@ def write_checkpoint(
         "task_state": {"fairseq_scaling": task_state},
         "extra_state": {"epoch": 0, "val_loss": None, "train_iterator": {"epoch": 1}},
     }
-    torch.save(state, path)
+    with saving(path):
+        torch.save(state, path)
 
 
 def make_dictionary(symbols: list[str]) -> Dictionary:
