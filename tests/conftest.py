@@ -6,6 +6,8 @@ import os
 import signal
 import tempfile
 
+from tests.faults import pytest_addoption, pytest_configure, pytest_runtest_setup, pytest_terminal_summary  # noqa: F401
+
 # A shell that starts tests in the background has them ignore Ctrl-C, and every program that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

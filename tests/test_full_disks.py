@@ -73,6 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("Ünï cödé, with spaces")
 
 
+@pytest.mark.faults("a full disk", lost="the result that was being written; what was there stays")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_disk_without_room_is_told_and_left_as_it_was(name: str, folder: Path, tmp_path: Path) -> None:
     run = COMMANDS[name]
@@ -91,6 +92,7 @@ def test_a_disk_without_room_is_told_and_left_as_it_was(name: str, folder: Path,
     assert left == []
 
 
+@pytest.mark.faults("a read-only disk", lost="nothing")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_read_only_disk_is_told(name: str, folder: Path, tmp_path: Path) -> None:
     assert COMMANDS[name](folder, tmp_path / "first").exit_code == 0  # makes the inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from fairseq_scaling.data.corpus import Corpus, TokenBatch, TokenFile, corpus_fi
 from fairseq_scaling.errors import DataError, SettingError
 from tests.data.tiny import renew, write_corpus
 
+Record = Callable[[str, object], None]
 SENTENCES = [[4, 5, 6, 2], [2], [7, 7, 2], [65535, 2]]
 
 
@@ -162,6 +163,9 @@ def test_a_broken_corpus_folder_says_what_is_wrong(corpus_folder: Path, tmp_path
         Corpus.open(corpus_folder)
 
 
+@pytest.mark.faults(
+    "a raw, clean or corpus folder that was changed afterwards", lost="nothing; the file is named before it is used"
+)
 @pytest.mark.parametrize("name", ["dict.txt", "pairs/en-fr/test.fr.txt", "mono/en/train.bin", "mono/en/train.idx"])
 @pytest.mark.parametrize("damage", ["missing", "cut", "longer", "changed"])
 def test_a_damaged_file_is_named_before_anything_is_read(name: str, damage: str, tmp_path: Path) -> None:
@@ -196,7 +200,10 @@ def _edits(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
         yield from _edits(value[key], (*place, key))
 
 
-def test_an_edited_manifest_is_named_or_does_no_harm(corpus_folder: Path) -> None:
+@pytest.mark.faults(
+    "a raw, clean or corpus folder that was changed afterwards", lost="nothing; the file is named before it is used"
+)
+def test_an_edited_manifest_is_named_or_does_no_harm(corpus_folder: Path, record_property: Record) -> None:
     manifest = corpus_folder / "corpus.json"
     whole = manifest.read_text()
     harmless, refused = set(), 0
@@ -218,14 +225,20 @@ def test_an_edited_manifest_is_named_or_does_no_harm(corpus_folder: Path) -> Non
             assert [file.tokens for file in tokens] == [2] * len(tokens)
         except (DataError, SettingError):
             refused += 1
+    record_property("faults", refused)
     assert refused > 100
     assert harmless <= {"sentences", "en", "languages"}  # nobody reads the first; a language may be taken away
 
 
-def test_a_manifest_cut_anywhere_is_named(corpus_folder: Path) -> None:
+@pytest.mark.faults(
+    "a raw, clean or corpus folder that was changed afterwards", lost="nothing; the file is named before it is used"
+)
+def test_a_manifest_cut_anywhere_is_named(corpus_folder: Path, record_property: Record) -> None:
     manifest = corpus_folder / "corpus.json"
     whole = manifest.read_bytes()
-    for length in range(0, len(whole), 7):
+    lengths = range(0, len(whole), 7)
+    record_property("faults", len(lengths) + 5)
+    for length in lengths:
         manifest.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"corpus\.json is no JSON"):
             Corpus.open(corpus_folder)

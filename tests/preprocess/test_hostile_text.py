@@ -35,6 +35,7 @@ def pair_of(folder: Path, left: bytes, right: bytes) -> FilesSource:
     return FilesSource({}, {"en-fr": [(folder / "a.en", folder / "a.fr")]}, {})
 
 
+@pytest.mark.faults("text in another encoding, or with endless lines", lost="nothing; file and line are named")
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -61,6 +62,7 @@ def test_text_that_cannot_be_read_is_named_with_its_line(
     assert "\n  " in str(refused.value)  # what to do
 
 
+@pytest.mark.faults("a packed text that is cut or changed", lost="nothing; file and line are named")
 def test_a_packed_file_that_is_cut_or_changed_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.gz"
     whole = gzip.compress("".join(f"line {number}\n" for number in range(9000)).encode())
@@ -70,6 +72,9 @@ def test_a_packed_file_that_is_cut_or_changed_is_named(tmp_path: Path) -> None:
             list(read_lines(path))
 
 
+@pytest.mark.faults(
+    "separators that are no line ends, in the lines of a pair", lost="nothing; the two sides never shift"
+)
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(*[st.text(st.sampled_from(f"ab é\ufeff\0{INSIDE}"), max_size=6).filter(bool)] * 2), max_size=8),
@@ -101,6 +106,9 @@ def test_two_sides_never_shift(
     assert [(folder / name).read_bytes().count(b"\n") for name in ("l", "r")] == [len(expected)] * 2
 
 
+@pytest.mark.faults(
+    "separators that are no line ends, in the lines of a pair", lost="nothing; the two sides never shift"
+)
 def test_odd_separators_stay_inside_their_line_through_the_whole_cleaning(write_raw: WriteRaw, tmp_path: Path) -> None:
     odd = [(f"{left} x{mark}y", f"{right} x{mark}y") for mark, (left, right) in zip(INSIDE, PAIRS, strict=False)]
     given = [(f"{left}{mark}x", f"{right}{mark}y") for mark, (left, right) in zip(INSIDE, PAIRS[30:], strict=False)]
@@ -116,6 +124,7 @@ def test_odd_separators_stay_inside_their_line_through_the_whole_cleaning(write_
             )
 
 
+@pytest.mark.faults("NUL bytes in text", lost="the lines that hold them, counted; a given test set is refused")
 def test_nul_bytes_are_counted_and_refused_in_a_given_set(write_raw: WriteRaw, tmp_path: Path) -> None:
     spoilt = [(left + "\0", right) for left, right in PAIRS[:3]] + [(left, "\0" + right) for left, right in PAIRS[3:5]]
     mono = [left for left, _ in PAIRS] + ["The end of a damaged\0\0 block"]
@@ -127,6 +136,7 @@ def test_nul_bytes_are_counted_and_refused_in_a_given_set(write_raw: WriteRaw, t
         clean(given, tmp_path / "other", SMALL)
 
 
+@pytest.mark.faults("sides of a pair that do not belong together", lost="nothing; refused before anything is written")
 @pytest.mark.parametrize("longer", ["en", "fr"])
 def test_two_sides_of_unequal_length_are_refused_with_the_line_where_one_ends(longer: str, tmp_path: Path) -> None:
     sides = [b"one\ntwo\nthree\n", b"un\ndeux"]
@@ -136,6 +146,7 @@ def test_two_sides_of_unequal_length_are_refused_with_the_line_where_one_ends(lo
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
+@pytest.mark.faults("sides of a pair that do not belong together", lost="nothing; refused before anything is written")
 def test_the_same_text_on_both_sides_is_refused(write_raw: WriteRaw, tmp_path: Path) -> None:
     text = "".join(left + "\n" for left, _ in PAIRS).encode()
     (tmp_path / "a.en").write_bytes(text)
@@ -150,6 +161,7 @@ def test_the_same_text_on_both_sides_is_refused(write_raw: WriteRaw, tmp_path: P
     assert not (tmp_path / "clean").exists()
 
 
+@pytest.mark.faults("empty files and files of one line", lost="nothing; refused before anything is written")
 def test_empty_and_one_line_files_are_named(write_raw: WriteRaw, tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     with pytest.raises(SettingError, match=r"empty: is empty"):
@@ -189,6 +201,9 @@ def test_memory_does_not_grow_with_a_line(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.faults(
+    "a raw, clean or corpus folder that was changed afterwards", lost="nothing; the file is named before it is used"
+)
 @pytest.mark.parametrize("content", ["[]", "{}", "null", '{"format": 1', '"text"', f'{{"format": {FORMAT + 1}}}', ""])
 def test_a_spoilt_manifest_is_named(content: str, write_raw: WriteRaw, tmp_path: Path) -> None:
     raw = write_raw({}, {"en-fr": PAIRS})
@@ -197,6 +212,9 @@ def test_a_spoilt_manifest_is_named(content: str, write_raw: WriteRaw, tmp_path:
         clean(raw, tmp_path / "clean", SMALL)
 
 
+@pytest.mark.faults(
+    "a raw, clean or corpus folder that was changed afterwards", lost="nothing; the file is named before it is used"
+)
 def test_a_raw_folder_that_was_changed_is_named(tmp_path: Path) -> None:
     sides = ["".join(pair[side] + "\n" for pair in PAIRS).encode() for side in (0, 1)]
     fetch(lambda: [pair_of(tmp_path, *sides)], [], ["en-fr"], tmp_path / "raw")

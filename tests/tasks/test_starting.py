@@ -59,6 +59,10 @@ def in_folder(path: Path, folder: Path) -> list[object]:
     return ["--save-dir", folder]
 
 
+@pytest.mark.faults(
+    "a checkpoint with code in it, opened by training, finetuning and fairseq's other commands",
+    lost="nothing; the code never ran",
+)
 @pytest.mark.parametrize("how", CODE)
 def test_code_in_a_checkpoint_is_named_and_never_run(
     how: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -86,12 +90,20 @@ def test_code_in_a_checkpoint_is_named_and_never_run(
     assert not witness.exists()
 
 
+@pytest.mark.faults(
+    "a checkpoint with code in it, opened by training, finetuning and fairseq's other commands",
+    lost="nothing; the code never ran",
+)
 def test_code_in_the_checkpoint_of_a_folder_is_refused_too(corpus: Path, tmp_path: Path) -> None:
     path = with_code(tmp_path / "x.pt", "zip", tmp_path / "run")
     assert "could run any code" in refusal(corpus, PRETRAINING, *in_folder(path, tmp_path))
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.faults(
+    "a checkpoint with code in it, opened by training, finetuning and fairseq's other commands",
+    lost="nothing; the code never ran",
+)
 def test_fairseqs_own_command_prints_the_refusal_without_a_traceback(corpus: Path, tmp_path: Path) -> None:
     path = with_code(tmp_path / "x.pt", "zip", tmp_path / "run")
     command = ("validate", corpus, "--task", "scaling_translation", "--batch-size", 1, "--path", path)
@@ -101,6 +113,7 @@ def test_fairseqs_own_command_prints_the_refusal_without_a_traceback(corpus: Pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.faults("a checkpoint that is cut, changed or something else", lost="nothing; refused before training")
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -137,6 +150,7 @@ def test_a_missing_checkpoint_that_was_asked_for_is_an_error(corpus: Path, tmp_p
         assert f"{flag} = {tmp_path / 'x.pt'}: no such file" in message
 
 
+@pytest.mark.faults("a checkpoint of another model", lost="nothing; the settings that differ are named")
 @pytest.mark.parametrize(
     ("flags", "difference"),
     [
@@ -163,6 +177,7 @@ def test_another_model_is_refused_by_the_settings_that_differ(
     assert "the same model settings as in pretraining: --arch t5_tiny" in message
 
 
+@pytest.mark.faults("a checkpoint of another vocabulary", lost="nothing; what differs is named")
 @pytest.mark.parametrize("way", ["finetune", "restore", "generate"])
 @pytest.mark.parametrize("what", ["pieces", "tag", "sentinels", "order"])
 def test_another_vocabulary_is_refused_by_what_differs(
@@ -212,6 +227,10 @@ def test_weights_of_another_size_are_named_where_the_checkpoint_says_nothing_els
         model.load_state_dict(rows)  # as fairseq-generate does with it
 
 
+@pytest.mark.faults(
+    "a checkpoint of another stage or origin, whose tokens would not be counted",
+    lost="nothing; refused before training",
+)
 def test_a_pretraining_counts_all_that_its_model_has_seen(
     corpus: Path, pretrained: Path, finetuned: Path, converted: Path, tmp_path: Path
 ) -> None:
@@ -235,6 +254,10 @@ def test_a_pretraining_counts_all_that_its_model_has_seen(
         set_up(corpus, PRETRAINING, *in_folder(pretrained, tmp_path), "--reset-dataloader", True)
 
 
+@pytest.mark.faults(
+    "a checkpoint of another stage or origin, whose tokens would not be counted",
+    lost="nothing; refused before training",
+)
 def test_a_finetuning_goes_on_from_a_finetuning_alone(
     corpus: Path, pretrained: Path, converted: Path, tmp_path: Path
 ) -> None:
