@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from tests import toy
 from tests.disks import largest_file, mounted
 
+Command = Callable[[Path, Path], Result]
 CSV = "curve,metric,pretrain_tokens,value\n" + "".join(f"a,bleu,{10**n},{n + 10}.5\n" for n in range(5, 10))
 
 
@@ -38,7 +39,7 @@ def convert_back(folder: Path, out: Path) -> Result:
     return CliRunner().invoke(main, ["to-hf", str(folder / "ours/model.pt"), "--out", str(out / "hf")])
 
 
-def preprocess(step: str) -> Callable[[Path, Path], Result]:
+def preprocess(step: str) -> Command:
     def run(folder: Path, out: Path) -> Result:
         from click import Command
 
@@ -60,10 +61,9 @@ def preprocess(step: str) -> Callable[[Path, Path], Result]:
     return run
 
 
+CONVERTING = {"scaling-convert from-hf": convert, "scaling-convert to-hf": convert_back}  # in make test-torture
 COMMANDS = {
     "fit-scaling": fit,
-    "scaling-convert from-hf": convert,
-    "scaling-convert to-hf": convert_back,
     **{f"scaling-preprocess {step}": preprocess(step) for step in ("clean", "train-sentencepiece", "encode")},
 }
 
@@ -73,10 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("Ünï cödé, with spaces")
 
 
-@pytest.mark.faults("a full disk", lost="the result that was being written; what was there stays")
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_disk_without_room_is_told_and_left_as_it_was(name: str, folder: Path, tmp_path: Path) -> None:
-    run = COMMANDS[name]
+def assert_told_without_room(name: str, run: Command, folder: Path, tmp_path: Path) -> None:
     whole = run(folder, tmp_path / "whole")  # also makes the inputs
     assert whole.exit_code == 0, whole.output
     sizes = sorted(path.stat().st_size for path in (tmp_path / "whole").rglob("*") if path.is_file())
@@ -92,11 +89,21 @@ def test_a_disk_without_room_is_told_and_left_as_it_was(name: str, folder: Path,
     assert left == []
 
 
+def assert_told_where_nothing_may_be_written(run: Command, folder: Path, tmp_path: Path) -> None:
+    assert run(folder, tmp_path / "first").exit_code == 0  # makes the inputs
+    with mounted(tmp_path / "disk", "ro") as disk:
+        refused = run(folder, disk / "out")
+    assert refused.exit_code == 2, refused.output
+    assert "Read-only file system" in refused.output
+
+
+@pytest.mark.faults("a full disk", lost="the result that was being written; what was there stays")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_disk_without_room_is_told_and_left_as_it_was(name: str, folder: Path, tmp_path: Path) -> None:
+    assert_told_without_room(name, COMMANDS[name], folder, tmp_path)
+
+
 @pytest.mark.faults("a read-only disk", lost="nothing")
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_read_only_disk_is_told(name: str, folder: Path, tmp_path: Path) -> None:
-    assert COMMANDS[name](folder, tmp_path / "first").exit_code == 0  # makes the inputs
-    with mounted(tmp_path / "disk", "ro") as disk:
-        refused = COMMANDS[name](folder, disk / "out")
-    assert refused.exit_code == 2, refused.output
-    assert "Read-only file system" in refused.output
+    assert_told_where_nothing_may_be_written(COMMANDS[name], folder, tmp_path)
