@@ -41,9 +41,6 @@ def convert_back(folder: Path, out: Path) -> Result:
 
 def preprocess(step: str) -> Command:
     def run(folder: Path, out: Path) -> Result:
-        from click import Command
-
-        from fairseq_scaling.cli._common import shows_errors
         from preprocess.__main__ import cli
 
         done = folder / "done"
@@ -54,9 +51,7 @@ def preprocess(step: str) -> Command:
             "train-sentencepiece": ["train-sentencepiece", done / "clean", "--vocab-size", 70],
             "encode": ["encode", done / "clean", "--model", done / "sentencepiece.model", "--workers", 1],
         }[step]
-        command = Command("scaling-preprocess", callback=shows_errors(lambda: cli(line, standalone_mode=False)))
-        line = [*map(str, arguments), "--out", str(out / "result")]
-        return CliRunner().invoke(command, [])
+        return CliRunner().invoke(cli, [*map(str, arguments), "--out", str(out / "result")])
 
     return run
 
