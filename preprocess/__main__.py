@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from fairseq_scaling.cli._common import shows_errors
@@ -9,7 +11,13 @@ from fairseq_scaling.cli._common import shows_errors
 from .commands import clean, encode, fetch, rank_packages, train_sentencepiece
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Steps(click.Group):
+    # Inside of click, which would make 1 of every Ctrl-C.
+    def invoke(self, ctx: click.Context) -> Any:
+        return shows_errors(super().invoke)(ctx)
+
+
+@click.group(cls=_Steps, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def cli() -> None:
     """Make a corpus folder from text, step by step: fetch, clean, train-sentencepiece, encode.
 
@@ -20,7 +28,10 @@ def cli() -> None:
     scaling-preprocess encode work/clean --model work/sentencepiece.model --out work/corpus
 
     Each step reads the folder of the one before and writes one of its own. A finished result is never overwritten
-    unless --overwrite is given.
+    unless --overwrite is given, and none that is unfinished looks finished.
+
+    \b
+    Exit codes: 0 done, 2 something to mend (the message says what), 130 stopped with Ctrl-C.
     """
 
 
@@ -28,7 +39,6 @@ for _command in (fetch, clean, train_sentencepiece, encode, rank_packages):
     cli.add_command(_command)
 
 
-@shows_errors
 def main() -> None:
     """Run the command; an error that the user can mend is printed without a traceback and exits with 2."""
     cli(prog_name="scaling-preprocess")

@@ -19,7 +19,7 @@ from typing import Any
 from fairseq_scaling.errors import DataError, SettingError
 
 from .buckets import Buckets, digest
-from .filters import LanguageProfile, Limits, reject_line, reject_pair, words
+from .filters import LanguageProfile, Limits, reject_line, reject_pair, reject_raw, words
 from .folders import (
     CLEAN_MANIFEST,
     FORMAT,
@@ -32,7 +32,7 @@ from .folders import (
     read_manifest,
     write_manifest,
 )
-from .lines import batches, count_lines, read_lines, read_pairs, write_lines, write_pairs
+from .lines import count_lines, read_lines, read_pairs, text_batches, write_lines, write_pairs
 from .normalise import content_key, normalise
 from .progress import ordered_map, progress
 
@@ -142,7 +142,7 @@ class _Cleaning:
         work = partial(_clean_pairs, languages=(source, target), settings=self._settings)
         kept = self._buckets(f"pairs.{pair}", *files)
         with kept, progress(f"clean {pair} (pairs)", count_lines(files[0])) as advance:
-            jobs = batches(read_pairs(*files), _BATCH)
+            jobs = text_batches(read_pairs(*files), _BATCH)
             for reasons, records in ordered_map(work, jobs, self._workers, _set_profile, (profile,)):
                 counts.update(reasons)
                 advance(reasons["read"])
@@ -203,8 +203,7 @@ class _Cleaning:
                 (" ".join(left.split()), " ".join(right.split()))
                 for left, right in read_pairs(self._raw / files[0], self._raw / files[1])
             ]
-            if empty := [number for number, sides in enumerate(given, start=1) if not all(sides)]:
-                raise DataError(f"the given {split} set of {pair} has an empty side in line {empty[0]}")
+            _check_given(given, f"the given {split} set of {pair}")
             self.pairs[pair][split] = write_pairs(self._folder / files[0], self._folder / files[1], given)
             self._hold_out(given, (source, target))
 
@@ -224,8 +223,9 @@ class _Cleaning:
                         break
             else:
                 raise DataError(
-                    f"{pair}: {len(chosen)} clean pairs are left for a {split} set of {wanted}\n"
-                    f"  fetch more text, filter less (see {CLEAN_MANIFEST} or the table), or lower --valid and --test"
+                    f"{pair}: {len(chosen)} clean pairs are left for a {split} set of {wanted} "
+                    f"({_reasons(self.report[f'pairs {pair}'])})\n"
+                    "  fetch more text, filter less, or lower --valid and --test"
                 )
             files = pair_name(pair, source, split), pair_name(pair, target, split)
             self.pairs[pair][split] = write_pairs(self._folder / files[0], self._folder / files[1], chosen)
@@ -245,7 +245,7 @@ class _Cleaning:
         work = partial(_clean_lines, language=language, settings=self._settings)
         kept = self._buckets(f"mono.{language}", path)
         with kept, progress(f"clean {language} (lines)", count_lines(path)) as advance:
-            jobs, place = batches(read_lines(path), _BATCH), 0
+            jobs, place = text_batches(read_lines(path), _BATCH), 0
             for reasons, records in ordered_map(work, jobs, self._workers, _set_profile, (profile,)):
                 counts.update(reasons)
                 advance(reasons["read"])
@@ -287,7 +287,8 @@ class _Cleaning:
         self._held_out.update(int(key, 16) for _, key, _ in taken)
         if len(chosen) < wanted:
             raise DataError(
-                f"{language}: {len(chosen)} clean lines are left for a monolingual valid set of {wanted}\n"
+                f"{language}: {len(chosen)} clean lines are left for a monolingual valid set of {wanted} "
+                f"({_reasons(self.report[f'mono {language}'])})\n"
                 "  fetch more text, filter less, or lower --mono-valid"
             )
         self.languages[language] = {"valid": write_lines(self._folder / mono_name(language, "valid"), chosen)}
@@ -311,6 +312,7 @@ class _Cleaning:
         self.pairs[pair]["train"] = written
         kept.delete()
         _check_sum(f"pairs {pair}", counts)
+        _check_left(pair, counts)
 
     def _write_train_mono(self, language: str, kept: Buckets) -> None:
         counts = self.report[f"mono {language}"]
@@ -329,6 +331,7 @@ class _Cleaning:
         self.languages[language]["train"] = written
         kept.delete()
         _check_sum(f"mono {language}", counts)
+        _check_left(language, counts)
 
     def _buckets(self, name: str, *files: Path) -> Buckets:
         return Buckets(self._folder / f"{name}.bucket", sum(file.stat().st_size for file in files))
@@ -349,7 +352,7 @@ def _clean_lines(
     reasons, kept = Counter(read=len(lines)), []
     for raw in lines:
         line = normalise(raw, language, settings.accelerators)
-        if reason := reject_line(line, language, settings.limits, _profile):
+        if reason := reject_raw(raw) or reject_line(line, language, settings.limits, _profile):
             reasons[reason] += 1
         else:
             kept.append((digest(content_key(line), settings.seed), line))
@@ -363,11 +366,34 @@ def _clean_pairs(
     reasons, kept = Counter(read=len(pairs)), []
     for raw in pairs:
         left, right = (normalise(raw[side], languages[side], settings.accelerators) for side in (0, 1))
-        if reason := reject_pair((left, right), languages, settings.limits, _profile):
+        if reason := reject_raw(*raw) or reject_pair((left, right), languages, settings.limits, _profile):
             reasons[reason] += 1
         else:
             kept.append((digest(content_key(left), settings.seed), left, right))
     return reasons, kept
+
+
+def _check_given(given: list[tuple[str, str]], name: str) -> None:
+    """Raise DataError where scores on a given set would mean nothing."""
+    for number, sides in enumerate(given, start=1):
+        if not all(sides):
+            raise DataError(f"{name} has an empty side in line {number}")
+        if reason := reject_raw(*sides):
+            raise DataError(f"{name} has {reason} in line {number}\n  take the file from where it was published")
+    if all(left == right for left, right in given):
+        raise DataError(f"{name} has the same text on both sides\n  give the file of each language")
+
+
+def _reasons(counts: Counter[str]) -> str:
+    """Return how many were read and why how many were left out, in words."""
+    left_out = [f"{reason} {count}" for reason, count in counts.most_common() if reason != "read" and count]
+    return f"{counts['read']} read, left out: {', '.join(left_out) or 'none'}"
+
+
+def _check_left(name: str, counts: Counter[str]) -> None:
+    """Raise DataError where a training text would be empty."""
+    if not counts["train"]:
+        raise DataError(f"{name}: nothing is left to train on ({_reasons(counts)})\n  fetch more text, or filter less")
 
 
 def _check_sum(name: str, counts: Counter[str]) -> None:

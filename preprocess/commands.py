@@ -287,9 +287,12 @@ def _assignments(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
 
 def _two_files(option: str, text: str) -> tuple[Path, Path]:
     parts = text.split(",")
-    if len(parts) != 2:
+    pairs = [(Path(",".join(parts[:cut])), Path(",".join(parts[cut:]))) for cut in range(1, len(parts))]
+    if len(pairs) > 1:  # a name with a comma in it: the files that are there tell where the other begins
+        pairs = [pair for pair in pairs if pair[0].is_file() and pair[1].is_file()]
+    if len(pairs) != 1:
         raise SettingError(option, text, "must name two files", f"for example: {option} en-fr=train.en,train.fr")
-    return Path(parts[0]), Path(parts[1])
+    return pairs[0]
 
 
 def _summary(title: str, rows: Sequence[tuple[str, str]]) -> None:

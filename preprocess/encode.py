@@ -36,7 +36,7 @@ from .folders import (
     read_manifest,
     write_manifest,
 )
-from .lines import batches, count_lines, read_lines
+from .lines import count_lines, read_lines, text_batches
 from .progress import ordered_map, progress
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class _Encoder:
 
             def encoded() -> Iterator[TokenBatch]:
                 work = partial(_encode_lines, ids=self._vocabulary.ids)
-                jobs = batches(read_lines(path), _BATCH)
+                jobs = text_batches(read_lines(path), _BATCH)
                 for batch in ordered_map(work, jobs, self._workers, _set_model, (os.fspath(self._model),)):
                     if split == "train":
                         self.counts += np.bincount(batch.tokens, minlength=len(self.counts))

@@ -113,6 +113,12 @@ def reject_pair(
     return None
 
 
+def reject_raw(*lines: str) -> str | None:
+    """Return the name of the rule that leaves raw text out before it is normalised, None if it stays."""
+    # A NUL stands where a file was damaged: what is left of the line is not what was written.
+    return "NUL bytes" if any("\0" in line for line in lines) else None
+
+
 def words(line: str) -> list[str]:
     """Return the lower-case words of a line (runs of letters), as the rules count them."""
     found: list[str] = _WORD.findall(line.lower())

@@ -11,8 +11,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from fairseq_scaling.data.corpus import file_checksum
+from fairseq_scaling.data.corpus import check_files, file_checksum
 from fairseq_scaling.errors import DataError, SettingError
+from fairseq_scaling.whole_files import names_failures, write_whole
 
 RAW_MANIFEST, CLEAN_MANIFEST, CORPUS_MANIFEST = "raw.json", "clean.json", "corpus.json"
 FORMAT = 1
@@ -34,17 +35,19 @@ def new_folder(out: Path, manifest: str, overwrite: bool) -> Iterator[Path]:
 
     Raises:
         SettingError: there is a finished result and ``overwrite`` is false, or ``out`` holds files of someone else.
+        DataError: the disk is full or read-only.
     """
     check_free(out, manifest, overwrite)
-    out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f"{out.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        _replace(temporary, out)
-    finally:
+    with names_failures(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            _replace(temporary, out)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_free(out: Path, manifest: str, overwrite: bool) -> None:
@@ -65,7 +68,7 @@ def check_free(out: Path, manifest: str, overwrite: bool) -> None:
 def write_manifest(folder: Path, name: str, content: Mapping[str, Any]) -> None:
     """Write a manifest; the same content gives the same bytes."""
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
-    (folder / name).write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / name, text + "\n")
 
 
 def read_manifest(folder: Path, name: str) -> dict[str, Any]:
@@ -84,8 +87,10 @@ def read_manifest(folder: Path, name: str) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise DataError(f"{folder / name} is no JSON: {error}") from None
-    if manifest.get("format") != FORMAT:
-        raise DataError(f"{folder / name} has format {manifest.get('format')}, this version reads format {FORMAT}")
+    found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+    if found != FORMAT:
+        raise DataError(f"{folder / name} has format {found}, this version reads format {FORMAT}")
+    check_files(folder, manifest, f"make the folder again: scaling-preprocess {_STEPS[name]} --overwrite")
     return dict(manifest)
 
 

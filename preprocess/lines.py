@@ -8,35 +8,56 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TypeVar
 
 from fairseq_scaling.errors import DataError
 
+LONGEST = 1 << 20
+"""bytes of a line; a longer one is no sentence, and memory would grow with it"""
 _BOM = b"\xef\xbb\xbf"
+_CHARACTERS = 1 << 22  # of the lines that are worked on together
 _Item = TypeVar("_Item")
+_Text = TypeVar("_Text", str, tuple[str, str])
 
 
 def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 file (``.gz`` too) without line ends; a byte order mark is dropped.
 
     Raises:
-        DataError: the file is missing, or a line is not UTF-8; the message names file and line.
+        DataError: the file is missing, is UTF-16, or cannot be unpacked, or a line is not UTF-8 or longer than
+            ``LONGEST``; the message names file and line.
     """
-    with _open(path) as stream:
-        for number, raw in enumerate(stream, start=1):
-            if number == 1:
-                raw = raw.removeprefix(_BOM)
-                if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-                    raise DataError(f"{path} is UTF-16, not UTF-8\n  convert it: iconv -f UTF-16 -t UTF-8")
-            try:
-                yield raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})\n"
-                    "  convert the file first, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW"
-                ) from None
+    number = 0
+    try:
+        with _open(path) as stream:
+            while raw := stream.readline(LONGEST + 2):
+                number += 1
+                if number == 1:
+                    raw = raw.removeprefix(_BOM)
+                yield _decoded(raw, path, number)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}, after line {number}: cannot be unpacked ({error})\n  copy the file again") from None
+
+
+def _decoded(raw: bytes, path: Path, number: int) -> str:
+    content = raw.removesuffix(b"\n").removesuffix(b"\r")
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or 4 * content.count(0) > len(content) + 4:
+        raise DataError(f"{path}, line {number}: UTF-16 or UTF-32, not UTF-8\n  convert it: iconv -f UTF-16 -t UTF-8")
+    if len(content) > LONGEST:
+        raise DataError(
+            f"{path}, line {number}: longer than {LONGEST:,} bytes, no sentence\n"
+            "  put one sentence on a line, each ended by a line feed; in a pair, both sides alike"
+        )
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})\n"
+            "  convert the file first, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW"
+        ) from None
 
 
 def read_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
@@ -59,8 +80,11 @@ def read_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
 
 def count_lines(path: Path) -> int:
     """Return the number of lines, a last line without a line end included."""
+    count, last = 0, b"\n"
     with _open(path) as stream:
-        return sum(1 for _ in stream)
+        while part := stream.read(LONGEST):
+            count, last = count + part.count(b"\n"), part[-1:]
+    return count + (last != b"\n")
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
@@ -96,6 +120,20 @@ def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     """Yield lists of at most ``size`` items in order."""
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+def text_batches(items: Iterable[_Text], size: int) -> Iterator[list[_Text]]:
+    """Yield lists of at most ``size`` lines or pairs in order, fewer where they are long: memory is bounded."""
+    batch: list[_Text] = []
+    characters = 0
+    for item in items:
+        batch.append(item)
+        characters += len(item) if isinstance(item, str) else len(item[0]) + len(item[1])
+        if len(batch) == size or characters > _CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
         yield batch
 
 

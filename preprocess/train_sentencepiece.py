@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fairseq_scaling.errors import DataError, SettingError
+from fairseq_scaling.whole_files import names_failures, write_whole
 
 from .folders import CLEAN_MANIFEST, mono_name, pair_name, read_manifest, write_manifest
 from .lines import read_lines
@@ -67,12 +67,11 @@ def train_sentencepiece(
     share = -(-settings.sentences // len(languages))
     samples = {language: list(_sample(clean, manifest, language, share)) for language in languages}
     model = _train(itertools.chain.from_iterable(samples.values()), settings)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    part.write_bytes(model)
-    os.replace(part, out)
     described = {"settings": asdict(settings), "sentences": {name: len(lines) for name, lines in samples.items()}}
-    write_manifest(out.parent, out.name + ".json", described)
+    with names_failures(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_manifest(out.parent, out.name + ".json", described)
+        write_whole(out, model)  # last: it is what shows that the step is finished
     return described
 
 

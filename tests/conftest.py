@@ -8,6 +8,9 @@ import tempfile
 
 import pytest
 
+from tests import faults
+from tests.faults import pytest_configure, pytest_runtest_setup, pytest_terminal_summary  # noqa: F401  hooks
+
 # A shell that starts tests in the background has them ignore Ctrl-C, and every program that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -29,3 +32,4 @@ os.environ["XDG_CACHE_HOME"] = _OWN_CACHES.name
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--parity-models", type=int, default=8, help="random models compared with Hugging Face's T5")
+    faults.add_options(parser)

@@ -1,7 +1,7 @@
 """What every command shares: how an error looks, and which number a command ends with.
 
-Exit codes: 0 done; 2 the user can mend it (a ``ScalingError``, or a wrong option, which click reports itself);
-130 stopped with Ctrl-C; anything else, with a traceback, is a bug.
+Exit codes: 0 done; 2 the user can mend it (a ``ScalingError``, a full or read-only disk, or a wrong option, which click
+reports itself); 130 stopped with Ctrl-C; anything else, with a traceback, is a bug.
 """
 
 from __future__ import annotations
@@ -48,6 +48,10 @@ def shows_errors(function: Callable[P, R]) -> Callable[P, R]:
             # The reader (``| head``) has left. Nothing may be written at exit either, so stdout goes nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except OSError as error:  # a full disk, a folder that may not be read, ...: no bug, whoever meets it
+            name = f"{error.filename}: " if error.filename is not None else ""
+            print_error(f"{name}{error.strerror or error}")
+            sys.exit(EXIT_USER_ERROR)
 
     return wrapper
 

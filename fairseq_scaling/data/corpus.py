@@ -21,13 +21,15 @@ __all__ = ["Corpus", "TokenBatch", "TokenFile", "corpus_fingerprint", "token_dty
 MANIFEST = "corpus.json"
 FORMAT = 1
 SPLITS = ("train", "valid", "test")
+_SMALL = 8 << 20  # bytes that are read in no time
 _REMEDY = "make it with scaling-preprocess encode (see scaling-preprocess --help)"
 
 
 class Corpus:
     """A finished corpus folder: one vocabulary, monolingual text per language, and translation pairs.
 
-    ``Corpus.open`` reads only ``corpus.json`` and compares file sizes, so it is quick for a corpus of any size.
+    ``Corpus.open`` compares checksums of small files (dictionary, SentencePiece model, valid and test sets) and sizes
+    of large ones, so it is quick for a corpus of any size.
     """
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
@@ -39,7 +41,8 @@ class Corpus:
         """Return the corpus in the folder ``path``.
 
         Raises:
-            DataError: there is no finished corpus, or a file is missing or not of the size it had when written.
+            DataError: there is no finished corpus, a file is missing or not what was written, or ``corpus.json`` was
+                edited; the message names the file.
         """
         folder = Path(path)
         if not folder.is_dir():
@@ -50,14 +53,17 @@ class Corpus:
             raise DataError(
                 f"{folder} holds no {MANIFEST}: it is no corpus folder, or encoding was stopped midway\n  {_REMEDY}"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{folder / MANIFEST} is no JSON: {error}\n  {_REMEDY}") from None
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
             raise DataError(f"{folder / MANIFEST} has format {found}, this version reads format {FORMAT}\n  {_REMEDY}")
-        corpus = cls(folder, manifest)
-        corpus._check_sizes()
-        return corpus
+        try:
+            _check_manifest(manifest)
+        except ValueError as error:
+            raise DataError(f"{folder / MANIFEST} was changed: {error}\n  {_REMEDY}") from None
+        check_files(folder, manifest, _REMEDY)
+        return cls(folder, manifest)
 
     @property
     def fingerprint(self) -> str:
@@ -97,7 +103,8 @@ class Corpus:
                 "language", language, f"{self.path} has monolingual text in: {', '.join(self.languages) or 'none'}"
             )
         _check_split(split, tuple(self.manifest["languages"][language]), f"monolingual text in {language}")
-        return TokenFile(self.path / "mono" / language / split)
+        size = self.manifest["languages"][language][split]
+        return self._tokens(self.path / "mono" / language / split, size["tokens"])
 
     def pair(self, source: str, target: str, split: str = "train") -> tuple[TokenFile, TokenFile]:
         """Return the sentences of both sides, sentence i of one the translation of sentence i of the other.
@@ -106,7 +113,9 @@ class Corpus:
             SettingError: the corpus has no such pair (in either direction) or split.
         """
         folder = self._pair_folder(source, target, split)
-        return TokenFile(folder / f"{split}.{source}"), TokenFile(folder / f"{split}.{target}")
+        tokens = self.manifest["pairs"][folder.name][split]["tokens"]
+        left, right = (self._tokens(folder / f"{split}.{side}", tokens[side]) for side in (source, target))
+        return left, right
 
     def reference(self, source: str, target: str, split: str = "test") -> Path:
         """Return the raw text of the target side, one sentence a line: what scores are computed against."""
@@ -135,13 +144,28 @@ class Corpus:
             "language pair", f"{source}-{target}", f"{self.path} has the pairs: {', '.join(self.pairs) or 'none'}"
         )
 
-    def _check_sizes(self) -> None:
-        for name, entry in self.manifest["files"].items():
-            path = self.path / name
-            if not path.is_file():
-                raise DataError(f"{path} is missing\n  {_REMEDY}")
-            if path.stat().st_size != entry["bytes"]:
-                raise DataError(f"{path} has {path.stat().st_size} bytes, not {entry['bytes']}\n  {_REMEDY}")
+    def _tokens(self, prefix: Path, tokens: int) -> TokenFile:
+        file = TokenFile(prefix)
+        if file.tokens != tokens:
+            raise DataError(f"{prefix}.bin holds {file.tokens} tokens, {MANIFEST} says {tokens}\n  {_REMEDY}")
+        return file
+
+
+def check_files(folder: Path, manifest: Mapping[str, Any], remedy: str) -> None:
+    """Compare the files of a finished folder with its manifest: small ones by checksum, large ones by size.
+
+    Raises:
+        DataError: a file is missing or not what was written; the message names it.
+    """
+    for name, entry in manifest.get("files", {}).items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{path} is missing\n  {remedy}")
+        size = path.stat().st_size
+        if size != entry["bytes"]:
+            raise DataError(f"{path} has {size} bytes, not {entry['bytes']}\n  {remedy}")
+        if size <= _SMALL and file_checksum(path) != entry["sha256"]:
+            raise DataError(f"{path} has changed since it was written\n  {remedy}")
 
 
 def corpus_fingerprint(files: Mapping[str, Mapping[str, Any]]) -> str:
@@ -154,6 +178,25 @@ def file_checksum(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file in hex, reading it in pieces."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Raise ValueError unless a ``corpus.json`` has the form in which it is written, and its own fingerprint."""
+    try:
+        sizes = [split for splits in manifest["languages"].values() for split in splits.values()]
+        numbers = [size["tokens"] for size in sizes]
+        for pair, splits in manifest["pairs"].items():
+            source, target = pair.split("-")
+            numbers += [split["tokens"][side] for split in splits.values() for side in (source, target)]
+        numbers += [entry["bytes"] for entry in manifest["files"].values()]
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError("a size is no whole number")
+        fingerprint = corpus_fingerprint(manifest["files"])
+        noted = manifest["fingerprint"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"it lacks what belongs there ({error})") from None
+    if fingerprint != noted:
+        raise ValueError("its list of files does not have its fingerprint")
 
 
 def _check_split(split: str, available: tuple[str, ...], where: str) -> None:

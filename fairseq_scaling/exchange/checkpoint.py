@@ -12,12 +12,16 @@ import torch
 from fairseq.data import Dictionary
 from fairseq.dataclass.configs import FairseqConfig
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, SettingError
+from ..models._weights import check_weights as compare_weights
 from ..models.t5 import PRESETS, T5Config, T5Model, complete
 from ..tasks._base import check_dictionary, dictionary_signature
+from ..tasks._checkpoints import check_whole, described
 from ..tasks._checkpoints import read_checkpoint as read_state
+from .folder import saving
 from .settings import train_flags
 
 
@@ -58,20 +62,13 @@ def read_checkpoint(path: Path) -> FairseqCheckpoint:
     Raises:
         CheckpointError: there is none, it cannot be read without running code, or it holds another model than a T5.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path} is no file: a fairseq checkpoint was expected there")
-    try:
-        state = read_state(path)
-    except Exception as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a fairseq checkpoint: {str(error).splitlines()[0]}\n"
-            "  it must hold data only (weights_only=True); those of this project do"
-        ) from None
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise CheckpointError(f"{path} is no fairseq checkpoint: it holds no model")
-    cfg = state.get("cfg") or {}
-    model = cfg.get("model") or {}
-    name = model.get("_name") if isinstance(model, dict) else None
+    state = read_state(path)
+    check_whole(path)
+    cfg = state.get("cfg")
+    cfg = cfg if isinstance(cfg, dict) else {}
+    model = cfg.get("model")
+    model = model if isinstance(model, dict) else {}
+    name = model.get("_name")
     if name not in PRESETS:
         raise CheckpointError(
             f"{path} holds a model of the architecture {name}, not a T5\n"
@@ -82,9 +79,9 @@ def read_checkpoint(path: Path) -> FairseqCheckpoint:
     checkpoint = FairseqCheckpoint(
         path=path,
         weights=state["model"],
-        settings=complete_settings(model),
+        settings=_settings(model, path),
         data=Path(data) if isinstance(data, str) else None,
-        task_state=(state.get("task_state") or {}).get("fairseq_scaling") or {},
+        task_state=described(state),
     )
     rows = len(state["model"].get("encoder.embed_tokens.weight", ()))
     check_weights(checkpoint.weights, checkpoint.settings, rows, path)
@@ -103,6 +100,13 @@ def complete_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {str(name): value for name, value in container.items()}
 
 
+def _settings(model: dict[str, Any], path: Path) -> dict[str, Any]:
+    try:
+        return complete_settings(model)
+    except (OmegaConfBaseException, SettingError) as error:
+        raise CheckpointError(f"{path} has impossible settings of the model: {str(error).splitlines()[0]}") from None
+
+
 def check_weights(weights: dict[str, Tensor], settings: dict[str, Any], rows: int, where: Path) -> None:
     """Raise CheckpointError unless names and shapes are those of a T5 with these settings and a vocabulary of ``rows``.
 
@@ -116,14 +120,7 @@ def check_weights(weights: dict[str, Tensor], settings: dict[str, Any], rows: in
     cfg.decoder_start = "</s>"
     with torch.device("meta"):
         model = T5Model.build_model(cfg, SimpleNamespace(source_dictionary=dictionary, target_dictionary=dictionary))
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise CheckpointError(
-                f"{where}: weight {name} has the shape {found.get(name, 'none')}, by the model's settings it has "
-                f"{expected.get(name, 'none')}\n  settings and weights are not of the same model"
-            )
+    compare_weights(weights, model, where, "settings and weights are not of the same model")
 
 
 def write_checkpoint(
@@ -142,7 +139,7 @@ def write_checkpoint(
     cfg |= {"model": settings, "task": {"_name": "scaling_translation"}, "criterion": {"_name": "t5_cross_entropy"}}
     # A tied embedding is one parameter, under two names.
     parameters = sum({tensor.data_ptr(): tensor.numel() for tensor in weights.values()}.values())
-    described = {
+    task_state = {
         "run": None,
         "dictionary": dictionary_signature(make_dictionary(symbols)),
         "parameters": parameters,
@@ -159,10 +156,11 @@ def write_checkpoint(
             {"criterion_name": "", "optimizer_name": "", "lr_scheduler_state": {}, "num_updates": 0},
         ],
         "last_optimizer_state": None,
-        "task_state": {"fairseq_scaling": described},
+        "task_state": {"fairseq_scaling": task_state},
         "extra_state": {"epoch": 0, "val_loss": None, "train_iterator": {"epoch": 1}},
     }
-    torch.save(state, path)
+    with saving(path):
+        torch.save(state, path)
 
 
 def make_dictionary(symbols: list[str]) -> Dictionary:

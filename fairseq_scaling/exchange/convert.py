@@ -14,7 +14,7 @@ from ..data.dictionary import read_symbols
 from ..errors import CheckpointError, DataError
 from ..models.huggingface import COPIES, from_huggingface, to_huggingface
 from .checkpoint import FairseqCheckpoint, check_weights, complete_settings, read_checkpoint, write_checkpoint
-from .folder import SENTENCEPIECE, WEIGHTS, ModelFolder, check_free, replaced, safetensors, write_json
+from .folder import SENTENCEPIECE, WEIGHTS, ModelFolder, check_free, replaced, safetensors, saving, write_json
 from .sentencepiece_file import UNKNOWN, SentencePieceModel, byte_model, read_sentencepiece
 from .settings import from_config, generation_config, to_config, train_flags
 from .tokenizer import tokenizer_config, tokenizer_json
@@ -129,7 +129,8 @@ def to_hf(checkpoint: Path, out: Path, corpus: Path | None = None, overwrite: bo
         write_json(part / "tokenizer_config.json", tokenizer_config(tokens))
         shutil.copyfile(model_file, part / SENTENCEPIECE)
         whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-        save_file(whole, part / WEIGHTS, metadata={"format": "pt"})
+        with saving(out):
+            save_file(whole, part / WEIGHTS, metadata={"format": "pt"})
     spare = sum(symbol.startswith("madeupword") for symbol in tokens)
     return Converted(out, source.settings, train_flags(source.settings), len(symbols), spare)
 

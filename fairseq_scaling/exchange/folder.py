@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, SettingError
+from ..whole_files import names_failures
 from .sentencepiece_file import SentencePieceModel
 from .tokenizer import token_names
 
@@ -164,9 +165,13 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def replaced(*paths: Path) -> Iterator[list[Path]]:
-    """Yield temporary names beside ``paths``; what was written there is renamed when all is done, else removed."""
+    """Yield temporary names beside ``paths``; what was written there is renamed when all is done, else removed.
+
+    Raises:
+        DataError: the disk is full or read-only.
+    """
     parts = [path.with_name(f"{path.name}.part") for path in paths]
-    try:
+    with names_failures(paths[0]), _removed(parts):
         for part in parts:
             _remove(part)
             part.parent.mkdir(parents=True, exist_ok=True)
@@ -177,9 +182,27 @@ def replaced(*paths: Path) -> Iterator[list[Path]]:
                 os.replace(path, old)
             os.replace(part, path)
             _remove(old)
+
+
+@contextlib.contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Raise CheckpointError where torch or safetensors cannot write; they have errors of their own for a full disk."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be written: {reason}\n  is there room on the disk?") from None
+
+
+@contextlib.contextmanager
+def _removed(paths: Sequence[Path]) -> Iterator[None]:
+    try:
+        yield
     finally:
-        for part in parts:
-            _remove(part)
+        for path in paths:
+            _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..whole_files import write_whole
 from .packing import pack, unpack
 from .segments import FileReading
 
@@ -84,7 +84,8 @@ class Cache:
         try:
             body = json.dumps(pack(reading), separators=(",", ":")).encode()
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _write(place, json.dumps({**state, "sha256": _hash(body)}).encode() + b"\n" + body)
+            head = json.dumps({**state, "sha256": _hash(body)}).encode()
+            write_whole(place, head + b"\n" + body, durable=False)
             self._stored += 1
         except (OSError, ValueError, TypeError, RecursionError):
             return
@@ -140,15 +141,3 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
             yield from entries
     except OSError:
         return
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..whole_files import write_whole
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -20,17 +19,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_whole(path, text)
     except OSError as error:
         remedy = "name a file in a folder that you may write"
         raise DataError(f"{path}: can not be written ({error.strerror})\n  {remedy}") from None
@@ -40,9 +29,3 @@ def opens_object(head: bytes) -> bytes | None:
     """Return the beginning of a file without the marks and zeros of UTF-16, None unless it opens a JSON object."""
     head = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
     return head if head.startswith(b"{") else None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import SettingError
 from ._t5_stacks import T5Decoder, T5Encoder
+from ._weights import check_weights
 
 FeedForwardKind = ChoiceEnum(["relu", "gated-gelu"])
 OutputLayerKind = ChoiceEnum(["tied", "untied"])
@@ -119,6 +120,12 @@ class T5Model(FairseqEncoderDecoderModel):
         model.cfg = cfg
         initialise(model, cfg)
         return model
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, *args: Any, **kwargs: Any) -> Any:
+        """Load weights as fairseq does; those of another model raise CheckpointError, which names what differs."""
+        if strict:
+            check_weights(state_dict, self, "the checkpoint", "its settings and its weights are not of one model")
+        return super().load_state_dict(state_dict, strict, *args, **kwargs)
 
     def forward(
         self,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
+from ..whole_files import write_whole
 from .document import FORMAT, Document
 from .html import render_page
 from .run_tables import point_use
@@ -127,14 +127,8 @@ def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _write(path: Path, content: str | bytes) -> Path:
-    """Write a file so that no reader ever sees half of it."""
-    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        write_whole(path, content)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})\n  name another folder with --out") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

@@ -17,19 +17,23 @@ def load(text: str, path: Path) -> tuple[Any, Lines]:
     """Return the values of a YAML text, and key path -> line (from 1).
 
     Raises:
-        DataError: the text is no YAML, or a key stands twice in one mapping.
+        DataError: the text is no YAML, a value is impossible, or a key stands twice in one mapping.
     """
+    lines: Lines = {}
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
+        if root is not None:
+            _walk(root, (), lines, path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
         raise DataError(f"{where}: not readable as YAML: {problem}") from None
-    lines: Lines = {}
-    if root is not None:
-        _walk(root, (), lines, path)
+    except RecursionError:
+        raise DataError(f"{path}: nested without end; no study is") from None
+    except ValueError as error:  # such as a date in the thirteenth month
+        raise DataError(f"{path}: not readable as YAML: {error}\n  write text in quotes") from None
     return values, lines
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+from .. import whole_files
 from ..errors import DataError
 from .plan import Job, Plan
 
@@ -141,14 +141,9 @@ def check_corpus(folder: StudyFolder, plan: Plan) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is never there in part, not even when the power fails."""
+    """Write a file, and the folders it lies in, so that it is never there in part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    whole_files.write_whole(path, text)
 
 
 def _stamps(words: list[str], folder: Path) -> list[tuple[str, int, int]]:

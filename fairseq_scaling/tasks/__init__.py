@@ -7,6 +7,7 @@ from types import TracebackType
 
 from .. import optim  # noqa: F401  fairseq looks into tasks/ and models/ only
 from ..errors import ScalingError
+from ._checkpoints import guard_fairseq
 
 _default_hook = sys.excepthook
 
@@ -20,3 +21,4 @@ def _say_without_traceback(kind: type[BaseException], error: BaseException, trac
 
 
 sys.excepthook = _say_without_traceback
+guard_fairseq()

@@ -15,12 +15,13 @@ from fairseq.tasks import FairseqTask
 from omegaconf import OmegaConf
 
 from ..data.corpus import Corpus
-from ..data.dictionary import SENTINEL
+from ..data.dictionary import IS_TAG, SENTINEL
 from ..errors import CheckpointError, SettingError
 from . import _run
 from ._batches import STANDS_IN, EpochPlan, PlannedBatches
-from ._checkpoints import mend_last
+from ._checkpoints import check_whole, described, mend_last, read_checkpoint
 from ._sentencepiece import CorpusSentencePiece
+from ._starting import check_model, check_stage, starting_point
 
 BF16_AUTOCAST_HELP = (
     "compute forward passes in bfloat16 where that is safe; weights, gradients and optimizer stay in float32 "
@@ -30,6 +31,8 @@ BF16_AUTOCAST_HELP = (
 
 class ScalingTask(FairseqTask):
     """A task on a corpus folder, whose runs can be told from their checkpoints and logs."""
+
+    stage: str  # "pretraining" or "finetuning", as run descriptions say
 
     def __init__(self, cfg: Any, corpus: Corpus, dictionary: Dictionary, from_checkpoint: bool = False) -> None:
         super().__init__(cfg)
@@ -69,7 +72,23 @@ class ScalingTask(FairseqTask):
         self._model = _settings(cfg)
         # A tied embedding is one parameter: parameters() yields it once.
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        if not from_checkpoint:
+            self._check_start(model)
         return model
+
+    def _check_start(self, model: Any) -> None:
+        """Refuse a checkpoint that fairseq is about to load and that does not fit, or would run code."""
+        path, goes_on = starting_point(self.cfg)
+        if path is None:
+            return
+        state = read_checkpoint(path)
+        check_whole(path)
+        noted = described(state)
+        if goes_on:
+            check_stage(path, noted, self.stage)
+        if "dictionary" in noted:
+            check_dictionary(noted["dictionary"], self.dictionary, path)
+        check_model(path, state, noted, model, self._model)
 
     def _mend_last_checkpoint(self) -> None:
         several = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -316,11 +335,12 @@ def sentinel_ids(dictionary: Dictionary) -> list[int]:
 
 
 def dictionary_signature(dictionary: Dictionary) -> dict[str, Any]:
-    """Return size, number of sentinels and a hash of the symbols in their order."""
+    """Return size, number of sentinels, language tags and a hash of the symbols in their order."""
     symbols = "\n".join(dictionary.symbols).encode()
     return {
         "size": len(dictionary),
         "sentinels": len(sentinel_ids(dictionary)),
+        "tags": " ".join(symbol for symbol in dictionary.symbols if IS_TAG.fullmatch(symbol)) or "none",
         "sha256": hashlib.sha256(symbols).hexdigest(),
     }
 
@@ -332,10 +352,15 @@ def check_dictionary(saved: dict[str, Any], dictionary: Dictionary, where: str |
         CheckpointError: naming what differs.
     """
     now = dictionary_signature(dictionary)
+    # Older checkpoints say less.
     differences = [
-        f"{name} {saved.get(name)} there, {now[name]} in this corpus" for name in now if saved.get(name) != now[name]
+        f"{name} {saved[name]} there, {value} in this corpus"
+        for name, value in now.items()
+        if saved.get(name, value) != value
     ]
     if differences:
+        if len(differences) == 1 and saved.get("sha256") != now["sha256"]:
+            differences.insert(0, "as many symbols, but others or in another order")
         raise CheckpointError(
             f"{where} was made with another dictionary: {'; '.join(differences)}.\n"
             "  Use the corpus folder it was trained on, or encode the new text with that folder's SentencePiece model "

@@ -48,6 +48,10 @@ class ScalingPretrainingConfig(FairseqDataclass):
     # For the description of the run and for resuming; fairseq fills them in.
     seed: int = II("common.seed")
     save_dir: str = II("checkpoint.save_dir")
+    restore_file: str = II("checkpoint.restore_file")
+    continue_once: Optional[str] = II("checkpoint.continue_once")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    reset_dataloader: bool = II("checkpoint.reset_dataloader")
     world_size: int = II("distributed_training.distributed_world_size")
     fp16: bool = II("common.fp16")
     bf16: bool = II("common.bf16")
@@ -69,10 +73,18 @@ class ScalingPretrainingTask(ScalingTask):
     budget, ``checkpoint2.pt`` at the second, and so on; the run ends by itself after the last one.
     """
 
+    stage = "pretraining"
+
     def __init__(
         self, cfg: ScalingPretrainingConfig, corpus: Corpus, dictionary: Any, from_checkpoint: bool = False
     ) -> None:
         super().__init__(cfg, corpus, dictionary, from_checkpoint)
+        if not from_checkpoint and cfg.finetune_from_model:
+            raise SettingError(
+                "finetune_from_model", cfg.finetune_from_model,
+                "a pretraining begins with new weights: D_p would not count what this model has seen",
+                "leave it out, or finetune the model with --task scaling_translation",
+            )  # fmt: skip
         self.mixture = Mixture.parse(cfg.mixture)
         self.budgets = [parse_tokens(budget, "budgets") for budget in str(cfg.budgets).split(",")]
         self.corruption = SpanCorruption.for_input_length(cfg.input_length, cfg.noise_density, cfg.mean_span_length)
@@ -163,7 +175,7 @@ class ScalingPretrainingTask(ScalingTask):
 
     def run_description(self) -> dict[str, Any]:
         return {
-            "stage": "pretraining",
+            "stage": self.stage,
             "pretrain_tokens": self.budgets[-1],
             "mixture": {language: str(share) for language, share in self.mixture.items()},
             "alignment": None,

@@ -22,10 +22,10 @@ from ..errors import CheckpointError, SettingError
 from ..mixture import Mixture
 from ..quantities import parse_tokens
 from . import _run
-from ._base import BF16_AUTOCAST_HELP, ScalingTask, check_dictionary
+from ._base import BF16_AUTOCAST_HELP, ScalingTask
 from ._batches import EpochPlan
 from ._blocks import HeldOutBlocks
-from ._checkpoints import read_checkpoint
+from ._checkpoints import described, read_checkpoint
 from ._pairs import PairDataset, Sentences
 from .scaling_pretraining import upstream_validation
 
@@ -49,6 +49,10 @@ class ScalingTranslationConfig(FairseqDataclass):
     # For the description of the run and for resuming; fairseq fills them in.
     seed: int = II("common.seed")
     save_dir: str = II("checkpoint.save_dir")
+    restore_file: str = II("checkpoint.restore_file")
+    continue_once: Optional[str] = II("checkpoint.continue_once")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    reset_dataloader: bool = II("checkpoint.reset_dataloader")
     world_size: int = II("distributed_training.distributed_world_size")
     fp16: bool = II("common.fp16")
     bf16: bool = II("common.bf16")
@@ -60,7 +64,6 @@ class ScalingTranslationConfig(FairseqDataclass):
     max_tokens: Optional[int] = II("dataset.max_tokens")
     optimizer_settings: Any = II("optimizer")
     lr_scheduler_settings: Any = II("lr_scheduler")
-    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
 
 
 @register_task("scaling_translation", dataclass=ScalingTranslationConfig)
@@ -70,6 +73,8 @@ class ScalingTranslationTask(ScalingTask):
     What came before (D_p, mixture, seed) is read from the checkpoint given by ``--finetune-from-model``; without one
     the run is the baseline, D_p = 0.
     """
+
+    stage = "finetuning"
 
     def __init__(
         self, cfg: ScalingTranslationConfig, corpus: Corpus, dictionary: Any, from_checkpoint: bool = False
@@ -174,49 +179,17 @@ class ScalingTranslationTask(ScalingTask):
         lengths = [len(tokens) for tokens in with_prefix]
         return LanguagePairDataset(with_prefix, lengths, self.dictionary, left_pad_source=False, **kwargs)
 
-    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        model = super().build_model(cfg, from_checkpoint)
-        before = self.pretraining or {}
-        for name, now in (
-            ("architecture", self.architecture),
-            ("parameters", self.parameters),
-            ("decoder_start", self._model.get("decoder_start")),
-        ):
-            if before.get(name) not in (None, now):
-                flags = before.get("flags") or f"--arch {before['architecture']}"
-                raise CheckpointError(
-                    f"{self.cfg.finetune_from_model} holds a model with {name} {before[name]}, "
-                    f"this run asks for {now}\n"
-                    f"  give the same --arch and the same model settings as in pretraining: {flags}"
-                )
-        return model
-
     # -- where the run comes from ----------------------------------------------------------------------------------
 
     def _read_pretraining(self, path: Path) -> dict[str, Any]:
         """Return the pretraining run's description as of that checkpoint, from the checkpoint itself."""
         if not path.is_file():
             raise SettingError("finetune_from_model", path, "no such file")
-        try:
-            state = read_checkpoint(path)
-        except Exception as error:
-            raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-        saved = (state.get("task_state") or {}).get("fairseq_scaling")
-        if saved is not None:
-            check_dictionary(saved["dictionary"], self.dictionary, path)
-        if saved is None or saved["run"] is None:
+        saved = described(read_checkpoint(path))
+        run = saved.get("run")
+        if run is None:
             _run.logger.warning("%s says nothing of its pretraining data: pretrain_tokens is unknown", path)
-            unknown: dict[str, Any] = {
-                "pretrain_tokens": None,
-                "mixture": {},
-                "seed": None,
-                "run_id": None,
-                "hyperparameters": {},
-            }
-            # What scaling-convert wrote: another model is refused before its weights are compared.
-            names = ("parameters", "decoder_start", "flags")
-            return {**unknown, **{name: saved[name] for name in names if saved is not None}}
-        run = saved["run"]
+            return {"pretrain_tokens": None, "mixture": {}, "seed": None, "run_id": None, "hyperparameters": {}}
         if run["stage"] != "pretraining":
             raise CheckpointError(
                 f"{path} is a checkpoint of a {run['stage']} run; finetuning starts from a pretraining one"
@@ -252,7 +225,7 @@ class ScalingTranslationTask(ScalingTask):
         before = self.pretraining or {"pretrain_tokens": 0, "mixture": {}, "seed": None, "run_id": None}
         mixture = before["mixture"]
         return {
-            "stage": "finetuning",
+            "stage": self.stage,
             "pretrain_tokens": before["pretrain_tokens"],
             "pretrain_tokens_by_language": before.get("by_language", {}),
             "mixture": mixture,

@@ -24,7 +24,7 @@ class FilesSource(Source):
         held_out: (pair, ``valid`` or ``test``) -> the two files.
 
     Raises:
-        SettingError: a file does not exist.
+        SettingError: a file does not exist or is empty, or is to be its own translation.
     """
 
     name = "files"
@@ -39,6 +39,11 @@ class FilesSource(Source):
         for path in self._paths():
             if not path.is_file():
                 raise SettingError("file", path, "does not exist")
+            if not path.stat().st_size:
+                raise SettingError("file", path, "is empty", "leave it out, or copy it again")
+        for left, right in self._sides():
+            if left.samefile(right):
+                raise SettingError("file", left, "stands for both sides of a pair", "give the file of each language")
 
     def monolingual(self, language: str) -> Iterator[str]:
         for path in self._mono.get(language, ()):
@@ -57,5 +62,8 @@ class FilesSource(Source):
         return {"source": self.name, "files": files}
 
     def _paths(self) -> list[Path]:
-        sides = [*(pair for pairs in self._pairs.values() for pair in pairs), *self._held_out.values()]
-        return [*(path for paths in self._mono.values() for path in paths), *(path for pair in sides for path in pair)]
+        mono = (path for paths in self._mono.values() for path in paths)
+        return [*mono, *(path for pair in self._sides() for path in pair)]
+
+    def _sides(self) -> list[SidePaths]:
+        return [*(pair for pairs in self._pairs.values() for pair in pairs), *self._held_out.values()]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fairseq_scaling.data.corpus import Corpus, TokenBatch, TokenFile, corpus_fingerprint, token_dtype, write_token_file
 from fairseq_scaling.errors import DataError, SettingError
+from tests.data.tiny import renew, write_corpus
 
+Record = Callable[[str, object], None]
 SENTENCES = [[4, 5, 6, 2], [2], [7, 7, 2], [65535, 2]]
 
 
@@ -159,10 +163,89 @@ def test_a_broken_corpus_folder_says_what_is_wrong(corpus_folder: Path, tmp_path
         Corpus.open(corpus_folder)
 
 
-def test_verify_finds_a_changed_byte(corpus_folder: Path) -> None:
+@pytest.mark.faults(
+    "a raw, clean or corpus folder that was changed afterwards", lost="nothing; the file is named before it is used"
+)
+@pytest.mark.parametrize("name", ["dict.txt", "pairs/en-fr/test.fr.txt", "mono/en/train.bin", "mono/en/train.idx"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "longer", "changed"])
+def test_a_damaged_file_is_named_before_anything_is_read(name: str, damage: str, tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path / "corpus", {"en": [[5, 6]] * 9}, {"en-fr": ([[7]] * 9, [[8]] * 9)})
+    (folder / "pairs/en-fr/test.fr.txt").write_text("oui\n")
+    renew(folder)
+    Corpus.open(folder).verify()
+    path = folder / name
+    whole = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"cut": whole[:-1], "longer": whole + b"\n", "changed": whole[:-1] + b"?"}[damage])
+    said = {"missing": "is missing", "changed": "has changed since"}.get(damage, r"has \d+ bytes, not")
+    with pytest.raises(DataError, match=rf"{name} {said}"):
+        Corpus.open(folder)
+
+
+def test_verify_finds_a_changed_byte_in_a_large_file(corpus_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairseq_scaling.data.corpus._SMALL", 1)
     (corpus_folder / "pairs/en-fr/test.fr.txt").write_text("non\n")
+    corpus = Corpus.open(corpus_folder)
     with pytest.raises(DataError, match=r"test\.fr\.txt has changed"):
-        Corpus.open(corpus_folder).verify()
+        corpus.verify()
+
+
+def _edits(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every place in a manifest with what may stand there wrongly; ``...`` takes it away."""
+    for key in value if isinstance(value, dict) else ():
+        for wrong in (..., None, [], "x", -1, 2.5, {"en-fr-de": {}}):
+            yield (*place, key), wrong
+        yield from _edits(value[key], (*place, key))
+
+
+@pytest.mark.faults(
+    "a raw, clean or corpus folder that was changed afterwards", lost="nothing; the file is named before it is used"
+)
+def test_an_edited_manifest_is_named_or_does_no_harm(corpus_folder: Path, record_property: Record) -> None:
+    manifest = corpus_folder / "corpus.json"
+    whole = manifest.read_text()
+    harmless, refused = set(), 0
+    for place, wrong in _edits(json.loads(whole)):
+        content = json.loads(whole)
+        inner = content
+        for key in place[:-1]:
+            inner = inner[key]
+        if wrong is ...:
+            del inner[place[-1]]
+        else:
+            inner[place[-1]] = wrong
+        manifest.write_text(json.dumps(content))
+        try:
+            corpus = Corpus.open(corpus_folder)
+            tokens = [corpus.mono(language, split) for language in corpus.languages for split in ("train", "valid")]
+            tokens += corpus.pair("en", "fr", "test")
+            harmless.add(place[-1])
+            assert [file.tokens for file in tokens] == [2] * len(tokens)
+        except (DataError, SettingError):
+            refused += 1
+    record_property("faults", refused)
+    assert refused > 100
+    assert harmless <= {"sentences", "en", "languages"}  # nobody reads the first; a language may be taken away
+
+
+@pytest.mark.faults(
+    "a raw, clean or corpus folder that was changed afterwards", lost="nothing; the file is named before it is used"
+)
+def test_a_manifest_cut_anywhere_is_named(corpus_folder: Path, record_property: Record) -> None:
+    manifest = corpus_folder / "corpus.json"
+    whole = manifest.read_bytes()
+    lengths = range(0, len(whole), 7)
+    record_property("faults", len(lengths) + 5)
+    for length in lengths:
+        manifest.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"corpus\.json is no JSON"):
+            Corpus.open(corpus_folder)
+    for content in (b"\xff\xfe{\0}\0", b"[" * 100_000, b"null", b"[]", whole.replace(b"format", b"f\xf6rmat")):
+        manifest.write_bytes(content)
+        with pytest.raises(DataError, match=r"corpus\.json (is no JSON|has format)"):
+            Corpus.open(corpus_folder)
 
 
 def test_the_fingerprint_depends_on_names_and_content_and_not_on_order() -> None:

@@ -35,22 +35,23 @@ def write_corpus(
         translations[pair] = {"train": {"sentences": len(sides[0]), "tokens": tokens}}
     symbols = [f"piece{number}" for number in range(pieces)] + [f"<extra_id_{number}>" for number in range(sentinels)]
     (folder / "dict.txt").write_text("".join(f"{symbol} 1\n" for symbol in symbols))
+    manifest = {"format": 1, "languages": languages, "pairs": translations, "vocabulary": {"pieces": pieces}}
+    (folder / "corpus.json").write_text(json.dumps(manifest))
+    return renew(folder)
+
+
+def renew(folder: Path) -> Path:
+    """Make ``corpus.json`` agree with the files of a corpus folder again."""
     files = {
         path.relative_to(folder).as_posix(): {
             "bytes": path.stat().st_size,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "corpus.json"
     }
-    manifest = {
-        "format": 1,
-        "languages": languages,
-        "pairs": translations,
-        "vocabulary": {"pieces": pieces},
-        "files": files,
-        "fingerprint": corpus_fingerprint(files),
-    }
+    manifest = json.loads((folder / "corpus.json").read_text())
+    manifest |= {"files": files, "fingerprint": corpus_fingerprint(files)}
     (folder / "corpus.json").write_text(json.dumps(manifest))
     return folder
 

@@ -155,7 +155,9 @@ def test_a_vocabulary_of_another_model_is_refused(tmp_path: Path) -> None:
     text = (tmp_path / "ours/dict.txt").read_text()
     symbols = text.splitlines(keepends=True)
     (tmp_path / "ours/dict.txt").write_text("".join([symbols[1], symbols[0], *symbols[2:]]))
-    with pytest.raises(CheckpointError, match="made with another dictionary: sha256"):
+    with pytest.raises(
+        CheckpointError, match="another dictionary: as many symbols, but others or in another order; sha"
+    ):
         to_hf(checkpoint, tmp_path / "back")
     (tmp_path / "ours/dict.txt").unlink()
     with pytest.raises(CheckpointError, match=r"no dict\.txt and sentencepiece\.model in .*\n.*--corpus DIR"):
@@ -209,7 +211,7 @@ def spoil(folder: Path, how: str) -> None:
         ('model_type="bart"', r"model_type is 'bart'"),
         ('feed_forward_proj="gated-silu"', r"feed_forward_proj is 'gated-silu', not one of relu"),
         ("tie_word_embeddings=true", r'another output layer\n.*"tie_word_embeddings": false'),
-        ("d_kv=8", r"weight decoder\.layers\.0\.attention\.\w has the shape \(.*\), by the model's settings it has \("),
+        ("d_kv=8", r"weight decoder\.layers\.0\.attention\.\w has the shape \(.*\), in the model it has \("),
         ("pad_token_id=9999", r"pad_token_id is 9999, which is no row"),
         ("decoder_start_token_id=-1", r"decoder_start_token_id is -1"),
     ],
@@ -235,7 +237,10 @@ def test_checkpoints_that_are_no_t5_are_refused(tmp_path: Path) -> None:
     output = refused({"cfg": {"model": {"_name": "transformer"}}, "model": weights})
     assert re.search(r"holds a model of the architecture transformer, not a T5\n.*t5_tiny", output)
     assert "is no fairseq checkpoint: it holds no model" in refused({"weights": 1})
-    assert "cannot be read as a fairseq checkpoint" in refused({"model": {}, "cfg": SimpleNamespace(a=1)})
+    code = refused({"model": {}, "cfg": SimpleNamespace(a=1)})
+    assert "holds more than data (types.SimpleNamespace): opening it could run any code, so it is not opened" in code
+    impossible = {"_name": "t5_tiny", "d_model": "wide"}
+    assert "has impossible settings of the model" in refused({"cfg": {"model": impossible}, "model": weights})
     assert "has the shape" in refused({"cfg": {"model": {"_name": "t5_tiny"}}, "model": weights})
     (tmp_path / "model.pt").write_bytes(b"nothing")
     result = CliRunner().invoke(main, ["to-hf", str(tmp_path / "model.pt"), "--out", str(tmp_path / "out")])

@@ -210,17 +210,22 @@ def test_broken_files_are_named(write_raw: WriteRaw, tmp_path: Path) -> None:
 
 
 def test_odd_bytes_do_not_break_or_shift_lines(write_raw: WriteRaw, tmp_path: Path) -> None:
-    text = b"\xef\xbb\xbfFirst line here\r\nSecond\x00 line\x0b here\r\n\r\nThird\xe2\x80\xa8line here\nlast line here"
+    text = b"\xef\xbb\xbfFirst line here\r\nSecond\x1f line\x0b here\nlost\x00 line\r\n\r\nThird\xe2\x80\xa8line here\n"
+    text += b"last line here"
     raw = write_raw({"en": text}, {})
     manifest = clean(raw, tmp_path / "clean", CleanSettings(mono_valid=1))
     found = lines(tmp_path / "clean", "mono.en.train.txt") + lines(tmp_path / "clean", "mono.en.valid.txt")
     assert sorted(found) == ["First line here", "Second line here", "Third line here", "last line here"]
     assert manifest["filters"]["mono en"]["empty"] == 1
+    assert manifest["filters"]["mono en"]["NUL bytes"] == 1
 
 
 def test_too_little_text_for_the_splits_is_an_error(write_raw: WriteRaw, tmp_path: Path) -> None:
     raw = write_raw({}, {"en-fr": [sentence(number) for number in range(10)]})
-    with pytest.raises(DataError, match=r"en-fr: 4 clean pairs are left for a valid set of 5\n.*lower --valid"):
+    with pytest.raises(
+        DataError,
+        match=r"en-fr: 4 clean pairs are left for a valid set of 5 \(10 read, left out: none\)\n.*lower --valid",
+    ):
         clean(raw, tmp_path / "clean", CleanSettings(valid=5, test=6))
     raw = write_raw({"en": [sentence(number)[0] for number in range(10)]}, {}, name="mono")
     with pytest.raises(DataError, match=r"en: 10 clean lines .* of 11"):

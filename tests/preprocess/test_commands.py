@@ -92,6 +92,7 @@ def test_from_debian_packages_to_raw_text(debian: PretendedDebian, tmp_path: Pat
         ("--pairs en-en", "--pairs = en-en: is no language pair"),
         ("--pairs en-fr,fr-en", "--pairs = fr-en: stands there twice"),
         ("--pairs en-fr --pair en-fr=train.en", "--pair = train.en: must name two files"),
+        ("--pairs en-fr --pair en-fr=train.en,train.fr,none", "--pair = train.en,train.fr,none: must name two files"),
         ("--pairs en-fr --pair en-de=a,b", "--pair = en-de: is not among --pairs en-fr"),
         ("--languages en --mono fr=news.fr", "--mono = fr: is not among --languages en"),
         ("--languages en --mono en", "--mono = en: has no value"),

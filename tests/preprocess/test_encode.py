@@ -12,6 +12,7 @@ from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.errors import DataError, SettingError
 from preprocess.clean import CleanSettings, clean
 from preprocess.encode import encode
+from preprocess.folders import file_entries
 from preprocess.train_sentencepiece import SentencePieceSettings, train_sentencepiece
 
 SETTINGS = SentencePieceSettings(vocab_size=80, threads=1)
@@ -21,6 +22,14 @@ SETTINGS = SentencePieceSettings(vocab_size=80, threads=1)
 def clean_folder(toy_raw: Path, tmp_path: Path) -> Path:
     clean(toy_raw, tmp_path / "clean", CleanSettings(valid=20, test=30, mono_valid=25))
     return tmp_path / "clean"
+
+
+def replace(folder: Path, name: str, text: str) -> None:
+    """Write a file of a clean folder as if the step had written it so."""
+    (folder / name).write_text(text, encoding="utf-8")
+    manifest = json.loads((folder / "clean.json").read_text())
+    manifest["files"] |= {file: entry for file, entry in file_entries(folder).items() if file == name}
+    (folder / "clean.json").write_text(json.dumps(manifest))
 
 
 @pytest.fixture
@@ -122,8 +131,7 @@ def test_encoding_with_one_and_two_processes_gives_the_same_bytes(
 
 
 def test_unknown_characters_become_the_unknown_symbol(clean_folder: Path, model: Path, tmp_path: Path) -> None:
-    with open(clean_folder / "mono.en.valid.txt", "a", encoding="utf-8") as stream:
-        stream.write("the ☃ house\n")
+    replace(clean_folder, "mono.en.valid.txt", "the ☃ house\n")
     corpus = encode(clean_folder, model, tmp_path / "corpus")
     assert 3 in corpus.mono("en", "valid")[-1]
     assert corpus.manifest["vocabulary"]["unknown_tokens"] == 0  # in training text
@@ -135,7 +143,11 @@ def test_what_cannot_be_encoded_is_named(clean_folder: Path, model: Path, tmp_pa
     (tmp_path / "bad.model").write_bytes(b"no model")
     with pytest.raises(DataError, match=r"bad\.model is no SentencePiece model"):
         encode(clean_folder, tmp_path / "bad.model", tmp_path / "corpus")
-    (clean_folder / "mono.fr.valid.txt").write_text("")
+    (clean_folder / "mono.en.valid.txt").write_text("changed by hand\n")
+    with pytest.raises(DataError, match=r"mono\.en\.valid\.txt has \d+ bytes, not \d+\n.*clean --overwrite"):
+        encode(clean_folder, model, tmp_path / "corpus")
+    replace(clean_folder, "mono.en.valid.txt", "the house\n")
+    replace(clean_folder, "mono.fr.valid.txt", "")
     with pytest.raises(DataError, match=r"mono\.fr\.valid\.txt is empty"):
         encode(clean_folder, model, tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()

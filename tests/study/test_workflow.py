@@ -35,7 +35,7 @@ def values() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def finished_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str], list[str]]:
     """A finished study, what its run printed, and the programs it started."""
-    folder = tmp_path_factory.mktemp("finished")
+    folder = tmp_path_factory.mktemp("Ünï cödé folder")
     fakes = Fakes(folder)
     study = small_study()
     study["pretraining"]["budgets"] = ["1M"]

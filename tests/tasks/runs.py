@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
 import shlex
@@ -100,3 +102,40 @@ def records(log: str, tag: str) -> list[dict[str, Any]]:
         if payload and before.endswith((f"| {tag} |", f" {tag}", f":{tag}")):
             found.append(json.loads("{" + payload))
     return found
+
+
+def set_up(corpus: Path, task_arguments: Sequence[str], *arguments: object) -> tuple[Any, Any, Any]:
+    """Do in this process what ``fairseq-train`` does before it loads anything; return settings, task and model.
+
+    Args:
+        corpus: the corpus folder.
+        task_arguments: PRETRAINING or FINETUNING; parsed once, for that takes fairseq half a second.
+        arguments: further options of model and checkpoints, each with its value (True for a switch).
+    """
+    from fairseq import tasks
+
+    cfg = copy.deepcopy(_settings(tuple(task_arguments)))
+    cfg.task.data = str(corpus)
+    for option, value in zip(arguments[::2], arguments[1::2], strict=True):
+        name = str(option).removeprefix("--").replace("-", "_")
+        if name == "arch":
+            cfg.model._name = value
+        for section in (cfg.checkpoint, cfg.model, cfg.task):  # the task has copies of what it needs
+            if name in section:
+                section[name] = str(value) if isinstance(value, Path) else value
+    task = tasks.setup_task(cfg.task)
+    return cfg, task, task.build_model(cfg.model)
+
+
+@functools.cache
+def _settings(arguments: tuple[str, ...]) -> Any:
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    import fairseq_scaling.models.criterion
+    import fairseq_scaling.models.t5
+    import fairseq_scaling.tasks.scaling_pretraining
+    import fairseq_scaling.tasks.scaling_translation  # noqa: F401  --user-dir does this in fairseq's own commands
+
+    parser = options.get_training_parser()
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, ["corpus", *arguments]))

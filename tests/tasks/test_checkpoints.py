@@ -12,7 +12,7 @@ from fairseq_scaling.tasks._checkpoints import mend_last
 
 
 def save(path: Path, updates: int) -> bytes:
-    torch.save({"model": torch.full((500,), updates), "optimizer_history": [{"num_updates": updates}]}, path)
+    torch.save({"model": {"w": torch.full((500,), updates)}, "optimizer_history": [{"num_updates": updates}]}, path)
     return path.read_bytes()
 
 

@@ -1,0 +1,61 @@
+"""Files that are there whole or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import DataError
+
+_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+
+
+def write_whole(path: Path, content: str | bytes, durable: bool = True) -> None:
+    """Write a file in an existing folder under a temporary name and rename it: no reader ever sees half of it.
+
+    The temporary file is removed where anything goes wrong, and its name is short whatever the length of the file's
+    own. The mode is that of any new file (the umask decides).
+
+    Args:
+        path: the file; what is there is replaced.
+        content: text becomes UTF-8, what UTF-8 cannot hold a question mark.
+        durable: not even a power failure leaves half a file. False where a damaged one is recognised and costs little.
+
+    Raises:
+        OSError: the folder is missing, is read-only or full.
+    """
+    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with open(temporary, "xb") as stream:
+            stream.write(data)
+            if durable:  # else the file system may keep the new name before the content
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def names_failures(path: Path) -> Iterator[None]:
+    """Raise DataError, naming the result that was to be written, where its disk is full, read-only or refused.
+
+    The system's own error for a full disk names no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _WRITING:
+            raise
+        where = "" if error.filename is None or str(error.filename) == str(path) else f" ({error.filename})"
+        raise DataError(
+            f"{path}: cannot be written: {error.strerror}{where}\n"
+            "  nothing that looks finished was left; make room, or name a place that you may write"
+        ) from None
