@@ -20,6 +20,7 @@ _DATE = len("2020-01-01 00:00:00")
 _OTHER_LEVELS = (b" | WARNING | ", b" | ERROR | ", b" | DEBUG | ", b" | CRITICAL | ")
 _HYDRA = re.compile(rb"\]\[[\w.]+\]\[")
 LONGEST_LINE = 16 << 20
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r"))
 PathLike = str | os.PathLike[str]
 
 
@@ -170,8 +171,15 @@ def first_bytes(path: Path) -> bytes:
 
 
 def looks_binary(head: bytes) -> bool:
-    """Return whether a file that begins so is no text (a checkpoint, a picture, encoded data)."""
-    return b"\0" in head and _utf16(head) is None
+    """Return whether a file that begins so is no text (a checkpoint, a picture, encoded data).
+
+    Zero bytes alone are not enough: a power cut leaves them in a log, and a log that was emptied under a program that
+    writes on begins with them.
+    """
+    if b"\0" not in head or _utf16(head) is not None:
+        return False
+    others = head.replace(b"\0", b"")
+    return len(others.translate(None, _CONTROLS)) < 0.98 * len(others)
 
 
 def _below(folder: Path, seen: set[str]) -> Iterator[Path]:
@@ -266,10 +274,10 @@ def _utf16(head: bytes) -> str | None:
         if head.startswith(mark):
             return encoding
     sample = head[:512]
-    if len(sample) >= 8:
-        even, odd = sample[0::2], sample[1::2]
-        if odd.count(0) > 0.9 * len(odd) and even.count(0) < 0.1 * len(even):
-            return "utf-16-le"
-        if even.count(0) > 0.9 * len(even) and odd.count(0) < 0.1 * len(odd):
-            return "utf-16-be"
+    if b"\0" not in sample:
+        return None
+    for encoding, low, high in (("utf-16-le", sample[0::2], sample[1::2]), ("utf-16-be", sample[1::2], sample[0::2])):
+        plain = bytes(one for one, other in zip(low, high, strict=False) if not other)
+        if low.count(0) < 0.1 * len(low) and len(plain.translate(None, _CONTROLS)) > 0.5 * len(low):
+            return encoding
     return None

@@ -160,6 +160,8 @@ def _hypotheses(tokenised: dict[int, str], detokenised: dict[int, str], path: Pa
 
 
 def _text(content: bytes, path: Path, number: int) -> str:
+    if b"\0" in content:
+        raise DataError(f"{path}:{number}: has zero bytes: it is no text, or damaged\n  give a text file")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -170,4 +172,4 @@ def _check_readable(path: Path) -> None:
     if not path.is_file():
         raise DataError(f"{path}: there is no such file\n  check the path")
     if looks_binary(first_bytes(path)):
-        raise DataError(f"{path}: is no text (it has NUL bytes)\n  give a text file")
+        raise DataError(f"{path}: is no text\n  give a text file")

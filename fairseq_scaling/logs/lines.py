@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NamedTuple
 
@@ -29,7 +30,17 @@ _OLD_PREFIX = re.compile(r"^(?:train|valid)[_ ](?!wall)")
 _KEY = re.compile(r"[\w./ -]+")
 _DIED = re.compile(r"(?P<error>(?:FloatingPointError|OverflowError|RuntimeError|torch\.\S*OutOfMemoryError): .*)")
 _RUN_MARKS = ("SCALING_RUN {", "SCALING_SCORES {")
-_DECODER = json.JSONDecoder()
+
+
+def _finite(text: str) -> float:
+    """Return the number; one that is too large for a float was damaged, since fairseq writes inf as a word."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(text)
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite)
 
 # what a line must contain to be looked at; everything else is chatter
 _KEYS = (
