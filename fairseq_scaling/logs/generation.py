@@ -106,7 +106,8 @@ def read_generation(path: Path) -> Generation:
             f"{path}: holds the outputs of {len(runs)} runs ({', '.join(sorted(runs))})\n  give one output at a time"
         )
     hypotheses, detokenised = _hypotheses(best["H"], best["D"], path)
-    sources = [best["S"][number] for number in range(len(hypotheses))] if len(best["S"]) == len(hypotheses) else None
+    numbers = range(len(hypotheses))
+    sources = [best["S"][number] for number in numbers] if best["S"].keys() == set(numbers) else None
     return Generation(
         hypotheses, sources, subset, next(iter(runs.values()), None), checkpoint if checkpoint else None, detokenised
     )

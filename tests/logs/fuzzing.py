@@ -193,9 +193,7 @@ CHANGING: dict[str, Change] = {
 # lines as fairseq would have written them, but of another training
 RESPELLING: dict[str, Change] = {"not a number": not_a_number, "too few digits": too_few_digits}
 MIXING = {"concatenate": concatenate, "cut then other": cut_then_other, "interleave": interleave, "splice": splice}
-ENCODING = {
-    "utf-8 mark": "utf-8-sig", "utf-16": "utf-16", "utf-16-le": "utf-16-le", "utf-16-be": "utf-16-be", "utf-32": "utf-32",
-}  # fmt: skip
+ENCODING = {"utf-8 mark": "utf-8-sig"} | {name: name for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")}
 PACKING = ("gzip", "gzip in parts", "cut gzip", "flip gzip")
 KINDS = ("whole", *KEEPING, *CHANGING, *RESPELLING, *MIXING, *ENCODING, *PACKING)
 SAMPLES = samples()
@@ -252,8 +250,8 @@ def _one(mutant: Mutant, name: str, draw: random.Random, first: str, more: float
         return log, log.decode("utf-8", "replace")
     mutant.kinds.append(packing)
     if packing in ENCODING:
-        # the mark of UTF-16 and a zero behind it are the mark of UTF-32
-        log = log.lstrip(b"\0")
+        # what is UTF-16 can not be told where zero bytes stand in it too
+        log = log.replace(b"\0", b"")
         text = log.decode("utf-8", "replace")
         return text.encode(ENCODING[packing], "replace"), text
     packed = gzip.compress(log, 1)

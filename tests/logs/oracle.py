@@ -23,7 +23,8 @@ _OBJECT = re.compile(r"\{[^{}]*\}")
 _BROKE_IN = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d+)? \| |\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]")
 _WORDS = re.compile(r"nan|inf|FloatingPointError", re.IGNORECASE)
 _CONFIG = re.compile(
-    r"(?:^(?:\| |INFO:[\w.]+:)?|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| INFO \| [\w.]+ \| |\]\[INFO\] - )(?:\{'_name'|Namespace\()"
+    r"(?:\| |INFO:[\w.]+:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| INFO \| [\w.]+ \| "
+    r"|\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\[[\w.]+\]\[INFO\] - )?(?:\{'_name'|Namespace\()"
 )
 _GENERATE = re.compile(r"Generate (\S+) with beam=\d+: (.*)")
 _SENTENCE = re.compile(r"([HD])-(\d+)\t[^\t]*\t(.*)")
@@ -82,7 +83,7 @@ def _of_object(text: str) -> Iterator[Loss]:
 def _values(text: str, before: str) -> tuple[tuple[str, bool], ...]:
     """Return the tokens that are the cross-entropy: this plug-in's own column, else nll_loss, else loss."""
     if before and f"{before}target_tokens" in text:
-        exact = _beside(text, f'{before}cross_entropy"')
+        exact = [token for token in _beside(text, f'{before}cross_entropy"') if not math.isnan(_number(token))]
         if exact:
             return tuple((token, True) for token in exact)
     end = '"' if before else ""
@@ -267,7 +268,7 @@ class Judge:
             if not self._is_listed_or_read(file) and "\nwritten to " not in self.texts[file]:
                 yield f"{file} is neither in a run nor listed"
                 continue
-            starts = [number for number, line in enumerate(lines, 1) if _CONFIG.search(line)]
+            starts = [number for number, line in enumerate(lines, 1) if _CONFIG.match(line)]
             # what has no end is cut
             for number, line in enumerate(lines[:-1], 1):
                 line = line.removesuffix("\r")
@@ -282,7 +283,8 @@ class Judge:
             return True
         folder, _, name = file.rpartition("/")
         return any(
-            problem.file == file or (problem.file == folder and re.search(rf"left out: .*\b{re.escape(name)}", str(problem)))
+            problem.file == file
+            or (problem.file == folder and re.search(rf"left out: .*\b{re.escape(name)}", str(problem)))
             for problem in self.reading.problems
         )
 
@@ -297,24 +299,29 @@ class Judge:
             return False
         for loss in losses(line):
             runs = [run for run in self.reading.runs if run.run_id == loss.run_id] if loss.run_id else here
-            if not any(self._holds(run, loss) for run in runs) and not self._refused(loss.subset):
+            if not any(self._holds(run, loss) for run in runs) and not self._refused(file, loss):
                 return False
         generated = _GENERATE.search(line)
         if generated and not self._scored(here, *generated.groups()):
             return False
-        return not _CONFIG.search(line) or self._configured(here, line)
+        return not _CONFIG.match(line) or self._configured(here, line)
 
     def _holds(self, run: RunRecord, loss: Loss) -> bool:
         """Return whether the run has this loss, or a later one of the same update that replaced it."""
         updates = _integers(loss.updates) or {None}
         return any(subset == loss.subset and at in updates for at, subset, _ in run.extra["validations"])
 
-    def _refused(self, subset: str) -> bool:
-        return any(
-            f"the losses of {subset} was used" in problem.message
-            or f"loss of {subset} may hold label smoothing" in problem.message
-            for problem in self.reading.problems
-        )
+    def _refused(self, file: str, loss: Loss) -> bool:
+        """Return whether a problem tells of the subset, or of a later record of this very update."""
+        for problem in self.reading.problems:
+            message = problem.message
+            if f"losses of {loss.subset} was used" in message or f"loss of {loss.subset} may hold" in message:
+                return True
+            if problem.file == file and problem.line and "perplexity" in message:
+                later = losses(self.lines[file][problem.line - 1])
+                if any((other.subset, other.updates) == (loss.subset, loss.updates) for other in later):
+                    return True
+        return False
 
     def _scored(self, here: list[RunRecord], subset: str, result: str) -> bool:
         numbers = {_number(token) for token in re.findall(r"\d+(?:\.\d+)?", result)}
@@ -333,9 +340,9 @@ class Judge:
         """Return whether a run has this configuration's folder of checkpoints, or its tool trains nothing."""
         folders = re.findall(r"save_dir(?:'?: |=)'([^']*)'", line)
         known = [run.extra.get("config", {}) for run in here]
-        return any(
-            config.get("checkpoint.save_dir", config.get("save_dir")) in folders for config in known
-        ) or any("SCALING_RUN" in text for text in (self.texts[file] for run in here for file in run.extra["files"]))
+        return any(config.get("checkpoint.save_dir", config.get("save_dir")) in folders for config in known) or any(
+            "SCALING_RUN" in text for text in (self.texts[file] for run in here for file in run.extra["files"])
+        )
 
 
 def _covers(problem: Problem, file: str, number: int, start: int) -> bool:

