@@ -48,6 +48,10 @@ def _as_0_10(log: bytes) -> bytes:
 
 
 def cut(log: bytes, draw: random.Random) -> bytes:
+    """Return the log to some place, of two times once to one in the last number of a record."""
+    ends = [match.end() for match in re.finditer(rb"valid on '\w+' subset .*\d|\"valid_num_updates\": .*\}", log)]
+    if ends and draw.random() < 0.5:
+        return log[: draw.choice(ends) - draw.randint(1, 4)]
     return log[: draw.randrange(len(log) + 1)]
 
 
@@ -105,6 +109,15 @@ def splice(one: bytes, two: bytes, draw: random.Random) -> bytes:
         out.append(one[:size])
         one = one[size:]
     return b"".join(out)
+
+
+def break_in(one: bytes, two: bytes, draw: random.Random) -> bytes:
+    """Two programs of which one writes whole lines into the lines of the other."""
+    lines = [line for line in two.splitlines(True) if b"loss" in line] or [two]
+    for _ in range(draw.randint(1, 20)):
+        place = draw.randrange(len(one) + 1)
+        one = one[:place] + draw.choice(lines) + one[place:]
+    return one
 
 
 def flip(log: bytes, draw: random.Random) -> bytes:
@@ -192,7 +205,13 @@ CHANGING: dict[str, Change] = {
 }
 # lines as fairseq would have written them, but of another training
 RESPELLING: dict[str, Change] = {"not a number": not_a_number, "too few digits": too_few_digits}
-MIXING = {"concatenate": concatenate, "cut then other": cut_then_other, "interleave": interleave, "splice": splice}
+MIXING = {
+    "concatenate": concatenate,
+    "cut then other": cut_then_other,
+    "interleave": interleave,
+    "splice": splice,
+    "break in": break_in,
+}
 ENCODING = {"utf-8 mark": "utf-8-sig"} | {name: name for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")}
 PACKING = ("gzip", "gzip in parts", "cut gzip", "flip gzip")
 KINDS = ("whole", *KEEPING, *CHANGING, *RESPELLING, *MIXING, *ENCODING, *PACKING)

@@ -26,6 +26,8 @@ _CONFIG = re.compile(
     r"(?:\| |INFO:[\w.]+:|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| INFO \| [\w.]+ \| "
     r"|\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\[[\w.]+\]\[INFO\] - )?(?:\{'_name'|Namespace\()"
 )
+# a record in JSON that was begun and not ended
+_CUT = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \| INFO \| valid \| \{"epoch": \d+, "valid_loss": [^{}\r]*')
 _GENERATE = re.compile(r"Generate (\S+) with beam=\d+: (.*)")
 _SENTENCE = re.compile(r"([HD])-(\d+)\t[^\t]*\t(.*)")
 # a line of these may be taken for a generation's own, so its number is not looked for
@@ -201,7 +203,11 @@ class Judge:
             yield f"alignment {run.alignment} is not that of the mixture"
 
     def _invented_losses(self, run: RunRecord) -> Iterator[str]:
-        everywhere = [loss for file in run.extra["files"] for line in self.lines[file] for loss in losses(line)]
+        everywhere = [loss for file in run.extra["files"] for line in self.lines[file][:-1] for loss in losses(line)]
+        # the last number of a line without an end may lack digits; an object that closes does not
+        for last in (self.lines[file][-1] for file in run.extra["files"]):
+            ended, sign, rest = last.rpartition("\r")
+            everywhere += losses(ended + sign + rest.replace("valid on '", ""))
         for updates, subset, value in run.extra["validations"]:
             if not any(
                 loss.subset == subset and _is(value, *said) and (updates is None or updates in _integers(loss.updates))
@@ -272,11 +278,16 @@ class Judge:
             # what has no end is cut
             for number, line in enumerate(lines[:-1], 1):
                 line = line.removesuffix("\r")
-                if line not in self.whole or _TRANSLATION.match(line):
-                    continue
+                # what broke into another line stands there whole
+                begins = [match.start() for match in _BROKE_IN.finditer(line)] if line not in self.whole else []
+                said = line[begins[-1] :] if begins else line
                 start = max((at for at in starts if at <= number), default=0)
-                if not self._accounts(file, number, start, line):
-                    yield f"{file}:{number} is neither in a run nor listed: {line[:300]!r}"
+                if said in self.whole:
+                    accounted = _TRANSLATION.match(said) or self._accounts(file, number, start, said)
+                else:
+                    accounted = not _CUT.fullmatch(said) or self._lists(file, number, start)
+                if not accounted:
+                    yield f"{file}:{number} is neither in a run nor listed: {said[:300]!r}"
 
     def _is_listed_or_read(self, file: str) -> bool:
         if any(file in run.extra["files"] for run in self.reading.runs):
@@ -290,10 +301,9 @@ class Judge:
 
     def _accounts(self, file: str, number: int, start: int, line: str) -> bool:
         """Return whether what the whole line says is in a run or listed; lines of no known kind say nothing."""
-        here = [run for run in self.reading.runs if file in run.extra["files"]]
-        scopes = [problem for problem in self.reading.problems if _covers(problem, file, number, start)]
-        if scopes:
+        if self._lists(file, number, start):
             return True
+        here = [run for run in self.reading.runs if file in run.extra["files"]]
         said = re.search(r'SCALING_RUN \{.*"run_id": "(\w+)"', line)
         if said and not any(run.run_id == said[1] for run in self.reading.runs):
             return False
@@ -305,6 +315,9 @@ class Judge:
         if generated and not self._scored(here, *generated.groups()):
             return False
         return not _CONFIG.match(line) or self._configured(here, line)
+
+    def _lists(self, file: str, number: int, start: int) -> bool:
+        return any(_covers(problem, file, number, start) for problem in self.reading.problems)
 
     def _holds(self, run: RunRecord, loss: Loss) -> bool:
         """Return whether the run has this loss, or a later one of the same update that replaced it."""
@@ -352,7 +365,13 @@ def _covers(problem: Problem, file: str, number: int, start: int) -> bool:
     if problem.line == number:
         return True
     message = problem.message
-    whole = "gzip file is damaged", "is longer than", "no line of fairseq in the first", "score file is cut"
+    whole = (
+        "more problems of the kind 'damaged'",
+        "gzip file is damaged",
+        "is longer than",
+        "no line of fairseq in the first",
+        "score file is cut",
+    )
     if problem.line == 0:
         return any(text in message for text in (*whole, "alignment file", "format "))
     segment = "of more than one run", "a configuration and nothing else", "printed no score"

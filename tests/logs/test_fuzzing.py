@@ -69,8 +69,11 @@ def judge(mutant: Mutant, folder: Path, monkeypatch: pytest.MonkeyPatch, number:
         known = {said for line in mutant.lines for said in validations(line)}
         for run in reading.runs:
             faults += [f"{said} is in none of the logs" for said in finite(run) - known]
+    listed = {problem.file for problem in reading.problems if "damaged" in problem.message}
     for name, text in mutant.texts.items():
-        if name not in mutant.lost:
+        if name in mutant.lost:
+            faults += [] if str(folder / name) in listed else [f"{name} is damaged, which is not listed"]
+        else:
             faults += wrong_sentences(folder / name, text)
     return reading, faults
 
@@ -117,7 +120,7 @@ def place(run: RunRecord) -> str:
 TRAINED = {name: places(log) for name, log in SAMPLES.items() if b"valid" in log and places(log)}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MIXING if kind != "splice"])
+@pytest.mark.parametrize("kind", ["concatenate", "cut then other", "interleave"])
 def test_no_run_gets_losses_of_another(kind: str, tmp_path: Path) -> None:
     for number in range(3 * CASES):
         draw = random.Random(f"attribution {kind} {number}")
