@@ -43,14 +43,15 @@ def parse_config(text: str) -> dict[str, Any]:
     What can not be parsed as a whole is searched for pairs whose value is complete; of a damaged line, that is part.
     """
     text = text[:_LONGEST]
-    plain = _plain(text)
-    if plain is not None:
-        return plain
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python would complain of backslashes and numbers in a damaged line
+        plain = _plain(text)
+        return plain if plain is not None else _damaged(text)
+
+
+def _damaged(text: str) -> dict[str, Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python would complain of the backslashes in a damaged line
-            node = ast.parse(text, mode="eval").body
-        flat = dict(_leaves("", node))
+        flat = dict(_leaves("", ast.parse(text, mode="eval").body))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         flat = {}
         for match in _PAIR.finditer(text):

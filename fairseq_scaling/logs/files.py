@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
-from .lines import TIMESTAMP
+from .lines import BARE_CONFIG, INSIDE, TIMESTAMP
 
 BLOCK = 1 << 20
 _DATE = len("2020-01-01 00:00:00")
 _OTHER_LEVELS = (b" | WARNING | ", b" | ERROR | ", b" | DEBUG | ", b" | CRITICAL | ")
+_NAME, _NAMESPACE = b"{'_name': None, 'common'", b"Namespace("
 _HYDRA = re.compile(rb"\]\[[\w.]+\]\[")
 LONGEST_LINE = 16 << 20
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r"))
 PathLike = str | os.PathLike[str]
 
 
@@ -128,10 +130,10 @@ def split_block(block: Block, records: bool = True) -> Iterator[RawLine]:
         elif b"\r" in content:
             for piece in content.rstrip(b"\r").split(b"\r"):
                 yield from _whole(number, piece, True)
-        elif b" | " in content or b"][" in content:
+        elif b" | " in content or b"][" in content or _NAME in content or _NAMESPACE in content:
             yield from _whole(number, content, True)
         else:
-            # no timestamp of any kind, so nothing broke in
+            # nothing that a program begins with, so nothing broke in
             yield RawLine(number, content, True)
         number += 1
     if not records:
@@ -170,8 +172,14 @@ def first_bytes(path: Path) -> bytes:
 
 
 def looks_binary(head: bytes) -> bool:
-    """Return whether a file that begins so is no text (a checkpoint, a picture, encoded data)."""
-    return b"\0" in head and _utf16(head) is None
+    """Return whether a file that begins so is no text (a checkpoint, a picture, encoded data).
+
+    Zero bytes alone are not enough: a power cut leaves them in a log, and a log that was emptied under a program that
+    writes on begins with them.
+    """
+    if b"\0" not in head or _utf16(head) is not None:
+        return False
+    return not _is_text(head.replace(b"\0", b""))
 
 
 def _below(folder: Path, seen: set[str]) -> Iterator[Path]:
@@ -203,6 +211,7 @@ def _new(path: Path, seen: set[str]) -> bool:
 def _whole(number: int, content: bytes, complete: bool) -> Iterator[RawLine]:
     """Yield the line, or its pieces where other records broke into it."""
     first = content.find(b" | INFO | ")
+    starts: list[int] = []
     # in most lines the first level is the only one and stands behind the date; the search below is slow
     if (
         (first != _DATE and first >= 0)
@@ -210,11 +219,14 @@ def _whole(number: int, content: bytes, complete: bool) -> Iterator[RawLine]:
         or any(map(content.__contains__, _OTHER_LEVELS))
         or (b"][" in content and _HYDRA.search(content))
     ):
-        starts = [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
-        for start, end in zip([0, *starts], starts, strict=False):
-            yield RawLine(number, content[start:end], False)
-        if starts:
-            content = content[starts[-1] :]
+        starts += [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
+    if _NAMESPACE in content or _NAME in content:
+        found = [match.start() for match in BARE_CONFIG.finditer(content) if match.start()]
+        starts = sorted(starts + [start for start in found if not content[:start].endswith(INSIDE)])
+    for start, end in zip([0, *starts], starts, strict=False):
+        yield RawLine(number, content[start:end], False)
+    if starts:
+        content = content[starts[-1] :]
     yield RawLine(number, content, complete)
 
 
@@ -266,10 +278,15 @@ def _utf16(head: bytes) -> str | None:
         if head.startswith(mark):
             return encoding
     sample = head[:512]
-    if len(sample) >= 8:
-        even, odd = sample[0::2], sample[1::2]
-        if odd.count(0) > 0.9 * len(odd) and even.count(0) < 0.1 * len(even):
-            return "utf-16-le"
-        if even.count(0) > 0.9 * len(even) and odd.count(0) < 0.1 * len(odd):
-            return "utf-16-be"
+    if b"\0" not in sample:
+        return None
+    for encoding, low, high in (("utf-16-le", sample[0::2], sample[1::2]), ("utf-16-be", sample[1::2], sample[0::2])):
+        plain = bytes(one for one, other in zip(low, high, strict=False) if not other)
+        if 2 * len(plain) > len(low) > 10 * low.count(0) and _is_text(plain):
+            return encoding
     return None
+
+
+def _is_text(sample: bytes) -> bool:
+    """Return whether hardly a byte is none of text; of a few bytes, some may be damaged."""
+    return len(sample) - len(sample.translate(None, _CONTROLS)) <= 8 + len(sample) // 50

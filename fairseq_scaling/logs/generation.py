@@ -106,7 +106,8 @@ def read_generation(path: Path) -> Generation:
             f"{path}: holds the outputs of {len(runs)} runs ({', '.join(sorted(runs))})\n  give one output at a time"
         )
     hypotheses, detokenised = _hypotheses(best["H"], best["D"], path)
-    sources = [best["S"][number] for number in range(len(hypotheses))] if len(best["S"]) == len(hypotheses) else None
+    numbers = range(len(hypotheses))
+    sources = [best["S"][number] for number in numbers] if best["S"].keys() == set(numbers) else None
     return Generation(
         hypotheses, sources, subset, next(iter(runs.values()), None), checkpoint if checkpoint else None, detokenised
     )
@@ -160,6 +161,8 @@ def _hypotheses(tokenised: dict[int, str], detokenised: dict[int, str], path: Pa
 
 
 def _text(content: bytes, path: Path, number: int) -> str:
+    if b"\0" in content:
+        raise DataError(f"{path}:{number}: has zero bytes: it is no text, or damaged\n  give a text file")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -170,4 +173,4 @@ def _check_readable(path: Path) -> None:
     if not path.is_file():
         raise DataError(f"{path}: there is no such file\n  check the path")
     if looks_binary(first_bytes(path)):
-        raise DataError(f"{path}: is no text (it has NUL bytes)\n  give a text file")
+        raise DataError(f"{path}: is no text\n  give a text file")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NamedTuple
 
 TIMESTAMP = re.compile(
     rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d+)? \| [A-Z]+ \| |\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\["
 )
+# what fairseq prints first where it prints no time, and what stands before it where it is part of another line
+BARE_CONFIG = re.compile(rb"Namespace\(\w+=|\{'_name': None, 'common': ")
+INSIDE = (b"| ", b"- ", b": ", b":", b"=")
 
 _PREFIX = re.compile(
     r"(?:(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d+)? \| [A-Z]+ \| (?P<name>[^|]*?) \| "
@@ -29,7 +33,17 @@ _OLD_PREFIX = re.compile(r"^(?:train|valid)[_ ](?!wall)")
 _KEY = re.compile(r"[\w./ -]+")
 _DIED = re.compile(r"(?P<error>(?:FloatingPointError|OverflowError|RuntimeError|torch\.\S*OutOfMemoryError): .*)")
 _RUN_MARKS = ("SCALING_RUN {", "SCALING_SCORES {")
-_DECODER = json.JSONDecoder()
+
+
+def _finite(text: str) -> float:
+    """Return the number; one that is too large for a float was damaged, since fairseq writes inf as a word."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(text)
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite)
 
 # what a line must contain to be looked at; everything else is chatter
 _KEYS = (
@@ -60,11 +74,13 @@ class Line(NamedTuple):
             ``loaded``, ``saved``, ``parameters``, ``failed``, ``died`` or ``damaged`` (then ``value`` is the reason).
         value: the content, by kind.
         tag: of ``stats``: ``train_inner``, ``train`` or the name of the subset; of ``config``: the logger.
+        dated: of ``stats`` and ``config``: a time stands before it. One program writes all with one or all without.
     """
 
     kind: str
     value: Any
     tag: str = ""
+    dated: bool = False
 
 
 def parse_line(raw: bytes, complete: bool) -> Line | None:
@@ -89,11 +105,14 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
     assert prefix is not None  # every part of it is optional
     body = text[prefix.end() :].strip()
     name = prefix["name"] or prefix["hname"] or prefix["bname"] or ""
+    dated = name != prefix["bname"] and name != ""
     if body.startswith(("{'_name'", "Namespace(")):
-        return Line("config", body, name)
+        return Line("config", body, name, dated)
     if body.startswith("{") and ("num_updates" in body or "_loss" in body):
-        return _json_stats(body)
-    return _message(body, complete) or _simple_stats(body, complete)
+        line = _json_stats(body)
+    else:
+        line = _message(body, complete) or _simple_stats(body, complete)
+    return line._replace(dated=dated) if line is not None and dated else line
 
 
 def _object(text: str, at: int, kind: str, mark: str) -> Line:

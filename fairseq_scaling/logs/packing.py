@@ -8,7 +8,8 @@ from .record import Origin, Problem
 from .segments import FileReading, Said, Segment, Stats, stats_key
 
 _PLAIN = (
-    "tool", "parameters", "resumed_at", "saved_at", "finished", "translated", "failed", "began", "repeats", "mixed",
+    "tool", "dated", "parameters", "resumed_at", "saved_at", "finished", "translated", "failed", "began", "repeats",
+    "mixed",
 )  # fmt: skip
 _PLACES = ("config_origin", "parameters_origin", "saved_origin")
 _ONE = ("run", "died")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from .record import Alignment, Origin, Problem, Reading, RunRecord
 from .score_file import looks_like_score_file, read_score_file
 from .segments import FileReading, Said, Segment, read_file
 
-_PRINTED = b"score-translations: "  # what that command prints says nothing that its file does not
+# what score-translations prints beside a file says nothing that the file does not
+_WRITTEN = re.compile(rb"^score-translations: .*^written to ", re.DOTALL | re.MULTILINE)
 _NAMED = 5  # files of a folder that are named where they hold nothing
 
 
@@ -57,7 +59,7 @@ def read_runs(
             except DataError as error:
                 problems.append(Problem(str(path), 0, str(error)))
             continue
-        if not named and (looks_binary(head) or _PRINTED in head or path == table):
+        if not named and (looks_binary(head) or path == table):
             continue
         reading = FileReading([], []) if looks_binary(head) else _read(path, head, cache)
         problems += reading.problems
@@ -66,7 +68,7 @@ def read_runs(
                 problems.append(
                     Problem(str(path), 0, "holds nothing that fairseq or score-translations wrote: left out")
                 )
-            else:
+            elif not _WRITTEN.search(head):
                 empty.setdefault(path.parent, []).append(path.name)
             continue
         if reading.segments:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .config import identity, parse_config
+from .config import identity, parse_config, setting
 from .files import Block, TooLong, Unreadable, read_blocks, split_block
 from .lines import Line, parse_line
 from .printed import Printed, parse_exact_integer, parse_printed
@@ -56,6 +56,7 @@ class Segment:
     config: dict[str, Any] = field(default_factory=dict)
     config_origin: Origin | None = None
     tool: str = ""
+    dated: bool = False
     run: Said | None = None
     stats: dict[tuple[str, str], Stats] = field(default_factory=dict)
     last: dict[str, Stats] = field(default_factory=dict)
@@ -205,7 +206,7 @@ class _FileReader:
         if self._now.tool == "validate" and tool == "validate" and not self._now.stats:
             return
         segment = self._start(origin)
-        segment.config, segment.config_origin, segment.tool = config, origin, tool
+        segment.config, segment.config_origin, segment.tool, segment.dated = config, origin, tool, line.dated
 
     def _run(self, line: Line, origin: Origin) -> None:
         content = line.value
@@ -223,7 +224,16 @@ class _FileReader:
         segment = self._now
         another = segment.run is not None and segment.run_id != content["run_id"]
         if another or (segment.run is None and segment.stats):
-            segment = self._start(origin)
+            before, segment = segment, self._start(origin)
+            if before.config and not before.finished:
+                segment.mixed = (
+                    f"its SCALING_RUN has no configuration before it, and another had not ended (line {origin.line})"
+                )
+        languages = [
+            (setting(segment.config, name, "task"), content.get(name)) for name in ("source_lang", "target_lang")
+        ]
+        if any(configured and configured != said for configured, said in languages):
+            segment.mixed = segment.mixed or f"its SCALING_RUN is of another task (line {origin.line})"
         if segment.run is not None:
             # said again, perhaps with more: what the first said stays where the second says nothing
             kept = {key: value for key, value in segment.run.content.items() if content.get(key) is None}
@@ -254,6 +264,10 @@ class _FileReader:
                     segment.mixed = f"update {updates} stands there twice with different values"
             if segment.mixed:
                 segment.mixed += f" (line {origin.line})"
+        if segment.config and (segment.tool == "generate" or line.dated != segment.dated):
+            segment.mixed = (
+                segment.mixed or f"the program of its configuration prints no such records (line {origin.line})"
+            )
         segment.last[line.tag] = stats
         segment.stats[line.tag, stats_key(stats)] = stats
 

@@ -13,8 +13,8 @@ import pytest
 from fairseq_scaling.logs import Cache, cache, read_runs, reader
 from fairseq_scaling.logs.packing import pack, unpack
 from fairseq_scaling.logs.segments import Segment, read_file
+from tests.logs.fuzzing import SAMPLES
 from tests.logs.samples import GOLDEN, plugin_log, run_object
-from tests.logs.test_hostile import SAMPLES
 
 LOSSES = {100 * n: 6 - n / 20 for n in range(1, 60)}
 

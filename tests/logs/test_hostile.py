@@ -1,181 +1,21 @@
-"""Damaged logs: no traceback, no invented number, nothing of one run in another.
-
-``SCALING_FUZZ_CASES`` sets the number of cases (default 240; ``make test-torture`` may set 10000).
-"""
+"""Damaged logs and odd files, one by one; test_fuzzing.py draws many more."""
 
 from __future__ import annotations
 
-import gzip
+import json
 import math
 import os
 import random
-import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fairseq_scaling.errors import DataError
-from fairseq_scaling.logs import Reading, RunRecord, read_runs
+from fairseq_scaling.logs import read_runs
 from fairseq_scaling.logs.generation import read_generation
-from tests.logs.samples import FAIRSEQ_0_6, FAIRSEQ_0_9, FAIRSEQ_0_9_JSON, GOLDEN, plugin_log, run_object, score_file
-
-CASES = int(os.environ.get("SCALING_FUZZ_CASES", "240"))
-_NUMBER = re.compile(rb"\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
-
-
-def samples() -> dict[str, bytes]:
-    """Return name -> content of one log of every kind, each of another run."""
-    found = {
-        path.name: path.read_bytes() for path in sorted(GOLDEN.rglob("*")) if path.suffix in (".log", ".txt", ".json")
-    }
-    for name, text in (("0.9", FAIRSEQ_0_9), ("0.6", FAIRSEQ_0_6), ("0.9 json", FAIRSEQ_0_9_JSON)):
-        found[name] = text.replace("checkpoints", f"checkpoints-{name.replace(' ', '-')}").encode()
-    for seed, run_id in enumerate(("aaaaaaaaaaaa", "bbbbbbbbbbbb")):
-        losses = {100 * n: round(6 + seed / 7 - n / 3, 3) for n in range(1, 9)}
-        run = run_object(run_id, seed=seed)
-        found[f"plugin {seed}"] = plugin_log(run, losses, f"checkpoints-plugin-{seed}").encode()
-        found[f"scores {seed}"] = score_file(run, 12.25 + seed).encode()
-    return found
-
-
-SAMPLES = samples()
-# mutations that keep every line or cut it: whatever is read afterwards must have been there before
-KEEPING = ("cut", "cut then other", "concatenate", "interleave", "drop lines", "restart", "utf-16", "crlf")
-PACKED = ("gzip", "cut gzip")
-# mutations that make other bytes: whatever is read must stand in the file as it is now
-CHANGING = ("flip", "insert", "delete", "swap digits", "shuffle", "latin-1", "nul")
-
-
-def mutate(kind: str, draw: random.Random) -> tuple[bytes, bytes]:
-    """Return a damaged file, and the text (decoded, unpacked) in which every number read from it must stand."""
-    one, two = (SAMPLES[draw.choice(sorted(SAMPLES))] for _ in range(2))
-    place = draw.randrange(len(one) + 1)
-    if kind == "cut":
-        return one[:place], one
-    if kind == "cut then other":
-        return one[:place] + two, one + b"\n" + two
-    if kind == "concatenate":
-        return one + two, one + b"\n" + two
-    if kind == "interleave":
-        return _interleave(one, two, draw), one + b"\n" + two
-    if kind == "drop lines":
-        return b"".join(line for line in one.splitlines(True) if draw.random() > 0.2), one
-    if kind == "restart":
-        return one[:place] + b"\n" + one, one
-    if kind == "utf-16":
-        return one.decode().encode(draw.choice(["utf-16", "utf-16-le", "utf-16-be"])), one
-    if kind == "crlf":
-        return one.replace(b"\n", draw.choice([b"\r\n", b"\r"])), one
-    if kind == "gzip":
-        return gzip.compress(one, 1), one
-    if kind == "cut gzip":
-        packed = gzip.compress(one, 1)
-        return packed[: draw.randrange(len(packed))], one
-    changed = _change(kind, one, place, draw)
-    return changed, changed
-
-
-def _interleave(one: bytes, two: bytes, draw: random.Random) -> bytes:
-    sides, out = [one.splitlines(True)[::-1], two.splitlines(True)[::-1]], []
-    while sides[0] or sides[1]:
-        side = sides[draw.random() < 0.5]
-        out += [side.pop() for _ in range(draw.randint(1, 8)) if side]
-    return b"".join(out)
-
-
-def _change(kind: str, content: bytes, place: int, draw: random.Random) -> bytes:
-    out = bytearray(content)
-    if kind == "flip":
-        for _ in range(draw.randint(1, 50)):
-            out[draw.randrange(len(out))] = draw.randrange(256)
-    elif kind == "insert":
-        junk = [b"NaN", b"{" * 5000, b"[" * 100_000, b'{"epoch": 1, ', b"\x00", b"\xff\xfe", b"1e999", b"| ", b"\n"]
-        out[place:place] = draw.choice(junk)
-    elif kind == "delete":
-        del out[place : place + draw.randint(1, 3000)]
-    elif kind == "swap digits":
-        return re.sub(
-            rb"\d", lambda digit: digit[0] if draw.random() > 0.01 else draw.choice([b"", b"-", b"e", b"."]), content
-        )
-    elif kind == "shuffle":
-        lines = content.splitlines(True)
-        draw.shuffle(lines)
-        return b"".join(lines)
-    elif kind == "latin-1":
-        return content.decode().replace("e", "é").encode("latin-1", "replace")
-    elif kind == "nul":
-        out[place:place] = bytes(draw.randint(1, 300))
-    return bytes(out)
-
-
-def numbers_of(run: RunRecord) -> set[float]:
-    """Return the finite numbers that a record reports, in the unit in which fairseq prints them."""
-    found: set[float] = set()
-    for name in ("pretrain_tokens", "finetune_tokens", "seed", "parameters", "updates"):
-        value = getattr(run, name)
-        if value is not None:
-            found.add(float(value))
-    for score in run.scores.values():
-        found.add(score.value)
-    for updates, _, _ in run.extra["validations"]:
-        if updates is not None:
-            found.add(float(updates))
-    return found
-
-
-def losses_of(run: RunRecord) -> set[float]:
-    return {value for _, _, value in run.extra["validations"] if math.isfinite(value)}
-
-
-def check_no_invention(reading: Reading, text: bytes) -> None:
-    there = {float(number.replace(b",", b"")) for number in _NUMBER.findall(text.replace(b"\x00", b""))}
-    # a number of the file stands there in nats (SCALING_SCORES) or in base 2
-    in_nats = there | {number * math.log(2) for number in there}
-    for run in reading.runs:
-        assert numbers_of(run) <= there, numbers_of(run) - there
-        for loss in losses_of(run):
-            assert any(math.isclose(loss, number, rel_tol=1e-12) for number in in_nats), loss
-
-
-@pytest.mark.parametrize("kind", [*KEEPING, *PACKED, *CHANGING])
-def test_damaged_logs_give_no_traceback_and_no_invented_number(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    for case in range(max(1, CASES // len(KEEPING + PACKED + CHANGING))):
-        damaged, text = mutate(kind, random.Random(f"{kind} {case}"))
-        path.write_bytes(damaged)
-        reading = read_runs(path)
-        check_no_invention(reading, text)
-        # nothing vanishes without a word
-        assert reading.runs or reading.problems, (kind, case)
-
-
-DISTINCT = ("train-json-smoothed.log", "train-json-bleu.log", "train-simple-smoothed.log")
-
-
-def identity(run: RunRecord) -> object:
-    return run.extra["config"].get("checkpoint.save_dir") if "config" in run.extra else None
-
-
-def truth() -> dict[object, set[tuple[int | None, str, float]]]:
-    """Return folder of checkpoints -> the validations of its run, read from the whole log."""
-    found: dict[object, set[tuple[int | None, str, float]]] = {}
-    for name in DISTINCT:
-        (run,) = read_runs(GOLDEN / name).runs
-        found[identity(run)] = set(run.extra["validations"])
-    return found
-
-
-@pytest.mark.parametrize("kind", ["cut then other", "interleave"])
-def test_no_run_gets_losses_of_another(kind: str, tmp_path: Path) -> None:
-    known, path = truth(), tmp_path / "log"
-    for case in range(CASES // 12):
-        draw = random.Random(f"attribution {kind} {case}")
-        one, two = (SAMPLES[name] for name in draw.sample(DISTINCT, 2))
-        cut = one[: draw.randrange(len(one))]
-        path.write_bytes(cut + two if kind == "cut then other" else _interleave(cut, two, draw))
-        for run in read_runs(path).runs:
-            if identity(run) is not None:
-                assert set(run.extra["validations"]) <= known[identity(run)], case
+from tests.logs.fuzzing import CHANGING, KEEPING, SAMPLES, cut_then_other, interleave
+from tests.logs.samples import FAIRSEQ_0_9, GOLDEN, plugin_log, run_object
 
 
 def test_a_damaged_record_is_listed_with_its_line(tmp_path: Path) -> None:
@@ -241,17 +81,14 @@ def test_damaged_output_of_generate_is_whole_or_refused(kind: str, tmp_path: Pat
     expected = read_generation(GOLDEN / name).hypotheses
     content, path = SAMPLES[name], tmp_path / "gen.txt"
     refused = 0
-    for case in range(CASES // 12):
+    for case in range(20):
         draw = random.Random(f"generate {kind} {case}")
-        place = draw.randrange(len(content))
-        if kind == "cut":
-            damaged = content[:place]
-        elif kind == "cut then other":
-            damaged = content[:place] + content
+        if kind == "cut then other":
+            damaged = cut_then_other(content, content, draw)
         elif kind == "interleave":
-            damaged = _interleave(content, SAMPLES["generate.log"], draw)
+            damaged = interleave(content, SAMPLES["generate.log"], draw)
         else:
-            damaged = _change(kind, content, place, draw)
+            damaged = {**KEEPING, **CHANGING}[kind](content, draw)
         path.write_bytes(damaged)
         try:
             found = read_generation(path).hypotheses
@@ -261,3 +98,96 @@ def test_damaged_output_of_generate_is_whole_or_refused(kind: str, tmp_path: Pat
         if kind in ("cut", "interleave"):
             assert found == expected
     assert refused or kind in ("flip", "interleave")
+
+
+def test_a_number_too_large_for_a_float_is_damaged_and_not_infinite(tmp_path: Path) -> None:
+    log = plugin_log(run_object(), {100: 4.0})
+    scores = (
+        '{"format": 1, "run_id": "0123456789ab", "subset": "test", "updates": 100, "cross_entropy": 8.03e971698216}'
+    )
+    (tmp_path / "log").write_text(
+        f"{log}2026-01-01 00:00:01 | INFO | fairseq_scaling.tasks | SCALING_SCORES {scores}\n"
+    )
+    reading = read_runs(tmp_path / "log")
+    assert not reading.runs[0].diverged
+    assert "test" not in reading.runs[0].cross_entropies
+    assert any("SCALING_SCORES line is cut or damaged" in problem.message for problem in reading.problems)
+
+
+@pytest.mark.parametrize("place", [0, 100, 1500])
+def test_a_log_with_zero_bytes_in_its_head_is_read(tmp_path: Path, place: int) -> None:
+    log = plugin_log(run_object(), {100: 4.0}).encode()
+    (tmp_path / "log").write_bytes(log[:place] + bytes(5000) + log[place:])
+    reading = read_runs(tmp_path)
+    assert [run.cross_entropy for run in reading.runs] == [pytest.approx(4 * math.log(2))]
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04\x00\x00\x08\x08" * 99, np.arange(3, 3000, dtype="<u2").tobytes()])
+def test_binary_files_of_a_folder_are_passed_over(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert read_runs(tmp_path).problems == []
+    assert "holds nothing" in read_runs(tmp_path / "file").problems[0].message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_recognised_though_half_of_it_is_foreign(tmp_path: Path, encoding: str) -> None:
+    text = (GOLDEN / "generate-tokens.txt").read_text()
+    (tmp_path / "gen.txt").write_bytes(text.encode(encoding))
+    assert read_runs(tmp_path).runs[0].scores["bleu"].value == 76.26
+
+
+def test_scores_that_were_printed_and_not_written_count(tmp_path: Path) -> None:
+    (tmp_path / "scores.txt").write_bytes(SAMPLES["scores printed 0"])
+    assert [run.scores["bleu"].value for run in read_runs(tmp_path).runs] == [12.25]
+    (tmp_path / "scores.txt").write_bytes(SAMPLES["scores printed 0"].partition(b"SCALING")[0])
+    assert [problem.message for problem in read_runs(tmp_path).problems] == [
+        "1 file holds nothing that fairseq wrote, left out: scores.txt"
+    ]
+    (tmp_path / "scores.txt").write_bytes(SAMPLES["scores shown 0"])
+    assert read_runs(tmp_path).problems == []
+
+
+def test_a_configuration_behind_a_cut_line_begins_another_program(tmp_path: Path) -> None:
+    log = plugin_log(run_object(), {100: 4.0}, end=False).encode()
+    (tmp_path / "log").write_bytes(log[: log.rindex(b"valid_loss")] + FAIRSEQ_0_9.encode())
+    one, two = read_runs(tmp_path / "log").runs
+    assert {one.source_lang, two.source_lang} == {"de", "en"}
+    assert {run.source_lang: len(run.extra["validations"]) for run in (one, two)} == {"de": 2, "en": 0}
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["stock", "scaling run", "record"], "of another task"),
+        (["stock", "record", "scaling run", "record"], "another had not ended"),
+        (["generate", "record"], "prints no such records"),
+        (["stock", "bare record"], "prints no such records"),
+    ],
+)
+def test_records_of_two_programs_in_one_file_are_told_apart(tmp_path: Path, lines: list[str], reason: str) -> None:
+    stamp = "2026-01-01 00:00:01 | INFO | "
+    task = "{'_name': 'translation', 'source_lang': 'de', 'target_lang': 'en'}"
+    config = f"{stamp}fairseq_cli.%s | {{'_name': None, 'common': {{'seed': 1}}, 'task': {task}}}"
+    forms = {
+        "stock": config % "train",
+        "generate": config % "generate",
+        "scaling run": f"{stamp}fairseq_scaling.tasks | SCALING_RUN {json.dumps(run_object())}",
+        "record": f'{stamp}valid | {{"epoch": 1, "valid_loss": "4", "valid_ppl": "16", "valid_num_updates": "%d"}}',
+        "bare record": '{"epoch": 1, "valid_loss": "4", "valid_ppl": "16", "valid_num_updates": "%d"}',
+    }
+    text = [forms[line] % number if "record" in line else forms[line] for number, line in enumerate(lines)]
+    (tmp_path / "log").write_text("\n".join(text) + "\n")
+    reading = read_runs(tmp_path / "log")
+    assert any("more than one run" in problem.message and reason in problem.message for problem in reading.problems)
+
+
+def test_sources_that_are_other_sentences_than_the_translations_are_none(tmp_path: Path) -> None:
+    (tmp_path / "gen.txt").write_text("S-0\tone\nH-0\t-0.1\tun\nS-7\tseven\nH-1\t-0.2\tdeux\n")
+    generation = read_generation(tmp_path / "gen.txt")
+    assert (generation.hypotheses, generation.sources) == (["un", "deux"], None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_damaged_configuration_makes_no_warning(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(plugin_log(run_object(), {100: 4.0}).replace("'seed': 1", "'seed': [1, 2or 3]"))
+    assert len(read_runs(tmp_path / "log").runs) == 1

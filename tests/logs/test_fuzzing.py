@@ -1,0 +1,230 @@
+"""Damaged logs: no traceback, no invented number, nothing left out without being listed, nothing of one run in another.
+
+tests/torture/test_logs.py does the same 10,000 times.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import random
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED, main
+from fairseq_scaling.errors import DataError
+from fairseq_scaling.logs import Cache, Reading, RunRecord, files, read_runs, skimming
+from fairseq_scaling.logs.generation import read_generation
+from tests.logs.fuzzing import KEEPING, KINDS, MIXING, RESPELLING, SAMPLES, Mutant, mutate
+from tests.logs.oracle import Judge, sentences, validations
+from tests.logs.samples import GOLDEN, plugin_log, run_object, score_file
+
+CASES = 14  # of each kind
+STUDIES = 24
+
+
+def write(mutant: Mutant, folder: Path) -> dict[str, str]:
+    """Write the files into an empty folder, an hour old, and return path -> text."""
+    shutil.rmtree(folder, ignore_errors=True)
+    hour = time.time() - 3600
+    for name, content in mutant.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (hour, hour))
+    return {str(folder / name): text for name, text in mutant.texts.items()}
+
+
+def case(kind: str, number: int) -> Mutant:
+    """Return a folder of files; of three cases one has nothing but the kind done to it."""
+    draw = random.Random(f"{kind} {number}")
+    return mutate(draw, kind, draw.choice([1, 1, 2, 3]), 0.4 if number % 3 else 0.0)
+
+
+def judge(mutant: Mutant, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> tuple[Reading, list[str]]:
+    """Return what the folder is read as, and the faults of it."""
+    # so that short logs too are cut into blocks, and of few records a pattern is made
+    with monkeypatch.context() as patch:
+        if number % 2:
+            patch.setattr(files, "BLOCK", (700, 5000)[number // 2 % 2])
+            patch.setattr(skimming, "_SEEN", 1)
+            patch.setattr(skimming, "_PIECE", 1)
+        texts = write(mutant, folder)
+        reading = read_runs(folder)
+        faults = Judge(reading, texts, mutant.lines).faults()
+        if number % 5 == 0:
+            cache = Cache(folder.with_name("cache"))
+            # nan is not nan, but its repr is
+            if not repr(read_runs(folder, cache=cache)) == repr(read_runs(folder, cache=cache)) == repr(reading):
+                faults.append("with a cache it is read as something else")
+    if len(mutant.kinds) == len(mutant.files) and mutant.kinds[0] in KEEPING:
+        known = {said for line in mutant.lines for said in validations(line)}
+        for run in reading.runs:
+            faults += [f"{said} is in none of the logs" for said in finite(run) - known]
+    listed = {problem.file for problem in reading.problems if "damaged" in problem.message}
+    for name, text in mutant.texts.items():
+        if name in mutant.lost:
+            faults += [] if str(folder / name) in listed else [f"{name} is damaged, which is not listed"]
+        else:
+            faults += wrong_sentences(folder / name, text)
+    return reading, faults
+
+
+def finite(run: RunRecord) -> set[tuple[int | None, str, float]]:
+    return {said for said in run.extra["validations"] if math.isfinite(said[2])}
+
+
+def wrong_sentences(path: Path, text: str) -> Iterator[str]:
+    """Yield what translations are read from the file that no line of it holds."""
+    try:
+        generation = read_generation(path)
+    except DataError:
+        return
+    there = sentences(text)["H" if generation.detokenised == "H" else "D"] or sentences(text)["H"]
+    for number, hypothesis in enumerate(generation.hypotheses):
+        texts = there.get(number, set())
+        joined = {said.replace(" ", "").replace("\u2581", " ").strip() for said in texts}
+        if hypothesis not in (joined if generation.detokenised == "pieces" else texts):
+            yield f"sentence {number} stands in no line: {hypothesis!r}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_stands_in_its_line_and_every_line_counts_or_is_listed(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(CASES):
+        mutant = case(kind, number)
+        _, faults = judge(mutant, tmp_path / "logs", monkeypatch, number)
+        assert not faults, (number, mutant.kinds, faults)
+
+
+def places(log: bytes) -> set[str]:
+    """Return the folders of checkpoints and run ids that a log names."""
+    text = log.decode("utf-8", "replace")
+    return {*re.findall(r"'?save_dir'?(?:: |=)'([^']+)'", text), *re.findall(r'SCALING_RUN .*"run_id": "(\w+)"', text)}
+
+
+def place(run: RunRecord) -> str:
+    config = run.extra.get("config", {})
+    return run.run_id if "run" in run.extra else config.get("checkpoint.save_dir") or config.get("save_dir") or ""
+
+
+TRAINED = {name: places(log) for name, log in SAMPLES.items() if b"valid" in log and places(log)}
+
+
+@pytest.mark.parametrize("kind", ["concatenate", "cut then other", "interleave"])
+def test_no_run_gets_losses_of_another(kind: str, tmp_path: Path) -> None:
+    for number in range(3 * CASES):
+        draw = random.Random(f"attribution {kind} {number}")
+        names = draw.sample(sorted(TRAINED), 2)
+        one, two = (SAMPLES[name] for name in names)
+        (tmp_path / "log").write_bytes(MIXING[kind](one, two, draw))
+        for run in read_runs(tmp_path / "log").runs:
+            own = [name for name in names if place(run) in TRAINED[name]]
+            if own:
+                known = {said for name in own for said in validations(SAMPLES[name].decode())}
+                assert finite(run) <= known, (number, names, finite(run) - known)
+
+
+def test_a_log_whose_losses_become_nan_or_inf_is_a_diverged_run(tmp_path: Path) -> None:
+    found = 0
+    for number in range(4 * CASES):
+        mutant = mutate(random.Random(f"diverged {number}"), "not a number")
+        (text,) = write(mutant, tmp_path / "logs").values()
+        last = [loss for loss in text.splitlines() if re.search(r"valid_loss|valid on 'valid' subset \|", loss)][-1:]
+        reading = read_runs(tmp_path / "logs")
+        if last and re.search(r"nan|inf\b|Infinity", re.sub(r"\w+_wps\W+inf|wps inf", "", last[0]), re.IGNORECASE):
+            found += 1
+            assert any(run.diverged for run in reading.runs), (number, last)
+            assert any("diverged" in problem.message for problem in reading.problems)
+    assert found > CASES // 2
+
+
+def test_a_number_with_too_few_digits_is_never_exact(tmp_path: Path) -> None:
+    found = 0
+    for number in range(2 * CASES):
+        mutant = mutate(random.Random(f"digits {number}"), "too few digits")
+        write(mutant, tmp_path / "logs")
+        (text,) = mutant.texts.values()
+        exact = {int(digits) for digits in re.findall(r"(?<![\d.])\d+(?![\d.]|e[+-])", text)}
+        found += "e+" in text
+        for run in read_runs(tmp_path / "logs").runs:
+            said = [run.updates, run.pretrain_tokens, *(updates for updates, _, _ in run.extra["validations"])]
+            assert exact.issuperset(updates for updates in said if updates is not None), number
+    assert found > CASES // 2
+
+
+def study(draw: random.Random, folder: Path) -> None:
+    """Write finetuning runs of one curve, of which some are damaged, beside whatever else there may be."""
+    for size in range(6):
+        run = run_object(f"{size:012x}", pretrain_tokens=10**6 * 2**size)
+        losses = {100 * n: round(4 - size / 4 + 1 / n, 3) for n in range(1, 4)}
+        log = plugin_log(run, losses, f"checkpoints-{size}").encode()
+        score = score_file(run, 10 + 2 * size + draw.random()).encode()
+        if draw.random() < 0.3:
+            # the first of what is drawn below, in place of a golden log
+            log = mutate_one(draw, log)
+        if draw.random() < 0.15:
+            score = mutate_one(draw, score)
+        (folder / f"run{size}").mkdir(parents=True)
+        (folder / f"run{size}" / "train.log").write_bytes(log)
+        (folder / f"run{size}" / "scores.json").write_bytes(score)
+    write_beside = mutate(draw, draw.choice(KINDS), draw.choice([1, 2]), 0.3)
+    write(write_beside, folder / "other")
+
+
+def mutate_one(draw: random.Random, log: bytes) -> bytes:
+    changes = {**KEEPING, **RESPELLING}
+    return changes[draw.choice(sorted(changes))](log, draw)
+
+
+@pytest.mark.parametrize("with_report", [False, True])
+def test_fit_scaling_on_damaged_studies_ends_as_documented(with_report: bool, tmp_path: Path) -> None:
+    codes, points = [], 0
+    for number in range(1 if with_report else STUDIES):
+        folder, out = tmp_path / f"logs{number}", tmp_path / f"out{number}"
+        study(random.Random(f"study {number} {with_report}"), folder)
+        result = CliRunner().invoke(
+            main, [str(folder), "--out", str(out), "--no-cache", *([] if with_report else ["--no-report"])]
+        )
+        assert result.exception is None or isinstance(result.exception, SystemExit), (number, result.exc_info)
+        assert "Traceback" not in result.output
+        codes.append(result.exit_code)
+        if result.exit_code in (0, EXIT_NOTHING_FITTED):
+            points += check_points(out, folder)
+    assert set(codes) <= {0, 2, EXIT_NOTHING_FITTED}
+    assert codes.count(0) > len(codes) // 2
+    assert points > 5 * len(codes)
+
+
+def check_points(out: Path, folder: Path) -> int:
+    """Every point stands in the logs: its score as it is, its loss in nats or in base 2; return how many."""
+    json.loads((out / "fits.json").read_text())
+    text = b" ".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+    known = {float(number) for number in re.findall(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", text.decode("latin-1"))}
+    known |= {number * math.log(2) for number in known}
+    checked = 0
+    with (out / "points.csv").open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            origin = Path(row["origin"].rpartition(":")[0])
+            # what is packed or encoded is judged by the tests above
+            if b"\0" not in origin.read_bytes() and not origin.read_bytes().startswith(b"\x1f\x8b"):
+                assert any(math.isclose(float(row["value"]), number, rel_tol=1e-9) for number in known), row
+                checked += 1
+    return checked
+
+
+def test_the_text_files_of_the_golden_logs_hold_sentences() -> None:
+    """The check of translations above must have something to check."""
+    text = (GOLDEN / "generate-tokens.txt").read_text()
+    assert len(sentences(text)["D"]) == 12
+    assert list(wrong_sentences(GOLDEN / "generate-tokens.txt", text)) == []
+    assert list(wrong_sentences(GOLDEN / "generate-tokens.txt", text.replace("D-", "D-1"))) != []
