@@ -30,7 +30,7 @@ _HUGE = 1e300
 class AverageState(Composite):
     """Component fits and their weights (both [k]).
 
-    The weight of a law is prior / (error^2 + 10 least error^2 + (se / 3)^2)^2 with se its own standard error at twice the
+    The weight of a law is prior / (error^2 + 10 least error^2 + (se / 3)^2)^2, se its own standard error at twice the
     largest D_p: by the variance that the law has shown when it predicted, and in part by the one it expects itself, so
     that a law that the points leave undetermined does not decide. The same weights hold everywhere: weights that
     change along D_p would bend the average where none of its laws bends.
