@@ -19,27 +19,29 @@ _DRAWS = 1000
 _OWN = 1 / 3
 """How much a law's own standard error counts against it."""
 
+_FLOOR, _SHARPNESS = 10.0, 2
+"""Weights are nearly equal among laws up to about three times as wrong as the best one (a few errors cannot tell them
+apart) and fall fast beyond."""
+
 _HUGE = 1e300
 
 
 @dataclass(frozen=True)
 class AverageState(Composite):
-    """Component fits [k], what each is worth before the curve is seen, and its rolling-origin error (both [k]).
+    """Component fits and their weights (both [k]).
 
-    The weight of a law at D_p is prior / (error^2 + least error^2 + (se(D_p) / 3)^2): the inverse of the variance that
-    the law has shown when it predicted, and in part of the one it expects there itself, so that a law that the points
-    leave undetermined there does not decide. ``weights`` are those at twice the largest D_p.
+    The weight of a law is prior / (error^2 + 10 least error^2 + (se / 3)^2)^2, se its own standard error at twice the
+    largest D_p: by the variance that the law has shown when it predicted, and in part by the one it expects itself, so
+    that a law that the points leave undetermined does not decide. The same weights hold everywhere: weights that
+    change along D_p would bend the average where none of its laws bends.
     """
 
     fits: tuple[Fit, ...]
-    prior: FloatArray
-    errors: FloatArray
     weights: FloatArray
 
     def log_value(self, tokens: FloatArray) -> FloatArray:
-        flat = tokens.ravel()
-        logs, errors = _log_values(self, flat)
-        return _mean(_weights(self, logs, errors), logs).reshape(tokens.shape)
+        logs = _log_values(self.fits, tokens.ravel())[0]
+        return _mean(_shares(self.weights, logs), logs).reshape(tokens.shape)
 
     def predict(self, tokens: FloatArray, level: float) -> Prediction:
         return _predict(self, tokens, level)
@@ -65,7 +67,7 @@ AVERAGE = AverageLaw()
 
 
 def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: FloatArray) -> Fit:
-    """Return the average of ``fits`` as a Fit; its coefficients are the weights at twice the largest D_p.
+    """Return the average of ``fits`` as a Fit; its coefficients are the weights.
 
     Args:
         prior: what each law is worth before the curve is seen [k].
@@ -74,10 +76,10 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
     first = fits[0]
     tried = np.isfinite(errors)
     prior = np.where(tried | ~tried.any(), prior, 0.0)
-    top = 2 * curve.pretrain_tokens[first.used].max()
-    blank = AverageState(tuple(fits), prior, np.nan_to_num(errors), prior)
-    weights = _weights(blank, *_log_values(blank, np.array([top])))[:, 0]
-    state = AverageState(tuple(fits), prior, np.nan_to_num(errors), weights)
+    errors = np.nan_to_num(errors)
+    spread = _log_values(fits, np.array([2 * curve.pretrain_tokens[first.used].max()]))[1][:, 0]
+    state = AverageState(tuple(fits), _weights(prior, errors, spread))
+    weights = state.weights
     residuals = np.full(len(curve), np.nan)
     positive = (curve.pretrain_tokens > 0) & np.isfinite(curve.values) & (curve.values > 0)
     residuals[positive] = np.log(curve.values[positive]) - state.log_value(curve.pretrain_tokens[positive])
@@ -112,8 +114,8 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
 def _predict(state: AverageState, tokens: FloatArray, level: float) -> Prediction:
     """Return the average with the interval of the mixture of the laws' own uncertainties."""
     flat = tokens.ravel()
-    logs, errors = _log_values(state, flat)
-    weights = _weights(state, logs, errors)
+    logs = _log_values(state.fits, flat)[0]
+    weights = _shares(state.weights, logs)
     value = np.exp(_mean(weights, logs))
     keep = [i for i in range(len(state.fits)) if _has_interval(state.fits[i]) and np.any(weights[i] > 1e-4)]
     if not keep:
@@ -129,15 +131,14 @@ def _predict(state: AverageState, tokens: FloatArray, level: float) -> Predictio
 
 
 def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> FloatArray:
-    """Return draws [size, ...] of the mixture; one law per draw, in proportion to its weight at the largest of
-    ``tokens``.
+    """Return draws [size, ...] of the mixture; one law per draw, in proportion to its weight.
 
     Laws without an interval of their own (no degree of freedom) are left out; all NaN when none has one.
     """
     usable = np.array([_has_interval(one) for one in state.fits])
     if not usable.any():
         return np.full((size, *tokens.shape), np.nan)
-    share = np.where(usable, _weights(state, *_log_values(state, np.array([tokens.max()])))[:, 0], 0.0)
+    share = _shares(np.where(usable, state.weights, 0.0), _log_values(state.fits, np.array([tokens.max()]))[0])[:, 0]
     counts = np.diff(np.r_[0, np.round(size * np.cumsum(share / share.sum())).astype(int)])
     parts = [
         _finite(one.draws(tokens, int(count), 1000 * seed + i))
@@ -147,25 +148,29 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
     return np.random.default_rng([seed, 0xA7E]).permutation(np.concatenate(parts))
 
 
-def _log_values(state: AverageState, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _log_values(fits: Sequence[Fit], tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return log f and its standard error [k, n]; an unknown standard error is infinite."""
-    pairs = [log_error(one, tokens) for one in state.fits]
+    pairs = [log_error(one, tokens) for one in fits]
     return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
 
 
-def _weights(state: AverageState, logs: FloatArray, errors: FloatArray) -> FloatArray:
-    """Return weights [k, n] that sum to 1 over the laws that have a value at D_p."""
-    prior = np.where(np.isfinite(logs), state.prior[:, None], 0.0)
-    known = prior > 0
-    unknown = known & ~np.isfinite(errors)
+def _weights(prior: FloatArray, errors: FloatArray, spread: FloatArray) -> FloatArray:
+    """Return weights [k] that sum to 1 from priors, rolling-origin errors and standard errors (all [k])."""
+    active = prior > 0
     # Where no law knows its uncertainty they are taken as equal; otherwise one that does not is left out.
-    blind = np.all(unknown | ~known, 0)
-    spread = np.where(blind, 0.0, np.where(unknown, np.inf, errors))
-    active = state.prior > 0
-    least = np.min(state.errors[active]) if active.any() else 0.0
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        raw = np.where(known, prior / (state.errors[:, None] ** 2 + least**2 + (_OWN * spread) ** 2 + 1e-12), 0.0)
-        return raw / np.sum(raw, 0)
+    if not np.any(np.isfinite(spread[active])):
+        spread = np.zeros_like(spread)
+    with np.errstate(over="ignore"):
+        variance = errors**2 + _FLOOR * np.min(errors[active]) ** 2 + (_OWN * spread) ** 2 + 1e-12
+        raw = prior / (variance / np.min(variance[active])) ** _SHARPNESS
+    return raw / raw.sum()
+
+
+def _shares(weights: FloatArray, logs: FloatArray) -> FloatArray:
+    """Return the weights [k, n] among the laws that have a value at D_p, from ``weights`` [k] and log f [k, n]."""
+    raw = np.where(np.isfinite(logs), weights[:, None], 0.0)
+    with np.errstate(invalid="ignore"):
+        return raw / raw.sum(0)
 
 
 def _mean(weights: FloatArray, values: FloatArray) -> FloatArray:

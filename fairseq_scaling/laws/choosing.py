@@ -20,8 +20,9 @@ HORIZON = 0.7
 """A split is judged on the budgets up to exp(0.7), about twice, beyond its last one (one budget at least)."""
 
 _FIRST_SHARE = 0.4
-_PRIOR = {"power_law": 0.3, "linear_log": 0.3, "bnsl1": 0.3}
-"""Weight of a law before the curve is seen, 1 for the others: two parameters are seldom enough, six often too many."""
+_PRIOR = {"power_law": 0.3, "linear_log": 0.3, "log_law": 0.3, "bnsl1": 0.3}
+"""Weight of a law before the curve is seen, 1 for the others: scores do not rise without limit, as the first three say,
+and six parameters are often too many."""
 
 
 def choose(

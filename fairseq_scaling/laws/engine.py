@@ -105,6 +105,7 @@ def solve(
             law.upper,
             steps,
             precision,
+            law.linear,
         )
         return Solution(
             found.theta.reshape(count, tries, -1),

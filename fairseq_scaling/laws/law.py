@@ -60,6 +60,8 @@ class Law(ABC):
     lower: FloatArray
     upper: FloatArray
     """Bounds of the internal parameters [p]."""
+    linear: int = 0
+    """How many of the internal parameters, the first ones, enter f or log f linearly."""
     starts: int = 3
     """How many grid minima the solver polishes."""
 

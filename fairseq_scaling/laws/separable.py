@@ -24,6 +24,7 @@ _REFINED = 48
 class SeparableLaw(Law):
     """A law with two linear parameters first in theta, and a basis phi(z; rest)."""
 
+    linear = 2
     axes: tuple[FloatArray, ...] = ()
     """Grid of every non-linear parameter."""
     linear_bounds: tuple[tuple[float, float], tuple[float, float]] = ((-np.inf, np.inf), (-np.inf, np.inf))

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from .curve import FloatArray
 
+_PATIENCE = 20
+"""Steps after which a problem that is not done is taken to creep along a valley."""
+
 Evaluate = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
 
@@ -46,6 +49,7 @@ def minimise(
     upper: FloatArray,
     max_iterations: int = 300,
     tolerance: float = 1e-13,
+    linear: int = 0,
 ) -> Solution:
     """Return the local minimum of sum_i w_i huber(target_i - f_i(theta)) reached from every start.
 
@@ -57,6 +61,7 @@ def minimise(
         delta: Huber thresholds [b].
         lower, upper: box of theta [p].
         tolerance: relative decrease of the objective below which a problem is done.
+        linear: so many parameters, the first ones, enter f or exp(f) linearly.
     """
     count, size = theta.shape
     shared = points.shape[0] == 1
@@ -74,6 +79,7 @@ def minimise(
     safe = np.ones(count)
     eye = np.eye(size)
     quiet = np.zeros(count, int)
+    stride = np.ones(count)
 
     for iteration in range(1, max_iterations + 1):
         amount = np.abs(residual)
@@ -98,6 +104,20 @@ def minimise(
         promised = -0.5 * np.sum(gradient * step, 1)
         trial_residual, trial_jacobian = _residual(evaluate, trial, points, target, real)
         trial_objective = _objective(trial_residual, weight, delta)
+        if linear and iteration > _PATIENCE:
+            # A long valley bends as the linear parameters answer to the others: solving for them follows it, and
+            # longer and longer strides shorten it.
+            ahead = np.clip(current + stride[:, None] * (trial - current), lower, upper)
+            answer = _answer(*_residual(evaluate, ahead, points, target, real), weight, delta, linear)
+            followed = np.clip(ahead + answer, lower, upper)
+            other_residual, other_jacobian = _residual(evaluate, followed, points, target, real)
+            other_objective = _objective(other_residual, weight, delta)
+            lead = other_objective < trial_objective
+            stride = np.where(lead, 2 * stride, 1.0)
+            trial = np.where(lead[:, None], followed, trial)
+            trial_residual = np.where(lead[:, None], other_residual, trial_residual)
+            trial_jacobian = np.where(lead[:, None, None], other_jacobian, trial_jacobian)
+            trial_objective = np.where(lead, other_objective, trial_objective)
         better = trial_objective < objective
         decrease = np.where(better, objective - trial_objective, 0.0)
         small = (decrease <= tolerance * objective) & (promised <= 10 * tolerance * objective)
@@ -128,7 +148,7 @@ def minimise(
         if not np.any(stay):
             break
         rows, current, residual, jacobian = rows[stay], current[stay], residual[stay], jacobian[stay]
-        objective, damping, safe, quiet = objective[stay], damping[stay], safe[stay], quiet[stay]
+        objective, damping, safe, quiet, stride = (x[stay] for x in (objective, damping, safe, quiet, stride))
         target, weight, delta, real = target[stay], weight[stay], delta[stay], real[stay]
         points = points if shared else points[stay]
     return Solution(final, final_objective, final_iterations, final_converged)
@@ -140,6 +160,20 @@ def _residual(
     value, jacobian = evaluate(theta, points)
     residual = np.where(real, target - value, 0.0)
     return residual, np.where(real[..., None], jacobian, 0.0)
+
+
+def _answer(
+    residual: FloatArray, jacobian: FloatArray, weight: FloatArray, delta: FloatArray, linear: int
+) -> FloatArray:
+    """Return the Gauss-Newton step [b, p] of the first ``linear`` parameters alone; 0 for the others."""
+    part = jacobian[..., :linear]
+    robust = weight * np.minimum(1.0, delta[:, None] / np.maximum(np.abs(residual), 1e-300))
+    with np.errstate(invalid="ignore"):
+        matrix = np.matmul((part * robust[..., None]).transpose(0, 2, 1), part)
+        vector = np.matmul((robust * residual)[:, None, :], part)[:, 0]
+    step = np.zeros((len(residual), jacobian.shape[2]))
+    step[:, :linear] = _solve(matrix, vector)
+    return step
 
 
 def _objective(residual: FloatArray, weight: FloatArray, delta: FloatArray) -> FloatArray:

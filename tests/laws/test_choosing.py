@@ -73,8 +73,30 @@ def test_the_average_lies_between_its_laws_and_inside_its_interval():
     predicted = choice.predict(at)
     assert min(each) <= predicted.value[0] <= max(each)
     assert predicted.lower[0] < predicted.value[0] < predicted.upper[0]
-    elasticities = [fit.elasticity(at)[0] for name, fit in choice.fits.items() if name != "average"]
-    assert min(elasticities) <= choice.fit.elasticity(at)[0] <= max(elasticities) + 0.05
+
+
+@pytest.mark.parametrize(
+    ("law", "count", "seed"), [("cross_entropy_law", 8, 2), ("cross_entropy_law", 8, 3), ("log_law", 9, 5)]
+)
+def test_the_average_is_nowhere_steeper_or_flatter_than_all_its_laws(law, count, seed):
+    choice = laws.choose(synthetic_curve(law, count, 0.01, np.random.default_rng(seed)))
+    at = np.geomspace(1e9, 1e12, 100)
+    each = np.stack([np.diff(np.log(fit.values(at))) for name, fit in choice.fits.items() if name != "average"])
+    slope = np.diff(np.log(choice.fit.values(at)))
+    assert np.all(each.min(0) - 1e-9 <= slope)
+    assert np.all(slope <= each.max(0) + 1e-9)
+
+
+def test_a_law_that_was_ten_times_as_wrong_hardly_counts():
+    generator = np.random.default_rng(3)
+    tokens = np.geomspace(1e8, 1e10, 10)
+    ceiling = 30 / (1 + (8e8 / tokens) ** 1.5) * np.exp(0.005 * generator.standard_normal(10))
+    choice = laws.choose(laws.Curve("c", "bleu", tokens, ceiling))
+    error = {c.fit.law.name: c.error for c in choice.candidates[1:]}
+    weight = {c.fit.law.name: c.weight for c in choice.candidates[1:]}
+    assert error["power_law"] > 10 * error["logistic"]
+    assert weight["power_law"] < 0.01
+    assert weight["logistic"] > 0.2
 
 
 def test_a_choice_and_its_average_are_plain_json():

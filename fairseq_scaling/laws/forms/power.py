@@ -87,6 +87,7 @@ class CrossEntropyLaw(ValueLinearLaw):
         Parameter("alpha", "exponent of D_p", lower=0.0, latex=r"\alpha"),
     )
     internal = ("last", "drop", "u")
+    linear = 0
     linear_bounds = ((0.0, np.inf), (0.0, np.inf))
     lower = np.array([1e-9, 0.0, 0.0])
     upper = np.array([np.inf, np.inf, 60.0])

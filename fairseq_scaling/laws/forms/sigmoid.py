@@ -33,6 +33,7 @@ class Logistic(LogLinearLaw):
         Parameter("k", "steepness", lower=0.0),
     )
     internal = ("kappa", "k", "z0")
+    linear = 1
     lower = np.array([-np.inf, 0.02, -8.0])
     upper = np.array([np.inf, 30.0, 8.0])
     axes = (

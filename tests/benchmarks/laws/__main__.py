@@ -3,7 +3,7 @@
     python -m tests.benchmarks.laws table tests/laws/data/chinchilla.csv [--curves CURVES.csv]
     python -m tests.benchmarks.laws chinchilla tests/laws/data/chinchilla.csv [--draws 4000] [--starts 0]
     python -m tests.benchmarks.laws extrapolation CURVES.csv
-    python -m tests.benchmarks.laws optimum [CURVES.csv] [--curves 20] [--starts 500]
+    python -m tests.benchmarks.laws optimum [CURVES.csv] [--curves 20] [--starts 500] [--out RESULTS.csv]
     python -m tests.benchmarks.laws speed [--curves 1000]
     python -m tests.benchmarks.laws coverage [--repeats 1000] [--interval delta]
     python -m tests.benchmarks.laws verdicts [--repeats 200]
@@ -18,7 +18,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .accuracy import chinchilla, coverage, extrapolation, optimum
+from .accuracy import chinchilla, coverage, extrapolation
+from .optimum import optimum
 from .speed import speed
 from .table import table
 from .verdicts import verdicts
@@ -47,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     whole.add_argument("--curves", type=Path, metavar="CURVES.csv")
     command(chinchilla, True, draws=4000, starts=0)
     command(extrapolation, True)
-    command(optimum, False, curves=20, starts=500)
+    command(optimum, False, curves=20, starts=500).add_argument(
+        "--out", type=Path, metavar="RESULTS.csv", help="append every result; a run that was stopped goes on"
+    )
     command(speed, curves=1000)
     command(coverage, repeats=1000).add_argument(
         "--interval", choices=("delta", "case", "parametric", "residual"), default="delta"

@@ -1,4 +1,4 @@
-"""How near the fits come: the Chinchilla points, held-out ends of real curves, the global minimum, coverage."""
+"""How near the fits come: the Chinchilla points, held-out ends of real curves, coverage."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import numpy as np
 from fairseq_scaling import laws
 from fairseq_scaling.laws.engine import solve
 from fairseq_scaling.laws.law import Scale
-from fairseq_scaling.laws.registry import LAWS
 
-from .curves import law_value, load_chinchilla, load_curves, random_problem, synthetic_curve
-from .reference import lbfgs_chinchilla, lbfgs_from_many_starts
+from .curves import PAPER_LAWS, law_value, load_chinchilla, load_curves, synthetic_curve
+from .reference import lbfgs_chinchilla
 
 PUBLISHED_ERRORS = {"A": 124.5, "B": 1293.0, "E": 0.0257, "alpha": 0.0154, "beta": 0.0206}
-PAPER_LAWS = ("log_law", "cross_entropy_law")
 BUDGETS, NOISES = (5, 8, 14), (0.005, 0.01, 0.02)
 
 
@@ -91,49 +89,6 @@ def extrapolation(data: Path) -> dict[str, dict[str, float]]:
 
 def _rmsle(fit: laws.Fit) -> float:
     return fit.held_out.rmsle if fit.held_out is not None else float("nan")
-
-
-@dataclass(frozen=True)
-class Optimum:
-    """Objectives against the best of many starts: worst relative excess, seconds a curve here and there."""
-
-    curves: int
-    worst: float
-    here: float
-    there: float
-
-
-def optimum(data: Path | None = None, curves: int = 20, starts: int = 500) -> dict[str, Optimum]:
-    """Objectives against scipy's L-BFGS-B from many random starts in the same box, on synthetic (and given) curves."""
-    found = {}
-    for law_name in PAPER_LAWS:
-        law = LAWS[law_name]
-        problems = [random_problem(law_name, seed) for seed in range(curves)]
-        if data is not None and law_name == "cross_entropy_law":
-            given = [curve for _, curve in load_curves(data)][:: max(1, 82 // curves)]
-            problems += [(np.log(c.pretrain_tokens[~c.held_out]), np.log(c.values[~c.held_out]), 1e-3) for c in given]
-        ours_time = theirs_time = 0.0
-        worst, beaten, missed = -np.inf, 0, 0
-        for number, (log_tokens, log_values, delta) in enumerate(problems):
-            began = time.process_time()
-            weight = np.ones((1, log_tokens.size))
-            ours = float(solve(law, log_tokens[None], log_values[None], weight, np.array([delta])).objective[0])
-            ours_time += time.process_time() - began
-            began = time.process_time()
-            theirs = lbfgs_from_many_starts(law_name, log_tokens, log_values, delta, starts, number)
-            theirs_time += time.process_time() - began
-            worst = max(worst, (ours - theirs.min()) / max(theirs.min(), 1e-15))
-            beaten += ours < theirs.min() * (1 - 1e-6)
-            missed += ours > theirs.min() * (1 + 1e-6) + 1e-14
-        count = len(problems)
-        found[law_name] = Optimum(count, worst, ours_time / count, theirs_time / count)
-        print(
-            f"{law_name}: {count} curves, worst objective {worst:+.1e} "
-            f"relative to the best of {starts} L-BFGS-B starts; "
-            f"lower on {beaten}, higher on {missed}; "
-            f"{1e3 * ours_time / count:.1f} ms against {theirs_time / count:.1f} s a curve"
-        )
-    return found
 
 
 def coverage(repeats: int = 1000, interval: str = "delta") -> list[float]:

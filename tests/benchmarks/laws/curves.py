@@ -9,6 +9,8 @@ import numpy as np
 
 from fairseq_scaling import laws
 
+PAPER_LAWS = ("log_law", "cross_entropy_law")
+
 
 def load_chinchilla(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return parameters, tokens and losses of the 240 points that Besiroglu et al. keep (five highest losses
