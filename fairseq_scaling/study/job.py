@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+from . import choice
 from .plan import Job, Plan
 from .progress import fraction_in_log
 from .state import StudyFolder
@@ -77,6 +78,7 @@ def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
     words = list(job.words)
     for placeholder, place in places.items():
         words = [word.replace(placeholder, place) for word in words]
+    words = [choice.filled(word, folder.path) for word in words]
     return [find_program(words[0]) or words[0], *words[1:]]
 
 
