@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from ..errors import SettingError
 from ..mixture import Mixture
@@ -20,12 +20,6 @@ _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([MGTmgt])[bB]?")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(min|[smhd])")
 _MEGABYTES = {"M": 1, "G": 1000, "T": 1_000_000}
 _MINUTES = {"s": 1 / 60, "m": 1, "min": 1, "h": 60, "d": 1440}
-
-
-class Section(BaseModel):
-    """A mapping of study.yaml: unknown keys are refused, and nothing changes once it is read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 def _tokens(value: object) -> int:

@@ -6,9 +6,10 @@ import difflib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from ..errors import ScalingError, SettingError
 from . import _yaml
-from ._fields import Section
 
 
 class StudyError(SettingError):
@@ -37,7 +38,7 @@ class Where(NamedTuple):
         return f"{self.path}, line {line}" if line else str(self.path)
 
 
-def message(study: type[Section], where: Where, detail: Any) -> str:
+def message(study: type[BaseModel], where: Where, detail: Any) -> str:
     """Return the message for one mistake that pydantic found in a ``study``."""
     # pydantic adds marks of its own: "[key]" for the key of a mapping, and the names of our choices of form, "<list>".
     place = [part for part in detail["loc"] if part != "[key]" and not str(part).startswith("<")]
@@ -69,7 +70,7 @@ def _keys_at(study: Any, place: list[Any]) -> list[str]:
 
 def _section_in(annotation: Any) -> Any:
     """Return the section class inside an annotation such as ``list[Override]`` or ``Baseline | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
         if found := _section_in(inner):

@@ -35,7 +35,7 @@ def load(text: str, path: Path) -> tuple[Any, Lines]:
 
 
 def replace(values: dict[str, Any], settings: Sequence[str]) -> dict[tuple[Any, ...], str]:
-    """Set values, in place, as ``KEY=VALUE`` says: ``pretraining.budgets=[1M, 2M]``, ``finetuning.overrides[0].updates=9``.
+    """Set values, in place, as ``KEY=VALUE`` says: ``pretraining.budgets=[1M, 2M]``, ``text.pairs[0]=en-fr``.
 
     The value is YAML; a section that is missing, or only true, is made. Returns key path -> the text that set it.
 

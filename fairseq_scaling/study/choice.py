@@ -20,6 +20,8 @@ from ..quantities import format_tokens
 if TYPE_CHECKING:
     from ..logs import RunRecord
 
+# What a rate may be chosen by, on validation text. Never a test set: its scores are what a study reports.
+CRITERIA = ("cross_entropy", "bleu", "chrf")
 _PLACEHOLDER = re.compile(r"\{chosen:([^}]+)\}")
 # What stands in the words before the choice: only the check of the flags sees it.
 _NOT_YET = "1"
@@ -61,7 +63,7 @@ def choose(candidates: Mapping[str, Path], by: str) -> dict[str, Any]:
     """
     from ..logs import read_runs
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for rate, folder in candidates.items():
         run = next(iter(read_runs([folder]).runs), None)
         value = _value(run, by) if run else None

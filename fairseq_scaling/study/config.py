@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 from ..errors import DataError, SettingError
@@ -26,17 +36,15 @@ from ._fields import (
     PretrainingFlags,
     PretrainingMixture,
     Rate,
-    Section,
     Seeds,
     Tokens,
     different,
     rising,
 )
+from .choice import CRITERIA
 from .graph import STAGES
 
 TextSource = Literal["debian", "files", "wmt", "mc4"]
-# What a learning rate is chosen by, on validation text. Never a test set: its scores are what a study reports.
-Criterion = Literal["cross_entropy", "bleu", "chrf"]
 
 
 def _as_list(value: object) -> object:
@@ -46,6 +54,12 @@ def _as_list(value: object) -> object:
 def _baseline(value: object) -> object:
     """Return the section that ``baseline: true`` or ``false`` stands for: an empty one, or none."""
     return {} if value is True or value is None else None if value is False else value
+
+
+class Section(BaseModel):
+    """A mapping of study.yaml: unknown keys are refused, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class Text(Section):
@@ -101,7 +115,7 @@ class PretrainingRateChoice(RateChoice):
 class FinetuningRateChoice(RateChoice):
     """The rate of finetuning, for each task, D_f and checkpoint, with the first seed; ``by`` is measured on valid."""
 
-    by: Criterion = "cross_entropy"
+    by: Literal[CRITERIA] = "cross_entropy"  # type: ignore[valid-type]
 
 
 class PretrainingOverride(Section):
@@ -161,7 +175,7 @@ class Pretraining(Section):
     def override(self, mixture: Mixture) -> PretrainingOverride:
         """Return what is said of one mixture alone; an empty override where nothing is."""
         own = (other for other in self.overrides if dict(other.mixture) == dict(mixture))
-        return next(own, PretrainingOverride(mixture=str(mixture)))  # type: ignore[arg-type]
+        return next(own, PretrainingOverride(mixture=str(mixture)))
 
     def budgets_of(self, mixture: Mixture) -> list[int]:
         """Return the budgets of a mixture, in tokens, rising."""
@@ -221,6 +235,13 @@ class Finetuning(Section):
     fairseq: FairseqFlags = {}
     overrides: list[FinetuningOverride] = []
 
+    @field_validator("finetune_tokens")
+    @classmethod
+    def _rising_sizes(cls, tokens: Any) -> Any:
+        for sizes in tokens.values() if isinstance(tokens, dict) else [tokens]:
+            rising(sizes, "finetune_tokens")
+        return tokens
+
     @field_validator("seeds")
     @classmethod
     def _different_seeds(cls, seeds: list[int]) -> list[int]:
@@ -232,7 +253,7 @@ class Finetuning(Section):
         return different(tasks, "tasks")
 
     @model_validator(mode="after")
-    def _every_task_has_rising_sizes(self) -> Finetuning:
+    def _every_task_has_sizes(self) -> Finetuning:
         sizes = self.finetune_tokens
         if isinstance(sizes, dict):
             known = ["-".join(task) for task in self.tasks]
@@ -241,8 +262,6 @@ class Finetuning(Section):
             for task in self.tasks:
                 if task not in sizes:
                     raise SettingError("finetune_tokens", "-".join(task), "this task is missing", "give it a list")
-        for task in self.tasks:
-            rising(self.sizes(task), "finetune_tokens")
         return self
 
     def sizes(self, task: tuple[str, str]) -> list[int]:
@@ -327,7 +346,7 @@ class Study(Section):
         for name in ("pretraining", "finetuning"):
             section = getattr(self, name)
             for place, flags in (("model", self.model.fairseq), (name, section.fairseq)):
-                if section.learning_rates is not None and "lr" in flags:
+                if section.learning_rates is not None and flags.get("lr") is not None:
                     raise SettingError(
                         f"{place}.fairseq: lr", flags["lr"], f"{name}.learning_rates chooses this rate",
                         "leave out one of them",

@@ -1,4 +1,4 @@
-"""What a study consists of once it is planned: jobs, and which of them needs which. Pure: no files but the plan's own."""
+"""What a planned study consists of: jobs, and which of them needs which. Pure: no files but the plan's own."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ class Work(NamedTuple):
     def times(self, sequences: float, factor: int = 1) -> Work:
         """Return the work of so many sequences, with ``factor`` times the operations."""
         encoder, decoder = round(self.encoder_positions * sequences), round(self.decoder_positions * sequences)
-        return Work(
-            encoder, decoder, self.encoder_flops * sequences * factor, self.decoder_flops * sequences * factor
-        )
+        return Work(encoder, decoder, self.encoder_flops * sequences * factor, self.decoder_flops * sequences * factor)
 
     @staticmethod
     def total(works: Iterable[Work]) -> Work:
@@ -82,7 +80,7 @@ class Job:
     group: str = ""
     candidate: bool = False
     tokens: int = 0
-    work: Work = Work()
+    work: Work = field(default_factory=Work)
     kept: int = 0
     threads: int = 1
     resources: dict[str, int | str] = field(default_factory=dict)

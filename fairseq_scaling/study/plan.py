@@ -19,7 +19,7 @@ __all__ = ["STAGES", "Job", "Plan", "make_plan", "mixture_name"]
 
 # FLOP/s of one core, and tokens a second of a model that is none of ours: only the first guess of a duration. The
 # progress line measures.
-_CORE_SPEED = 1.0e11
+_CORE_SPEED = 5e10
 _UNKNOWN_MODEL_SPEED = 1000
 _START_SECONDS = 8.0  # importing fairseq and torch, loading the model
 _STEP_SECONDS = {
@@ -144,7 +144,9 @@ class _Planner:
             job = replace(job, label=label, needs=self.after_corpus, group="pretrain: try learning rates")
             candidates[rate] = job
             yield replace(job, candidate=True)
-        yield _choice_job(f"choose/pretraining/{mixture_name(mixture)}", "cross_entropy", candidates, file, f"{mixture}")
+        yield _choice_job(
+            f"choose/pretraining/{mixture_name(mixture)}", "cross_entropy", candidates, file, f"{mixture}"
+        )
 
     def _pretraining_job(self, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int]) -> Job:
         settings = commands.pretraining_settings(self.study, mixture, rate)
@@ -215,7 +217,9 @@ class _Planner:
             folder = f"{_CANDIDATES}/finetuning/{name}/lr{rate}"
             job = self._finetuning_job(run, section.seeds[0], folder, rate, ["valid"])
             own = f"try lr {rate}, {label}"
-            job = replace(job, label=own, needs=needs, reads=reads, candidate=True, group="finetune: try learning rates")
+            job = replace(
+                job, label=own, needs=needs, reads=reads, candidate=True, group="finetune: try learning rates"
+            )
             candidates[rate] = job
             yield job
             if asked.by != "cross_entropy":

@@ -1,4 +1,4 @@
-"""What a study costs: parameters, floating-point operations and bytes of a T5, and the hours they take. Pure arithmetic.
+"""What a study costs: weights, floating-point operations and bytes of a T5, and the hours they take. Pure arithmetic.
 
 A multiplication and an addition count as two operations. Counted are the matrix products, attention scores included,
 and the output layer over the whole vocabulary; looking up an embedding costs none, normalisation and softmax are left
@@ -35,8 +35,8 @@ _TEST_POSITIONS = 80_000
 _FURTHER_CHECKPOINTS = 2
 
 # Dense peak of one device in FLOP/s, in the type that training uses there (bfloat16; float16 on T4 and V100; tensor
-# cores, without sparsity), from the makers' data sheets: NVIDIA T4, V100 (SXM2), A100 (SXM4), L4, H100 (SXM5), GeForce RTX
-# 4090 (Ada white paper, float32 accumulation); Google Cloud's pages on TPU v3 and v4 (per chip).
+# cores, without sparsity), from the makers' data sheets: NVIDIA T4, V100 (SXM2), A100 (SXM4), L4, H100 (SXM5), GeForce
+# RTX 4090 (Ada white paper, float32 accumulation); Google Cloud's pages on TPU v3 and v4 (per chip).
 PEAKS = {
     "t4": 65e12, "v100": 125e12, "a100": 312e12, "l4": 121e12, "h100": 989e12, "rtx4090": 165e12,
     "tpu-v3": 123e12, "tpu-v4": 275e12,
