@@ -130,7 +130,7 @@ def _flops(value: float) -> str:
 
 
 def _hours(value: float) -> str:
-    return f"{value:.3g}" if 0 < value < 999.5 else _whole(value)
+    return f"{value:.3g}" if value < 999.5 else _whole(value)
 
 
 def _whole(value: float, digits: int = 0) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from ..errors import ScalingError, SettingError
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
 def find_corpus(study: Study, folder: StudyFolder) -> Corpus | None:
     """Return the corpus of a study, or None where it is not made yet.
 
+    None, too, with programs of the person's own (SCALING_STUDY_PROGRAMS): what they make need not be such a corpus.
+
     Raises:
         DataError: the corpus that the study names is damaged.
     """
     from ..data.corpus import MANIFEST, Corpus
 
+    if os.environ.get("SCALING_STUDY_PROGRAMS"):
+        return None
     path = folder.path / "corpus" if study.corpus is None else study.folder / study.corpus
     return Corpus.open(path) if (path / MANIFEST).is_file() else None
 
