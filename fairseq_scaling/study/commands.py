@@ -161,15 +161,17 @@ def pretraining_settings(study: Study, mixture: Mixture, rate: str | None = None
 
 
 def finetune(
-    study: Study, run: Finetuning, seed: int, folder: str, rate: str | None, subsets: list[str] | None = None
+    study: Study, run: Finetuning, seed: int, folder: str, rate: str | None, chosen_by: str | None = None
 ) -> Words:
-    """Return one finetuning; ``subsets`` are those that are scored with cross-entropy at its end."""
+    """Return one finetuning, or a candidate for its learning rate, which is ``chosen_by`` cross-entropy or a score.
+
+    A candidate sees no test set, and saves its model only where that must translate: there are many of them.
+    """
     section = study.finetuning
     updates, settings = finetuning_settings(study, run, rate)
-    if subsets is None:
-        subsets = ["valid", "test"]
-        if section.upstream_validation and run.mixture is not None:
-            subsets += [f"upstream_{language}" for language in run.mixture]
+    subsets = ["valid"] if chosen_by else ["valid", "test"]
+    if section.upstream_validation and run.mixture is not None and not chosen_by:
+        subsets += [f"upstream_{language}" for language in run.mixture]
     return [
         *_train("scaling_translation", study),
         *flags({
@@ -182,6 +184,7 @@ def finetune(
             "seed": seed,
             "save-dir": f"{{out}}/{folder}",
             "no-epoch-checkpoints": True,
+            "no-save": chosen_by == "cross_entropy",
         }),
         *flags(settings),
     ]  # fmt: skip
@@ -204,13 +207,13 @@ def finetuning_settings(study: Study, run: Finetuning, rate: str | None = None) 
         if override.applies(run.mixture, run.pretrain_tokens, run.finetune_tokens, run.task):
             updates = override.updates or updates
             settings |= override.fairseq
-    epochs = updates * 2 * batch_tokens(settings) / run.finetune_tokens
+    epochs = updates * 2 * batch_tokens(study, settings) / run.finetune_tokens
     return updates, {"save-interval": max(1, round(epochs / _SAVES)), **settings}
 
 
-def batch_tokens(settings: Mapping[str, Any]) -> int:
-    """Return about how many target tokens an update of a finetuning with these flags reads."""
-    steps = int(float(str(settings.get("update-freq") or 1)))
+def batch_tokens(study: Study, settings: Mapping[str, Any]) -> int:
+    """Return about how many target tokens an update of a finetuning with these flags reads, on all its GPUs."""
+    steps = int(float(str(settings.get("update-freq") or 1))) * (study.resources_of("finetune").gpus or 1)
     if size := settings.get("batch-size"):
         return int(size) * PAIR_TOKENS * steps
     return int(float(settings.get("max-tokens") or 1500)) * steps

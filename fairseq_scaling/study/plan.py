@@ -215,7 +215,7 @@ class _Planner:
         candidates = {}
         for rate in asked.grid:
             folder = f"{_CANDIDATES}/finetuning/{name}/lr{rate}"
-            job = self._finetuning_job(run, section.seeds[0], folder, rate, ["valid"])
+            job = self._finetuning_job(run, section.seeds[0], folder, rate, asked.by)
             own = f"try lr {rate}, {label}"
             job = replace(
                 job, label=own, needs=needs, reads=reads, candidate=True, group="finetune: try learning rates"
@@ -228,16 +228,19 @@ class _Planner:
         yield _choice_job(f"choose/finetuning/{name}", asked.by, candidates, file, label)
 
     def _finetuning_job(
-        self, run: Finetuning, seed: int, folder: str, rate: str | None, subsets: list[str] | None = None
+        self, run: Finetuning, seed: int, folder: str, rate: str | None, chosen_by: str | None = None
     ) -> Job:
         updates, settings = commands.finetuning_settings(self.study, run, rate)
-        trained = updates * commands.batch_tokens(settings)
-        work = pricing.finetuning(self.shape, trained) if self.shape else Work()
+        trained = updates * commands.batch_tokens(self.study, settings)
+        work, kept = Work(), 0
+        if self.shape is not None:
+            work = pricing.finetuning(self.shape, trained)
+            kept = 0 if chosen_by == "cross_entropy" else pricing.kept_bytes(self.shape, settings)
         return Job(
             id=f"finetune/{folder.removeprefix('finetuning/')}",
             stage="finetune",
             label="",
-            words=commands.finetune(self.study, run, seed, folder, rate, subsets),
+            words=commands.finetune(self.study, run, seed, folder, rate, chosen_by),
             writes=[f"{folder}/train.log"],
             owns=[folder],
             log=f"{folder}/train.log",
@@ -245,7 +248,7 @@ class _Planner:
             goal=("num_updates", updates),
             tokens=trained,
             work=work,
-            kept=pricing.kept_bytes(self.shape, settings) if self.shape else 0,
+            kept=kept,
         )
 
     def _evaluation_jobs(self, finetune: Job, run: Finetuning, label: str, subset: str) -> Iterator[Job]:

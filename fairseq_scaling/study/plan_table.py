@@ -72,7 +72,7 @@ def _columns(rows: Sequence[Sequence[Job]], pending: set[str], hardware: Hardwar
     if hardware is None:
         return [*columns, _Column("about", [format_duration(sum(job.seconds for job in jobs)) for jobs in rows])]
     hours = [hardware.hours(work) for work in works]
-    columns.append(_Column("device\nhours", [_hours(value) for value in hours]))
+    columns.append(_Column("device\nhours", [_hours(value) if value else "" for value in hours]))
     if hardware.price is not None:
         columns.append(_Column("price", [_whole(value * hardware.price, 2) for value in hours]))
     return columns

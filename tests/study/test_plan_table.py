@@ -72,7 +72,7 @@ def test_what_is_done_is_told_with_its_measured_speed(
     assert f"Measured: {speed:.3g} FLOP/s" in text
     assert {rows[name][1] for name in rows if name.startswith(("pretrain", "finetune", "translate"))} == {"done"}
     assert rows["fit the laws"][1] == "1"
-    assert "1 of 33 jobs to do: 0 device hours" in text
+    assert "1 of 29 jobs to do: 0 device hours" in text
 
 
 def test_every_job_can_be_listed(values: dict[str, Any], write_study: Write, tmp_path: Path) -> None:
