@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # What a rate may be chosen by, on validation text. Never a test set: its scores are what a study reports.
 CRITERIA = ("cross_entropy", "bleu", "chrf")
 _PLACEHOLDER = re.compile(r"\{chosen:([^}]+)\}")
+_END = 20_000  # characters of a log in which its last error stands
 # What stands in the words before the choice: only the check of the flags sees it.
 _NOT_YET = "1"
 
@@ -43,6 +44,14 @@ def chosen(file: Path) -> str | None:
         return str(json.loads(file.read_text("utf-8"))["chosen"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def diverged(log: Path) -> bool:
+    """Tell whether a training ended because it diverged: fairseq raises FloatingPointError then."""
+    try:
+        return "FloatingPointError" in log.read_text("utf-8", "replace")[-_END:]
+    except OSError:
+        return False
 
 
 def choose(candidates: Mapping[str, Path], by: str) -> dict[str, Any]:

@@ -125,6 +125,9 @@ def _run(folder: StudyFolder, plan: Plan, job: Job, command: list[str]) -> int:
             return 127
     if job.stage == "fit" and code == NOTHING_FITTED:
         code = 0
+    if job.candidate and choice.diverged(folder.path / job.log):
+        # A rate at which training diverges has been tried, too: the choice knows it from the log.
+        code = 0
     if job.output and code == 0:
         result.parent.mkdir(parents=True, exist_ok=True)
         part.replace(result)

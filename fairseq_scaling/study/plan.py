@@ -27,7 +27,8 @@ _STEP_SECONDS = {
     "fit": 20.0,
 }  # fmt: skip
 _ALIGNMENT = "alignment.json"
-_CANDIDATES = "candidates"
+# Below a name with a dot: who reads the logs of the whole folder must not find them among the runs.
+_CANDIDATES = ".study/candidates"
 
 
 def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
@@ -155,7 +156,7 @@ class _Planner:
             work = pricing.pretraining(self.study, self.shape, mixture, budgets[-1])
             kept = pricing.kept_bytes(self.shape, settings, len(budgets))
         return Job(
-            id=f"pretrain/{folder.removeprefix('pretraining/')}",
+            id=f"pretrain/{_run_name(folder)}",
             stage="pretrain",
             label="",
             words=commands.pretrain(self.study, mixture, seed, folder, rate, budgets),
@@ -237,7 +238,7 @@ class _Planner:
             work = pricing.finetuning(self.shape, trained)
             kept = 0 if chosen_by == "cross_entropy" else pricing.kept_bytes(self.shape, settings)
         return Job(
-            id=f"finetune/{folder.removeprefix('finetuning/')}",
+            id=f"finetune/{_run_name(folder)}",
             stage="finetune",
             label="",
             words=commands.finetune(self.study, run, seed, folder, rate, chosen_by),
@@ -355,3 +356,8 @@ def _decimals(mixture: Mixture) -> dict[str, str]:
 
 def _seed_label(seed: int, seeds: list[int]) -> str:
     return f" seed {seed}" if len(seeds) > 1 else ""
+
+
+def _run_name(folder: str) -> str:
+    """Return a run's folder without its first part: ``pretraining/``, ``finetuning/`` or ``.study/``."""
+    return folder.split("/", 1)[1]

@@ -13,7 +13,9 @@ import pytest
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.study import choice
 from fairseq_scaling.study.config import load_study
+from fairseq_scaling.study.job import run_job
 from fairseq_scaling.study.plan import Plan, make_plan
+from fairseq_scaling.study.state import StudyFolder
 
 from .conftest import Fakes
 from .test_plan import value_of
@@ -54,7 +56,7 @@ def test_a_training_waits_for_the_choice_and_holds_its_placeholder(
 ) -> None:
     plan = plan_of(choosing, write_study)
     job = plan.by_id["pretrain/de1/seed1"]
-    assert value_of(job.words, "lr") == "{chosen:candidates/pretraining/de1/choice.json}"
+    assert value_of(job.words, "lr") == "{chosen:.study/candidates/pretraining/de1/choice.json}"
     assert "choose/pretraining/de1" in job.needs
     short = plan.by_id["pretrain/candidates/pretraining/de1/lr3e-2"]
     assert (value_of(short.words, "lr"), value_of(short.words, "budgets")) == ("3e-2", "100k")
@@ -65,7 +67,7 @@ def test_one_mixture_can_decide_for_all(choosing: dict[str, Any], write_study: W
     plan = plan_of(choosing, write_study)
     assert [job.id for job in plan.of_stage("choose") if "pretraining" in job.id] == ["choose/pretraining/en0.5-fr0.5"]
     rates = {value_of(job.words, "lr") for job in plan.of_stage("pretrain") if not job.candidate}
-    assert rates == {"{chosen:candidates/pretraining/en0.5-fr0.5/choice.json}"}
+    assert rates == {"{chosen:.study/candidates/pretraining/en0.5-fr0.5/choice.json}"}
 
 
 def test_a_rate_that_an_override_or_the_baseline_gives_is_not_chosen(
@@ -171,3 +173,36 @@ def test_a_study_trains_with_the_rates_it_has_chosen_and_a_choice_made_again_let
     record = json.loads((out / ".study/records/pretrain/de1/seed1.json").read_text())
     assert value_of(record["command"], "lr") == "0.2"
     assert len([line for line in fakes.started() if line.startswith("fit-scaling")]) == 1
+
+
+def test_who_reads_the_whole_folder_finds_no_candidate(choosing: dict[str, Any], write_study: Write) -> None:
+    """``fit-scaling watch FOLDER`` leaves out what begins with a dot."""
+    plan = plan_of(choosing, write_study)
+    candidates = [job for job in plan.jobs if job.candidate]
+    assert all(name.startswith(".study/") for job in candidates for name in [*job.writes, *job.owns, job.log])
+
+
+def test_a_candidate_that_diverges_has_been_tried(tmp_path: Path) -> None:
+    assert choice.diverged(LOGS / "train-json-diverged.log")
+    assert not choice.diverged(LOGS / "train-json-smoothed.log")
+    assert not choice.diverged(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(("message", "code"), [("FloatingPointError: gradients are Nan/Inf", 0), ("out of memory", 1)])
+def test_a_study_goes_on_after_a_candidate_that_diverged_but_not_after_one_that_broke(
+    choosing: dict[str, Any],
+    write_study: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    message: str,
+    code: int,
+) -> None:
+    program = tmp_path / "fairseq-train"
+    program.write_text(f"#!/bin/sh\necho '{message}'\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("SCALING_STUDY_PROGRAMS", str(tmp_path))
+    plan, folder = plan_of(choosing, write_study), StudyFolder(tmp_path / "out")
+    candidate = plan.by_id["finetune/candidates/finetuning/en-fr/200k/baseline/lr0.002"]
+    assert run_job(folder, plan, candidate) == code
+    # A run that is to be reported may not diverge.
+    assert run_job(folder, plan, plan.by_id["finetune/en-fr/200k/baseline/seed1"]) == 1
