@@ -56,6 +56,7 @@ class _Planner:
     def __init__(self, study: Study, vocabulary: int) -> None:
         self.study = study
         self.shape = pricing.shape_of(study, vocabulary)
+        self.corpus_bytes = pricing.corpus_bytes(study, vocabulary)
         self.after_corpus = ["encode/text"] if study.text is not None else []
 
     def plan(self) -> Plan:
@@ -93,6 +94,7 @@ class _Planner:
                 owns=[folder],
                 log=f"logs/{stage}.log",
                 seconds=_STEP_SECONDS[stage],
+                kept=self.corpus_bytes if stage == "encode" else 0,
                 group="make the corpus",
             )
 

@@ -175,6 +175,22 @@ def translation(shape: Shape, beam: int) -> Work:
     return searched.times(_TEST_POSITIONS / _SENTENCE)
 
 
+def corpus_bytes(study: Study, vocabulary: int) -> int:
+    """Return the least that a study's encoded text takes: every token that some run reads, once.
+
+    Raw and clean text, some four or five bytes a token each, come on top of it.
+    """
+    from ..data.tokenfile import token_dtype
+
+    needed: dict[str, float] = {}
+    for mixture in study.pretraining.mixtures:
+        for language, share in mixture.items():
+            tokens = float(share) * study.pretraining.budgets_of(mixture)[-1]
+            needed[language] = max(needed.get(language, 0.0), tokens)
+    pairs = {frozenset(task): study.finetuning.sizes(task)[-1] for task in study.finetuning.tasks}
+    return round(token_dtype(vocabulary).itemsize * (sum(needed.values()) + sum(pairs.values())))
+
+
 def checkpoint_bytes(shape: Shape, settings: dict[str, Any]) -> int:
     """Return the size of one checkpoint: weights and the optimizer's state.
 

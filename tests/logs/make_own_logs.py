@@ -1,7 +1,8 @@
 """Make the logs of examples/own_logs again, with stock fairseq: python tests/logs/make_own_logs.py [FOLDER].
 
-A toy that shows the form of such logs, no result about translation: the generated language of make_golden.py. Pretraining
-fills gaps in French sentences; its checkpoints after 0 to 800 updates are finetuned for English-French and translate.
+A toy that shows the form of such logs, no result about translation: the generated language of make_golden.py.
+Pretraining fills gaps in French sentences; its checkpoints after 0 to 800 updates are finetuned for English-French and
+translate.
 Needs fairseq and torch; takes some minutes on one core.
 """
 
@@ -22,8 +23,9 @@ EXAMPLE = Path(__file__).parents[2] / "examples/own_logs"
 UPDATES = (50, 100, 200, 400, 800)
 SENTENCES = 3000
 COMMON = (
-    " --arch transformer_tiny --optimizer adam --lr 0.003 --lr-scheduler fixed --criterion cross_entropy --max-tokens 400"
-    " --required-batch-size-multiple 1 --cpu --num-workers 0 --log-format json --log-interval 50 --seed 7"
+    " --arch transformer_tiny --optimizer adam --lr 0.003 --lr-scheduler fixed --criterion cross_entropy"
+    " --max-tokens 400 --required-batch-size-multiple 1 --cpu --num-workers 0 --log-format json --log-interval 50"
+    " --seed 7"
 )
 PRETRAIN = (
     "fairseq-train mono --source-lang gaps --target-lang fr --save-dir checkpoints/pretrained --max-update 800"
@@ -34,8 +36,8 @@ FINETUNE = (
     " --no-epoch-checkpoints --valid-subset valid,test{start}" + COMMON
 )
 GENERATE = (
-    "fairseq-generate data --path checkpoints/{name}/checkpoint_last.pt --gen-subset test --cpu --num-workers 0 --beam 2"
-    " --max-len-b 30 --required-batch-size-multiple 1" + golden.BPE + " --scoring sacrebleu"
+    "fairseq-generate data --path checkpoints/{name}/checkpoint_last.pt --gen-subset test --cpu --num-workers 0"
+    " --beam 2 --max-len-b 30 --required-batch-size-multiple 1" + golden.BPE + " --scoring sacrebleu"
 )
 
 

@@ -113,3 +113,14 @@ def test_hours_are_operations_over_speed() -> None:
 def test_an_unknown_device_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(SettingError, match=r"known: t4, v100, a100.*--flops"):
         pricing.hardware("a1000", None, 0.3, 1, None)
+
+
+def test_the_corpus_holds_what_the_hungriest_run_reads_of_each_language(
+    values: dict[str, Any], write_study: Write
+) -> None:
+    values["pretraining"] |= {"mixtures": ["en:0.5,fr:0.5", "en", "de"], "budgets": ["1M", "4M"]}
+    values["pretraining"]["overrides"] = [{"mixture": "de", "budgets": ["1M"]}]
+    study = load_study(write_study(values))
+    tokens = 4_000_000 + 2_000_000 + 1_000_000 + 200_000  # en, fr, de, the pairs
+    assert pricing.corpus_bytes(study, 32_000) == 2 * tokens
+    assert pricing.corpus_bytes(study, 250_112) == 4 * tokens
