@@ -213,7 +213,7 @@ def finetuning_settings(study: Study, run: Finetuning, rate: str | None = None) 
 
 def batch_tokens(study: Study, settings: Mapping[str, Any]) -> int:
     """Return about how many target tokens an update of a finetuning with these flags reads, on all its GPUs."""
-    steps = int(float(str(settings.get("update-freq") or 1))) * (study.resources_of("finetune").gpus or 1)
+    steps = int(float(str(settings.get("update-freq") or 1))) * (study.resources_of["finetune"].gpus or 1)
     if size := settings.get("batch-size"):
         return int(size) * PAIR_TOKENS * steps
     return int(float(settings.get("max-tokens") or 1500)) * steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -319,14 +320,17 @@ class Study(Section):
             _member("resources", stage, ["default", *STAGES], "the stages of a study")
         return resources
 
-    def resources_of(self, stage: str) -> Resources:
-        """Return what a job of a stage needs; what its own section leaves open comes from ``default``."""
-        sections = [self.resources[name] for name in ("default", stage) if name in self.resources]
-        given: dict[str, Any] = {}
-        for section in sections:
-            further = {**given.get("snakemake", {}), **section.snakemake}
-            given |= {key: value for key, value in section if value is not None} | {"snakemake": further}
-        return Resources.model_construct(**{"threads": self.threads, **given})
+    @cached_property
+    def resources_of(self) -> dict[str, Resources]:
+        """Stage -> what a job of it needs; what its own section leaves open comes from ``default``."""
+        needs = {}
+        for stage in STAGES:
+            given: dict[str, Any] = {"threads": self.threads, "snakemake": {}}
+            for section in (self.resources[name] for name in ("default", stage) if name in self.resources):
+                further = {**given["snakemake"], **section.snakemake}
+                given |= {key: value for key, value in section if value is not None} | {"snakemake": further}
+            needs[stage] = Resources.model_construct(**given)
+        return needs
 
     @model_validator(mode="after")
     def _fits_together(self) -> Study:

@@ -313,7 +313,7 @@ class _Planner:
         )
 
     def _with_resources(self, job: Job) -> Job:
-        asked = self.study.resources_of(job.stage)
+        asked = self.study.resources_of[job.stage]
         named = {"mem_mb": asked.memory, "runtime": asked.time, "gpu": asked.gpus}
         told = {name: value for name, value in named.items() if value is not None} | asked.snakemake
         return replace(job, threads=asked.threads or self.study.threads, resources=told)

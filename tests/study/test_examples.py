@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ PAPER = Path(__file__).parents[2] / "examples/isik2025"
 FILES = ("3b", "770m", "small")
 
 
+@functools.cache
 def plan_of(name: str) -> Plan:
     return make_plan(load_study(PAPER / f"{name}.yaml"))
 
