@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ..errors import DataError
+from ..errors import DataError, SettingError
 
 Lines = dict[tuple[Any, ...], int]
 
@@ -37,6 +38,39 @@ def load(text: str, path: Path) -> tuple[Any, Lines]:
     return values, lines
 
 
+def replace(values: dict[str, Any], settings: Sequence[str]) -> dict[tuple[Any, ...], str]:
+    """Set values, in place, as ``KEY=VALUE`` says: ``pretraining.budgets=[1M, 2M]``, ``text.pairs[0]=en-fr``.
+
+    The value is YAML; a section that is missing, or only true, is made. Returns key path -> the text that set it.
+
+    Raises:
+        SettingError: no ``=``, a value that is no YAML, or a key inside something that has no keys.
+    """
+    places: dict[tuple[Any, ...], str] = {}
+    for text in settings:
+        key, equals, given = text.partition("=")
+        place = [int(part[1:-1]) if part[0] == "[" else part for part in re.findall(r"\[\d+\]|[^.\[\]]+", key.strip())]
+        if not equals or not place:
+            raise SettingError("--set", text, "not KEY=VALUE", "write for example pretraining.budgets='[1M, 2M]'")
+        try:
+            value = yaml.safe_load(given)
+        except yaml.YAMLError as error:
+            problem = getattr(error, "problem", None) or error
+            raise SettingError("--set", text, f"the value is not readable as YAML: {problem}") from None
+        inner: Any = values
+        for position, part in enumerate(place):
+            if not _has_room(inner, part):
+                raise SettingError("--set", text, f"the study has no {key_name(place[: position + 1])}")
+            if position == len(place) - 1:
+                inner[part] = value
+            else:
+                if isinstance(inner, dict) and (inner.get(part) is None or inner[part] is True):
+                    inner[part] = {}
+                inner = inner[part]
+        places[tuple(place)] = text
+    return places
+
+
 def key_name(place: Sequence[Any]) -> str:
     """Return a key path as people write it: ``pretraining.budgets[2]``."""
     name = ""
@@ -51,6 +85,13 @@ def line_of(lines: Lines, place: Sequence[Any]) -> int | None:
         if tuple(place[:length]) in lines:
             return lines[tuple(place[:length])]
     return None
+
+
+def _has_room(container: Any, part: str | int) -> bool:
+    """Tell whether a mapping or list can hold, or holds, the entry ``part``."""
+    if isinstance(container, list):
+        return isinstance(part, int) and part < len(container)
+    return isinstance(container, dict) and isinstance(part, str)
 
 
 def _walk(node: yaml.Node, place: tuple[Any, ...], lines: Lines, path: Path) -> None:

@@ -2,13 +2,14 @@
 
 Words hold placeholders instead of the folders of this machine: ``{corpus}``, ``{out}`` (the study's folder) and
 ``{package}`` (this package, for ``--user-dir``). So the same study has the same words everywhere, and a step is done
-again exactly when its words, or what it reads, have changed.
+again exactly when its words, or what it reads, have changed. A learning rate that the study chooses while it runs is a
+placeholder, too (see ``choice``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..mixture import Mixture
 from ..quantities import format_tokens, parse_tokens
@@ -35,7 +36,7 @@ _PRETRAINING = {**_TRAINING, "warmup-updates": 100, "batch-size": 16}
 _FINETUNING = {**_TRAINING, "warmup-updates": 100, "max-tokens": 1500, "validate-interval": 1_000_000}
 # How many times a finetuning saves, to resume from, before it ends. Epochs can be as short as a few updates.
 _SAVES = 4
-_PAIR_TOKENS = 30  # a guess: target tokens of a sentence
+PAIR_TOKENS = 30  # a guess: target tokens of a sentence
 # The bound on the length matters: a model that has learnt little does not end its sentences.
 _GENERATION = {
     "max-tokens": 6000,
@@ -117,83 +118,108 @@ def alignment(study: Study, file: str) -> Words:
     return ["scaling-alignment", "{corpus}", *what, *options(study.alignment)]
 
 
-def pretrain(study: Study, mixture: Mixture, seed: int, folder: str) -> Words:
-    """Return the pretraining of one mixture: all budgets, one checkpoint each (checkpoint1.pt for the first)."""
+class Finetuning(NamedTuple):
+    """What a finetuning is about, without its seed: the baseline has neither mixture nor checkpoint.
+
+    ``checkpoint`` is a path below ``{out}``.
+    """
+
+    task: tuple[str, str]
+    finetune_tokens: int
+    mixture: Mixture | None = None
+    pretrain_tokens: int = 0
+    checkpoint: str | None = None
+
+
+def pretrain(
+    study: Study, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int] | None = None
+) -> Words:
+    """Return the pretraining of one mixture: all budgets, one checkpoint each (checkpoint1.pt for the first).
+
+    ``rate`` is a learning rate or its placeholder where the study chooses it; ``budgets`` those of a candidate.
+    """
     section = study.pretraining
-    own = next((other.fairseq for other in section.overrides if dict(other.mixture) == dict(mixture)), {})
     return [
         *_train("scaling_pretraining", study),
         *flags({
             "mixture": shares(mixture),
-            "budgets": ",".join(map(exact_tokens, section.budgets)),
+            "budgets": ",".join(map(exact_tokens, budgets or section.budgets_of(mixture))),
             "input-length": section.input_length,
             "seed": seed,
             "save-dir": f"{{out}}/{folder}",
         }),
-        *flags({**_PRETRAINING, **study.model.fairseq, **section.fairseq, **own}),
+        *flags(pretraining_settings(study, mixture, rate)),
     ]  # fmt: skip
 
 
+def pretraining_settings(study: Study, mixture: Mixture, rate: str | None = None) -> dict[str, Any]:
+    """Return the flags of one pretraining: defaults, model, section, chosen rate, override; the later wins."""
+    section = study.pretraining
+    chosen = {} if rate is None else {"lr": rate}
+    own = section.override(mixture).fairseq
+    return {**_PRETRAINING, **study.model.fairseq, **section.fairseq, **chosen, **own}
+
+
 def finetune(
-    study: Study,
-    task: tuple[str, str],
-    finetune_tokens: int,
-    seed: int,
-    folder: str,
-    mixture: Mixture | None = None,
-    pretrain_tokens: int = 0,
-    checkpoint: str | None = None,
+    study: Study, run: Finetuning, seed: int, folder: str, rate: str | None, chosen_by: str | None = None
 ) -> Words:
-    """Return one finetuning; without a checkpoint (a path below ``{out}``) it is the baseline."""
+    """Return one finetuning, or a candidate for its learning rate, which is ``chosen_by`` cross-entropy or a score.
+
+    A candidate sees no test set, and saves its model only where that must translate: there are many of them.
+    """
     section = study.finetuning
-    updates, settings = finetuning_settings(study, task, finetune_tokens, mixture, pretrain_tokens)
-    subsets = ["valid", "test"]
-    if section.upstream_validation and mixture is not None:
-        subsets += [f"upstream_{language}" for language in mixture]
+    updates, settings = finetuning_settings(study, run, rate)
+    subsets = ["valid"] if chosen_by else ["valid", "test"]
+    if section.upstream_validation and run.mixture is not None and not chosen_by:
+        subsets += [f"upstream_{language}" for language in run.mixture]
     return [
         *_train("scaling_translation", study),
         *flags({
-            "source-lang": task[0],
-            "target-lang": task[1],
-            "finetune-tokens": exact_tokens(finetune_tokens),
-            "finetune-from-model": f"{{out}}/{checkpoint}" if checkpoint else None,
+            "source-lang": run.task[0],
+            "target-lang": run.task[1],
+            "finetune-tokens": exact_tokens(run.finetune_tokens),
+            "finetune-from-model": f"{{out}}/{run.checkpoint}" if run.checkpoint else None,
             "valid-subset": subsets,
             "max-update": updates,
             "seed": seed,
             "save-dir": f"{{out}}/{folder}",
             "no-epoch-checkpoints": True,
+            "no-save": chosen_by == "cross_entropy",
         }),
         *flags(settings),
     ]  # fmt: skip
 
 
-def finetuning_settings(
-    study: Study, task: tuple[str, str], finetune_tokens: int, mixture: Mixture | None, pretrain_tokens: int
-) -> tuple[int, dict[str, Any]]:
-    """Return (updates, flags) of one finetuning: defaults, model, section, baseline, then overrides; the later wins."""
+def finetuning_settings(study: Study, run: Finetuning, rate: str | None = None) -> tuple[int, dict[str, Any]]:
+    """Return (updates, flags) of one finetuning.
+
+    Defaults, model, section, chosen rate, baseline, then overrides; the later wins.
+    """
     section = study.finetuning
     updates = section.updates
     settings = {**_FINETUNING, **study.model.fairseq, **section.fairseq}
-    if pretrain_tokens == 0 and section.baseline is not None:
+    if rate is not None:
+        settings["lr"] = rate
+    if run.pretrain_tokens == 0 and section.baseline is not None:
         updates = section.baseline.updates or updates
         settings |= section.baseline.fairseq
     for override in section.overrides:
-        if override.applies(mixture, pretrain_tokens, finetune_tokens, task):
+        if override.applies(run.mixture, run.pretrain_tokens, run.finetune_tokens, run.task):
             updates = override.updates or updates
             settings |= override.fairseq
-    epochs = updates * 2 * batch_tokens(settings) / finetune_tokens
+    epochs = updates * 2 * batch_tokens(study, settings) / run.finetune_tokens
     return updates, {"save-interval": max(1, round(epochs / _SAVES)), **settings}
 
 
-def batch_tokens(settings: Mapping[str, Any]) -> int:
-    """Return about how many target tokens an update of a finetuning with these flags reads."""
-    steps = int(float(str(settings.get("update-freq") or 1)))
+def batch_tokens(study: Study, settings: Mapping[str, Any]) -> int:
+    """Return about how many target tokens an update of a finetuning with these flags reads, on all its GPUs."""
+    steps = int(float(str(settings.get("update-freq") or 1))) * (study.resources_of["finetune"].gpus or 1)
     if size := settings.get("batch-size"):
-        return int(size) * _PAIR_TOKENS * steps
+        return int(size) * PAIR_TOKENS * steps
     return int(float(settings.get("max-tokens") or 1500)) * steps
 
 
-def translate(study: Study, task: tuple[str, str], folder: str) -> Words:
+def translate(study: Study, task: tuple[str, str], folder: str, subset: str) -> Words:
     """Return the translation of one finetuned model; the translations come on standard output."""
     section = study.translation
     return [
@@ -202,25 +228,31 @@ def translate(study: Study, task: tuple[str, str], folder: str) -> Words:
             "source-lang": task[0],
             "target-lang": task[1],
             "path": f"{{out}}/{folder}/checkpoint_last.pt",
-            "gen-subset": section.subset,
+            "gen-subset": subset,
             "beam": section.beam,
         }),
         *flags({**_GENERATION, **section.fairseq}),
     ]  # fmt: skip
 
 
-def score(study: Study, task: tuple[str, str], folder: str) -> Words:
+def score(study: Study, task: tuple[str, str], folder: str, subset: str) -> Words:
     return [
         "score-translations", f"{{out}}/{folder}/generate.txt",
         *flags({
             "corpus": "{corpus}",
             "source-lang": task[0],
             "target-lang": task[1],
-            "subset": study.translation.subset,
+            "subset": subset,
             "out": f"{{out}}/{folder}/scores.json",
         }),
         *options(study.scoring),
     ]  # fmt: skip
+
+
+def choose(by: str, candidates: Mapping[str, str], file: str) -> Words:
+    """Return the choice between candidates (learning rate -> run folder); ``file`` and folders lie below ``{out}``."""
+    runs = [f"{rate}={{out}}/{folder}" for rate, folder in candidates.items()]
+    return ["scaling-study", "choose", *runs, "--by", by, "--out", f"{{out}}/{file}"]
 
 
 def fit(study: Study, inputs: list[str]) -> Words:

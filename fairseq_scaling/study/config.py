@@ -3,47 +3,49 @@
 from __future__ import annotations
 
 import difflib
-import re
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 
-from ..errors import DataError, ScalingError, SettingError
+from ..errors import DataError, SettingError
 from ..mixture import Mixture
-from ..quantities import parse_tokens
-from . import _flags, _yaml
+from . import _messages, _yaml
+from ._fields import (
+    Also,
+    Budget,
+    FairseqFlags,
+    Language,
+    Megabytes,
+    Minutes,
+    Options,
+    Pair,
+    Positive,
+    PretrainingFlags,
+    PretrainingMixture,
+    Rate,
+    Seeds,
+    Tokens,
+    different,
+    rising,
+)
+from .choice import CRITERIA
+from .graph import STAGES
 
-_LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,4})?")
-
-
-def _tokens(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise SettingError("tokens", value, "not a number of tokens", "write for example 250000, 250k, 0.25M or 3B")
-    return parse_tokens(int(value) if isinstance(value, float) and value.is_integer() else str(value))
-
-
-def _language(value: object) -> str:
-    if isinstance(value, bool):
-        # YAML 1.1 reads a bare no (Norwegian) as false.
-        raise SettingError("language", value, "YAML reads a bare no as false", 'write it in quotes: "no"')
-    if not isinstance(value, str) or not _LANGUAGE.fullmatch(value):
-        raise SettingError("language", value, "not a language code", "write for example en, fr or ro")
-    return value
-
-
-def _pair(value: object) -> tuple[str, str]:
-    """Return (source, target) of ``en-fr``."""
-    source, dash, target = str(value).partition("-")
-    if not dash or not source or not target or source == target:
-        raise SettingError("language pair", value, "not two languages", "write source-target, for example en-fr")
-    return _language(source), _language(target)
-
-
-def _mixture(value: object) -> Mixture:
-    if isinstance(value, dict):
-        value = ",".join(f"{language}:{share}" for language, share in value.items())
-    return Mixture.parse(str(value))
+TextSource = Literal["debian", "files", "wmt", "mc4"]
 
 
 def _as_list(value: object) -> object:
@@ -55,29 +57,18 @@ def _baseline(value: object) -> object:
     return {} if value is True or value is None else None if value is False else value
 
 
-Tokens = Annotated[int, BeforeValidator(_tokens), Field(gt=0)]
-Budget = Annotated[int, BeforeValidator(_tokens), Field(ge=0)]
-Language = Annotated[str, BeforeValidator(_language)]
-Pair = Annotated[tuple[str, str], BeforeValidator(_pair)]
-PretrainingMixture = Annotated[Mixture, BeforeValidator(_mixture)]
-Options = Annotated[dict[str, Any], BeforeValidator(_flags.step_options)]
-FairseqFlags = Annotated[dict[str, Any], BeforeValidator(_flags.fairseq_flags)]
-PretrainingFlags = Annotated[dict[str, Any], BeforeValidator(_flags.pretraining_flags)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+class Section(BaseModel):
+    """A mapping of study.yaml: unknown keys are refused, and nothing changes once it is read."""
 
-TextSource = Literal["debian", "files", "wmt", "mc4"]
-
-T = TypeVar("T")
-
-
-class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-class Text(_Section):
+class Text(Section):
     """Where the text comes from and how it becomes a corpus; the mappings are options of scaling-preprocess's steps."""
 
-    source: Annotated[list[TextSource], BeforeValidator(_as_list), Field(min_length=1)] = ["debian"]
+    source: Annotated[
+        list[TextSource], BeforeValidator(_as_list), Field(min_length=1), Also({"type": "string"})
+    ] = ["debian"]  # fmt: skip
     languages: Annotated[list[Language], Field(min_length=1)]
     pairs: Annotated[list[Pair], Field(min_length=1)]
     fetch: Options = {}
@@ -93,27 +84,62 @@ class Text(_Section):
         return self
 
 
-class Model(_Section):
+class Model(Section):
     """The architecture, the same in pretraining and finetuning; ``fairseq`` holds its flags (dropout, ...)."""
 
     arch: str = "t5_tiny"
     fairseq: PretrainingFlags = {}
 
 
-class PretrainingOverride(_Section):
-    """Flags for the pretraining of one mixture alone."""
+class RateChoice(Section):
+    """Learning rates to choose from; one run for each, and the best on validation text decides."""
+
+    grid: Annotated[list[Rate], Field(min_length=2)]
+
+    @field_validator("grid")
+    @classmethod
+    def _different_rates(cls, grid: list[str]) -> list[str]:
+        different([float(rate) for rate in grid], "grid")
+        return grid
+
+
+class PretrainingRateChoice(RateChoice):
+    """The (base) rate of pretraining, by upstream cross-entropy after short runs of ``budget`` tokens.
+
+    ``per: mixture`` chooses for each mixture; ``per: study`` lets the first mixture decide for all.
+    """
+
+    budget: Tokens
+    per: Literal["mixture", "study"] = "mixture"
+
+
+class FinetuningRateChoice(RateChoice):
+    """The rate of finetuning, for each task, D_f and checkpoint, with the first seed; ``by`` is measured on valid."""
+
+    by: Literal[CRITERIA] = "cross_entropy"  # type: ignore[valid-type]
+
+
+class PretrainingOverride(Section):
+    """Budgets (where its text ends early) or flags for the pretraining of one mixture alone."""
 
     mixture: PretrainingMixture
-    fairseq: PretrainingFlags
+    budgets: Annotated[list[Tokens], Field(min_length=1)] | None = None
+    fairseq: PretrainingFlags = {}
+
+    @field_validator("budgets")
+    @classmethod
+    def _rising_budgets(cls, budgets: list[int] | None) -> list[int] | None:
+        return rising(budgets, "budgets") if budgets else budgets
 
 
-class Pretraining(_Section):
+class Pretraining(Section):
     """One run for each mixture and seed; a checkpoint at each budget (tokens)."""
 
     mixtures: Annotated[list[PretrainingMixture], Field(min_length=1)]
     budgets: Annotated[list[Tokens], Field(min_length=1)]
-    input_length: Annotated[int, Field(gt=0)] = 64
+    input_length: Positive = 64
     seeds: Seeds = [1]
+    learning_rates: PretrainingRateChoice | None = None
     fairseq: PretrainingFlags = {}
     overrides: list[PretrainingOverride] = []
 
@@ -130,12 +156,12 @@ class Pretraining(_Section):
     @field_validator("budgets")
     @classmethod
     def _rising_budgets(cls, budgets: list[int]) -> list[int]:
-        return _rising(budgets, "budgets")
+        return rising(budgets, "budgets")
 
     @field_validator("seeds")
     @classmethod
     def _different_seeds(cls, seeds: list[int]) -> list[int]:
-        return _different(seeds, "seeds")
+        return different(seeds, "seeds")
 
     @model_validator(mode="after")
     def _overrides_apply(self) -> Pretraining:
@@ -147,15 +173,24 @@ class Pretraining(_Section):
                 )
         return self
 
+    def override(self, mixture: Mixture) -> PretrainingOverride:
+        """Return what is said of one mixture alone; an empty override where nothing is."""
+        own = (other for other in self.overrides if dict(other.mixture) == dict(mixture))
+        return next(own, PretrainingOverride(mixture=str(mixture)))
 
-class FinetuningOverride(_Section):
+    def budgets_of(self, mixture: Mixture) -> list[int]:
+        """Return the budgets of a mixture, in tokens, rising."""
+        return self.override(mixture).budgets or self.budgets
+
+
+class FinetuningOverride(Section):
     """Flags for the finetuning runs that agree with every condition given (pretrain_tokens 0: the baseline)."""
 
     mixture: PretrainingMixture | None = None
     pretrain_tokens: Budget | None = None
     finetune_tokens: Tokens | None = None
     task: Pair | None = None
-    updates: Annotated[int, Field(gt=0)] | None = None
+    updates: Positive | None = None
     fairseq: FairseqFlags = {}
 
     def applies(
@@ -170,50 +205,91 @@ class FinetuningOverride(_Section):
         )
 
 
-class Baseline(_Section):
+class Baseline(Section):
     """The finetuning without pretraining; its flags replace those of ``finetuning``."""
 
-    updates: Annotated[int, Field(gt=0)] | None = None
+    updates: Positive | None = None
     fairseq: FairseqFlags = {}
 
 
-class Finetuning(_Section):
-    """One run for each task, mixture, pretraining seed, budget, number of tokens and seed."""
+_Sizes = Annotated[list[Tokens], Field(min_length=1)]
+
+
+class Finetuning(Section):
+    """One run for each task, mixture, pretraining seed, budget, number of tokens and seed.
+
+    ``finetune_tokens`` is one list for all tasks, or one for each: ``{en-de: [6M, 31M], en-ro: [0.6M]}``.
+    """
 
     tasks: Annotated[list[Pair], Field(min_length=1)]
-    finetune_tokens: Annotated[list[Tokens], Field(min_length=1)]
-    updates: Annotated[int, Field(gt=0)]
+    finetune_tokens: Annotated[
+        Annotated[_Sizes, Tag("<list>")] | Annotated[dict[Pair, _Sizes], Tag("<mapping>")],
+        Discriminator(lambda value: "<mapping>" if isinstance(value, dict) else "<list>"),
+    ]
+    updates: Positive
     seeds: Seeds = [1]
-    baseline: Annotated[Baseline | None, BeforeValidator(_baseline)] = Baseline()
+    baseline: Annotated[
+        Baseline | None, BeforeValidator(_baseline), Also({"type": "boolean"})
+    ] = Baseline()  # fmt: skip
     upstream_validation: bool = True
+    learning_rates: FinetuningRateChoice | None = None
     fairseq: FairseqFlags = {}
     overrides: list[FinetuningOverride] = []
 
     @field_validator("finetune_tokens")
     @classmethod
-    def _rising_tokens(cls, tokens: list[int]) -> list[int]:
-        return _rising(tokens, "finetune_tokens")
+    def _rising_sizes(cls, tokens: Any) -> Any:
+        for sizes in tokens.values() if isinstance(tokens, dict) else [tokens]:
+            rising(sizes, "finetune_tokens")
+        return tokens
 
     @field_validator("seeds")
     @classmethod
     def _different_seeds(cls, seeds: list[int]) -> list[int]:
-        return _different(seeds, "seeds")
+        return different(seeds, "seeds")
 
     @field_validator("tasks")
     @classmethod
     def _different_tasks(cls, tasks: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        return _different(tasks, "tasks")
+        return different(tasks, "tasks")
+
+    @model_validator(mode="after")
+    def _every_task_has_sizes(self) -> Finetuning:
+        sizes = self.finetune_tokens
+        if isinstance(sizes, dict):
+            known = ["-".join(task) for task in self.tasks]
+            for task in sizes:
+                _member("finetune_tokens", "-".join(task), known, "tasks")
+            for task in self.tasks:
+                if task not in sizes:
+                    raise SettingError("finetune_tokens", "-".join(task), "this task is missing", "give it a list")
+        return self
+
+    def sizes(self, task: tuple[str, str]) -> list[int]:
+        """Return the numbers of finetuning tokens of a task, rising."""
+        sizes = self.finetune_tokens
+        return sizes[task] if isinstance(sizes, dict) else sizes
 
 
-class Translation(_Section):
+class Translation(Section):
     """How the finetuned models translate; ``fairseq`` holds further flags of fairseq-generate."""
 
     subset: Literal["test", "valid"] = "test"
-    beam: Annotated[int, Field(gt=0)] = 4
+    beam: Positive = 4
     fairseq: FairseqFlags = {}
 
 
-class Study(_Section):
+class Resources(Section):
+    """What one job of a stage needs; a cluster's scheduler is told. ``snakemake`` holds further Snakemake resources."""
+
+    threads: Positive | None = None
+    memory: Megabytes | None = None
+    time: Minutes | None = None
+    gpus: Annotated[int, Field(ge=0)] | None = None
+    snakemake: dict[str, int | str] = {}
+
+
+class Study(Section):
     """A whole study. Exactly one of ``text`` (make a corpus) and ``corpus`` (use a finished one) is given."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -226,13 +302,35 @@ class Study(_Section):
     translation: Translation = Translation()
     scoring: Options = {}
     fitting: Options = {}
-    threads: Annotated[int, Field(gt=0)] = 1
-    file: Path = Path("study.yaml")
+    threads: Positive = 1
+    resources: Annotated[
+        dict[str, Resources], Field(json_schema_extra={"propertyNames": {"enum": ["default", *STAGES]}})
+    ] = {}  # fmt: skip
+    file: SkipJsonSchema[Path] = Path("study.yaml")
 
     @property
     def folder(self) -> Path:
         """The folder of study.yaml; relative paths in it start there."""
         return self.file.parent
+
+    @field_validator("resources")
+    @classmethod
+    def _known_stages(cls, resources: dict[str, Resources]) -> dict[str, Resources]:
+        for stage in resources:
+            _member("resources", stage, ["default", *STAGES], "the stages of a study")
+        return resources
+
+    @cached_property
+    def resources_of(self) -> dict[str, Resources]:
+        """Stage -> what a job of it needs; what its own section leaves open comes from ``default``."""
+        needs = {}
+        for stage in STAGES:
+            given: dict[str, Any] = {"threads": self.threads, "snakemake": {}}
+            for section in (self.resources[name] for name in ("default", stage) if name in self.resources):
+                further = {**given["snakemake"], **section.snakemake}
+                given |= {key: value for key, value in section if value is not None} | {"snakemake": further}
+            needs[stage] = Resources.model_construct(**given)
+        return needs
 
     @model_validator(mode="after")
     def _fits_together(self) -> Study:
@@ -249,18 +347,25 @@ class Study(_Section):
                     known = ", ".join("-".join(pair) for pair in self.text.pairs)
                     raise SettingError("finetuning.tasks", "-".join(task), "not in text.pairs", f"known: {known}")
         self._overrides_match()
+        for name in ("pretraining", "finetuning"):
+            section = getattr(self, name)
+            for place, flags in (("model", self.model.fairseq), (name, section.fairseq)):
+                if section.learning_rates is not None and flags.get("lr") is not None:
+                    raise SettingError(
+                        f"{place}.fairseq: lr", flags["lr"], f"{name}.learning_rates chooses this rate",
+                        "leave out one of them",
+                    )  # fmt: skip
         return self
 
     def _overrides_match(self) -> None:
         """Refuse an override that no run meets: it is a typing error that would change nothing in silence."""
-        budgets = [0, *self.pretraining.budgets]
         for override in self.finetuning.overrides:
             if not any(
                 override.applies(mixture if budget else None, budget, tokens, task)
                 for mixture in self.pretraining.mixtures
-                for budget in budgets
-                for tokens in self.finetuning.finetune_tokens
+                for budget in [0, *self.pretraining.budgets_of(mixture)]
                 for task in self.finetuning.tasks
+                for tokens in self.finetuning.sizes(task)
             ):
                 given = override.model_dump(exclude_none=True, exclude={"fairseq", "updates"})
                 raise SettingError(
@@ -269,13 +374,17 @@ class Study(_Section):
                 )  # fmt: skip
 
 
-def load_study(path: str | Path) -> Study:
+def load_study(path: str | Path, settings: Sequence[str] = ()) -> Study:
     """Return the study described by a YAML file (or by the study.yaml of a folder).
+
+    Args:
+        path: the file or its folder.
+        settings: ``KEY=VALUE`` each, the value as YAML: ``pretraining.budgets=[1M, 2M]``; they replace the file's.
 
     Raises:
         DataError: there is no such file, or it is no YAML.
-        SettingError: a key is unknown or missing, or a value is impossible; the message names the file, the line, the
-            key, its value and what would be right. All mistakes are named at once.
+        SettingError: a key is unknown or missing, or a value is impossible; the message names the file, the line (or
+            the ``--set``), the key, its value and what would be right. All mistakes are named at once.
     """
     path = Path(path)
     if path.is_dir():
@@ -288,61 +397,19 @@ def load_study(path: str | Path) -> Study:
     values, lines = _yaml.load(text, path)
     if not isinstance(values, dict):
         raise DataError(f"{path}: a study is a mapping that begins with name, text, pretraining and finetuning")
+    places = _yaml.replace(values, settings)
     if "file" in values:
         raise SettingError(f"{path}: file", values["file"], "unknown key", "remove it")
     try:
         return Study.model_validate({**values, "file": path.absolute()})
     except ValidationError as error:
-        messages = [_message(path, detail, lines) for detail in error.errors()]
-        raise StudyError("\n".join(messages)) from None
+        where = _messages.Where(path, lines, places)
+        raise _messages.StudyError("\n".join(_messages.message(Study, where, one) for one in error.errors())) from None
 
 
-class StudyError(SettingError):
-    """One or more impossible settings of a study.yaml."""
-
-    def __init__(self, message: str) -> None:
-        Exception.__init__(self, message)
-        self.setting, self.value = "study.yaml", None
-
-
-def _message(path: Path, detail: Any, lines: _yaml.Lines) -> str:
-    """Return the message for one mistake that pydantic found."""
-    place = list(detail["loc"])
-    key = _yaml.key_name(place)
-    line = _yaml.line_of(lines, place)
-    where = f"{path}, line {line}" if line else str(path)
-    kind, value = detail["type"], detail["input"]
-    if kind == "extra_forbidden":
-        known = _keys_at(place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"{where}: {key}: unknown key; {remedy}"
-    if kind == "missing":
-        return f"{where}: {key} is missing"
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, ScalingError):
-        text = str(cause)
-        return f"{where}: {text}" if not key or text.startswith(key) else f"{where}: {key}: {text}"
-    return f"{where}: {key} = {value!r}: {detail['msg'].lower()}"
-
-
-def _keys_at(place: list[Any]) -> list[str]:
-    """Return the keys that the section at ``place`` knows."""
-    model: Any = Study
-    for part in place:
-        if isinstance(part, str) and part in getattr(model, "model_fields", {}):
-            model = _section_in(model.model_fields[part].annotation)
-    return [name for name in model.model_fields if (model, name) != (Study, "file")] if model else []
-
-
-def _section_in(annotation: Any) -> Any:
-    """Return the section class inside an annotation such as ``list[Override]`` or ``Baseline | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, _Section):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        if found := _section_in(inner):
-            return found
-    return None
+def study_schema() -> dict[str, Any]:
+    """Return the JSON schema of study.yaml, for editors that complete and check while one writes."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
 
 
 def _member(setting: str, value: str, known: list[str], where: str) -> None:
@@ -350,16 +417,3 @@ def _member(setting: str, value: str, known: list[str], where: str) -> None:
         near = difflib.get_close_matches(value, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise SettingError(setting, value, f"not in {where}", f"{hint}known: {', '.join(known)}")
-
-
-def _rising(values: list[int], setting: str) -> list[int]:
-    if any(later <= earlier for earlier, later in zip(values, values[1:], strict=False)):
-        raise SettingError(setting, values, "must rise", "sort them and leave out repetitions")
-    return values
-
-
-def _different(values: list[T], setting: str) -> list[T]:
-    for position, value in enumerate(values):
-        if value in values[:position]:
-            raise SettingError(setting, value, "stands there twice", "name it once")
-    return values

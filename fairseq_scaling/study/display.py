@@ -13,7 +13,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..quantities import format_tokens
 from .plan import STAGES, Job, Plan
 from .progress import Progress, counts, format_duration, fraction_done, seconds_left
 from .state import StudyFolder
@@ -87,32 +86,6 @@ def show_progress(plan: Plan, cores: int) -> Iterator[ProgressDisplay]:
         display.close()
 
 
-def print_plan(plan: Plan, folder: StudyFolder, cores: int) -> None:
-    """Print one row for each job that trains, one for each other stage, and the duration of what is left to do."""
-    console = Console()
-    pending = {job.id for job in folder.pending(plan, plan.jobs)}
-    table = Table(title=f"Study {plan.name}")
-    table.add_column("job")
-    for title in ("training tokens", "about (one core)", "state"):
-        table.add_column(title, justify="right")
-    for stage in STAGES:
-        jobs = plan.of_stage(stage)
-        if stage in ("pretrain", "finetune"):
-            for job in jobs:
-                table.add_row(*_plan_row(job.label, [job], pending))
-        elif jobs:
-            table.add_row(*_plan_row(f"{stage} ({len(jobs)} jobs)" if len(jobs) > 1 else stage, jobs, pending))
-    console.print(table)
-    jobs_now = observe_jobs(plan, folder, plan.jobs, pending, live=is_running(folder))
-    left = seconds_left(jobs_now, cores)
-    measured = any(job.state == "finished" for job in jobs_now)
-    basis = "from the speed of the jobs that are done" if measured else "a guess until the first jobs are done"
-    what = f"{len(pending)} of {len(plan.jobs)} jobs to do"
-    console.print(
-        f"{what}, about {format_duration(left)} with {cores} side by side ({basis}).", soft_wrap=True, highlight=False
-    )
-
-
 def print_status(plan: Plan, folder: StudyFolder, cores: int) -> None:
     """Print how many jobs of each stage are done, run, failed or wait, the failures, and the time left."""
     console = Console()
@@ -137,13 +110,6 @@ def print_status(plan: Plan, folder: StudyFolder, cores: int) -> None:
     console.print(ProgressDisplay(plan, cores, console).line(jobs), soft_wrap=True, highlight=False)
     if folder.report.exists() and not pending:
         console.print(f"Report: {folder.report}", soft_wrap=True, highlight=False)
-
-
-def _plan_row(name: str, jobs: Sequence[Job], pending: set[str]) -> tuple[str, str, str, str]:
-    tokens = sum(job.tokens for job in jobs)
-    left = sum(job.id in pending for job in jobs)
-    state = "done" if left == 0 else "to do" if left == len(jobs) else f"{left} to do"
-    return name, format_tokens(tokens) if tokens else "", format_duration(sum(job.seconds for job in jobs)), state
 
 
 def _has_failed(folder: StudyFolder, job: Job) -> bool:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+from . import choice
 from .plan import Job, Plan
 from .progress import fraction_in_log
 from .state import StudyFolder
@@ -77,6 +78,7 @@ def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
     words = list(job.words)
     for placeholder, place in places.items():
         words = [word.replace(placeholder, place) for word in words]
+    words = [choice.filled(word, folder.path) for word in words]
     return [find_program(words[0]) or words[0], *words[1:]]
 
 
@@ -122,6 +124,9 @@ def _run(folder: StudyFolder, plan: Plan, job: Job, command: list[str]) -> int:
             log.write(f"cannot start {command[0]}: {error.strerror}\n".encode())
             return 127
     if job.stage == "fit" and code == NOTHING_FITTED:
+        code = 0
+    if job.candidate and choice.diverged(folder.path / job.log):
+        # A rate at which training diverges has been tried, too: the choice knows it from the log.
         code = 0
     if job.output and code == 0:
         result.parent.mkdir(parents=True, exist_ok=True)

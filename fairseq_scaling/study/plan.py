@@ -1,317 +1,365 @@
-"""A study as a list of jobs: what runs, with which words, after what, and about how long it takes. Pure: no files."""
+"""A study as a list of jobs: what runs, with which words, after what, at which price. Pure: no files."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..mixture import Mixture
 from ..quantities import format_tokens
-from . import commands
+from . import choice, commands, pricing
+from .commands import Finetuning, exact_tokens
+from .graph import STAGES, Job, Plan, Work
 
 if TYPE_CHECKING:
     from .config import Study
 
-# In the order in which they run. Their names are the rules of the Snakefile and the choices of --until.
-STAGES = ("fetch", "clean", "sentencepiece", "encode", "alignment", "pretrain", "finetune", "translate", "score", "fit")
+__all__ = ["STAGES", "Job", "Plan", "make_plan", "mixture_name"]
 
-# Tokens a second on one core, by architecture: only the first guess of a plan's duration. The progress line measures.
-_TOKENS_PER_SECOND = {
-    "t5_tiny": 6000, "t5_mini": 1200, "t5_small": 180, "t5_base": 40, "t5_large": 12, "t5_3b": 3,
-}  # fmt: skip
-_ALIGNMENT = "alignment.json"
+# FLOP/s of one core, and tokens a second of a model that is none of ours: only the first guess of a duration. The
+# progress line measures.
+_CORE_SPEED = 5e10
+_UNKNOWN_MODEL_SPEED = 1000
 _START_SECONDS = 8.0  # importing fairseq and torch, loading the model
 _STEP_SECONDS = {
-    "fetch": 60.0, "clean": 90.0, "sentencepiece": 20.0, "encode": 30.0, "alignment": 5.0, "score": 4.0, "fit": 20.0,
+    "fetch": 60.0, "clean": 90.0, "sentencepiece": 20.0, "encode": 30.0, "alignment": 5.0, "choose": 2.0, "score": 4.0,
+    "fit": 20.0,
 }  # fmt: skip
+_ALIGNMENT = "alignment.json"
+# Below a name with a dot: who reads the logs of the whole folder must not find them among the runs.
+_CANDIDATES = ".study/candidates"
 
 
-@dataclass(frozen=True)
-class Job:
-    """One command of a study.
-
-    Attributes:
-        id: ``stage/run``, unique; ``run`` is a relative path.
-        stage: one of ``STAGES``.
-        label: what a person reads while it runs.
-        words: the command with placeholders (see ``commands``).
-        needs: ids of the jobs that must have finished before.
-        reads: files of those jobs that this one needs, by path below the study's folder -> id of the job that makes it.
-        writes: files below the study's folder that exist when it has finished.
-        owns: files or folders below the study's folder that are removed before it starts afresh.
-        output: where standard output goes (below the study's folder), or "" where it goes to the log.
-        log: where everything else goes.
-        seconds: first guess of its duration on one core.
-        goal: what its log counts up to: (key of the log records, number), or None.
-        tokens: tokens it reads in training, for the table of the plan.
-    """
-
-    id: str
-    stage: str
-    label: str
-    words: list[str]
-    needs: list[str] = field(default_factory=list)
-    reads: dict[str, str] = field(default_factory=dict)
-    writes: list[str] = field(default_factory=list)
-    owns: list[str] = field(default_factory=list)
-    output: str = ""
-    log: str = ""
-    seconds: float = 0.0
-    goal: tuple[str, int] | None = None
-    tokens: int = 0
-
-    @property
-    def run(self) -> str:
-        return self.id.split("/", 1)[1]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All jobs of a study, each after those it needs.
-
-    ``corpus`` is the corpus folder: absolute, or relative to the study's folder where the study makes it.
-    ``source_folder`` is the folder of study.yaml: commands that read the user's own text run there.
-    """
-
-    name: str
-    jobs: list[Job]
-    corpus: str
-    source_folder: str
-    threads: int = 1
-
-    @cached_property
-    def by_id(self) -> dict[str, Job]:
-        return {job.id: job for job in self.jobs}
-
-    def of_stage(self, stage: str) -> list[Job]:
-        return [job for job in self.jobs if job.stage == stage]
-
-    def until(self, stage: str) -> list[Job]:
-        """Return the jobs of a stage and all that they need, in order."""
-        wanted: set[str] = set()
-        queue = [job.id for job in self.of_stage(stage)]
-        while queue:
-            name = queue.pop()
-            if name not in wanted:
-                wanted.add(name)
-                queue.extend(self.by_id[name].needs)
-        return [job for job in self.jobs if job.id in wanted]
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> Plan:
-        values: dict[str, Any] = json.loads(text)
-        jobs = [Job(**{**job, "goal": tuple(job["goal"]) if job["goal"] else None}) for job in values.pop("jobs")]
-        return cls(jobs=jobs, **values)
-
-    @classmethod
-    def read(cls, path: Path) -> Plan:
-        return cls.from_json(path.read_text("utf-8"))
-
-
-def make_plan(study: Study) -> Plan:
+def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
     """Return the jobs of a study.
 
     Pretraining: mixtures x seeds. Finetuning, translation and scores: tasks x finetune_tokens x seeds x (mixtures x
-    pretraining seeds x budgets + the baseline). One measurement of alignment, and one fit over all.
+    pretraining seeds x budgets + the baseline). Where learning rates are to be chosen, a run for each of them before,
+    and the choice. One measurement of alignment, and one fit over all.
+
+    Args:
+        study: what to plan.
+        vocabulary: rows of the embedding, for the price; None: what the study's text leads one to expect.
     """
-    corpus_jobs = list(_text_jobs(study))
-    after_corpus = [corpus_jobs[-1].id] if corpus_jobs else []
-    pretraining = list(_pretraining_jobs(study, after_corpus))
-    runs: list[Job] = []
-    for task in study.finetuning.tasks:
-        for tokens in study.finetuning.finetune_tokens:
-            for seed in study.finetuning.seeds:
-                runs.extend(_finetuning_jobs(study, task, tokens, seed, after_corpus))
-    order = {stage: position for position, stage in enumerate(STAGES)}
-    runs.sort(key=lambda job: order[job.stage])
-    jobs = [*corpus_jobs, _alignment_job(study, after_corpus), *pretraining, *runs]
-    jobs.append(_fit_job(study, jobs))
-    corpus = "corpus" if study.corpus is None else str(study.folder / study.corpus)
-    return Plan(study.name, jobs, corpus, str(study.folder), study.threads)
+    return _Planner(study, vocabulary or pricing.expected_vocabulary(study)).plan()
 
 
 def mixture_name(mixture: Mixture) -> str:
     """Return a folder name for a mixture: ``en0.5-fr0.5``; for people, nothing reads it."""
-    return "-".join(f"{language}{str(share).replace('/', 'of')}" for language, share in _decimals(mixture).items())
+    return "-".join(f"{language}{share.replace('/', 'of')}" for language, share in _decimals(mixture).items())
+
+
+class _Planner:
+    """Makes the jobs of one study."""
+
+    def __init__(self, study: Study, vocabulary: int) -> None:
+        self.study = study
+        self.shape = pricing.shape_of(study, vocabulary)
+        self.corpus_bytes = pricing.corpus_bytes(study, vocabulary)
+        self.after_corpus = ["encode/text"] if study.text is not None else []
+
+    def plan(self) -> Plan:
+        study = self.study
+        jobs = [*self._text_jobs(), self._alignment_job(), *self._pretraining_jobs()]
+        for task in study.finetuning.tasks:
+            for tokens in study.finetuning.sizes(task):
+                jobs.extend(self._finetuning_jobs(task, tokens))
+        jobs.sort(key=_order)
+        jobs.append(self._fit_job(jobs))
+        corpus = "corpus" if study.corpus is None else str(study.folder / study.corpus)
+        return Plan(study.name, [self._with_resources(job) for job in jobs], corpus, str(study.folder), study.threads)
+
+    # -- text ------------------------------------------------------------------------------------------------------
+
+    def _text_jobs(self) -> Iterator[Job]:
+        text = self.study.text
+        if text is None:
+            return
+        steps = [
+            ("fetch", commands.fetch, "text/raw", []),
+            ("clean", commands.clean, "text/clean", ["fetch/text"]),
+            ("sentencepiece", commands.sentencepiece, "text/sentencepiece.model", ["clean/text"]),
+            ("encode", commands.encode, "corpus", ["clean/text", "sentencepiece/text"]),
+        ]
+        labels = {"fetch": "fetch text", "clean": "clean text", "sentencepiece": "train SentencePiece"}
+        for stage, words, folder, needs in steps:
+            yield Job(
+                id=f"{stage}/text",
+                stage=stage,
+                label=labels.get(stage, stage),
+                words=words(text),
+                needs=needs,
+                writes=["corpus/corpus.json"] if stage == "encode" else [folder],
+                owns=[folder],
+                log=f"logs/{stage}.log",
+                seconds=_STEP_SECONDS[stage],
+                kept=self.corpus_bytes if stage == "encode" else 0,
+                group="make the corpus",
+            )
+
+    def _alignment_job(self) -> Job:
+        return Job(
+            id="alignment/corpus",
+            stage="alignment",
+            label="measure alignment",
+            words=commands.alignment(self.study, _ALIGNMENT),
+            needs=self.after_corpus,
+            writes=[_ALIGNMENT],
+            owns=[_ALIGNMENT],
+            log="logs/alignment.log",
+            seconds=_STEP_SECONDS["alignment"],
+            group="measure alignment",
+        )
+
+    # -- pretraining -----------------------------------------------------------------------------------------------
+
+    def _pretraining_jobs(self) -> Iterator[Job]:
+        section = self.study.pretraining
+        asked = section.learning_rates
+        deciding = None
+        for mixture in section.mixtures:
+            name = mixture_name(mixture if deciding is None else deciding)
+            file = f"{_CANDIDATES}/pretraining/{name}/choice.json"
+            rate = choice.placeholder(file) if asked else None
+            needs, reads = self.after_corpus, {}
+            # An override of this mixture may give a rate of its own.
+            if asked and commands.pretraining_settings(self.study, mixture, rate)["lr"] == rate:
+                if deciding is None:
+                    yield from self._pretraining_choice(mixture, file)
+                    deciding = mixture if asked.per == "study" else None
+                needs, reads = [*needs, f"choose/pretraining/{name}"], {file: f"choose/pretraining/{name}"}
+            for seed in section.seeds:
+                folder = f"pretraining/{mixture_name(mixture)}/seed{seed}"
+                label = f"pretrain {mixture}" + _seed_label(seed, section.seeds)
+                job = self._pretraining_job(mixture, seed, folder, rate, section.budgets_of(mixture))
+                yield replace(job, label=label, needs=needs, reads=reads, group=f"pretrain {mixture}")
+
+    def _pretraining_choice(self, mixture: Mixture, file: str) -> Iterator[Job]:
+        """Yield a short pretraining for each learning rate, and the choice between them."""
+        asked = self.study.pretraining.learning_rates
+        assert asked is not None
+        candidates = {}
+        for rate in asked.grid:
+            folder = f"{_CANDIDATES}/pretraining/{mixture_name(mixture)}/lr{rate}"
+            job = self._pretraining_job(mixture, self.study.pretraining.seeds[0], folder, rate, [asked.budget])
+            label = f"try lr {rate}, pretrain {mixture}"
+            job = replace(job, label=label, needs=self.after_corpus, group="pretrain: try learning rates")
+            candidates[rate] = job
+            yield replace(job, candidate=True)
+        yield _choice_job(
+            f"choose/pretraining/{mixture_name(mixture)}", "cross_entropy", candidates, file, f"{mixture}"
+        )
+
+    def _pretraining_job(self, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int]) -> Job:
+        settings = commands.pretraining_settings(self.study, mixture, rate)
+        work, kept = Work(), 0
+        if self.shape is not None:
+            work = pricing.pretraining(self.study, self.shape, mixture, budgets[-1])
+            kept = pricing.kept_bytes(self.shape, settings, len(budgets))
+        return Job(
+            id=f"pretrain/{_run_name(folder)}",
+            stage="pretrain",
+            label="",
+            words=commands.pretrain(self.study, mixture, seed, folder, rate, budgets),
+            writes=[f"{folder}/train.log"],
+            owns=[folder],
+            log=f"{folder}/train.log",
+            seconds=self._seconds(work, budgets[-1]),
+            goal=("pretrain_tokens", budgets[-1]),
+            tokens=budgets[-1],
+            work=work,
+            kept=kept,
+        )
+
+    # -- finetuning ------------------------------------------------------------------------------------------------
+
+    def _finetuning_jobs(self, task: tuple[str, str], tokens: int) -> Iterator[Job]:
+        """Yield finetuning, translation and score of every checkpoint, the baseline first: it needs no pretraining."""
+        place = f"{'-'.join(task)}/{exact_tokens(tokens)}"
+        group = f"finetune {'-'.join(task)}, D_f {format_tokens(tokens)}"
+        if self.study.finetuning.baseline is not None:
+            yield from self._runs(Finetuning(task, tokens), f"{place}/baseline", [], "baseline", f"{group}, baseline")
+        section = self.study.pretraining
+        for mixture in section.mixtures:
+            for seed in section.seeds:
+                source = f"{mixture_name(mixture)}/seed{seed}"
+                for number, budget in enumerate(section.budgets_of(mixture), start=1):
+                    label = f"{mixture} {format_tokens(budget)}" + _seed_label(seed, section.seeds)
+                    run = Finetuning(task, tokens, mixture, budget, f"pretraining/{source}/checkpoint{number}.pt")
+                    name = f"{place}/{source}/{exact_tokens(budget)}"
+                    yield from self._runs(run, name, [f"pretrain/{source}"], label, group)
+
+    def _runs(self, run: Finetuning, name: str, after: list[str], label: str, group: str) -> Iterator[Job]:
+        """Yield the runs of all seeds; before them, where the learning rate is to be chosen, the candidates."""
+        section, subset = self.study.finetuning, self.study.translation.subset
+        asked = section.learning_rates
+        label = f"{label} {'-'.join(run.task)} {format_tokens(run.finetune_tokens)}"
+        needs = [*self.after_corpus, *after]
+        reads = {run.checkpoint: after[-1]} if run.checkpoint else {}
+        file = f"{_CANDIDATES}/finetuning/{name}/choice.json"
+        rate = choice.placeholder(file) if asked else None
+        if asked and commands.finetuning_settings(self.study, run, rate)[1]["lr"] == rate:
+            yield from self._finetuning_choice(run, name, needs, reads, label, file)
+            needs, reads = [*needs, f"choose/finetuning/{name}"], {**reads, file: f"choose/finetuning/{name}"}
+        for seed in section.seeds:
+            job = self._finetuning_job(run, seed, f"finetuning/{name}/seed{seed}", rate)
+            own = label + _seed_label(seed, section.seeds)
+            yield replace(job, label=f"finetune {own}", needs=needs, reads=reads, group=group)
+            yield from self._evaluation_jobs(job, run, own, subset)
+
+    def _finetuning_choice(
+        self, run: Finetuning, name: str, needs: list[str], reads: dict[str, str], label: str, file: str
+    ) -> Iterator[Job]:
+        """Yield a finetuning for each learning rate, with the first seed, and the choice on the validation set."""
+        section = self.study.finetuning
+        asked = section.learning_rates
+        assert asked is not None
+        candidates = {}
+        for rate in asked.grid:
+            folder = f"{_CANDIDATES}/finetuning/{name}/lr{rate}"
+            job = self._finetuning_job(run, section.seeds[0], folder, rate, asked.by)
+            own = f"try lr {rate}, {label}"
+            job = replace(
+                job, label=own, needs=needs, reads=reads, candidate=True, group="finetune: try learning rates"
+            )
+            candidates[rate] = job
+            yield job
+            if asked.by != "cross_entropy":
+                *_, candidates[rate] = evaluations = list(self._evaluation_jobs(job, run, own, "valid"))
+                yield from evaluations
+        yield _choice_job(f"choose/finetuning/{name}", asked.by, candidates, file, label)
+
+    def _finetuning_job(
+        self, run: Finetuning, seed: int, folder: str, rate: str | None, chosen_by: str | None = None
+    ) -> Job:
+        updates, settings = commands.finetuning_settings(self.study, run, rate)
+        trained = updates * commands.batch_tokens(self.study, settings)
+        work, kept = Work(), 0
+        if self.shape is not None:
+            work = pricing.finetuning(self.shape, trained)
+            kept = 0 if chosen_by == "cross_entropy" else pricing.kept_bytes(self.shape, settings)
+        return Job(
+            id=f"finetune/{_run_name(folder)}",
+            stage="finetune",
+            label="",
+            words=commands.finetune(self.study, run, seed, folder, rate, chosen_by),
+            writes=[f"{folder}/train.log"],
+            owns=[folder],
+            log=f"{folder}/train.log",
+            seconds=self._seconds(work, trained),
+            goal=("num_updates", updates),
+            tokens=trained,
+            work=work,
+            kept=kept,
+        )
+
+    def _evaluation_jobs(self, finetune: Job, run: Finetuning, label: str, subset: str) -> Iterator[Job]:
+        folder, name = finetune.owns[0], finetune.run
+        work = pricing.translation(self.shape, self.study.translation.beam) if self.shape else Work()
+        translate = Job(
+            id=f"translate/{name}",
+            stage="translate",
+            label=f"translate {label}",
+            words=commands.translate(self.study, run.task, folder, subset),
+            needs=[finetune.id],
+            reads={f"{folder}/checkpoint_last.pt": finetune.id},
+            writes=[f"{folder}/generate.txt"],
+            owns=[f"{folder}/generate.txt"],
+            output=f"{folder}/generate.txt",
+            log=f"{folder}/generate.log",
+            seconds=self._seconds(work, work.decoder_positions),
+            work=work,
+            group="translate",
+            candidate=finetune.candidate,
+        )
+        yield translate
+        yield Job(
+            id=f"score/{name}",
+            stage="score",
+            label=f"score {label}",
+            words=commands.score(self.study, run.task, folder, subset),
+            needs=[translate.id],
+            reads={f"{folder}/generate.txt": translate.id},
+            writes=[f"{folder}/scores.json"],
+            owns=[f"{folder}/scores.json"],
+            log=f"{folder}/score.log",
+            seconds=_STEP_SECONDS["score"],
+            group="score",
+            candidate=finetune.candidate,
+        )
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _fit_job(self, jobs: list[Job]) -> Job:
+        """Return the fit over what is to be reported: no candidate is."""
+        reported = [job for job in jobs if job.stage in ("pretrain", "score") and not job.candidate]
+        makers = {job.writes[0]: job.id for job in reported}
+        folders = [path.rsplit("/", 1)[0] for path in makers]
+        makers |= {job.writes[0]: job.id for job in jobs if job.stage == "alignment"}
+        return Job(
+            id="fit/results",
+            stage="fit",
+            label="fit the laws",
+            words=commands.fit(self.study, [*folders, _ALIGNMENT]),
+            needs=list(makers.values()),
+            reads=makers,
+            writes=["results/report.html"],
+            owns=["results"],
+            output="results/table.txt",
+            log="logs/fit.log",
+            seconds=_STEP_SECONDS["fit"],
+            group="fit the laws",
+        )
+
+    def _with_resources(self, job: Job) -> Job:
+        asked = self.study.resources_of[job.stage]
+        named = {"mem_mb": asked.memory, "runtime": asked.time, "gpu": asked.gpus}
+        told = {name: value for name, value in named.items() if value is not None} | asked.snakemake
+        return replace(job, threads=asked.threads or self.study.threads, resources=told)
+
+    def _seconds(self, work: Work, tokens: int) -> float:
+        """Return a first guess of the duration of a training or translation."""
+        busy = work.flops / _CORE_SPEED if work.flops else tokens / _UNKNOWN_MODEL_SPEED
+        return _START_SECONDS + busy / self.study.threads
+
+
+def _choice_job(name: str, by: str, candidates: dict[str, Job], file: str, label: str) -> Job:
+    """Return the choice between candidates: learning rate -> the last of the jobs that try it."""
+    folders = {rate: job.writes[0].rsplit("/", 1)[0] for rate, job in candidates.items()}
+    return Job(
+        id=name,
+        stage="choose",
+        label=f"choose lr, {label}",
+        words=commands.choose(by, folders, file),
+        needs=[job.id for job in candidates.values()],
+        reads={job.writes[0]: job.id for job in candidates.values()},
+        writes=[file],
+        owns=[file],
+        log=f"{file.removesuffix('.json')}.log",
+        seconds=_STEP_SECONDS["choose"],
+        group="choose learning rates",
+        candidate=True,
+    )
+
+
+def _order(job: Job) -> tuple[int, int, int]:
+    """Return what jobs are sorted by: candidates come before the choice, and that before the runs which need it."""
+    stage = STAGES.index(job.stage)
+    if stage <= STAGES.index("alignment"):
+        return 0, 0, stage
+    part = 1 if job.stage == "pretrain" or job.id.startswith("choose/pretraining") else 2
+    return part, 1 if job.stage == "choose" else 0 if job.candidate else 2, stage
 
 
 def _decimals(mixture: Mixture) -> dict[str, str]:
     return dict(pair.split(":") for pair in commands.shares(mixture).split(","))
 
 
-def _text_jobs(study: Study) -> Iterator[Job]:
-    if study.text is None:
-        return
-    steps = [
-        ("fetch", commands.fetch, "text/raw", []),
-        ("clean", commands.clean, "text/clean", ["fetch/text"]),
-        ("sentencepiece", commands.sentencepiece, "text/sentencepiece.model", ["clean/text"]),
-        ("encode", commands.encode, "corpus", ["clean/text", "sentencepiece/text"]),
-    ]
-    labels = {"fetch": "fetch text", "clean": "clean text", "sentencepiece": "train SentencePiece", "encode": "encode"}
-    for stage, words, folder, needs in steps:
-        yield Job(
-            id=f"{stage}/text",
-            stage=stage,
-            label=labels[stage],
-            words=words(study.text),
-            needs=needs,
-            writes=["corpus/corpus.json"] if stage == "encode" else [folder],
-            owns=[folder],
-            log=f"logs/{stage}.log",
-            seconds=_STEP_SECONDS[stage],
-        )
-
-
-def _alignment_job(study: Study, needs: list[str]) -> Job:
-    return Job(
-        id="alignment/corpus",
-        stage="alignment",
-        label="measure alignment",
-        words=commands.alignment(study, _ALIGNMENT),
-        needs=needs,
-        writes=[_ALIGNMENT],
-        owns=[_ALIGNMENT],
-        log="logs/alignment.log",
-        seconds=_STEP_SECONDS["alignment"],
-    )
-
-
-def _pretraining_jobs(study: Study, needs: list[str]) -> Iterator[Job]:
-    largest = study.pretraining.budgets[-1]
-    for mixture in study.pretraining.mixtures:
-        for seed in study.pretraining.seeds:
-            folder = _pretraining_folder(mixture, seed)
-            yield Job(
-                id=f"pretrain/{_below(folder)}",
-                stage="pretrain",
-                label=f"pretrain {mixture}" + _seed_label(seed, study.pretraining.seeds),
-                words=commands.pretrain(study, mixture, seed, folder),
-                needs=needs,
-                writes=[f"{folder}/train.log"],
-                owns=[folder],
-                log=f"{folder}/train.log",
-                seconds=_START_SECONDS + largest / _speed(study),
-                goal=("pretrain_tokens", largest),
-                tokens=largest,
-            )
-
-
-def _finetuning_jobs(study: Study, task: tuple[str, str], tokens: int, seed: int, needs: list[str]) -> Iterator[Job]:
-    """Yield finetuning, translation and score of every checkpoint, the baseline first: it needs no pretraining."""
-    place = f"finetuning/{'-'.join(task)}/{commands.exact_tokens(tokens)}"
-    if study.finetuning.baseline is not None:
-        yield from _run_jobs(study, task, tokens, seed, f"{place}/baseline/seed{seed}", needs, "baseline")
-    for mixture in study.pretraining.mixtures:
-        for pretrain_seed in study.pretraining.seeds:
-            source = _pretraining_folder(mixture, pretrain_seed)
-            for number, budget in enumerate(study.pretraining.budgets, start=1):
-                name = f"{mixture_name(mixture)}/seed{pretrain_seed}/{commands.exact_tokens(budget)}/seed{seed}"
-                label = f"{mixture} {format_tokens(budget)}" + _seed_label(pretrain_seed, study.pretraining.seeds)
-                yield from _run_jobs(
-                    study, task, tokens, seed, f"{place}/{name}", [*needs, f"pretrain/{_below(source)}"], label,
-                    mixture=mixture, pretrain_tokens=budget, checkpoint=f"{source}/checkpoint{number}.pt",
-                )  # fmt: skip
-
-
-def _run_jobs(
-    study: Study,
-    task: tuple[str, str],
-    tokens: int,
-    seed: int,
-    folder: str,
-    needs: list[str],
-    label: str,
-    mixture: Mixture | None = None,
-    pretrain_tokens: int = 0,
-    checkpoint: str | None = None,
-) -> Iterator[Job]:
-    run = _below(folder)
-    label = f"{label} {'-'.join(task)} {format_tokens(tokens)}" + _seed_label(seed, study.finetuning.seeds)
-    words = commands.finetune(study, task, tokens, seed, folder, mixture, pretrain_tokens, checkpoint)
-    updates, settings = commands.finetuning_settings(study, task, tokens, mixture, pretrain_tokens)
-    trained = updates * commands.batch_tokens(settings)
-    finetune = Job(
-        id=f"finetune/{run}",
-        stage="finetune",
-        label=f"finetune {label}",
-        words=words,
-        needs=needs,
-        reads={checkpoint: needs[-1]} if checkpoint else {},
-        writes=[f"{folder}/train.log"],
-        owns=[folder],
-        log=f"{folder}/train.log",
-        seconds=_START_SECONDS + trained / _speed(study),
-        goal=("num_updates", updates),
-        tokens=trained,
-    )
-    yield finetune
-    yield Job(
-        id=f"translate/{run}",
-        stage="translate",
-        label=f"translate {label}",
-        words=commands.translate(study, task, folder),
-        needs=[finetune.id],
-        reads={f"{folder}/checkpoint_last.pt": finetune.id},
-        writes=[f"{folder}/generate.txt"],
-        owns=[f"{folder}/generate.txt"],
-        output=f"{folder}/generate.txt",
-        log=f"{folder}/generate.log",
-        seconds=_START_SECONDS + 80_000 / _speed(study),
-    )
-    yield Job(
-        id=f"score/{run}",
-        stage="score",
-        label=f"score {label}",
-        words=commands.score(study, task, folder),
-        needs=[f"translate/{run}"],
-        reads={f"{folder}/generate.txt": f"translate/{run}"},
-        writes=[f"{folder}/scores.json"],
-        owns=[f"{folder}/scores.json"],
-        log=f"{folder}/score.log",
-        seconds=_STEP_SECONDS["score"],
-    )
-
-
-def _fit_job(study: Study, jobs: list[Job]) -> Job:
-    scored = [job for job in jobs if job.stage == "score"]
-    trained = [job for job in jobs if job.stage == "pretrain"]
-    makers = {job.writes[0]: job.id for job in [*trained, *scored]}
-    folders = [path.rsplit("/", 1)[0] for path in makers]
-    makers |= {job.writes[0]: job.id for job in jobs if job.stage == "alignment"}
-    return Job(
-        id="fit/results",
-        stage="fit",
-        label="fit the laws",
-        words=commands.fit(study, [*folders, _ALIGNMENT]),
-        needs=list(makers.values()),
-        reads=makers,
-        writes=["results/report.html"],
-        owns=["results"],
-        output="results/table.txt",
-        log="logs/fit.log",
-        seconds=_STEP_SECONDS["fit"],
-    )
-
-
-def _pretraining_folder(mixture: Mixture, seed: int) -> str:
-    return f"pretraining/{mixture_name(mixture)}/seed{seed}"
-
-
-def _below(folder: str) -> str:
-    return folder.split("/", 1)[1]
-
-
 def _seed_label(seed: int, seeds: list[int]) -> str:
     return f" seed {seed}" if len(seeds) > 1 else ""
 
 
-def _speed(study: Study) -> float:
-    return _TOKENS_PER_SECOND.get(study.model.arch, 1000) * study.threads
+def _run_name(folder: str) -> str:
+    """Return a run's folder without its first part: ``pretraining/``, ``finetuning/`` or ``.study/``."""
+    return folder.split("/", 1)[1]

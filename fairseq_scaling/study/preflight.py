@@ -33,6 +33,7 @@ _KEYS = {
     "sentencepiece": "text.sentencepiece",
     "encode": "text.encode",
     "alignment": "alignment",
+    "choose": "pretraining.learning_rates or finetuning.learning_rates",
     "pretrain": "model.fairseq, pretraining.fairseq or its overrides",
     "finetune": "model.fairseq, finetuning.fairseq, its baseline or its overrides",
     "translate": "translation.fairseq",
@@ -43,6 +44,7 @@ _COMMANDS = {
     "scaling-preprocess": ("fairseq_scaling_preprocess.__main__", "cli"),
     "scaling-alignment": ("fairseq_scaling.cli.alignment", "main"),
     "score-translations": ("fairseq_scaling.cli.score_translations", "main"),
+    "scaling-study": ("fairseq_scaling.cli.study", "main"),
     "fit-scaling": ("fairseq_scaling.cli.fit_scaling", "main"),
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import whole_files
 from ..errors import DataError
+from . import choice
 from .plan import Job, Plan
 
 Record = dict[str, Any]
@@ -122,6 +123,9 @@ class StudyFolder:
     def _result(self, plan: Plan, job_id: str) -> str:
         if job_id.startswith("encode/"):
             return self._fingerprint(plan)
+        if job_id.startswith("choose/"):
+            # What was chosen counts, not how: a choice made again with the same outcome lets every training stand.
+            return choice.chosen(self.path / plan.by_id[job_id].writes[0]) or ""
         record = self.record(job_id)
         return record["identity"] if record else ""
 

@@ -12,7 +12,8 @@ import yaml
 
 HERE = Path(__file__).parent
 PROGRAMS = (
-    "scaling-preprocess", "scaling-alignment", "fairseq-train", "fairseq-generate", "score-translations", "fit-scaling",
+    "scaling-preprocess", "scaling-alignment", "scaling-study", "fairseq-train", "fairseq-generate",
+    "score-translations", "fit-scaling",
 )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 ``python fake_program.py NAME ARGUMENTS...``. Environment: FAKE_JOURNAL (a line for every start and end), FAKE_HANG (the
 step after which a training stands still), FAKE_FAIL (a word; a command that holds it fails), FAKE_FIT_CODE (what
-fit-scaling ends with when its files are written), FAKE_FORGET (the name of a checkpoint that no training writes).
+fit-scaling ends with when its files are written), FAKE_FORGET (the name of a checkpoint that no training writes),
+FAKE_CHOICE (the learning rate that is chosen; else the first).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def main() -> None:
     {
         "scaling-preprocess": preprocess,
         "scaling-alignment": alignment,
+        "scaling-study": choose,
         "fairseq-train": train,
         "fairseq-generate": generate,
         "score-translations": score,
@@ -47,6 +49,14 @@ def preprocess(words: list[str], flags: dict[str, str]) -> None:
 def alignment(words: list[str], flags: dict[str, str]) -> None:
     assert (Path(words[0]) / "corpus.json").exists()
     Path(flags["out"]).write_text("{}")
+
+
+def choose(words: list[str], flags: dict[str, str]) -> None:
+    runs = dict(word.split("=", 1) for word in words if "=" in word)
+    assert words[0] == "choose"
+    assert all((Path(folder) / "train.log").exists() for folder in runs.values())
+    chosen = os.environ.get("FAKE_CHOICE") or next(iter(runs))
+    Path(flags["out"]).write_text(json.dumps({"chosen": chosen}))
 
 
 def train(words: list[str], flags: dict[str, str]) -> None:

@@ -32,12 +32,15 @@ def answer(words: list[tuple[str, list[str]]]) -> dict[str, str]:
 def test_fairseq_itself_refuses_unknown_flags_and_wrong_values_and_accepts_the_defaults(
     values: dict[str, Any], write_study: Write, tmp_path: Path
 ) -> None:
+    values["finetuning"]["learning_rates"] = {"grid": [0.1, 0.2]}
     plan = make_plan(load_study(write_study(values)))
     folder = StudyFolder(tmp_path / "out")
+    candidate = next(job for job in plan.of_stage("finetune") if job.candidate)
     trained = {job.stage: preflight.resolve(folder, plan, job) for job in plan.jobs}
     problems = answer(
         [
             *((stage, trained[stage]) for stage in ("pretrain", "finetune", "translate")),
+            ("candidate", preflight.resolve(folder, plan, candidate)),
             ("unknown", [*trained["pretrain"], "--batch-sise", "8"]),
             ("value", [*trained["finetune"], "--max-tokens", "many"]),
             ("generation", [*trained["translate"], "--lenpenn", "1"]),
@@ -53,6 +56,7 @@ def test_the_projects_own_commands_refuse_unknown_options_and_accept_the_default
     values: dict[str, Any], write_study: Write, tmp_path: Path
 ) -> None:
     pytest.importorskip("fairseq_scaling_preprocess", reason="needs the project installed (make does it)")
+    values["finetuning"]["learning_rates"] = {"grid": [0.1, 0.2]}
     plan = make_plan(load_study(write_study(values)))
     folder = StudyFolder(tmp_path / "out")
     own = [job for job in plan.jobs if not job.words[0].startswith("fairseq-")]

@@ -1,0 +1,139 @@
+"""What a planned study consists of: jobs, and which of them needs which. Pure: no files but the plan's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# In the order in which they run. Their names are the rules of the Snakefile and the choices of --until.
+STAGES = (
+    "fetch", "clean", "sentencepiece", "encode", "alignment", "choose", "pretrain", "finetune", "translate", "score",
+    "fit",
+)  # fmt: skip
+
+
+class Work(NamedTuple):
+    """Positions and floating-point operations, those of encoder and decoder apart."""
+
+    encoder_positions: int = 0
+    decoder_positions: int = 0
+    encoder_flops: float = 0.0
+    decoder_flops: float = 0.0
+
+    @property
+    def flops(self) -> float:
+        return self.encoder_flops + self.decoder_flops
+
+    def times(self, sequences: float, factor: int = 1) -> Work:
+        """Return the work of so many sequences, with ``factor`` times the operations."""
+        encoder, decoder = round(self.encoder_positions * sequences), round(self.decoder_positions * sequences)
+        return Work(encoder, decoder, self.encoder_flops * sequences * factor, self.decoder_flops * sequences * factor)
+
+    @staticmethod
+    def total(works: Iterable[Work]) -> Work:
+        columns = list(zip(*works, strict=True))
+        return Work(*map(sum, columns)) if columns else Work()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command of a study.
+
+    Attributes:
+        id: ``stage/run``, unique; ``run`` is a relative path.
+        stage: one of ``STAGES``.
+        label: what a person reads while it runs.
+        words: the command with placeholders (see ``commands``).
+        needs: ids of the jobs that must have finished before.
+        reads: files of those jobs that this one needs, by path below the study's folder -> id of the job that makes it.
+        writes: files below the study's folder that exist when it has finished.
+        owns: files or folders below the study's folder that are removed before it starts afresh.
+        output: where standard output goes (below the study's folder), or "" where it goes to the log.
+        log: where everything else goes.
+        seconds: first guess of its duration on its threads.
+        goal: what its log counts up to: (key of the log records, number), or None.
+        group: the row of the plan's table that it belongs to.
+        candidate: whether it only tries a learning rate: nothing is reported of it but the choice.
+        tokens: tokens it reads in training (pretraining: before corruption; finetuning: target side).
+        work: positions and FLOPs; zeros where the model is unknown.
+        kept: bytes that it leaves behind.
+        threads: processor threads it works with.
+        resources: what Snakemake tells a cluster: ``mem_mb``, ``runtime`` (minutes), ``gpu``, and the study's own.
+    """
+
+    id: str
+    stage: str
+    label: str
+    words: list[str]
+    needs: list[str] = field(default_factory=list)
+    reads: dict[str, str] = field(default_factory=dict)
+    writes: list[str] = field(default_factory=list)
+    owns: list[str] = field(default_factory=list)
+    output: str = ""
+    log: str = ""
+    seconds: float = 0.0
+    goal: tuple[str, int] | None = None
+    group: str = ""
+    candidate: bool = False
+    tokens: int = 0
+    work: Work = field(default_factory=Work)
+    kept: int = 0
+    threads: int = 1
+    resources: dict[str, int | str] = field(default_factory=dict)
+
+    @property
+    def run(self) -> str:
+        return self.id.split("/", 1)[1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of a study, each after those it needs.
+
+    ``corpus`` is the corpus folder: absolute, or relative to the study's folder where the study makes it.
+    ``source_folder`` is the folder of study.yaml: commands that read the user's own text run there.
+    """
+
+    name: str
+    jobs: list[Job]
+    corpus: str
+    source_folder: str
+    threads: int = 1
+
+    @cached_property
+    def by_id(self) -> dict[str, Job]:
+        return {job.id: job for job in self.jobs}
+
+    def of_stage(self, stage: str) -> list[Job]:
+        return [job for job in self.jobs if job.stage == stage]
+
+    def until(self, stage: str) -> list[Job]:
+        """Return the jobs of a stage and all that they need, in order."""
+        wanted: set[str] = set()
+        queue = [job.id for job in self.of_stage(stage)]
+        while queue:
+            name = queue.pop()
+            if name not in wanted:
+                wanted.add(name)
+                queue.extend(self.by_id[name].needs)
+        return [job for job in self.jobs if job.id in wanted]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        values: dict[str, Any] = json.loads(text)
+        jobs = [
+            Job(**{**job, "goal": tuple(job["goal"]) if job["goal"] else None, "work": Work(*job["work"])})
+            for job in values.pop("jobs")
+        ]
+        return cls(jobs=jobs, **values)
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        return cls.from_json(path.read_text("utf-8"))

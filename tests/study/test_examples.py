@@ -1,0 +1,67 @@
+"""The example studies are accepted, and their READMEs say what the commands print."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+
+from fairseq_scaling.study import pricing
+from fairseq_scaling.study.config import load_study
+from fairseq_scaling.study.graph import Plan, Work
+from fairseq_scaling.study.plan import make_plan
+
+from .test_plan import value_of
+from .test_plan_table import table
+
+PAPER = Path(__file__).parents[2] / "examples/isik2025"
+FILES = ("3b", "770m", "small")
+
+
+@functools.cache
+def plan_of(name: str) -> Plan:
+    return make_plan(load_study(PAPER / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_readme_of_the_papers_grid_says_what_plan_prints(name: str, tmp_path: Path) -> None:
+    rows, _ = table(PAPER / f"{name}.yaml", "--hardware", "a100", "--out", tmp_path)
+    (line,) = re.findall(rf"^\| \[`{name}.yaml`\].*$", (PAPER / "README.md").read_text("utf-8"), re.M)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    trained = [job for job in plan_of(name).jobs if job.stage in ("pretrain", "finetune")]
+    assert int(cells[2].replace(",", "")) == len(trained)
+    assert cells[3:] == rows["all"][2:]
+
+
+@pytest.mark.parametrize("name", ["3b", "770m"])
+def test_a_whole_pretraining_of_the_grid_has_the_papers_positions(name: str) -> None:
+    """Batch 256, 512 positions, 1,000,000 steps."""
+    job = plan_of(name).by_id["pretrain/en0.5-fr0.5/seed1"]
+    assert job.work.encoder_positions == 256 * 512 * 1_000_000
+    assert (
+        int(value_of(job.words, "batch-size")) * int(value_of(job.words, "update-freq")) * job.resources["gpu"] == 256
+    )
+
+
+@pytest.mark.parametrize("name", ["3b", "770m"])
+def test_a_finetuning_of_the_grid_reads_what_the_papers_reads(name: str) -> None:
+    """300 steps of 128 x 512 positions."""
+    for job in plan_of(name).of_stage("finetune"):
+        assert job.tokens == 300 * 128 * 512
+
+
+def test_the_models_of_the_grid_have_the_papers_vocabulary() -> None:
+    study = load_study(PAPER / "3b.yaml")
+    assert pricing.expected_vocabulary(study) == 250_112
+
+
+def test_the_small_grid_is_a_thousandth_of_the_large_one() -> None:
+    large, small = plan_of("3b"), plan_of("small")
+    job = "pretrain/en1/seed1"
+    assert small.by_id[job].tokens * 1000 == large.by_id[job].tokens
+    assert {job.id for job in large.of_stage("pretrain") if not job.candidate} == {
+        job.id for job in small.of_stage("pretrain") if not job.candidate
+    }
+    assert Work.total(job.work for job in small.jobs).flops < Work.total(job.work for job in large.jobs).flops / 1000

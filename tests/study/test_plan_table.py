@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fairseq_scaling.cli.study import main
+from fairseq_scaling.study.config import load_study
+from fairseq_scaling.study.graph import Work
+from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.plan_table import format_bytes
+from fairseq_scaling.study.state import StudyFolder
+
+Write = Callable[[dict[str, Any] | str], Path]
+
+
+def table(*words: str | Path) -> tuple[dict[str, list[str]], str]:
+    """Return the rows that ``scaling-study plan`` prints, first cell -> the others, and all it printed."""
+    result = CliRunner().invoke(main, ["plan", *map(str, words)], env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    lines = [re.split(r"\s*[│┃]\s*", line)[1:-1] for line in result.output.splitlines() if line[:1] in "│┃"]
+    return {line[0]: line[1:] for line in lines}, result.output
+
+
+def test_a_plan_has_a_row_for_each_mixture_task_and_size_and_their_sum(
+    values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    values["finetuning"]["finetune_tokens"] = ["0.1M", "0.2M"]
+    rows, text = table(write_study(values), "--out", tmp_path / "out")
+    jobs = {name: int(cells[0]) for name, cells in rows.items() if cells[0].isdigit()}
+    assert jobs == {
+        "make the corpus": 4, "measure alignment": 1, "pretrain en:0.5,fr:0.5": 1, "pretrain de:1": 1,
+        "finetune en-fr, D_f 100k, baseline": 1, "finetune en-fr, D_f 100k": 6, "finetune en-fr, D_f 200k, baseline": 1,
+        "finetune en-fr, D_f 200k": 6, "translate": 14, "score": 14, "fit the laws": 1, "all": 50,
+    }  # fmt: skip
+    assert "50 of 50 jobs to do, about" in text
+
+
+def test_price_and_hours_are_those_of_the_operations(
+    values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    values["model"] = {"arch": "t5_3b"}
+    path = write_study(values)
+    rows, text = table(path, "--out", tmp_path / "out", "--flops", "1e12", "--utilisation", "0.5", "--price", "3")
+    flops = Work.total(job.work for job in make_plan(load_study(path)).jobs).flops
+    hours, price = (float(cell.replace(",", "")) for cell in rows["all"][-2:])
+    assert hours == pytest.approx(flops / 0.5e12 / 3600, rel=1e-2)
+    assert price == pytest.approx(3 * hours, rel=1e-2)
+    assert "at 50% of 1e+12 FLOP/s" in text
+
+
+def test_what_is_done_is_told_with_its_measured_speed(
+    values: dict[str, Any], write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Programs that are not ours: the corpus, an empty mapping here, is not looked into.
+    monkeypatch.setenv("SCALING_STUDY_PROGRAMS", str(tmp_path))
+    plan, folder = make_plan(load_study(write_study(values))), StudyFolder(tmp_path / "out")
+    for job in plan.jobs[:-1]:
+        for name in job.writes:
+            (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder.path / name).write_text("{}")
+        identity = folder.identity(plan, job)
+        folder.write_record(job.id, {"identity": identity, "state": "finished", "seconds": 10.0})
+        folder.mark_done(job.id, identity)
+    trained = [job for job in plan.jobs if job.stage in ("pretrain", "finetune")]
+    speed = Work.total(job.work for job in trained).flops / (10 * len(trained))
+    rows, text = table(write_study(values), "--out", folder.path, "--hardware", "a100")
+    assert f"Measured: {speed:.3g} FLOP/s" in text
+    assert {rows[name][1] for name in rows if name.startswith(("pretrain", "finetune", "translate"))} == {"done"}
+    assert rows["fit the laws"][1] == "1"
+    assert "1 of 29 jobs to do: 0 device hours" in text
+
+
+def test_every_job_can_be_listed(values: dict[str, Any], write_study: Write, tmp_path: Path) -> None:
+    rows, _ = table(write_study(values), "--jobs", "--out", tmp_path / "out")
+    assert "finetune de:1 1M en-fr 200k" in rows
+    assert len(rows) == len(make_plan(load_study(write_study(values))).jobs) + 3
+
+
+def test_a_price_without_hardware_is_refused(values: dict[str, Any], write_study: Write) -> None:
+    result = CliRunner().invoke(main, ["plan", str(write_study(values)), "--price", "2"])
+    assert result.exit_code == 2
+    assert "--hardware" in result.output
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, ""), (5, "below 1 MB"), (46.2e6, "46.2 MB"), (1.2345e12, "1.23 TB"), (2.5e18, "2,500 PB")]
+)
+def test_sizes_for_people(size: float, text: str) -> None:
+    assert format_bytes(size) == text
