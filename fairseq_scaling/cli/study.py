@@ -12,6 +12,7 @@ import click
 
 from ..errors import DataError
 from ..study.plan import STAGES, Plan, make_plan
+from ..study.scheduling import count_cores
 from ..study.state import StudyFolder
 from ._common import EXIT_INTERRUPTED, print_error, shows_errors
 
@@ -20,7 +21,7 @@ _out_option = click.option(
     "--out", type=click.Path(path_type=Path), help="The study's folder.  [default: work/NAME]", metavar="DIR"
 )
 _cores_option = click.option(
-    "--cores", type=click.IntRange(min=1), help="Jobs side by side, one thread each.  [default: all cores]"
+    "--cores", type=click.IntRange(min=1), help="Jobs side by side.  [default: all cores; with --profile: what it says]"
 )
 
 
@@ -35,6 +36,22 @@ def main() -> None:
 @_cores_option
 @click.option("--dry-run", "-n", is_flag=True, help="Only list what there is to do.")
 @click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="How often a failed job is tried again; not one that fails twice at the same place or refuses its settings.",
+)
+@click.option(
+    "--gpus",
+    metavar="LIST",
+    help="GPUs of this machine, as in CUDA_VISIBLE_DEVICES; each runs one job at a time. none: use no GPU.  "
+    "[default: all]",
+)
+@click.option(
+    "--profile", metavar="NAME|DIR", help="Run on a cluster: slurm, or the folder of a Snakemake profile of your own."
+)
 @click.argument("snakemake_arguments", nargs=-1, metavar="[-- SNAKEMAKE ARGUMENTS]")
 @shows_errors
 def run(
@@ -43,28 +60,36 @@ def run(
     cores: int | None,
     dry_run: bool,
     until: str | None,
+    retries: int,
+    gpus: str | None,
+    profile: str | None,
     snakemake_arguments: tuple[str, ...],
 ) -> None:
     """Do what is left to do of a study, and print its results.
 
-    Stopped with Ctrl-C or kill, the same command goes on where it was. What stands after -- goes to Snakemake, for
-    example on a SLURM cluster, at most 40 jobs at a time: --cores 40 -- --executor slurm --jobs 40
+    Stopped with Ctrl-C or kill, the same command goes on where it was. What stands after -- goes to Snakemake.
+
+    \b
+    scaling-study run study.yaml                     here, one job for each core or GPU
+    scaling-study run study.yaml --profile slurm     on a SLURM cluster: docs/clusters.md
     """
     from ..study import workflow
     from ..study.display import show_progress
+    from ..study.gpus import find_gpus, parse_gpus
+    from ..study.scheduling import Scheduling, find_profile
 
     plan, folder = _open(study, out)
-    cores = cores or _cores()
+    place = find_profile(profile) if profile else None
+    devices = parse_gpus(gpus) if gpus is not None else () if place else find_gpus(os.environ)
+    scheduling = Scheduling(cores, retries, place, devices, snakemake_arguments)
     if dry_run:
         _print_pending(plan, folder, until)
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        with show_progress(plan, cores) as display:
-            done = workflow.run_plan(
-                plan, folder, cores, until, snakemake_arguments, display.update, display.print_failure
-            )
+        with show_progress(plan, scheduling.side_by_side) as display:
+            done = workflow.run_plan(plan, folder, scheduling, until, display.update, display.print_failure)
     except KeyboardInterrupt:
         print_error("stopped. The same command goes on where it was.")
         sys.exit(EXIT_INTERRUPTED)
@@ -86,7 +111,7 @@ def plan(study: Path, out: Path | None, cores: int | None) -> None:
     from ..study.display import print_plan
 
     plan, folder = _open(study, out)
-    print_plan(plan, folder, cores or _cores())
+    print_plan(plan, folder, cores or count_cores())
 
 
 @main.command()
@@ -106,7 +131,7 @@ def status(study: Path | None, out: Path | None) -> None:
         plan = Plan.read(folder.plan_path)
     else:
         raise click.UsageError("give STUDY.yaml or --out")
-    print_status(plan, folder, _cores())
+    print_status(plan, folder, count_cores())
 
 
 def _open(study: Path, out: Path | None) -> tuple[Plan, StudyFolder]:
@@ -129,10 +154,6 @@ def _print_results(folder: StudyFolder, until: str | None) -> None:
     if folder.table.exists():
         click.echo(folder.table.read_text("utf-8").rstrip())
     click.echo(f"Report: {folder.report}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

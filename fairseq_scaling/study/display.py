@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..quantities import format_tokens
+from .lock import is_running
 from .plan import STAGES, Job, Plan
 from .progress import Progress, counts, format_duration, fraction_done, seconds_left
 from .state import StudyFolder
-from .workflow import describe_failure, is_running, observe_jobs
+from .workflow import describe_failure, observe_jobs
 
 _SECONDS_BETWEEN_LINES = 30.0
 
