@@ -26,7 +26,7 @@ checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
 PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
 STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 
-.PHONY: help venv study test test-torture lint format lock benchmarks benchmark-fits clean distclean
+.PHONY: help venv study test test-torture slurm lint format lock benchmarks benchmark-fits clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
@@ -50,6 +50,11 @@ test: $(STAMP) ## run the whole test suite
 
 test-torture: $(STAMP) ## kill trainings again and again and compare with undisturbed ones (minutes)
 	@$(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
+
+slurm: ## install SLURM, without which its test is skipped (Debian or Ubuntu, as root)
+	@command -v slurmctld munged >/dev/null || { \
+		apt-get -qq -o Acquire::http::Timeout=20 update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends slurm-wlm munge >/dev/null; }
 
 lint: $(STAMP) ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .

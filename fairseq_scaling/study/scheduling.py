@@ -116,7 +116,7 @@ def count_cores() -> int:
 def _values(profile: Path) -> dict[str, object]:
     files = sorted([*profile.glob("config.v*.yaml"), *profile.glob("config.yaml")])
     if not files:
-        raise DataError(f"--profile = {profile}: no config.yaml in it\n  A Snakemake profile is a folder with that file.")
+        raise DataError(f"--profile = {profile}: no config.yaml in it; a Snakemake profile holds one")
     try:
         values = yaml.safe_load(files[0].read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -42,7 +42,7 @@ SelectTypeParameters=CR_Core
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 KillWait=2
-NodeName=node NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+NodeName=node NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes=node Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -57,9 +57,17 @@ class SlurmCluster:
     def __init__(self, folder: Path, cpus: int = 4) -> None:
         self._folder = folder
         self._daemons: list[subprocess.Popen[bytes]] = []
-        self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH}
-        for name in ("state", "spool"):
+        for name in ("state", "spool", "programs"):
             (folder / name).mkdir(parents=True)
+        # Snakemake takes every SLURM_ variable away from srun, also the one that names this configuration; a cluster
+        # that is installed, in /etc, does not need it.
+        srun = folder / "programs/srun"
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun", path=PATH)} "$@"\n')
+        srun.chmod(0o755)
+        self.environment = {
+            "SLURM_CONF": str(folder / "slurm.conf"),
+            "PATH": os.pathsep.join([str(folder / "programs"), PATH]),
+        }
         key = folder / "munge.key"
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o400)
@@ -72,8 +80,9 @@ class SlurmCluster:
 
     def start(self) -> None:
         """Start the three daemons and wait until the node takes jobs."""
-        munge = [f"--{name}={self._folder}/munge.{name.partition('-')[0]}" for name in ("key-file", "socket", "pid-file")]
-        self._start("munged", "--foreground", "--force", *munge, f"--seed-file={self._folder}/munge.seed")
+        files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "seed-file": "seed"}
+        places = [f"--{flag}={self._folder}/munge.{name}" for flag, name in files.items()]
+        self._start("munged", "--foreground", "--force", *places)
         _wait_for(lambda: (self._folder / "munge.socket").exists(), "munged")
         self._start("slurmctld", "-D")
         self._start("slurmd", "-D", "-N", "node")

@@ -1,11 +1,11 @@
-"""A study on a real SLURM cluster of one node on loopback: through its queue, with a killed job, stopped, and resumed."""
+"""A study on a real SLURM cluster of one node on loopback: a job of it is killed, it is stopped, and goes on."""
 
 from __future__ import annotations
 
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ def profile(tmp_path: Path) -> Path:
     """The package's own profile, asking squeue (there is no accounting database) and looking at its jobs often."""
     values = yaml.safe_load((PROFILES / "slurm/config.yaml").read_text())
     values |= {
-        "slurm-init-seconds-before-status-checks": 1, "slurm-status-command": "squeue", "latency-wait": 10,
+        "slurm-init-seconds-before-status-checks": 6, "slurm-status-command": "squeue", "latency-wait": 10,
         "slurm-no-account": True, "default-resources": ["mem_mb=50", "runtime=10"],
     }  # fmt: skip
     values["set-resources"]["pretrain"] = {"mem_mb": 100}
@@ -51,9 +51,26 @@ def profile(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def start_study() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a study in the background; it is ended with the test, whatever happens."""
+    started = []
+
+    def start(errors: Path, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        with errors.open("w") as file:
+            started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=file))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
 def test_a_study_goes_through_slurm_survives_a_killed_job_is_stopped_and_goes_on(
-    cluster: SlurmCluster, profile: Path, fakes: Fakes, tmp_path: Path
-) -> None:
+    cluster: SlurmCluster, profile: Path, fakes: Fakes, tmp_path: Path,
+    start_study: Callable[..., subprocess.Popen[bytes]],
+) -> None:  # fmt: skip
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     (corpus / "corpus.json").write_text(json.dumps({"fingerprint": "abc"}))
@@ -68,11 +85,7 @@ def test_a_study_goes_through_slurm_survives_a_killed_job_is_stopped_and_goes_on
     log = out / "pretraining/en0.5-fr0.5/seed1/train.log"
     errors = tmp_path / "errors"
 
-    with errors.open("w") as file:
-        process = subprocess.Popen(
-            fakes.command(*words), env=fakes.environment(FAKE_HANG="2", **cluster.environment),
-            stdout=subprocess.DEVNULL, stderr=file,
-        )  # fmt: skip
+    process = start_study(errors, fakes.command(*words), fakes.environment(FAKE_HANG="2", **cluster.environment))
     # The pretraining hangs at its second step; killed, it is tried again and goes on from there.
     wait_for(lambda: log.exists() and log.read_text().count("num_updates") == 2)
     record = json.loads((out / ".study/records/pretrain/en0.5-fr0.5/seed1.json").read_text())
