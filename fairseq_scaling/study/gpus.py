@@ -49,32 +49,45 @@ def parse_gpus(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name not in ("", "none", "-1")))
 
 
+def gpus_needed(job: Job) -> int:
+    """Return how many GPUs a job takes where there are any: what study.yaml asks for its stage, or one if it trains."""
+    asked = getattr(job, "resources", {}).get("gpu")
+    return int(job.stage in GPU_STAGES) if asked is None else int(asked)
+
+
 @contextlib.contextmanager
-def free_gpu(job: Job) -> Iterator[tuple[dict[str, str], list[int]]]:
-    """Hold a GPU for a job that needs one; yield the variables that name it to the command, and the locks to hold.
+def free_gpus(job: Job) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Hold the GPUs that a job needs; yield the variables that name them to the command, and the locks to hold.
 
     The locks lie outside the study, so that two studies of one person on one machine share its GPUs. They are free
     again when their holders have ended, however.
     """
     names = parse_gpus(os.environ.get(GPUS_VARIABLE, ""))
-    if not names or job.stage not in GPU_STAGES:
-        # Where GPUs are shared out, what has none must not take one.
-        yield ({"CUDA_VISIBLE_DEVICES": ""} if names else {}), []
+    if not names:
+        yield {}, []
         return
+    needed = min(gpus_needed(job), len(names))
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context(_lock_path(name).open("a")) for name in names}
-        while not (free := next((name for name, file in files.items() if _taken(file)), None)):
+        while len(mine := _take(files, needed)) < needed:
             time.sleep(_TICK)
-        yield {"CUDA_VISIBLE_DEVICES": free}, [files[free].fileno()]
+        # What needs none must not take one: it is told that there are none.
+        yield {"CUDA_VISIBLE_DEVICES": ",".join(mine)}, [files[name].fileno() for name in mine]
 
 
-def _taken(file: IO[str]) -> bool:
-    """Take a lock and tell whether that went well."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _take(files: Mapping[str, IO[str]], needed: int) -> list[str]:
+    """Take the locks of ``needed`` GPUs and return their names, or none: who waits holds nothing."""
+    mine: list[str] = []
+    for name, file in files.items():
+        with contextlib.suppress(OSError):
+            if len(mine) < needed:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                mine.append(name)
+    if len(mine) < needed:
+        for name in mine:
+            fcntl.flock(files[name], fcntl.LOCK_UN)
+        return []
+    return mine
 
 
 def _lock_path(name: str) -> Path:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from .gpus import free_gpu
+from .gpus import free_gpus
 from .lock import alone
 from .plan import Job, Plan
 from .progress import fraction_in_log
@@ -39,7 +39,7 @@ def main() -> int:
     plan = Plan.read(folder.plan_path)
     job = plan.by_id[sys.argv[2]]
     attempt, attempts = (int(word) for word in sys.argv[3:5] or ("1", "1"))
-    with alone(folder.private / "running" / f"{job.id}.lock") as lock, free_gpu(job) as (gpu, gpu_locks):
+    with alone(folder.private / "running" / f"{job.id}.lock") as lock, free_gpus(job) as (gpu, gpu_locks):
         return run_job(folder, plan, job, attempt, attempts, gpu, [lock, *gpu_locks])
 
 

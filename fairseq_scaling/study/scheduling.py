@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from ..errors import DataError
-from .gpus import GPU_STAGES, GPUS_VARIABLE
+from .gpus import GPU_STAGES, GPUS_VARIABLE, gpus_needed
 from .plan import Job
 from .state import StudyFolder
 
@@ -64,8 +64,10 @@ class Scheduling:
         return {**os.environ, GPUS_VARIABLE: ",".join(self.gpus)}
 
 
-def snakemake_command(folder: StudyFolder, scheduling: Scheduling, targets: Sequence[Job]) -> list[str]:
-    """Return the command that schedules what is left to do."""
+def snakemake_command(
+    folder: StudyFolder, scheduling: Scheduling, jobs: Sequence[Job], targets: Sequence[Job]
+) -> list[str]:
+    """Return the command that schedules what is left to do of ``jobs``; no ``targets``: all of it."""
     command = [
         sys.executable, "-m", "snakemake",
         "--snakefile", str(Path(__file__).parent / "Snakefile"),
@@ -87,7 +89,7 @@ def snakemake_command(folder: StudyFolder, scheduling: Scheduling, targets: Sequ
         command += ["--cores", str(scheduling.cores or count_cores()), "--latency-wait", "5"]
     if scheduling.gpus:
         command += ["--resources", f"gpu={len(scheduling.gpus)}"]
-        command += ["--set-resources", *(f"{stage}:gpu=1" for stage in GPU_STAGES)]
+        command += ["--set-resources", *(f"{stage}:gpu={number}" for stage, number in _gpus_of(jobs).items())]
     command += scheduling.arguments
     if targets:
         command += ["--", *(str(folder.done_path(job.id).relative_to(folder.path)) for job in targets)]
@@ -106,6 +108,11 @@ def find_profile(name: str) -> Path:
             return path.absolute()
     ours = ", ".join(sorted(path.name for path in PROFILES.iterdir() if path.is_dir()))
     raise DataError(f"--profile = {name}: no such folder\n  Name a folder that holds config.yaml, or one of: {ours}.")
+
+
+def _gpus_of(jobs: Sequence[Job]) -> dict[str, int]:
+    """Return stage -> GPUs that one of its jobs takes."""
+    return {job.stage: gpus_needed(job) for job in jobs if job.stage in GPU_STAGES}
 
 
 def count_cores() -> int:

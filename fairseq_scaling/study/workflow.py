@@ -70,7 +70,8 @@ def run_plan(
             _forget(folder, job)
         code = _supervised(plan, folder, jobs, pending, scheduling, observe, announce_failure, lock)
         for job in pending:
-            _settle(folder, job)
+            if _settle(folder, job) and announce_failure:
+                announce_failure(describe_failure(folder, job))
     failed = [job for job in pending if _state(folder, job) == "failed"]
     if failed:
         names = "\n".join(f"  {job.label}: {folder.path / job.log}" for job in failed)
@@ -137,7 +138,7 @@ def _supervised(
     """Run Snakemake to its end and return its exit code; on KeyboardInterrupt end it and all its jobs first."""
     targets = _last(jobs) if len(jobs) < len(plan.jobs) else []
     supervisor = [sys.executable, "-m", "fairseq_scaling.study._supervise", str(scheduling.patience)]
-    command = [*supervisor, *snakemake_command(folder, scheduling, targets)]
+    command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets)]
     names = {job.id for job in pending}
     announced: set[tuple[str, int]] = set()
     with folder.snakemake_log.open("ab") as log:
@@ -186,14 +187,16 @@ def _forget(folder: StudyFolder, job: Job) -> None:
         folder.write_record(job.id, {**record, "state": "stopped"})
 
 
-def _settle(folder: StudyFolder, job: Job) -> None:
-    """Take a job whose record says that it runs, although the study has ended, as failed.
+def _settle(folder: StudyFolder, job: Job) -> bool:
+    """Take a job whose record says that it runs, although the study has ended, as failed; tell whether it was so.
 
     It was killed with the process that keeps its record: by the cluster for its memory or its time, or by hand.
     """
     record = folder.record(job.id)
-    if record and record["state"] in ("retry", "running"):
+    lost = record is not None and record["state"] in ("retry", "running")
+    if lost:
         folder.write_record(job.id, {**record, "state": "failed"})
+    return lost
 
 
 def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> Progress:

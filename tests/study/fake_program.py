@@ -1,14 +1,22 @@
 """Stands in for fairseq-train and the other programs of a study: the same files, no training.
 
-``python fake_program.py NAME ARGUMENTS...``. Environment: FAKE_JOURNAL (a line for every start and end), FAKE_HANG (the
-step after which a training stands still), FAKE_FAIL (a word; a command that holds it fails), FAKE_FIT_CODE (what
-fit-scaling ends with when its files are written), FAKE_FORGET (the name of a checkpoint that no training writes).
+``python fake_program.py NAME ARGUMENTS...``. Environment:
+
+FAKE_JOURNAL: a line for every start and end, with CUDA_VISIBLE_DEVICES where it is set
+FAKE_SECONDS: how long every command takes
+FAKE_HANG: the step after which a training stands still
+FAKE_STEPS: how many steps a training does before it fails
+FAKE_FAIL: a word; a command that holds it fails, with FAKE_CODE
+FAKE_KILL: a word; a command that holds it kills what has started it
+FAKE_FORGET: the name of a checkpoint that no training writes
+FAKE_FIT_CODE: what fit-scaling ends with when its files are written
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 import zipfile
@@ -21,10 +29,15 @@ def main() -> None:
     name, words = sys.argv[1], sys.argv[2:]
     flags = {word[2:]: words[place + 1] for place, word in enumerate(words[:-1]) if word.startswith("--")}
     what = flags.get("save-dir") or flags.get("path") or (words[0] if words else "")
-    _journal(f"start {name} {what}")
+    gpu = f" gpu={os.environ['CUDA_VISIBLE_DEVICES']}" if "CUDA_VISIBLE_DEVICES" in os.environ else ""
+    _journal(f"start {name} {what}{gpu}")
+    time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
     if os.environ.get("FAKE_FAIL") and os.environ["FAKE_FAIL"] in " ".join([name, *words]):
         print("something is wrong here")
-        sys.exit(3)
+        sys.exit(int(os.environ.get("FAKE_CODE", "3")))
+    if os.environ.get("FAKE_KILL") and os.environ["FAKE_KILL"] in " ".join([name, *words]):
+        os.kill(os.getppid(), signal.SIGKILL)
+        sys.exit(1)
     {
         "scaling-preprocess": preprocess,
         "scaling-alignment": alignment,
@@ -33,7 +46,7 @@ def main() -> None:
         "score-translations": score,
         "fit-scaling": fit,
     }[name](words, flags)
-    _journal(f"end {name} {what}")
+    _journal(f"end {name} {what}{gpu}")
 
 
 def preprocess(words: list[str], flags: dict[str, str]) -> None:
@@ -66,6 +79,8 @@ def train(words: list[str], flags: dict[str, str]) -> None:
         _save(last, step)
         if str(step) == os.environ.get("FAKE_HANG"):
             time.sleep(1000)
+        if str(step - done) == os.environ.get("FAKE_STEPS"):
+            sys.exit(1)
     for number, _ in enumerate(budgets, start=1):
         if os.environ.get("FAKE_FORGET") != f"checkpoint{number}.pt":
             _save(folder / f"checkpoint{number}.pt", STEPS)
