@@ -10,19 +10,12 @@ from types import FrameType
 
 import click
 
-from ..errors import DataError
-from ..study.plan import STAGES, Plan, make_plan
+from ..study.plan import STAGES, Plan
 from ..study.scheduling import count_cores
 from ..study.state import StudyFolder
 from ._common import EXIT_INTERRUPTED, print_error, shows_errors
-
-_study_argument = click.argument("study", type=click.Path(path_type=Path), metavar="STUDY.yaml")
-_out_option = click.option(
-    "--out", type=click.Path(path_type=Path), help="The study's folder.  [default: work/NAME]", metavar="DIR"
-)
-_cores_option = click.option(
-    "--cores", type=click.IntRange(min=1), help="Jobs side by side.  [default: all cores; with --profile: what it says]"
-)
+from ._study import cores_option, open_started, open_study, out_option, started_argument, study_argument
+from ._study_results import clean, export, report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,10 +23,14 @@ def main() -> None:
     """Run a whole study: text, pretraining, finetuning, translation, scores, laws."""
 
 
+for command in (report, clean, export):
+    main.add_command(command)
+
+
 @main.command()
-@_study_argument
-@_out_option
-@_cores_option
+@study_argument
+@out_option
+@cores_option
 @click.option("--dry-run", "-n", is_flag=True, help="Only list what there is to do.")
 @click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
 @click.option(
@@ -78,7 +75,7 @@ def run(
     from ..study.gpus import find_gpus, parse_gpus
     from ..study.scheduling import Scheduling, find_profile
 
-    plan, folder = _open(study, out)
+    plan, folder = open_study(study, out)
     place = find_profile(profile) if profile else None
     devices = parse_gpus(gpus) if gpus is not None else () if place else find_gpus(os.environ)
     scheduling = Scheduling(cores, retries, place, devices, snakemake_arguments)
@@ -89,7 +86,7 @@ def run(
         signal.signal(number, _interrupt)
     try:
         with show_progress(plan, scheduling.side_by_side) as display:
-            done = workflow.run_plan(plan, folder, scheduling, until, display.update, display.print_failure)
+            done = workflow.run_plan(plan, folder, scheduling, until, study, display.update, display.print_failure)
     except KeyboardInterrupt:
         print_error("stopped. The same command goes on where it was.")
         sys.exit(EXIT_INTERRUPTED)
@@ -102,43 +99,28 @@ def run(
 
 
 @main.command()
-@_study_argument
-@_out_option
-@_cores_option
+@study_argument
+@out_option
+@cores_option
 @shows_errors
 def plan(study: Path, out: Path | None, cores: int | None) -> None:
     """Show the runs of a study, their tokens and a rough duration; nothing is started."""
     from ..study.display import print_plan
 
-    plan, folder = _open(study, out)
+    plan, folder = open_study(study, out)
     print_plan(plan, folder, cores or count_cores())
 
 
 @main.command()
-@click.argument("study", type=click.Path(path_type=Path), metavar="[STUDY.yaml]", required=False)
-@_out_option
+@started_argument
+@out_option
 @shows_errors
 def status(study: Path | None, out: Path | None) -> None:
     """Show how far a study is, also while it runs in another window. Give STUDY.yaml or --out."""
     from ..study.display import print_status
 
-    if study is not None:
-        plan, folder = _open(study, out)
-    elif out is not None:
-        folder = StudyFolder(out)
-        if not folder.plan_path.exists():
-            raise DataError(f"--out = {out}: no study was ever started there")
-        plan = Plan.read(folder.plan_path)
-    else:
-        raise click.UsageError("give STUDY.yaml or --out")
+    plan, folder = open_started(study, out)
     print_status(plan, folder, count_cores())
-
-
-def _open(study: Path, out: Path | None) -> tuple[Plan, StudyFolder]:
-    from ..study.config import load_study
-
-    settings = load_study(study)
-    return make_plan(settings), StudyFolder(out or Path("work") / settings.name)
 
 
 def _print_pending(plan: Plan, folder: StudyFolder, until: str | None) -> None:

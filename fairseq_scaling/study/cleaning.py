@@ -49,9 +49,8 @@ def removable(plan: Plan, folder: StudyFolder, pretrained: bool) -> list[Removab
     if pretrained:
         used_up = [job for job in trained if _readers_done(plan, job, waiting)]
         files = [path for job in used_up for path in _checkpoints(folder, job) if _name(folder, path) in budgets]
-        kinds.append(
-            Removable("pretrained checkpoints that no run needs", "pretraining again", files, sum(j.seconds for j in used_up))
-        )
+        seconds = sum(job.seconds for job in used_up)
+        kinds.append(Removable("pretrained checkpoints that no run needs", "pretraining again", files, seconds))
     return [kind for kind in kinds if kind.files]
 
 

@@ -22,12 +22,13 @@ from .state import StudyFolder
 
 # Of the commands of a study, those whose versions decide its numbers.
 _PACKAGES = ("ve-fairseq", "torch", "numpy", "scipy", "sacrebleu", "sentencepiece", "sacremoses", "snakemake")
-_TEXT = {".csv", ".html", ".json", ".log", ".svg", ".txt", ".yaml"}
+_TEXT = {".csv", ".html", ".json", ".log", ".svg", ".txt"}
+_FIGURES = {".pdf", ".png"}
 _READ_ME = """\
 The study {name}, exported by scaling-study export (fairseq_scaling {version}).
 
 study.yaml      its settings
-plan.json       every command, with placeholders: {{out}} this folder, {{corpus}} the corpus, {{package}} fairseq_scaling
+plan.json       every command, with placeholders: {{out}} is this folder, {{package}} fairseq_scaling
 results/        points, fits, predictions, figures and the report
 pretraining/, finetuning/, logs/
                 the log of every run, its translations and its scores
@@ -39,10 +40,13 @@ The laws again, in this folder: {fit}
 """
 
 
-def export(plan: Plan, folder: StudyFolder, archive: Path, weights: bool = False) -> tuple[int, int]:
-    """Write the archive (``.tar.gz``) and return its files and bytes.
+def export(
+    plan: Plan, folder: StudyFolder, archive: Path, settings: Path | None = None, weights: bool = False
+) -> tuple[int, int]:
+    """Write the archive (``.tar.gz``) and return how many files it holds and how many bytes it has.
 
     Args:
+        settings: the study.yaml; None: the one that the study was last run with.
         weights: put the checkpoints in, too.
 
     Raises:
@@ -51,22 +55,20 @@ def export(plan: Plan, folder: StudyFolder, archive: Path, weights: bool = False
     if not folder.report.exists():
         raise DataError(f"{folder.path}: no results yet\n  Finish it first: scaling-study run")
     replacements = _replacements(plan, folder)
-    contents = {name: _cleaned(path, replacements) for name, path in _files(folder, weights)}
-    contents |= _made(plan, folder, replacements)
-    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(contents.items()))
+    contents: dict[str, bytes | Path] = dict(_files(folder, weights, replacements))
+    contents |= _made(plan, folder, settings, replacements)
+    sums = "".join(f"{_checksum(data)}  {name}\n" for name, data in sorted(contents.items()))
     contents["SHA256SUMS"] = sums.encode()
     temporary = archive.with_name(f".{archive.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        with (
+            temporary.open("wb") as file,
             # No name and no time in the head: the bytes depend on the contents alone.
-            with (
-                gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
-                tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar,
-            ):
-                for name, data in sorted(contents.items()):
-                    entry = tarfile.TarInfo(f"{plan.name}/{name}")
-                    entry.size, entry.mode = len(data), 0o644
-                    tar.addfile(entry, io.BytesIO(data))
+            gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar,
+        ):
+            for name, data in sorted(contents.items()):
+                _add(tar, f"{plan.name}/{name}", data)
         temporary.replace(archive)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -74,45 +76,66 @@ def export(plan: Plan, folder: StudyFolder, archive: Path, weights: bool = False
     return len(contents), archive.stat().st_size
 
 
-def _files(folder: StudyFolder, weights: bool) -> Iterator[tuple[str, Path]]:
-    """Yield (name in the archive, file) of what the study has made and others can read."""
-    for top in ("results", "pretraining", "finetuning", "logs"):
-        for path in sorted((folder.path / top).rglob("*")):
-            if path.is_file() and path.name != folder.snakemake_log.name and (weights or path.suffix != ".pt"):
-                yield str(path.relative_to(folder.path)), path
+def _add(tar: tarfile.TarFile, name: str, data: bytes | Path) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = _size(data), 0o644
+    with data.open("rb") if isinstance(data, Path) else io.BytesIO(data) as file:
+        tar.addfile(entry, file)
+
+
+def _size(data: bytes | Path) -> int:
+    return data.stat().st_size if isinstance(data, Path) else len(data)
+
+
+def _checksum(data: bytes | Path) -> str:
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    with data.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(
+    folder: StudyFolder, weights: bool, replacements: list[tuple[bytes, bytes]]
+) -> Iterator[tuple[str, bytes | Path]]:
+    """Yield (name in the archive, content or file) of what the study has made and others can read."""
+    tops = ("results", "pretraining", "finetuning", "logs")
+    paths = [path for top in tops for path in (folder.path / top).rglob("*") if path.is_file()]
     if (alignment := folder.path / "alignment.json").exists():
-        yield alignment.name, alignment
+        paths.append(alignment)
+    for path in paths:
+        name = str(path.relative_to(folder.path))
+        if path.suffix in _TEXT and path != folder.snakemake_log:
+            yield name, _replaced(path.read_bytes(), replacements)
+        elif path.suffix in _FIGURES or (weights and path.suffix == ".pt"):
+            yield name, path
 
 
-def _made(plan: Plan, folder: StudyFolder, replacements: list[tuple[bytes, bytes]]) -> dict[str, bytes]:
-    """Return the files that are made for the archive."""
+def _made(
+    plan: Plan, folder: StudyFolder, settings: Path | None, replacements: list[tuple[bytes, bytes]]
+) -> dict[str, bytes]:
+    """Return what is written for the archive, and the files that lie elsewhere in the study."""
     versions = {"fairseq_scaling": __version__, "python": platform.python_version()}
     versions |= {name: found for name in _PACKAGES if (found := _version(name))}
     values = json.loads(plan.to_json())
-    values |= {"source_folder": "{study}", "corpus": "corpus" if os.path.isabs(plan.corpus) else plan.corpus}
     fit = " ".join(plan.of_stage("fit")[0].words).replace("--out results", "--out again")
     made = {
-        "README.txt": _READ_ME.format(name=plan.name, version=__version__, fit=fit),
-        "plan.json": json.dumps(values, indent=1) + "\n",
-        "versions.json": json.dumps(versions, indent=1) + "\n",
+        "README.txt": _READ_ME.format(name=plan.name, version=__version__, fit=fit).encode(),
+        "plan.json": f"{json.dumps(values, indent=1)}\n".encode(),
+        "versions.json": f"{json.dumps(versions, indent=1)}\n".encode(),
     }
-    copies = {"study.yaml": folder.settings_path, "corpus.json": folder.corpus(plan) / "corpus.json"}
-    found = {name: text.encode() for name, text in made.items()}
-    return {
-        name: _replaced(data, replacements)
-        for name, data in {**found, **{n: p.read_bytes() for n, p in copies.items() if p.exists()}}.items()
+    elsewhere = {
+        "study.yaml": settings or folder.settings_path,
+        "corpus.json": folder.corpus(plan) / "corpus.json",
     }
-
-
-def _cleaned(path: Path, replacements: list[tuple[bytes, bytes]]) -> bytes:
-    data = path.read_bytes()
-    return _replaced(data, replacements) if path.suffix in _TEXT else data
+    made |= {name: path.read_bytes() for name, path in elsewhere.items() if path.is_file()}
+    return {name: _replaced(data, replacements) for name, data in made.items()}
 
 
 def _replaced(data: bytes, replacements: list[tuple[bytes, bytes]]) -> bytes:
     for place, word in replacements:
-        data = re.sub(re.escape(place) + rb"(?![\w.-])", word.replace(b"\\", rb"\\"), data)
-    return data.replace(platform.node().encode(), b"{host}") if len(platform.node()) > 3 else data
+        # Not /home/me in /home/meg. The words hold no backslash, which re.sub would read.
+        data = re.sub(re.escape(place) + rb"(?![\w.-])", word, data)
+    return data
 
 
 def _replacements(plan: Plan, folder: StudyFolder) -> list[tuple[bytes, bytes]]:

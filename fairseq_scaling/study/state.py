@@ -29,10 +29,12 @@ class StudyFolder:
         self.path = path.absolute()
         self.private = self.path / ".study"
         self.plan_path = self.private / "plan.json"
+        self.settings_path = self.private / "study.yaml"
         self.lock_path = self.private / "lock"
         self.snakemake_log = self.path / "logs/snakemake.log"
         self.report = self.path / "results/report.html"
         self.table = self.path / "results/table.txt"
+        self.interim = self.path / "interim"
 
     def done_path(self, job_id: str) -> Path:
         return self.private / "done" / f"{job_id}.json"

@@ -37,6 +37,7 @@ def run_plan(
     folder: StudyFolder,
     scheduling: Scheduling,
     until: str | None = None,
+    settings: Path | None = None,
     observe: Observer | None = None,
     announce_failure: Callable[[str], None] | None = None,
 ) -> int:
@@ -47,6 +48,7 @@ def run_plan(
         folder: where the study lives; made where it is missing.
         scheduling: where the jobs run, and how many side by side.
         until: the last stage to do; None: all.
+        settings: the study.yaml, of which the study keeps a copy.
         observe: called about once a second with the state of all jobs.
         announce_failure: called with a text as soon as a job has failed, also where it is tried again; independent
             jobs go on.
@@ -59,6 +61,8 @@ def run_plan(
     with locked(folder) as lock:
         folder.snakemake_log.parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder.plan_path, plan.to_json())
+        if settings is not None:
+            write_whole(folder.settings_path, settings.read_text("utf-8"))
         jobs = plan.until(until) if until else plan.jobs
         pending = folder.pending(plan, jobs)
         if not pending:
@@ -193,10 +197,10 @@ def _settle(folder: StudyFolder, job: Job) -> bool:
     It was killed with the process that keeps its record: by the cluster for its memory or its time, or by hand.
     """
     record = folder.record(job.id)
-    lost = record is not None and record["state"] in ("retry", "running")
-    if lost:
-        folder.write_record(job.id, {**record, "state": "failed"})
-    return lost
+    if record is None or record["state"] not in ("retry", "running"):
+        return False
+    folder.write_record(job.id, {**record, "state": "failed"})
+    return True
 
 
 def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> Progress:

@@ -73,11 +73,11 @@ def test_the_driver_is_asked_where_nobody_says_which_gpus(tmp_path: Path) -> Non
     assert find_gpus({"PATH": str(tmp_path)}) == ()
 
 
+@pytest.mark.usefixtures("one_budget")
 def test_jobs_of_a_study_take_turns_on_its_gpus_and_never_share_one(
     fakes: Fakes, values: dict[str, Any], write_study: Callable[[dict[str, Any]], Path], tmp_path: Path
 ) -> None:
     """Five trainings and three translations, four cores, two GPUs."""
-    values["pretraining"]["budgets"] = ["1M"]
     study = write_study(values)
     result = fakes.run("run", study, "--out", tmp_path / "out", "--cores", "4", "--gpus", "7,9", FAKE_SECONDS="0.3")
     assert result.returncode == 0, result.stderr
