@@ -25,6 +25,8 @@ def report(study: Path | None, out: Path | None) -> None:
     plan, folder = open_started(study, out)
     if not folder.pending(plan, plan.jobs):
         click.echo(folder.table.read_text("utf-8").rstrip())
+        for settled in folder.settled:
+            click.echo(settled)
         click.echo(f"Report: {folder.report}")
         return
     interim = fit_interim(plan, folder)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
 import click
 
+from ..errors import SettingError
 from ..study.plan import STAGES, Plan
-from ..study.scheduling import count_cores
+from ..study.scheduling import Scheduling, count_cores
 from ..study.state import StudyFolder
 from ._common import EXIT_INTERRUPTED, print_error, shows_errors
 from ._study import cores_option, open_started, open_study, out_option, started_argument, study_argument
@@ -33,6 +35,11 @@ for command in (report, clean, export):
 @cores_option
 @click.option("--dry-run", "-n", is_flag=True, help="Only list what there is to do.")
 @click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
+@click.option(
+    "--sequential",
+    is_flag=True,
+    help="Budgets in growing order; a mixture is pretrained no further once the advice for its score is settled.",
+)
 @click.option(
     "--retries",
     type=click.IntRange(min=0),
@@ -57,6 +64,7 @@ def run(
     cores: int | None,
     dry_run: bool,
     until: str | None,
+    sequential: bool,
     retries: int,
     gpus: str | None,
     profile: str | None,
@@ -71,22 +79,25 @@ def run(
     scaling-study run study.yaml --profile slurm     on a SLURM cluster: docs/clusters.md
     """
     from ..study import workflow
-    from ..study.display import show_progress
     from ..study.gpus import find_gpus, parse_gpus
-    from ..study.scheduling import Scheduling, find_profile
+    from ..study.scheduling import find_profile
 
     plan, folder = open_study(study, out)
     place = find_profile(profile) if profile else None
     devices = parse_gpus(gpus) if gpus is not None else () if place else find_gpus(os.environ)
     scheduling = Scheduling(cores, retries, place, devices, snakemake_arguments)
+    if sequential and until not in (None, "fit"):
+        raise SettingError("--until", until, "with --sequential the laws decide", "leave one of them out")
     if dry_run:
         _print_pending(plan, folder, until)
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        with show_progress(plan, scheduling.side_by_side) as display:
-            done = workflow.run_plan(plan, folder, scheduling, until, study, display.update, display.print_failure)
+        if sequential:
+            done = _run_sequentially(plan, folder, scheduling, study)
+        else:
+            done = _run(plan, folder, scheduling, until, study)
     except KeyboardInterrupt:
         print_error("stopped. The same command goes on where it was.")
         sys.exit(EXIT_INTERRUPTED)
@@ -123,6 +134,27 @@ def status(study: Path | None, out: Path | None) -> None:
     print_status(plan, folder, count_cores())
 
 
+def _run(
+    plan: Plan, folder: StudyFolder, scheduling: Scheduling, until: str | None, study: Path,
+    limits: Mapping[str, int] | None = None,
+) -> int:  # fmt: skip
+    """Run a plan with its progress on standard error; return how many jobs that were."""
+    from ..study.display import show_progress
+    from ..study.workflow import run_plan
+
+    with show_progress(plan, scheduling.side_by_side) as display:
+        return run_plan(plan, folder, scheduling, until, study, limits, display.update, display.print_failure)
+
+
+def _run_sequentially(plan: Plan, folder: StudyFolder, scheduling: Scheduling, study: Path) -> int:
+    from ..study.sequential import run_sequentially
+
+    def run(part: Plan, limits: Mapping[str, int]) -> int:
+        return _run(part, folder, scheduling, None, study, limits)
+
+    return run_sequentially(plan, folder, run, lambda text: click.echo(text, err=True))
+
+
 def _print_pending(plan: Plan, folder: StudyFolder, until: str | None) -> None:
     pending = folder.pending(plan, plan.until(until) if until else plan.jobs)
     for job in pending:
@@ -135,6 +167,8 @@ def _print_results(folder: StudyFolder, until: str | None) -> None:
         return
     if folder.table.exists():
         click.echo(folder.table.read_text("utf-8").rstrip())
+    for settled in folder.settled:
+        click.echo(settled)
     click.echo(f"Report: {folder.report}")
 
 

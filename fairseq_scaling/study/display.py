@@ -136,6 +136,8 @@ def print_status(plan: Plan, folder: StudyFolder, cores: int) -> None:
     for job in failed:
         console.print(Text(describe_failure(folder, job), style="red"), soft_wrap=True)
     console.print(ProgressDisplay(plan, cores, console).line(jobs), soft_wrap=True, highlight=False)
+    for settled in folder.settled:
+        console.print(f"Not run: {settled}", soft_wrap=True, highlight=False)
     if folder.report.exists() and not pending:
         console.print(f"Report: {folder.report}", soft_wrap=True, highlight=False)
 

@@ -74,6 +74,10 @@ def run_job(
         folder.remove(job)
 
     command = resolve(folder, plan, job)
+    limit = folder.limit(job.id)
+    if limit is not None:
+        # An epoch ends at each budget. Not one of the job's words: where it pauses changes no result.
+        command += ["--max-epoch", str(limit)]
     log = folder.path / job.log
     record = {
         "state": "running", "identity": identity, "command": command, "log": str(log), "started": time.time(),
@@ -92,7 +96,8 @@ def run_job(
         record["identity"] = ""
     record |= {"code": code, "seconds": time.time() - record["started"]}
     if code == 0:
-        folder.write_record(job.id, {**record, "state": "finished"})
+        how = {"state": "finished"} if limit is None else {"state": "paused", "budgets": limit}
+        folder.write_record(job.id, {**record, **how})
         folder.mark_done(job.id, identity)
         return 0
     # A second failure at the same place is the settings' or the data's fault: a further attempt only costs time.

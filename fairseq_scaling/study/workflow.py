@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DataError, ScalingError
@@ -38,6 +38,7 @@ def run_plan(
     scheduling: Scheduling,
     until: str | None = None,
     settings: Path | None = None,
+    limits: Mapping[str, int] | None = None,
     observe: Observer | None = None,
     announce_failure: Callable[[str], None] | None = None,
 ) -> int:
@@ -49,6 +50,7 @@ def run_plan(
         scheduling: where the jobs run, and how many side by side.
         until: the last stage to do; None: all.
         settings: the study.yaml, of which the study keeps a copy.
+        limits: pretraining -> number of budgets after which it stops for now; None: after the last.
         observe: called about once a second with the state of all jobs.
         announce_failure: called with a text as soon as a job has failed, also where it is tried again; independent
             jobs go on.
@@ -63,6 +65,7 @@ def run_plan(
         write_whole(folder.plan_path, plan.to_json())
         if settings is not None:
             write_whole(folder.settings_path, settings.read_text("utf-8"))
+        folder.write_limits(limits or {}, folder.settled if limits else ())
         jobs = plan.until(until) if until else plan.jobs
         pending = folder.pending(plan, jobs)
         if not pending:
@@ -208,7 +211,9 @@ def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> P
     base = Progress(job.id, job.stage, tuple(job.needs), job.seconds)
     if record is None:
         return base
-    finished = record["state"] == "finished" and (job.id not in pending or folder.done_path(job.id).exists())
+    finished = record["state"] in ("finished", "paused") and (
+        job.id not in pending or folder.done_path(job.id).exists()
+    )
     if finished:
         share = 1.0 - _resumed_at(record)
         return Progress(
