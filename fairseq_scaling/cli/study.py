@@ -84,7 +84,8 @@ def run(
 
     plan, folder = open_study(study, out)
     place = find_profile(profile) if profile else None
-    devices = parse_gpus(gpus) if gpus is not None else () if place else find_gpus(os.environ)
+    found = () if place else find_gpus(os.environ)
+    devices = (found or None) if gpus is None else parse_gpus(gpus)
     scheduling = Scheduling(cores, retries, place, devices, snakemake_arguments)
     if sequential and until not in (None, "fit"):
         raise SettingError("--until", until, "with --sequential the laws decide", "leave one of them out")

@@ -31,14 +31,15 @@ class Scheduling:
             profile says.
         retries: how often a failed job is tried again.
         profile: folder of a Snakemake profile, which names the cluster; None: this machine.
-        gpus: names of the GPUs of this machine, each of which runs one job at a time (as in CUDA_VISIBLE_DEVICES).
+        gpus: names of the GPUs of this machine (as in CUDA_VISIBLE_DEVICES), which the jobs share out among them;
+            empty: they see none; None: they see what they see.
         arguments: further arguments for Snakemake.
     """
 
     cores: int | None = None
     retries: int = 0
     profile: Path | None = None
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] | None = None
     arguments: Sequence[str] = ()
 
     @property
@@ -61,7 +62,10 @@ class Scheduling:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that the jobs see."""
-        return {**os.environ, GPUS_VARIABLE: ",".join(self.gpus)}
+        if self.gpus is None:
+            return dict(os.environ)
+        hidden = {} if self.gpus else {"CUDA_VISIBLE_DEVICES": ""}
+        return {**os.environ, GPUS_VARIABLE: ",".join(self.gpus), **hidden}
 
 
 def snakemake_command(

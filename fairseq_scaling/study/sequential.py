@@ -19,7 +19,7 @@ from ..mixture import Mixture
 from ..quantities import format_tokens, parse_tokens
 from .plan import Job, Plan
 from .progress import format_duration
-from .state import StudyFolder
+from .state import StudyFolder, write_whole
 
 SETTLING = ("stop", "finetuning data suffices", "change the data")
 """The advice after which more of the same pretraining is not wanted (see ``laws.advise``)."""
@@ -94,6 +94,9 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
         folder.write_limits(limits, [str(one) for one in settled.values()])
         if all(limits[job] == budgets[job] or mixtures[job] in settled for job in budgets):
             break
+    if settled:
+        # Beside the report, which knows the runs alone that there are.
+        write_whole(folder.not_run, "".join(f"{one}\n" for one in settled.values()))
     return done
 
 

@@ -37,6 +37,7 @@ class StudyFolder:
         self.snakemake_log = self.path / "logs/snakemake.log"
         self.report = self.path / "results/report.html"
         self.table = self.path / "results/table.txt"
+        self.not_run = self.path / "results/not-run.txt"
         self.interim = self.path / "interim"
 
     def done_path(self, job_id: str) -> Path:

@@ -11,6 +11,7 @@ import pytest
 
 from fairseq_scaling.study.gpus import GPUS_VARIABLE, find_gpus, free_gpus, parse_gpus
 from fairseq_scaling.study.plan import Job
+from fairseq_scaling.study.scheduling import Scheduling
 
 from .conftest import Fakes
 
@@ -71,6 +72,13 @@ def test_the_driver_is_asked_where_nobody_says_which_gpus(tmp_path: Path) -> Non
     assert find_gpus({"PATH": str(tmp_path)}) == ("0", "1")
     program.write_text("#!/bin/sh\necho 'GPU 0: x'\nexit 9\n")
     assert find_gpus({"PATH": str(tmp_path)}) == ()
+
+
+def test_jobs_can_be_kept_from_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert Scheduling(gpus=()).environment()["CUDA_VISIBLE_DEVICES"] == ""
+    assert Scheduling(gpus=None).environment()["CUDA_VISIBLE_DEVICES"] == "0"
+    assert Scheduling(gpus=("0",)).environment()[GPUS_VARIABLE] == "0"
 
 
 @pytest.mark.usefixtures("one_budget")

@@ -59,10 +59,12 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     assert not (german / "checkpoint6.pt").exists()
     status = fakes.run("status", "--out", tmp_path / "out").stdout
     assert "Not run: de:1 is settled" in status
+    assert (tmp_path / "out/results/not-run.txt").read_text().startswith("de:1 is settled: not pretrained beyond 8M")
 
     full = fakes.run(*words, **settings)
     assert full.returncode == 0, full.stderr
     assert "is settled" not in full.stdout
+    assert not (tmp_path / "out/results/not-run.txt").exists()
     assert kinds(fakes.started()) == {
         "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
     }  # fmt: skip
