@@ -26,7 +26,7 @@ checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
 PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
 STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 
-.PHONY: help venv study test test-torture test-parity lint format lock benchmarks benchmark-fits benchmark-training clean distclean
+.PHONY: help venv study test test-torture test-parity slurm lint format lock benchmarks benchmark-fits benchmark-training clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
@@ -53,6 +53,11 @@ test-torture: $(STAMP) ## kill trainings again and again and compare with undist
 
 test-parity: $(STAMP) ## compare 200 random models with Hugging Face's T5: logits, loss, gradients, search (minutes)
 	@$(BIN)/python -m pytest -q tests/models/test_parity.py --parity-models 200 $(PYTEST_ARGS)
+
+slurm: ## install SLURM, without which its test is skipped (Debian or Ubuntu, as root)
+	@command -v slurmctld munged >/dev/null || { \
+		apt-get -qq -o Acquire::http::Timeout=20 update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends slurm-wlm munge >/dev/null; }
 
 lint: $(STAMP) ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .

@@ -36,7 +36,10 @@ setup(
         *(f"{PREPROCESS}.{name}" for name in find_packages("preprocess")),
     ],
     package_dir={PREPROCESS: "preprocess"},
-    package_data={"": ["Snakefile", "py.typed", "*.html", "*.css", "*.js", "*.json", "*.txt", "*.csv", "*.yaml"]},
+    package_data={
+        "": ["Snakefile", "py.typed", "*.html", "*.css", "*.js", "*.json", "*.txt", "*.csv", "*.yaml"],
+        "fairseq_scaling.study": ["profiles/*/*.yaml"],
+    },
     # fairseq and torch stand in the extra [train]: reading logs and fitting laws needs neither of them.
     install_requires=[
         "click>=8.1",

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,26 @@ def times(out: Path) -> dict[str, int]:
         for path in sorted(out.rglob("*"))
         if path.is_file() and path.name not in ("plan.json", "lock")
     }
+
+
+@pytest.mark.slow
+def test_an_exported_archive_gives_the_same_points_and_fits_again_and_names_no_folder_of_this_machine(
+    study: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    out = study[0] / "out"
+    assert scaling_study("export", "--out", out, "--archive", tmp_path / "toy.tar.gz").returncode == 0
+    with tarfile.open(tmp_path / "toy.tar.gz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    files = [path for path in (tmp_path / "toy").rglob("*") if path.is_file()]
+    for path in files:
+        for place in (study[0], toy.ROOT, sys.prefix):
+            assert f"{place}/".encode() not in path.read_bytes(), path
+    (line,) = [line for line in (tmp_path / "toy/README.txt").read_text().splitlines() if "fit-scaling" in line]
+    words = line.partition("fit-scaling ")[2].split()
+    again = subprocess.run(
+        [sys.executable, "-m", "fairseq_scaling.cli.fit_scaling", *words, "--no-report"], cwd=tmp_path / "toy",
+        env={**os.environ, "PYTHONPATH": str(toy.ROOT)}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert again.returncode in (0, 3), again.stderr
+    for name in ("points.csv", "predictions.csv"):
+        assert (tmp_path / "toy/again" / name).read_text() == (out / "results" / name).read_text()

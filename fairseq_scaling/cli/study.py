@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
 import click
 
-from ..errors import DataError, SettingError
-from ..study.choice import CRITERIA
-from ..study.plan import STAGES, Plan, make_plan
-from ..study.pricing import PEAKS, UTILISATION
+from ..errors import SettingError
+from ..study.plan import STAGES, Plan
+from ..study.scheduling import Scheduling, count_cores
 from ..study.state import StudyFolder
 from ._common import EXIT_INTERRUPTED, print_error, shows_errors
-
-_study_argument = click.argument("study", type=click.Path(path_type=Path), metavar="STUDY.yaml")
-_out_option = click.option(
-    "--out", type=click.Path(path_type=Path), help="The study's folder.  [default: work/NAME]", metavar="DIR"
-)
-_cores_option = click.option(
-    "--cores", type=click.IntRange(min=1), help="Jobs side by side, one thread each.  [default: all cores]"
-)
-_set_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Replace a setting of STUDY.yaml; the value is YAML. May stand there several times.  "
-    "[for example: --set pretraining.budgets='[1M, 2M]']",
-)
+from ._study import cores_option, open_started, open_study, out_option, set_option, started_argument, study_argument
+from ._study_plan import choose, plan, schema
+from ._study_results import clean, export, report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,13 +26,38 @@ def main() -> None:
     """Run a whole study: text, pretraining, finetuning, translation, scores, laws."""
 
 
+for command in (plan, schema, choose, report, clean, export):
+    main.add_command(command)
+
+
 @main.command()
-@_study_argument
-@_out_option
-@_cores_option
-@_set_option
+@study_argument
+@out_option
+@cores_option
+@set_option
 @click.option("--dry-run", "-n", is_flag=True, help="Only list what there is to do.")
 @click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
+@click.option(
+    "--sequential",
+    is_flag=True,
+    help="Budgets in growing order; a mixture is pretrained no further once the advice for its score is settled.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="How often a failed job is tried again; not one that fails twice at the same place or refuses its settings.",
+)
+@click.option(
+    "--gpus",
+    metavar="LIST",
+    help="GPUs of this machine, as in CUDA_VISIBLE_DEVICES; each runs one job at a time. none: use no GPU.  "
+    "[default: all]",
+)
+@click.option(
+    "--profile", metavar="NAME|DIR", help="Run on a cluster: slurm, or the folder of a Snakemake profile of your own."
+)
 @click.argument("snakemake_arguments", nargs=-1, metavar="[-- SNAKEMAKE ARGUMENTS]")
 @shows_errors
 def run(
@@ -56,28 +67,41 @@ def run(
     settings: tuple[str, ...],
     dry_run: bool,
     until: str | None,
+    sequential: bool,
+    retries: int,
+    gpus: str | None,
+    profile: str | None,
     snakemake_arguments: tuple[str, ...],
 ) -> None:
     """Do what is left to do of a study, and print its results.
 
-    Stopped with Ctrl-C or kill, the same command goes on where it was. What stands after -- goes to Snakemake, for
-    example on a SLURM cluster, at most 40 jobs at a time: --cores 40 -- --executor slurm --jobs 40
+    Stopped with Ctrl-C or kill, the same command goes on where it was. What stands after -- goes to Snakemake.
+
+    \b
+    scaling-study run study.yaml                     here, one job for each core or GPU
+    scaling-study run study.yaml --profile slurm     on a SLURM cluster: docs/clusters.md
     """
     from ..study import workflow
-    from ..study.display import show_progress
+    from ..study.gpus import find_gpus, parse_gpus
+    from ..study.scheduling import find_profile
 
-    plan, folder = _open(study, out, settings, check=True)
-    cores = cores or _cores()
+    plan, folder = open_study(study, out, settings, check=True)
+    place = find_profile(profile) if profile else None
+    found = () if place else find_gpus(os.environ)
+    devices = (found or None) if gpus is None else parse_gpus(gpus)
+    scheduling = Scheduling(cores, retries, place, devices, snakemake_arguments)
+    if sequential and until not in (None, "fit"):
+        raise SettingError("--until", until, "with --sequential the laws decide", "leave one of them out")
     if dry_run:
         _print_pending(plan, folder, until)
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        with show_progress(plan, cores) as display:
-            done = workflow.run_plan(
-                plan, folder, cores, until, snakemake_arguments, display.update, display.print_failure
-            )
+        if sequential:
+            done = _run_sequentially(plan, folder, scheduling, study)
+        else:
+            done = _run(plan, folder, scheduling, until, study)
     except KeyboardInterrupt:
         print_error("stopped. The same command goes on where it was.")
         sys.exit(EXIT_INTERRUPTED)
@@ -90,117 +114,36 @@ def run(
 
 
 @main.command()
-@_study_argument
-@_out_option
-@_cores_option
-@_set_option
-@click.option("--jobs", "every_job", is_flag=True, help="One row for each job, not for each kind of run.")
-@click.option("--hardware", metavar="NAME", help=f"Hours and price on: {', '.join(PEAKS)}.")
-@click.option("--flops", type=click.FloatRange(min=0, min_open=True), help="Peak FLOP/s of one device, if not listed.")
-@click.option(
-    "--utilisation",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=UTILISATION,
-    show_default=True,
-    help="Share of the peak that training reaches.",
-)
-@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Devices that work at once.")
-@click.option("--price", type=click.FloatRange(min=0), help="Of one device for one hour, in your currency.")
-@shows_errors
-def plan(
-    study: Path,
-    out: Path | None,
-    cores: int | None,
-    settings: tuple[str, ...],
-    every_job: bool,
-    hardware: str | None,
-    flops: float | None,
-    utilisation: float,
-    devices: int,
-    price: float | None,
-) -> None:
-    """Show the runs of a study, their tokens, FLOPs, disk, hours and price; nothing is started.
-
-    Too little text for a budget is an error here, as soon as there is a corpus.
-
-    \b
-    scaling-study plan study.yaml
-    scaling-study plan study.yaml --hardware a100 --devices 8 --price 2
-    scaling-study plan study.yaml --set model.arch=t5_small --set finetuning.seeds='[1, 2, 3]'
-    """
-    from ..study import pricing
-    from ..study.plan_table import print_plan
-
-    if hardware is None and flops is None and price is not None:
-        raise SettingError("--price", price, "the price of a device needs its speed", "give --hardware or --flops, too")
-    asked = hardware is not None or flops is not None
-    devices_used = pricing.hardware(hardware, flops, utilisation, devices, price) if asked else None
-    plan, folder = _open(study, out, settings, check=True)
-    print_plan(plan, folder, cores or _cores(), devices_used, every_job)
-
-
-@main.command()
-def schema() -> None:
-    """Print the JSON schema of study.yaml, for editors.
-
-    Save it, and begin study.yaml with: # yaml-language-server: $schema=study.schema.json
-    """
-    from ..study.config import study_schema
-
-    click.echo(json.dumps(study_schema(), indent=2))
-
-
-@main.command(hidden=True)
-@click.argument("runs", nargs=-1, required=True, metavar="RATE=FOLDER...")
-@click.option("--by", type=click.Choice(CRITERIA), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@shows_errors
-def choose(runs: tuple[str, ...], by: str, out: Path) -> None:
-    """Choose a learning rate among runs that tried one each, by the validation set; a job of a study calls this."""
-    from ..study import choice
-    from ..study.state import write_whole
-
-    pairs = [run.partition("=") for run in runs]
-    found = choice.choose({rate: Path(folder) for rate, _, folder in pairs}, by)
-    write_whole(out, json.dumps(found, indent=1))
-    click.echo(choice.describe(found))
-
-
-@main.command()
-@click.argument("study", type=click.Path(path_type=Path), metavar="[STUDY.yaml]", required=False)
-@_out_option
+@started_argument
+@out_option
 @shows_errors
 def status(study: Path | None, out: Path | None) -> None:
     """Show how far a study is, also while it runs in another window. Give STUDY.yaml or --out."""
     from ..study.display import print_status
 
-    if study is not None:
-        plan, folder = _open(study, out)
-    elif out is not None:
-        folder = StudyFolder(out)
-        if not folder.plan_path.exists():
-            raise DataError(f"--out = {out}: no study was ever started there")
-        plan = Plan.read(folder.plan_path)
-    else:
-        raise click.UsageError("give STUDY.yaml or --out")
-    print_status(plan, folder, _cores())
+    plan, folder = open_started(study, out)
+    print_status(plan, folder, count_cores())
 
 
-def _open(
-    study: Path, out: Path | None, settings: tuple[str, ...] = (), check: bool = False
-) -> tuple[Plan, StudyFolder]:
-    """Return the plan of a study and its folder; with ``check``, a finished corpus that is too small is an error."""
-    from ..study.config import load_study
-    from ..study.text_check import check_text, find_corpus
+def _run(
+    plan: Plan, folder: StudyFolder, scheduling: Scheduling, until: str | None, study: Path,
+    limits: Mapping[str, int] | None = None,
+) -> int:  # fmt: skip
+    """Run a plan with its progress on standard error; return how many jobs that were."""
+    from ..study.display import show_progress
+    from ..study.workflow import run_plan
 
-    wanted = load_study(study, settings)
-    plan, folder = make_plan(wanted), StudyFolder(out or Path("work") / wanted.name)
-    # A corpus that will be made anew says nothing about the text that there will be.
-    corpus = None if folder.pending(plan, plan.until("encode")) else find_corpus(wanted, folder)
-    if check and corpus is not None:
-        check_text(wanted, corpus)
-        plan = make_plan(wanted, corpus.manifest["vocabulary"]["size"])
-    return plan, folder
+    with show_progress(plan, scheduling.side_by_side) as display:
+        return run_plan(plan, folder, scheduling, until, study, limits, display.update, display.print_failure)
+
+
+def _run_sequentially(plan: Plan, folder: StudyFolder, scheduling: Scheduling, study: Path) -> int:
+    from ..study.sequential import run_sequentially
+
+    def run(part: Plan, limits: Mapping[str, int]) -> int:
+        return _run(part, folder, scheduling, None, study, limits)
+
+    return run_sequentially(plan, folder, run, lambda text: click.echo(text, err=True))
 
 
 def _print_pending(plan: Plan, folder: StudyFolder, until: str | None) -> None:
@@ -215,11 +158,9 @@ def _print_results(folder: StudyFolder, until: str | None) -> None:
         return
     if folder.table.exists():
         click.echo(folder.table.read_text("utf-8").rstrip())
+    for settled in folder.settled:
+        click.echo(settled)
     click.echo(f"Report: {folder.report}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

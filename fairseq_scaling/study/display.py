@@ -13,10 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from .lock import is_running
 from .plan import STAGES, Job, Plan
 from .progress import Progress, counts, format_duration, fraction_done, seconds_left
 from .state import StudyFolder
-from .workflow import describe_failure, is_running, observe_jobs
+from .workflow import describe_failure, observe_jobs
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -108,6 +109,8 @@ def print_status(plan: Plan, folder: StudyFolder, cores: int) -> None:
     for job in failed:
         console.print(Text(describe_failure(folder, job), style="red"), soft_wrap=True)
     console.print(ProgressDisplay(plan, cores, console).line(jobs), soft_wrap=True, highlight=False)
+    for settled in folder.settled:
+        console.print(f"Not run: {settled}", soft_wrap=True, highlight=False)
     if folder.report.exists() and not pending:
         console.print(f"Report: {folder.report}", soft_wrap=True, highlight=False)
 

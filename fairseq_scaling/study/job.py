@@ -1,4 +1,6 @@
-"""Run one job of a study: ``python -m fairseq_scaling.study.job STUDY_FOLDER JOB``. Snakemake calls this.
+"""Run one job of a study: ``python -m fairseq_scaling.study.job STUDY_FOLDER JOB [ATTEMPT ATTEMPTS]``.
+
+Snakemake calls this, and calls it again while a job fails, up to ATTEMPTS times.
 
 A training that was stopped goes on from its last checkpoint; one whose words or inputs have changed starts afresh; one
 that finished with exactly these words and inputs is not run again, unless files that a later job needs were removed.
@@ -13,10 +15,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from . import choice
+from .gpus import free_gpus
+from .lock import alone
 from .plan import Job, Plan
 from .progress import fraction_in_log
 from .state import StudyFolder
@@ -26,45 +31,80 @@ _RESUMABLE = {"fetch", "pretrain", "finetune"}
 # What fit-scaling ends with where no curve has enough points for a law (its help says so). Its files are written all
 # the same, and the report says it, so that the study is done.
 NOTHING_FITTED = 3
+# What the commands of this project, and argparse, end with where a setting is wrong; 127: the program is not there.
+_HOPELESS = {2, 127}
 
 
 def main() -> int:
     folder = StudyFolder(Path(sys.argv[1]))
     plan = Plan.read(folder.plan_path)
-    return run_job(folder, plan, plan.by_id[sys.argv[2]])
+    job = plan.by_id[sys.argv[2]]
+    attempt, attempts = (int(word) for word in sys.argv[3:5] or ("1", "1"))
+    with alone(folder.private / "running" / f"{job.id}.lock") as lock, free_gpus(job) as (gpu, gpu_locks):
+        return run_job(folder, plan, job, attempt, attempts, gpu, [lock, *gpu_locks])
 
 
-def run_job(folder: StudyFolder, plan: Plan, job: Job) -> int:
-    """Run a job and keep its record; return the exit code of its command (0: done)."""
+def run_job(
+    folder: StudyFolder,
+    plan: Plan,
+    job: Job,
+    attempt: int = 1,
+    attempts: int = 1,
+    environment: Mapping[str, str] | None = None,
+    locks: Sequence[int] = (),
+) -> int:
+    """Run a job and keep its record; return the exit code of its command (0: done).
+
+    Args:
+        attempt, attempts: the number of this attempt, and how many there may be.
+        environment: further variables for the command.
+        locks: file descriptors that the command holds open as long as it runs, whatever happens to this process.
+    """
     identity = folder.identity(plan, job)
     if folder.stands(plan, job) and not folder.lost(plan, job):
         folder.mark_done(job.id, identity)
         return 0
     record = folder.record(job.id)
+    if attempt > 1 and record is not None and record["state"] == "failed":
+        # The attempt before has found that no further one can help.
+        return int(record["code"])
+    stuck_before = attempt > 1 and record is not None and record.get("stuck", False)
     # A finished training whose files were removed has nothing left to do: going on would not make them again.
     unfinished = record is not None and record["identity"] == identity and record["state"] != "finished"
     if not (unfinished and job.stage in _RESUMABLE):
         folder.remove(job)
 
     command = resolve(folder, plan, job)
+    limit = folder.limit(job.id)
+    if limit is not None:
+        # An epoch ends at each budget. Not one of the job's words: where it pauses changes no result.
+        command += ["--max-epoch", str(limit)]
     log = folder.path / job.log
     record = {
         "state": "running", "identity": identity, "command": command, "log": str(log), "started": time.time(),
         "fraction": fraction_in_log(log, job.goal), "host": platform.node(), "process": os.getpid(),
+        "attempt": attempt, "attempts": attempts,
     }  # fmt: skip
     folder.write_record(job.id, record)
-    code = _run(folder, plan, job, command)
+    code = _run(folder, plan, job, command, environment or {}, locks)
+    hopeless = code in _HOPELESS
     if code == 0 and (missing := _missing(folder, plan, job)):
         with log.open("a", encoding="utf-8") as file:
             file.write(f"The command ended without an error, but these files are not there: {', '.join(missing)}.\n")
             file.write("The next start begins this job afresh.\n")
-        code = 1
+        code, hopeless = 1, True
         # No identity: what was gone on from once would only end without these files again.
         record["identity"] = ""
-    seconds = time.time() - record["started"]
-    folder.write_record(job.id, {**record, "state": "failed" if code else "finished", "code": code, "seconds": seconds})
+    record |= {"code": code, "seconds": time.time() - record["started"]}
     if code == 0:
+        how = {"state": "finished"} if limit is None else {"state": "paused", "budgets": limit}
+        folder.write_record(job.id, {**record, **how})
         folder.mark_done(job.id, identity)
+        return 0
+    # A second failure at the same place is the settings' or the data's fault: a further attempt only costs time.
+    record["stuck"] = code > 0 and fraction_in_log(log, job.goal) <= record["fraction"]
+    final = hopeless or attempt >= attempts or (stuck_before and record["stuck"])
+    folder.write_record(job.id, {**record, "state": "failed" if final else "retry"})
     return code
 
 
@@ -101,9 +141,17 @@ def _missing(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
     return list(dict.fromkeys([*own, *folder.lost(plan, job)]))
 
 
-def _run(folder: StudyFolder, plan: Plan, job: Job, command: list[str]) -> int:
+def _run(
+    folder: StudyFolder,
+    plan: Plan,
+    job: Job,
+    command: list[str],
+    further: Mapping[str, str],
+    locks: Sequence[int],
+) -> int:
     environment = {
         **os.environ,
+        **further,
         "COLUMNS": os.environ.get("COLUMNS", "120"),
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(plan.threads)),
     }
@@ -118,8 +166,9 @@ def _run(folder: StudyFolder, plan: Plan, job: Job, command: list[str]) -> int:
             output = stack.enter_context(part.open("wb"))
         try:
             code = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=cwd, env=environment, check=False
-            ).returncode
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=cwd, env=environment, check=False,
+                pass_fds=locks,
+            ).returncode  # fmt: skip
         except OSError as error:
             log.write(f"cannot start {command[0]}: {error.strerror}\n".encode())
             return 127

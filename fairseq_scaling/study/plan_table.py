@@ -10,10 +10,11 @@ from rich.table import Table
 
 from ..quantities import format_tokens
 from .graph import Job, Plan, Work
+from .lock import is_running
 from .pricing import Hardware
 from .progress import Progress, format_duration, seconds_left
 from .state import StudyFolder
-from .workflow import is_running, observe_jobs
+from .workflow import observe_jobs
 
 
 class _Column(NamedTuple):

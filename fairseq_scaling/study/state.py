@@ -12,6 +12,8 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,14 @@ class StudyFolder:
         self.path = path.absolute()
         self.private = self.path / ".study"
         self.plan_path = self.private / "plan.json"
+        self.settings_path = self.private / "study.yaml"
+        self.sequential_path = self.private / "sequential.json"
         self.lock_path = self.private / "lock"
         self.snakemake_log = self.path / "logs/snakemake.log"
         self.report = self.path / "results/report.html"
         self.table = self.path / "results/table.txt"
+        self.not_run = self.path / "results/not-run.txt"
+        self.interim = self.path / "interim"
 
     def done_path(self, job_id: str) -> Path:
         return self.private / "done" / f"{job_id}.json"
@@ -51,6 +57,31 @@ class StudyFolder:
 
     def mark_done(self, job_id: str, identity: str) -> None:
         write_whole(self.done_path(job_id), json.dumps({"identity": identity}))
+
+    def write_limits(self, limits: Mapping[str, int], settled: Sequence[str] = ()) -> None:
+        """Note after how many budgets pretrainings stop (job -> number; none: after the last), and why some do."""
+        if limits:
+            write_whole(self.sequential_path, json.dumps({"limits": dict(limits), "settled": list(settled)}, indent=1))
+        else:
+            self.sequential_path.unlink(missing_ok=True)
+        self.__dict__.pop("_sequential", None)
+
+    def limit(self, job_id: str) -> int | None:
+        """Return after how many budgets a pretraining is to stop, or None: after its last."""
+        return self._sequential["limits"].get(job_id)
+
+    @property
+    def settled(self) -> list[str]:
+        """What a sequential run has decided not to run, and why."""
+        return list(self._sequential["settled"])
+
+    @cached_property
+    def _sequential(self) -> dict[str, Any]:
+        try:
+            values: dict[str, Any] = json.loads(self.sequential_path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {"limits": {}, "settled": []}
+        return values
 
     def corpus(self, plan: Plan) -> Path:
         return self.path / plan.corpus
@@ -72,10 +103,15 @@ class StudyFolder:
         record = self.record(job.id)
         return (
             record is not None
-            and record["state"] == "finished"
+            and (record["state"] == "finished" or self._is_far_enough(job, record))
             and all((self.path / name).exists() for name in job.writes)
             and record["identity"] == self.identity(plan, job)
         )
+
+    def _is_far_enough(self, job: Job, record: Record) -> bool:
+        """Tell whether a pretraining that stopped at a budget is not to go on, or not yet."""
+        limit = self.limit(job.id)
+        return limit is not None and record["state"] == "paused" and record["budgets"] >= limit
 
     def lost(self, plan: Plan, job: Job) -> list[str]:
         """Return the files of ``job`` that are not there although another job still has to read them.

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import importlib.util
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import DataError, ScalingError, SettingError
+from ..errors import DataError, ScalingError
 from .job import find_program
+from .lock import locked
 from .plan import Job, Plan
 from .preflight import check_flags
 from .progress import Progress, calibrated, fraction_in_log
+from .scheduling import Scheduling, snakemake_command
 from .state import Record, StudyFolder, check_corpus, write_whole
 
-# A study that was killed needs a moment to end its children; its successor waits that long for the lock.
-_LOCK_PATIENCE = 12.0
 _TICK = 1.0
 
 Observer = Callable[[list[Progress]], None]
@@ -37,9 +35,10 @@ class Stopped(Exception):
 def run_plan(
     plan: Plan,
     folder: StudyFolder,
-    cores: int,
+    scheduling: Scheduling,
     until: str | None = None,
-    snakemake_arguments: Sequence[str] = (),
+    settings: Path | None = None,
+    limits: Mapping[str, int] | None = None,
     observe: Observer | None = None,
     announce_failure: Callable[[str], None] | None = None,
 ) -> int:
@@ -48,11 +47,13 @@ def run_plan(
     Args:
         plan: the jobs.
         folder: where the study lives; made where it is missing.
-        cores: how many jobs of one thread run side by side.
+        scheduling: where the jobs run, and how many side by side.
         until: the last stage to do; None: all.
-        snakemake_arguments: further arguments for Snakemake (an executor, a profile).
+        settings: the study.yaml, of which the study keeps a copy.
+        limits: pretraining -> number of budgets after which it stops for now; None: after the last.
         observe: called about once a second with the state of all jobs.
-        announce_failure: called with a text as soon as a job has failed; independent jobs go on.
+        announce_failure: called with a text as soon as a job has failed, also where it is tried again; independent
+            jobs go on.
 
     Raises:
         DataError: another process runs this study; a program or the corpus is missing.
@@ -62,6 +63,9 @@ def run_plan(
     with locked(folder) as lock:
         folder.snakemake_log.parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder.plan_path, plan.to_json())
+        if settings is not None:
+            write_whole(folder.settings_path, settings.read_text("utf-8"))
+        folder.write_limits(limits or {}, folder.settled if limits else ())
         jobs = plan.until(until) if until else plan.jobs
         pending = folder.pending(plan, jobs)
         if not pending:
@@ -71,7 +75,10 @@ def run_plan(
         check_flags(plan, folder, pending)
         for job in pending:
             _forget(folder, job)
-        code = _supervised(plan, folder, jobs, pending, cores, snakemake_arguments, observe, announce_failure, lock)
+        code = _supervised(plan, folder, jobs, pending, scheduling, observe, announce_failure, lock)
+        for job in pending:
+            if _settle(folder, job) and announce_failure:
+                announce_failure(describe_failure(folder, job))
     failed = [job for job in pending if _state(folder, job) == "failed"]
     if failed:
         names = "\n".join(f"  {job.label}: {folder.path / job.log}" for job in failed)
@@ -86,8 +93,11 @@ def describe_failure(folder: StudyFolder, job: Job) -> str:
     """Return what a person needs to know about a failed job: its command, its log, and the log's last lines."""
     record = folder.record(job.id) or {}
     command = subprocess.list2cmdline(record.get("command", []))
+    code = record.get("code")
+    how = "ended from outside" if code is None else f"exit code {code}"
+    again = f"; it is tried again, {record['attempt']} of {record['attempts']} times done" if _again(record) else ""
     return (
-        f"{job.label} failed (exit code {record.get('code', '?')})\n"
+        f"{job.label} failed ({how}{again})\n"
         f"  command: {command}\n  log: {folder.path / job.log}\n  its last lines:\n"
         + "\n".join(f"    {line}" for line in tail(folder.path / job.log, 12).splitlines())
     )
@@ -111,46 +121,6 @@ def check_programs(jobs: Sequence[Job]) -> None:
         raise DataError("Snakemake is not installed\n  In the project's folder: pip install '.[study]'")
 
 
-@contextlib.contextmanager
-def locked(folder: StudyFolder) -> Iterator[int]:
-    """Hold the study's lock; yield its file descriptor. It is free again when all who hold it have ended, however."""
-    try:
-        folder.private.mkdir(parents=True, exist_ok=True)
-        file = folder.lock_path.open("a+")
-    except OSError as error:
-        raise SettingError("--out", folder.path, f"cannot write there: {error.strerror}") from None
-    with file:
-        deadline = time.monotonic() + _LOCK_PATIENCE
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if _owner_lives(folder) or time.monotonic() > deadline:
-                    raise DataError(
-                        f"{folder.path}: this study is running already (process {_owner(folder) or 'unknown'})\n"
-                        f"  Watch it: scaling-study status --out {folder.path}"
-                    ) from None
-                time.sleep(0.1)
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
-        yield file.fileno()
-
-
-def is_running(folder: StudyFolder) -> bool:
-    """Tell whether a process runs this study now."""
-    try:
-        with folder.lock_path.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
 def tail(path: Path, lines: int) -> str:
     """Return the last lines of a text file, or a word about why there are none."""
     try:
@@ -162,52 +132,29 @@ def tail(path: Path, lines: int) -> str:
     return "\n".join(text.splitlines()[-lines:]) or "(empty)"
 
 
-def snakemake_command(folder: StudyFolder, cores: int, targets: Sequence[Job], further: Sequence[str]) -> list[str]:
-    """Return the command that schedules what is left to do."""
-    command = [
-        sys.executable, "-m", "snakemake",
-        "--snakefile", str(Path(__file__).parent / "Snakefile"),
-        "--directory", str(folder.path),
-        "--config", f"plan={folder.plan_path}",
-        "--cores", str(cores),
-        # Not "code" and "software-env": a new release of this package must not train everything again.
-        "--rerun-triggers", "mtime", "params", "input",
-        "--rerun-incomplete",
-        "--keep-going",
-        # Its lock would outlive a kill; the study has one that does not.
-        "--nolock",
-        "--scheduler", "greedy",
-        "--latency-wait", "5",
-        *further,
-    ]  # fmt: skip
-    if targets:
-        command += ["--", *(str(folder.done_path(job.id).relative_to(folder.path)) for job in targets)]
-    return command
-
-
 def _supervised(
     plan: Plan,
     folder: StudyFolder,
     jobs: Sequence[Job],
     pending: Sequence[Job],
-    cores: int,
-    further: Sequence[str],
+    scheduling: Scheduling,
     observe: Observer | None,
     announce_failure: Callable[[str], None] | None,
     lock: int,
 ) -> int:
     """Run Snakemake to its end and return its exit code; on KeyboardInterrupt end it and all its jobs first."""
     targets = _last(jobs) if len(jobs) < len(plan.jobs) else []
-    supervisor = [sys.executable, "-m", "fairseq_scaling.study._supervise"]
-    command = [*supervisor, *snakemake_command(folder, cores, targets, further)]
+    supervisor = [sys.executable, "-m", "fairseq_scaling.study._supervise", str(scheduling.patience)]
+    command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets)]
     names = {job.id for job in pending}
-    announced: set[str] = set()
+    announced: set[tuple[str, int]] = set()
     with folder.snakemake_log.open("ab") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            env=scheduling.environment(),
             start_new_session=True,
             pass_fds=[lock],
         )
@@ -219,8 +166,9 @@ def _supervised(
                 except subprocess.TimeoutExpired:
                     code = None
                 for job in pending:
-                    if announce_failure and job.id not in announced and _state(folder, job) == "failed":
-                        announced.add(job.id)
+                    failure = (job.id, _failures(folder, job))
+                    if announce_failure and failure[1] and failure not in announced:
+                        announced.add(failure)
                         announce_failure(describe_failure(folder, job))
                 if observe:
                     observe(observe_jobs(plan, folder, jobs, names, live=True))
@@ -242,8 +190,20 @@ def _forget(folder: StudyFolder, job: Job) -> None:
     """Make a pending job look undone to Snakemake, and not yet failed or running to the progress line."""
     folder.done_path(job.id).unlink(missing_ok=True)
     record = folder.record(job.id)
-    if record and record["state"] in ("failed", "running"):
+    if record and record["state"] in ("failed", "retry", "running"):
         folder.write_record(job.id, {**record, "state": "stopped"})
+
+
+def _settle(folder: StudyFolder, job: Job) -> bool:
+    """Take a job whose record says that it runs, although the study has ended, as failed; tell whether it was so.
+
+    It was killed with the process that keeps its record: by the cluster for its memory or its time, or by hand.
+    """
+    record = folder.record(job.id)
+    if record is None or record["state"] not in ("retry", "running"):
+        return False
+    folder.write_record(job.id, {**record, "state": "failed"})
+    return True
 
 
 def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> Progress:
@@ -251,7 +211,9 @@ def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> P
     base = Progress(job.id, job.stage, tuple(job.needs), job.seconds)
     if record is None:
         return base
-    finished = record["state"] == "finished" and (job.id not in pending or folder.done_path(job.id).exists())
+    finished = record["state"] in ("finished", "paused") and (
+        job.id not in pending or folder.done_path(job.id).exists()
+    )
     if finished:
         share = 1.0 - _resumed_at(record)
         return Progress(
@@ -274,22 +236,11 @@ def _state(folder: StudyFolder, job: Job) -> str:
     return str(record["state"]) if record else "waiting"
 
 
-def _owner(folder: StudyFolder) -> int | None:
-    try:
-        return int(folder.lock_path.read_text() or "0") or None
-    except (OSError, ValueError):
-        return None
+def _failures(folder: StudyFolder, job: Job) -> int:
+    """Return which attempt of a job has failed now: 1 for the first; 0 where it runs, waits or is done."""
+    record = folder.record(job.id)
+    return int(record.get("attempt", 1)) if record and record["state"] in ("failed", "retry") else 0
 
 
-def _owner_lives(folder: StudyFolder) -> bool:
-    """Tell whether the process that took the lock still runs (and not only the children it is ending)."""
-    owner = _owner(folder)
-    if owner is None:
-        return False
-    try:
-        os.kill(owner, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _again(record: Record) -> bool:
+    return record.get("state") == "retry"

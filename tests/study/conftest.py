@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,6 +31,12 @@ def small_study() -> dict[str, Any]:
 def values() -> dict[str, Any]:
     """The values of a study.yaml with two mixtures, three budgets and the baseline."""
     return small_study()
+
+
+@pytest.fixture
+def one_budget(values: dict[str, Any]) -> None:
+    """Make the study smaller: 2 pretrainings of one budget each, 3 finetunings, 17 jobs."""
+    values["pretraining"]["budgets"] = ["1M"]
 
 
 @pytest.fixture
@@ -89,3 +96,25 @@ class Fakes:
 @pytest.fixture
 def fakes(tmp_path: Path) -> Fakes:
     return Fakes(tmp_path)
+
+
+Finished = tuple[Path, subprocess.CompletedProcess[str], list[str]]
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A finished study of one budget, what its run printed, and the programs it started."""
+    folder = tmp_path_factory.mktemp("finished")
+    fakes = Fakes(folder)
+    study = small_study()
+    study["pretraining"]["budgets"] = ["1M"]
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    result = fakes.run("run", folder / "study.yaml", "--out", folder / "out", "--cores", "2")
+    return folder / "out", result, fakes.started()
+
+
+@pytest.fixture
+def finished(finished_once: Finished, tmp_path: Path) -> Path:
+    """A copy of the finished study, for a test of its own."""
+    shutil.copytree(finished_once[0], tmp_path / "out", symlinks=True)
+    return tmp_path / "out"

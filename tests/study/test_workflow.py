@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
 from fairseq_scaling.study.config import load_study
@@ -19,36 +18,11 @@ from fairseq_scaling.study.job import NOTHING_FITTED, run_job
 from fairseq_scaling.study.plan import make_plan
 from fairseq_scaling.study.state import StudyFolder
 
-from .conftest import Fakes, small_study
+from .conftest import Fakes, Finished
+
+pytestmark = pytest.mark.usefixtures("one_budget")
 
 Write = Callable[[dict[str, Any] | str], Path]
-
-
-@pytest.fixture
-def values() -> dict[str, Any]:
-    """Two mixtures of one budget and the baseline: 2 pretrainings, 3 finetunings, 17 jobs."""
-    study = small_study()
-    study["pretraining"]["budgets"] = ["1M"]
-    return study
-
-
-@pytest.fixture(scope="module")
-def finished_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str], list[str]]:
-    """A finished study, what its run printed, and the programs it started."""
-    folder = tmp_path_factory.mktemp("Ünï cödé folder")
-    fakes = Fakes(folder)
-    study = small_study()
-    study["pretraining"]["budgets"] = ["1M"]
-    (folder / "study.yaml").write_text(yaml.safe_dump(study))
-    result = fakes.run("run", folder / "study.yaml", "--out", folder / "out", "--cores", "2")
-    return folder / "out", result, fakes.started()
-
-
-@pytest.fixture
-def finished(finished_once: tuple[Path, subprocess.CompletedProcess[str], list[str]], tmp_path: Path) -> Path:
-    """A copy of the finished study, for a test of its own."""
-    shutil.copytree(finished_once[0], tmp_path / "out", symlinks=True)
-    return tmp_path / "out"
 
 
 def kinds(started: list[str]) -> dict[str, int]:
@@ -60,7 +34,7 @@ def kinds(started: list[str]) -> dict[str, int]:
 
 
 def test_a_study_runs_to_its_table_and_report(
-    finished_once: tuple[Path, subprocess.CompletedProcess[str], list[str]],
+    finished_once: Finished,
 ) -> None:
     out, result, started = finished_once
     assert result.returncode == 0, result.stderr
@@ -77,7 +51,7 @@ def test_a_study_runs_to_its_table_and_report(
 
 
 def test_on_a_pipe_progress_is_a_plain_line_on_standard_error(
-    finished_once: tuple[Path, subprocess.CompletedProcess[str], list[str]],
+    finished_once: Finished,
 ) -> None:
     first = finished_once[1].stderr.splitlines()[0]
     assert first.startswith("small: 0% done, 0 of 17 jobs, about ")
@@ -249,7 +223,9 @@ def test_a_failed_job_is_shown_with_command_log_and_last_lines_and_the_others_go
     assert "Traceback" not in result.stderr
     assert "Report" not in result.stdout
     started = fakes.started()
-    assert kinds(started) == {"fairseq-train": 3, "fairseq-generate": 2, "score-translations": 2}
+    # Tried again once: a second failure at the same place ends it, although two retries are allowed.
+    assert "failed (exit code 3; it is tried again, 1 of 3 times done)" in result.stderr
+    assert kinds(started) == {"fairseq-train": 4, "fairseq-generate": 2, "score-translations": 2}
     status = fakes.run("status", "--out", finished)
     assert "something is wrong here" in status.stdout
 

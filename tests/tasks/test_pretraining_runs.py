@@ -158,6 +158,19 @@ def test_a_run_that_ended_at_max_update_makes_no_further_one_when_started_again(
     assert records(fairseq("train", corpus, *arguments), "train_inner") == []
 
 
+def test_a_run_that_pauses_at_a_budget_ends_in_the_same_weights(
+    pretrained: tuple[Path, str], corpus: Path, tmp_path: Path
+) -> None:
+    """What scaling-study run --sequential does: an epoch ends at each budget."""
+    folder, _ = pretrained
+    arguments = [*PRETRAINING, "--save-dir", tmp_path]
+    fairseq("train", corpus, *arguments, "--max-epoch", 2)
+    assert not (tmp_path / "checkpoint3.pt").exists()
+    assert_same_run(folder / "checkpoint2.pt", tmp_path / "checkpoint2.pt")
+    fairseq("train", corpus, *arguments)
+    assert_same_run(folder / "checkpoint_last.pt", tmp_path / "checkpoint_last.pt")
+
+
 def test_a_budget_can_be_added_to_a_finished_run(pretrained: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
     folder, _ = pretrained
     (tmp_path / "checkpoint_last.pt").write_bytes((folder / "checkpoint_last.pt").read_bytes())

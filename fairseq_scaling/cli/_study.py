@@ -1,0 +1,67 @@
+"""What the commands of ``scaling-study`` share: how they are told which study, and where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import DataError
+from ..study.plan import Plan, make_plan
+from ..study.state import StudyFolder
+
+study_argument = click.argument("study", type=click.Path(path_type=Path), metavar="STUDY.yaml")
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), help="The study's folder.  [default: work/NAME]", metavar="DIR"
+)
+cores_option = click.option(
+    "--cores", type=click.IntRange(min=1), help="Jobs side by side.  [default: all cores; with --profile: what it says]"
+)
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Replace a setting of STUDY.yaml; the value is YAML. May stand there several times.  "
+    "[for example: --set pretraining.budgets='[1M, 2M]']",
+)
+started_argument = click.argument(
+    "study", type=click.Path(path_type=Path), metavar="[STUDY.yaml]", required=False, default=None
+)
+
+
+def open_study(
+    study: Path, out: Path | None, settings: tuple[str, ...] = (), check: bool = False
+) -> tuple[Plan, StudyFolder]:
+    """Return the plan of a study.yaml, with ``--set`` settings, and the study's folder.
+
+    With ``check``, a finished corpus that is too small for the study is an error.
+    """
+    from ..study.config import load_study
+    from ..study.text_check import check_text, find_corpus
+
+    wanted = load_study(study, settings)
+    plan, folder = make_plan(wanted), StudyFolder(out or Path("work") / wanted.name)
+    # A corpus that will be made anew says nothing about the text that there will be.
+    corpus = None if folder.pending(plan, plan.until("encode")) else find_corpus(wanted, folder)
+    if check and corpus is not None:
+        check_text(wanted, corpus)
+        plan = make_plan(wanted, corpus.manifest["vocabulary"]["size"])
+    return plan, folder
+
+
+def open_started(study: Path | None, out: Path | None) -> tuple[Plan, StudyFolder]:
+    """Return the same of a study that may also be named by its folder alone, where its last plan lies.
+
+    Raises:
+        DataError: no study was ever started there.
+        click.UsageError: neither is given.
+    """
+    if study is not None:
+        return open_study(study, out)
+    if out is None:
+        raise click.UsageError("give STUDY.yaml or --out")
+    folder = StudyFolder(out)
+    if not folder.plan_path.exists():
+        raise DataError(f"--out = {out}: no study was ever started there")
+    return Plan.read(folder.plan_path), folder

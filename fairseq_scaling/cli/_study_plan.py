@@ -1,0 +1,92 @@
+"""What is known of a study before it runs: ``scaling-study plan`` and ``schema``, and the choice of a learning rate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ..errors import SettingError
+from ..study.choice import CRITERIA
+from ..study.pricing import PEAKS, UTILISATION
+from ..study.scheduling import count_cores
+from ._common import shows_errors
+from ._study import cores_option, open_study, out_option, set_option, study_argument
+
+
+@click.command()
+@study_argument
+@out_option
+@cores_option
+@set_option
+@click.option("--jobs", "every_job", is_flag=True, help="One row for each job, not for each kind of run.")
+@click.option("--hardware", metavar="NAME", help=f"Hours and price on: {', '.join(PEAKS)}.")
+@click.option("--flops", type=click.FloatRange(min=0, min_open=True), help="Peak FLOP/s of one device, if not listed.")
+@click.option(
+    "--utilisation",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=UTILISATION,
+    show_default=True,
+    help="Share of the peak that training reaches.",
+)
+@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Devices that work at once.")
+@click.option("--price", type=click.FloatRange(min=0), help="Of one device for one hour, in your currency.")
+@shows_errors
+def plan(
+    study: Path,
+    out: Path | None,
+    cores: int | None,
+    settings: tuple[str, ...],
+    every_job: bool,
+    hardware: str | None,
+    flops: float | None,
+    utilisation: float,
+    devices: int,
+    price: float | None,
+) -> None:
+    """Show the runs of a study, their tokens, FLOPs, disk, hours and price; nothing is started.
+
+    Too little text for a budget is an error here, as soon as there is a corpus.
+
+    \b
+    scaling-study plan study.yaml
+    scaling-study plan study.yaml --hardware a100 --devices 8 --price 2
+    scaling-study plan study.yaml --set model.arch=t5_small --set finetuning.seeds='[1, 2, 3]'
+    """
+    from ..study import pricing
+    from ..study.plan_table import print_plan
+
+    if hardware is None and flops is None and price is not None:
+        raise SettingError("--price", price, "the price of a device needs its speed", "give --hardware or --flops, too")
+    asked = hardware is not None or flops is not None
+    devices_used = pricing.hardware(hardware, flops, utilisation, devices, price) if asked else None
+    plan, folder = open_study(study, out, settings, check=True)
+    print_plan(plan, folder, cores or count_cores(), devices_used, every_job)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON schema of study.yaml, for editors.
+
+    Save it, and begin study.yaml with: # yaml-language-server: $schema=study.schema.json
+    """
+    from ..study.config import study_schema
+
+    click.echo(json.dumps(study_schema(), indent=2))
+
+
+@click.command(hidden=True)
+@click.argument("runs", nargs=-1, required=True, metavar="RATE=FOLDER...")
+@click.option("--by", type=click.Choice(CRITERIA), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@shows_errors
+def choose(runs: tuple[str, ...], by: str, out: Path) -> None:
+    """Choose a learning rate among runs that tried one each, by the validation set; a job of a study calls this."""
+    from ..study import choice
+    from ..study.state import write_whole
+
+    pairs = [run.partition("=") for run in runs]
+    found = choice.choose({rate: Path(folder) for rate, _, folder in pairs}, by)
+    write_whole(out, json.dumps(found, indent=1))
+    click.echo(choice.describe(found))

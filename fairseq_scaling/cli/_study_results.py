@@ -1,0 +1,98 @@
+"""What is done with a study beside running it: ``scaling-study report``, ``clean`` and ``export``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ._common import print_error, shows_errors
+from ._study import open_started, out_option, started_argument
+
+
+@click.command()
+@started_argument
+@out_option
+@shows_errors
+def report(study: Path | None, out: Path | None) -> None:
+    """Fit the laws to the runs that are scored, also while a study runs or is half done; give STUDY.yaml or --out.
+
+    A finished study's own results are printed; of another one the table, and the report in interim/.
+    """
+    from ..study.interim import fit_interim
+
+    plan, folder = open_started(study, out)
+    if not folder.pending(plan, plan.jobs):
+        click.echo(folder.table.read_text("utf-8").rstrip())
+        for settled in folder.settled:
+            click.echo(settled)
+        click.echo(f"Report: {folder.report}")
+        return
+    interim = fit_interim(plan, folder)
+    if interim.scored == 0:
+        click.echo(f"{plan.name}: no run is scored yet, of {interim.of}.")
+        return
+    if not interim.written:
+        print_error(f"fit-scaling ended with exit code {interim.code}; its message stands above")
+        sys.exit(1)
+    click.echo(f"{plan.name}: {interim.scored} of {interim.of} runs are scored.")
+    click.echo(f"Report on these: {folder.interim / 'report.html'}")
+
+
+@click.command()
+@started_argument
+@out_option
+@click.option("--pretrained", is_flag=True, help="The checkpoints at the budgets, too, where no run needs them.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@shows_errors
+def clean(study: Path | None, out: Path | None, pretrained: bool, yes: bool) -> None:
+    """Remove checkpoints whose work is done, and say first how much that is. Give STUDY.yaml or --out.
+
+    Logs, scores, translations, results and text stay, so that the study stays finished. What a later change of the
+    settings needs again is trained again.
+    """
+    from ..study.cleaning import removable
+    from ..study.lock import locked
+    from ..study.progress import format_bytes, format_duration
+
+    plan, folder = open_started(study, out)
+    with locked(folder):
+        kinds = removable(plan, folder, pretrained)
+        for kind in kinds:
+            cost = f"; to have them again: {kind.remedy}, about {format_duration(kind.seconds)} on one core"
+            what = f"{len(kind.files)} files: {kind.what}"
+            click.echo(f"{format_bytes(kind.size):>9}  {what}{cost if kind.seconds else ''}")
+        if not kinds:
+            click.echo("Nothing can be removed.")
+            return
+        total = format_bytes(sum(kind.size for kind in kinds))
+        if not yes and not (sys.stdin.isatty() and click.confirm(f"Remove {total}?")):
+            click.echo(f"Nothing was removed. --yes removes these {total}.")
+            return
+        for path in (path for kind in kinds for path in kind.files):
+            path.unlink(missing_ok=True)
+        click.echo(f"{total} removed.")
+
+
+@click.command()
+@started_argument
+@out_option
+@click.option(
+    "--archive", type=click.Path(path_type=Path), metavar="FILE.tar.gz", help="What to write.  [default: NAME.tar.gz]"
+)
+@click.option("--weights", is_flag=True, help="Put the checkpoints in, too.")
+@shows_errors
+def export(study: Path | None, out: Path | None, archive: Path | None, weights: bool) -> None:
+    """Write one archive to publish: settings, points, logs, fits, versions, checksums. Give STUDY.yaml or --out.
+
+    The same study gives the same bytes. Folders of this machine are replaced by placeholders. fit-scaling reads it
+    again, once unpacked; its README.txt says how.
+    """
+    from ..study.export import export as write
+    from ..study.progress import format_bytes
+
+    plan, folder = open_started(study, out)
+    archive = archive or Path(f"{plan.name}.tar.gz")
+    files, size = write(plan, folder, archive, study, weights)
+    click.echo(f"{archive}: {files} files, {format_bytes(size)}")

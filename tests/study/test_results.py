@@ -1,0 +1,155 @@
+"""What is done with a study beside running it: interim reports, removing checkpoints, one archive to publish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fairseq_scaling.study.config import load_study
+from fairseq_scaling.study.interim import interim_words
+from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.state import StudyFolder
+
+from .conftest import Fakes, Finished
+
+pytestmark = pytest.mark.usefixtures("one_budget")
+
+Write = Callable[[dict[str, Any]], Path]
+
+
+def checkpoints(out: Path) -> set[str]:
+    return {str(path.relative_to(out)) for path in out.rglob("*.pt")}
+
+
+def test_cleaning_says_how_much_it_would_remove_and_removes_nothing_unasked(finished: Path, fakes: Fakes) -> None:
+    before = checkpoints(finished)
+    size = sum((finished / name).stat().st_size for name in before if name.endswith("last.pt"))
+    result = fakes.run("clean", "--out", finished)
+    assert result.returncode == 0, result.stderr
+    assert "3 files: finetuned models that are translated and scored; to have them again: finetuning" in result.stdout
+    assert "2 files: what finished pretrainings would go on from" in result.stdout
+    assert f"Nothing was removed. --yes removes these {size} bytes." in result.stdout or "kB" in result.stdout
+    assert checkpoints(finished) == before
+
+
+def test_a_cleaned_study_is_still_finished_and_keeps_everything_but_checkpoints(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    before = {path for path in finished.rglob("*") if path.is_file() and path.suffix != ".pt"}
+    budgets = {name for name in checkpoints(finished) if name.endswith("checkpoint1.pt")}
+    assert fakes.run("clean", "--out", finished, "--yes").returncode == 0
+    assert checkpoints(finished) == budgets
+    assert fakes.run("clean", "--out", finished, "--yes").stdout == "Nothing can be removed.\n"
+    assert fakes.run("clean", "--out", finished, "--yes", "--pretrained").returncode == 0
+    assert checkpoints(finished) == set()
+    assert {path for path in finished.rglob("*") if path.is_file()} >= before
+    assert "nothing to do" in fakes.run("run", write_study(values), "--out", finished).stdout
+
+
+def test_cleaning_keeps_what_a_run_to_come_reads(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    """A study that now wants other translations still needs every finetuned model, and with further seeds, budgets."""
+    values["translation"] = {"beam": 5}
+    study = write_study(values)
+    assert "finetuned" not in fakes.run("clean", study, "--out", finished, "--pretrained").stdout
+    values["translation"] = {"beam": 4}
+    values["finetuning"]["overrides"] = [{"mixture": "de:1", "fairseq": {"lr": "5e-4"}}]
+    study = write_study(values)
+    assert fakes.run("clean", study, "--out", finished, "--pretrained", "--yes").returncode == 0
+    assert "pretraining/de1/seed1/checkpoint1.pt" in checkpoints(finished)
+    assert "pretraining/en0.5-fr0.5/seed1/checkpoint1.pt" not in checkpoints(finished)
+
+
+def test_a_running_study_is_not_cleaned(finished: Path, fakes: Fakes) -> None:
+    from fairseq_scaling.study.lock import locked
+
+    with locked(StudyFolder(finished)):
+        result = fakes.run("clean", "--out", finished, "--yes")
+    assert result.returncode == 2
+    assert "running already" in result.stderr
+
+
+def test_an_archive_has_the_same_bytes_wherever_the_study_lies(
+    finished_once: Finished, fakes: Fakes, tmp_path: Path
+) -> None:
+    """Two studies, alike but for their folders, which their logs name."""
+    archives = []
+    for name in ("one", "a longer one"):
+        out = tmp_path / name
+        shutil.copytree(finished_once[0], out)
+        log = out / "pretraining/de1/seed1/train.log"
+        log.write_text(f"{log.read_text()}saved {out}/pretraining/x.pt, corpus {out}/corpus\n")
+        archive = tmp_path / f"{name}.tar.gz"
+        result = fakes.run("export", "--out", out, "--archive", archive)
+        assert result.returncode == 0, result.stderr
+        archives.append(archive.read_bytes())
+    assert archives[0] == archives[1]
+    with tarfile.open(tmp_path / "one.tar.gz") as tar:
+        text = tar.extractfile("small/pretraining/de1/seed1/train.log").read().decode()  # type: ignore[union-attr]
+    assert text.endswith("saved {out}/pretraining/x.pt, corpus {corpus}\n")
+
+
+def test_an_archive_holds_what_others_need_no_weights_and_no_path_of_this_machine(
+    finished: Path, fakes: Fakes, tmp_path: Path
+) -> None:
+    assert fakes.run("export", "--out", finished, "--archive", tmp_path / "a.tar.gz").returncode == 0
+    with tarfile.open(tmp_path / "a.tar.gz") as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+        assert {entry.mtime for entry in tar} == {0}
+    root = tmp_path / "unpacked/small"
+    assert yaml.safe_load((root / "study.yaml").read_text())["name"] == "small"
+    assert "numpy" in json.loads((root / "versions.json").read_text())
+    files = {path for path in root.rglob("*") if path.is_file()}
+    assert not [path for path in files if path.suffix == ".pt"]
+    assert root / "results/report.html" in files
+    sums = dict(reversed(line.split("  ")) for line in (root / "SHA256SUMS").read_text().splitlines())
+    assert {root / name for name in sums} | {root / "SHA256SUMS"} == files
+    for name, checksum in sums.items():
+        data = (root / name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == checksum
+        assert str(tmp_path).encode() not in data, name
+        assert str(Path(__file__).parents[2]).encode() not in data, name
+    assert fakes.run("export", "--out", finished, "--archive", tmp_path / "b.tar.gz", "--weights").returncode == 0
+    with tarfile.open(tmp_path / "b.tar.gz") as tar:
+        assert len([name for name in tar.getnames() if name.endswith(".pt")]) == len(checkpoints(finished))
+
+
+def test_an_unfinished_study_is_not_exported(fakes: Fakes, values: dict[str, Any], write_study: Write) -> None:
+    result = fakes.run("export", write_study(values))
+    assert result.returncode == 2
+    assert "no results yet" in result.stderr
+
+
+def test_an_interim_report_reads_the_scored_runs_alone(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    study = write_study(values)
+    assert fakes.run("report", study, "--out", finished).stdout.startswith("the table of results\nReport: ")
+    record = finished / ".study/records/score/en-fr/200k/de1/seed1/1M/seed1.json"
+    record.unlink()
+    result = fakes.run("report", study, "--out", finished)
+    assert result.returncode == 0, result.stderr
+    assert "small: 2 of 3 runs are scored." in result.stdout
+    assert (finished / "interim/report.html").exists()
+    plan, folder = make_plan(load_study(study)), StudyFolder(finished)
+    (fit,) = plan.of_stage("fit")
+    words = interim_words(plan, folder, fit, {job.id for job in folder.pending(plan, plan.jobs)})
+    assert set(fit.words) - set(words) == {"finetuning/en-fr/200k/de1/seed1/1M/seed1", "results"}
+    assert "nothing to do" not in fakes.run("run", study, "--out", finished, "--dry-run").stdout
+
+
+def test_a_study_without_a_scored_run_says_so(
+    fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    result = fakes.run("report", write_study(values), "--out", tmp_path / "out")
+    assert result.returncode == 0
+    assert result.stdout == "small: no run is scored yet, of 3.\n"

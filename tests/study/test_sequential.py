@@ -1,0 +1,120 @@
+"""Studies that pretrain a mixture no further once its verdict is settled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fairseq_scaling.errors import DataError
+from fairseq_scaling.laws.diagnosis import FEWEST_BUDGETS
+from fairseq_scaling.study.config import load_study
+from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.sequential import advice, is_settled, limited
+
+from .conftest import Fakes
+from .test_workflow import kinds
+
+BUDGETS = ["0.5M", "1M", "2M", "4M", "8M", "16M"]
+
+
+@pytest.fixture
+def study(values: dict[str, Any], write_study: Callable[[dict[str, Any]], Path], tmp_path: Path) -> Path:
+    """Two mixtures, six budgets, a corpus that is there."""
+    del values["text"]
+    values |= {"corpus": "corpus"}
+    values["pretraining"]["budgets"] = BUDGETS
+    values["finetuning"]["baseline"] = False
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/corpus.json").write_text('{"fingerprint": "abc"}')
+    return write_study(values)
+
+
+@pytest.mark.slow
+def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_only_the_rest(
+    study: Path, fakes: Fakes, tmp_path: Path
+) -> None:
+    """German alone is settled at the fifth of six budgets: the fourth gave the same advice."""
+    assert FEWEST_BUDGETS == 4
+    said = {"de:1": {"4": "change the data", "5": "change the data"}, "en:0.5,fr:0.5": {"5": "stop", "6": "add data"}}
+    words = ("run", study, "--out", tmp_path / "out")
+    settings = {"FAKE_ADVICE": json.dumps(said)}
+    result = fakes.run(*words, "--sequential", **settings)
+    assert result.returncode == 0, result.stderr
+    assert "de:1 is settled: not pretrained beyond 8M of 16M tokens." in result.stdout
+    assert "Saved: 8M tokens of pretraining and 1 finetunings, about " in result.stdout
+    assert "de:1: change the data, after 5 budgets." in result.stdout
+    assert "en:0.5,fr:0.5 is settled" not in result.stdout
+    started = fakes.started()
+    # Both mixtures to four budgets and to five, one to six; eleven finetunings; a fit in each round.
+    assert kinds(started) == {
+        "scaling-alignment": 1, "fairseq-train": 5 + 11, "fairseq-generate": 11, "score-translations": 11,
+        "fit-scaling": 3,
+    }  # fmt: skip
+    german = tmp_path / "out/pretraining/de1/seed1"
+    assert (german / "checkpoint5.pt").exists()
+    assert not (german / "checkpoint6.pt").exists()
+    status = fakes.run("status", "--out", tmp_path / "out").stdout
+    assert "Not run: de:1 is settled" in status
+    assert (tmp_path / "out/results/not-run.txt").read_text().startswith("de:1 is settled: not pretrained beyond 8M")
+
+    full = fakes.run(*words, **settings)
+    assert full.returncode == 0, full.stderr
+    assert "is settled" not in full.stdout
+    assert not (tmp_path / "out/results/not-run.txt").exists()
+    assert kinds(fakes.started()) == {
+        "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
+    }  # fmt: skip
+    assert "Loaded checkpoint with 8 steps" in (german / "train.log").read_text()
+
+
+def test_what_reads_a_later_budget_is_left_out_and_the_words_of_the_rest_stay(study: Path) -> None:
+    plan = make_plan(load_study(study))
+    german = "pretrain/de1/seed1"
+    part = limited(plan, {german: 2})
+    dropped = {job.id for job in plan.jobs} - {job.id for job in part.jobs}
+    assert len(dropped) == 3 * 4
+    assert all("/de1/" in name for name in dropped)
+    assert part.by_id[german].words == plan.by_id[german].words
+    assert part.by_id[german].goal == ("pretrain_tokens", 1_000_000)
+    (fit,) = part.of_stage("fit")
+    assert not dropped & set(fit.needs)
+    assert not [word for word in fit.words if "/de1/seed1/2M/" in word]
+    assert [word for word in fit.words if "/de1/seed1/1M/" in word]
+    assert limited(plan, {german: 6}) == plan
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "settled"),
+    [
+        ({"a": "stop"}, {"a": "stop"}, True),
+        ({"a": "finetuning data suffices"}, {"a": "finetuning data suffices"}, True),
+        ({"a": "stop"}, {"a": "change the data"}, False),
+        ({"a": "stop"}, {}, False),
+        ({"a": "add data"}, {"a": "add data"}, False),
+        ({"a": "stop", "b": "run more points"}, {"a": "stop", "b": "run more points"}, False),
+        ({}, {}, False),
+    ],
+)
+def test_a_mixture_is_settled_when_every_curve_says_the_same_twice(
+    now: dict[str, str], before: dict[str, str], settled: bool
+) -> None:
+    both = [{curve: (action, "") for curve, action in actions.items()} for actions in (now, before)]
+    assert is_settled(*both) is settled
+
+
+def test_cross_entropy_alone_decides_nothing(tmp_path: Path) -> None:
+    fits = tmp_path / "fits.json"
+    curve = {"name": "x", "metric": "cross_entropy", "setting": {"mixture": "de:1"}, "advice": {}}
+    fits.write_text(json.dumps({"curves": [curve]}))
+    with pytest.raises(DataError, match="cross-entropy alone must not decide"):
+        advice(fits)
+
+
+def test_real_fits_are_read_by_their_first_score() -> None:
+    found = advice(Path(__file__).parents[2] / "examples/quickstart/results/fits.json")
+    assert set(found) == {"en:0.5,fr:0.5", "de:1"}
+    assert all(len(curves) == 1 for curves in found.values())
