@@ -85,7 +85,7 @@ def _closing_lines(
     lines = []
     trained, seconds = _measured(plan, jobs)
     left = Work.total(job.work for job in plan.jobs if job.id in pending)
-    if seconds:
+    if seconds and trained:
         speed = trained / seconds
         lines.append(
             f"Measured: {speed:.3g} FLOP/s in the trainings that are done; at that speed what is left takes "
