@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from .pricing import Hardware
 from .progress import Progress, format_duration, seconds_left
 from .state import StudyFolder
 from .workflow import is_running, observe_jobs
+
+_WIDTH_OF_A_FILE = 160  # no cell is cut where the table goes into a file or pipe
 
 
 class _Column(NamedTuple):
@@ -32,6 +35,8 @@ def print_plan(plan: Plan, folder: StudyFolder, cores: int, hardware: Hardware |
         every_job: one row for each job.
     """
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDTH_OF_A_FILE
     pending = {job.id for job in folder.pending(plan, plan.jobs)}
     groups: dict[str, list[Job]] = {}
     for job in plan.jobs:
