@@ -126,7 +126,9 @@ def test_every_line_of_the_lock_is_a_pin_or_a_comment() -> None:
     assert len(LOCKED) > 50
 
 
-@pytest.mark.parametrize("name", ["README.md", "examples/quickstart/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", *(f"examples/{name}/README.md" for name in ("quickstart", "isik2025", "own_logs"))]
+)
 def test_a_readme_has_no_gap_left_and_its_links_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     assert "@@" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
@@ -74,6 +75,24 @@ def _minutes(value: object) -> int:
     if match is None:
         raise SettingError("time", value, "not a duration", "write for example 30min, 12h or 3d")
     return max(1, round(float(match[1]) * _MINUTES[match[2]]))
+
+
+def as_list(value: object) -> object:
+    """Return the list that a lone text stands for."""
+    return [value] if isinstance(value, str) else value
+
+
+def baseline_section(value: object) -> object:
+    """Return the section that ``baseline: true`` or ``false`` stands for: an empty one, or none."""
+    return {} if value is True or value is None else None if value is False else value
+
+
+def member(setting: str, value: str, known: list[str], where: str) -> None:
+    """Raise SettingError where ``value`` is not one of ``known``, which stand in ``where``."""
+    if value not in known:
+        near = difflib.get_close_matches(value, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise SettingError(setting, value, f"not in {where}", f"{hint}known: {', '.join(known)}")
 
 
 def rising(values: list[int], setting: str) -> list[int]:

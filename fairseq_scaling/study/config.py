@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -39,22 +38,16 @@ from ._fields import (
     Rate,
     Seeds,
     Tokens,
+    as_list,
+    baseline_section,
     different,
+    member,
     rising,
 )
 from .choice import CRITERIA
 from .graph import STAGES
 
 TextSource = Literal["debian", "files", "wmt", "mc4"]
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _baseline(value: object) -> object:
-    """Return the section that ``baseline: true`` or ``false`` stands for: an empty one, or none."""
-    return {} if value is True or value is None else None if value is False else value
 
 
 class Section(BaseModel):
@@ -67,7 +60,7 @@ class Text(Section):
     """Where the text comes from and how it becomes a corpus; the mappings are options of scaling-preprocess's steps."""
 
     source: Annotated[
-        list[TextSource], BeforeValidator(_as_list), Field(min_length=1), Also({"type": "string"})
+        list[TextSource], BeforeValidator(as_list), Field(min_length=1), Also({"type": "string"})
     ] = ["debian"]  # fmt: skip
     languages: Annotated[list[Language], Field(min_length=1)]
     pairs: Annotated[list[Pair], Field(min_length=1)]
@@ -80,7 +73,7 @@ class Text(Section):
     def _pairs_have_languages(self) -> Text:
         for pair in self.pairs:
             for language in pair:
-                _member(f"text.pairs ({'-'.join(pair)})", language, self.languages, "text.languages")
+                member(f"text.pairs ({'-'.join(pair)})", language, self.languages, "text.languages")
         return self
 
 
@@ -229,7 +222,7 @@ class Finetuning(Section):
     updates: Positive
     seeds: Seeds = [1]
     baseline: Annotated[
-        Baseline | None, BeforeValidator(_baseline), Also({"type": "boolean"})
+        Baseline | None, BeforeValidator(baseline_section), Also({"type": "boolean"})
     ] = Baseline()  # fmt: skip
     upstream_validation: bool = True
     learning_rates: FinetuningRateChoice | None = None
@@ -259,7 +252,7 @@ class Finetuning(Section):
         if isinstance(sizes, dict):
             known = ["-".join(task) for task in self.tasks]
             for task in sizes:
-                _member("finetune_tokens", "-".join(task), known, "tasks")
+                member("finetune_tokens", "-".join(task), known, "tasks")
             for task in self.tasks:
                 if task not in sizes:
                     raise SettingError("finetune_tokens", "-".join(task), "this task is missing", "give it a list")
@@ -317,7 +310,7 @@ class Study(Section):
     @classmethod
     def _known_stages(cls, resources: dict[str, Resources]) -> dict[str, Resources]:
         for stage in resources:
-            _member("resources", stage, ["default", *STAGES], "the stages of a study")
+            member("resources", stage, ["default", *STAGES], "the stages of a study")
         return resources
 
     @cached_property
@@ -340,7 +333,7 @@ class Study(Section):
         if self.text is not None:
             for mixture in self.pretraining.mixtures:
                 for language in mixture:
-                    _member(f"pretraining.mixtures ({mixture})", language, self.text.languages, "text.languages")
+                    member(f"pretraining.mixtures ({mixture})", language, self.text.languages, "text.languages")
             pairs = {frozenset(pair) for pair in self.text.pairs}
             for task in self.finetuning.tasks:
                 if frozenset(task) not in pairs:
@@ -410,10 +403,3 @@ def load_study(path: str | Path, settings: Sequence[str] = ()) -> Study:
 def study_schema() -> dict[str, Any]:
     """Return the JSON schema of study.yaml, for editors that complete and check while one writes."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
-
-
-def _member(setting: str, value: str, known: list[str], where: str) -> None:
-    if value not in known:
-        near = difflib.get_close_matches(value, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SettingError(setting, value, f"not in {where}", f"{hint}known: {', '.join(known)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from .pricing import Hardware
 from .progress import Progress, format_duration, seconds_left
 from .state import StudyFolder
 from .workflow import observe_jobs
+
+_WIDTH_OF_A_FILE = 160  # no cell is cut where the table goes into a file or pipe
 
 
 class _Column(NamedTuple):
@@ -33,6 +36,8 @@ def print_plan(plan: Plan, folder: StudyFolder, cores: int, hardware: Hardware |
         every_job: one row for each job.
     """
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDTH_OF_A_FILE
     pending = {job.id for job in folder.pending(plan, plan.jobs)}
     groups: dict[str, list[Job]] = {}
     for job in plan.jobs:
@@ -86,7 +91,7 @@ def _closing_lines(
     lines = []
     trained, seconds = _measured(plan, jobs)
     left = Work.total(job.work for job in plan.jobs if job.id in pending)
-    if seconds:
+    if seconds and trained:
         speed = trained / seconds
         lines.append(
             f"Measured: {speed:.3g} FLOP/s in the trainings that are done; at that speed what is left takes "
