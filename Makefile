@@ -26,7 +26,7 @@ checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
 PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
 STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 
-.PHONY: help venv study test test-torture lint format lock benchmarks benchmark-fits clean distclean
+.PHONY: help venv study test test-torture faults lint format lock benchmarks benchmark-fits clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
@@ -50,6 +50,9 @@ test: $(STAMP) ## run the whole test suite
 
 test-torture: $(STAMP) ## kill trainings again and again and compare with undisturbed ones (minutes)
 	@$(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
+
+faults: $(STAMP) ## count what was tried to break the project, as the table of docs/faults.md (a quarter of an hour)
+	@$(BIN)/python -m pytest -q tests -m faults --faults-table $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .
