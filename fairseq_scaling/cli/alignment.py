@@ -32,9 +32,7 @@ _WIDTH_WHEN_PIPED = 100
     "--out", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.json", help="Where to write it."
 )
 @shows_errors
-def main(
-    corpus: Path, tasks: tuple[str, ...], mixtures: tuple[str, ...], sample: str | None, out: Path | None
-) -> None:
+def main(corpus: Path, tasks: tuple[str, ...], mixtures: tuple[str, ...], sample: str | None, out: Path | None) -> None:
     """Measure how well pretraining mixtures are aligned with translation tasks, from their text alone.
 
     CORPUS is a corpus folder of scaling-preprocess encode. Nothing is trained; it takes seconds for a corpus of any

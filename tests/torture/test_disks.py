@@ -72,7 +72,7 @@ def test_a_training_goes_on_once_there_is_room_again(
         arguments += ["--finetune-from-model", pretrained[0] / "checkpoint2.pt"]
     fairseq("train", corpus, *arguments, "--save-dir", tmp_path / "whole")
     size = (tmp_path / "whole/checkpoint_last.pt").stat().st_size
-    sizes = (0.5, 1.5, 2.5, 3.5)  # of a checkpoint: in the first, in its copy, and so on
+    sizes = (0.5, 2.5)  # of a checkpoint: in the first, and in a copy or the next
     for share in sizes:
         with mounted(tmp_path / "dïsk, full", f"size={int(share * size)}") as disk:
             printed = fairseq("train", corpus, *arguments, "--save-dir", disk / "run", fails=True)
