@@ -26,7 +26,8 @@ checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
 PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
 STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 
-.PHONY: help venv study test test-torture test-parity slurm lint format lock benchmarks benchmark-fits benchmark-training clean distclean
+.PHONY: help venv study test test-torture test-parity faults slurm lint format lock benchmarks benchmark-fits \
+	benchmark-training clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
@@ -58,6 +59,9 @@ slurm: ## install SLURM, without which its test is skipped (Debian or Ubuntu, as
 	@command -v slurmctld munged >/dev/null || { \
 		apt-get -qq -o Acquire::http::Timeout=20 update && \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends slurm-wlm munge >/dev/null; }
+
+faults: $(STAMP) ## count what was tried to break the project, as the table of docs/faults.md (a quarter of an hour)
+	@$(BIN)/python -m pytest -q tests -m faults --faults-table $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .
