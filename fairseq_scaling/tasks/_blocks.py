@@ -45,7 +45,7 @@ class BlockDataset(FairseqDataset):
         self._files = list(streams.values())
         self._locate, self._size, self.corruption, self._dictionary = locate, size, corruption, dictionary
         self._sentinels = np.asarray(sentinels, dtype=np.int64)
-        self._keys = [hashing.key(seed, "corruption", language) for language in self.languages]
+        self._keys = np.array([hashing.key(seed, "corruption", language) for language in self.languages])
 
     def __len__(self) -> int:
         return self._size
@@ -67,12 +67,9 @@ class BlockDataset(FairseqDataset):
         languages, numbers = self._locate(at)
         length = self.corruption.block_length
         blocks = np.empty((len(at), length), dtype=np.int64)
-        keys = np.empty(len(at), dtype=np.uint64)
         for row, (language, number) in enumerate(zip(languages, numbers, strict=True)):
             blocks[row] = self._files[language].stream[number * length : (number + 1) * length]
-        for index, key in enumerate(self._keys):
-            chosen = languages == index
-            keys[chosen] = hashing.mix(key + numbers[chosen].astype(np.uint64))
+        keys = hashing.mix(self._keys[languages] + numbers.astype(np.uint64))
         eos = self._dictionary.eos()
         source, target = self.corruption(blocks, keys, self._sentinels, eos)
         previous = np.empty_like(target)

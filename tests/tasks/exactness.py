@@ -81,7 +81,7 @@ class Setting:
 
 @st.composite
 def settings_of_runs(draw: st.DrawFn, most_blocks: int = 60) -> Setting:
-    """Draw a setting whose budgets the corpus just allows, or more than allows."""
+    """Draw a setting whose budgets the corpus allows, up to the largest possible one."""
     languages = [f"l{index}" for index in range(draw(st.integers(1, 3)))]
     weights = {language: draw(st.integers(1, 7)) for language in languages}
     input_length = draw(st.integers(8, 80))
