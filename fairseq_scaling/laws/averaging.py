@@ -23,6 +23,9 @@ _FLOOR, _SHARPNESS = 10.0, 2
 """Weights are nearly equal among laws up to about three times as wrong as the best one (a few errors cannot tell them
 apart) and fall fast beyond."""
 
+_LUCK = 0.02
+"""Errors far below 2 % are the luck of a few splits, not a better law."""
+
 _HUGE = 1e300
 
 
@@ -30,10 +33,10 @@ _HUGE = 1e300
 class AverageState(Composite):
     """Component fits and their weights (both [k]).
 
-    The weight of a law is prior / (error^2 + 10 least error^2 + (se / 3)^2)^2, se its own standard error at twice the
-    largest D_p: by the variance that the law has shown when it predicted, and in part by the one it expects itself, so
-    that a law that the points leave undetermined does not decide. The same weights hold everywhere: weights that
-    change along D_p would bend the average where none of its laws bends.
+    The weight of a law is prior / (error^2 + 10 least error^2 + (se / 3)^2 + 0.02^2)^2, se its own standard error at
+    twice the largest D_p: by the variance that the law has shown when it predicted, and in part by the one it expects
+    itself, so that a law that the points leave undetermined does not decide. The same weights hold everywhere: weights
+    that change along D_p would bend the average where none of its laws bends.
     """
 
     fits: tuple[Fit, ...]
@@ -161,7 +164,7 @@ def _weights(prior: FloatArray, errors: FloatArray, spread: FloatArray) -> Float
     if not np.any(np.isfinite(spread[active])):
         spread = np.zeros_like(spread)
     with np.errstate(over="ignore"):
-        variance = errors**2 + _FLOOR * np.min(errors[active]) ** 2 + (_OWN * spread) ** 2 + 1e-12
+        variance = errors**2 + _FLOOR * np.min(errors[active]) ** 2 + (_OWN * spread) ** 2 + _LUCK**2
         raw = prior / (variance / np.min(variance[active])) ** _SHARPNESS
     return raw / raw.sum()
 

@@ -6,7 +6,7 @@
     python -m tests.benchmarks.laws optimum [CURVES.csv] [--curves 20] [--starts 500] [--out RESULTS.csv]
     python -m tests.benchmarks.laws speed [--curves 1000]
     python -m tests.benchmarks.laws coverage [--repeats 1000] [--interval delta]
-    python -m tests.benchmarks.laws verdicts [--repeats 200]
+    python -m tests.benchmarks.laws verdicts [CURVES.csv] [--repeats 200]
 
 CURVES.csv has the columns domain, curve, seen_examples, loss, held_out, and where ``loss`` holds something else metric.
 Times are those of one process; set OMP_NUM_THREADS=1 to compare.
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command(coverage, repeats=1000).add_argument(
         "--interval", choices=("delta", "case", "parametric", "residual"), default="delta"
     )
-    command(verdicts, repeats=200)
+    command(verdicts, False, repeats=200)
     chosen = vars(parser.parse_args(arguments))
     chosen.pop("run")(**chosen)
 

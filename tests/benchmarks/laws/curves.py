@@ -27,11 +27,12 @@ def load_chinchilla(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def load_curves(path: Path) -> list[tuple[str, laws.Curve]]:
     """Return (domain, curve) of an extrapolation benchmark: columns domain, curve, seen_examples, loss, held_out.
 
-    A column ``metric`` says what ``loss`` holds where it is no loss: ``bleu``, for curves of translation systems.
+    A column ``metric`` says what ``loss`` holds where it is no loss: ``bleu``, for curves of translation systems. Lines
+    that begin with # are remarks.
     """
     points: dict[tuple[str, str, str], list[tuple[float, float, bool]]] = {}
     with open(path, newline="") as file:
-        for row in csv.DictReader(file):
+        for row in csv.DictReader(line for line in file if not line.startswith("#")):
             key = (row["domain"], row["curve"], row.get("metric") or "loss")
             points.setdefault(key, []).append((float(row["seen_examples"]), float(row["loss"]), row["held_out"] == "1"))
     curves = []
@@ -74,12 +75,18 @@ def law_value(law: str, tokens: np.ndarray) -> np.ndarray:
 
 
 def simulated_curve(
-    kind: str, generator: np.random.Generator, noise: float = 1.0, count: int = 6, seeds: int = 1
+    kind: str,
+    generator: np.random.Generator,
+    noise: float = 1.0,
+    count: int = 6,
+    seeds: int = 1,
+    moves: tuple[float, float] | None = None,
 ) -> laws.Curve:
     """Return a BLEU curve of a kind, with ``noise`` BLEU on every run.
 
     ``noisy`` curves rise, but every budget lies 4 to 6 BLEU off the rise, up and down by turns; ``trendless`` ones are
-    flat at a score of four to eight times the noise; ``too few points`` are the first three of a rise.
+    flat at a score of four to eight times the noise; ``too few points`` are the first three of a rise. ``moves``
+    shrinks the curve to so many BLEU, from least to most, between its lowest and its highest point.
     """
     tokens = np.geomspace(1e9, 1e9 * 2 ** (count - 1), count)
     x = np.linspace(0, 1, count)
@@ -107,6 +114,8 @@ def simulated_curve(
         clean = generator.uniform(5, 8) + generator.uniform(12, 20) * (np.arange(count) >= leap)
     else:
         raise ValueError(f"no curves of kind {kind!r}; choose one of {', '.join(laws.VERDICTS)}")
+    if moves is not None:
+        clean = clean.mean() + (clean - clean.mean()) * generator.uniform(*moves) / np.ptp(clean)
     if kind == "too few points":
         tokens, clean, count = tokens[:3], clean[:3], 3
     values = np.repeat(clean, seeds) + noise * generator.standard_normal(count * seeds)

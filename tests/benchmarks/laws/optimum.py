@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -71,11 +72,11 @@ def optimum(
     """
     known = {(one.law, one.curve, one.starts): one for one in _read(out)} if out is not None and out.exists() else {}
     results: dict[str, list[Result]] = {}
-    for number, problem in enumerate(_problems(data, curves)):
+    for problem in _problems(data, curves):
         law, curve, log_tokens, log_values, delta = problem
         reference = known.get((law, curve, starts))
         if reference is None:
-            reference = _reference(problem, starts, number)
+            reference = _reference(problem, starts)
             if out is not None:
                 _append(out, reference)
         began = time.process_time()
@@ -96,8 +97,9 @@ def optimum(
     return results
 
 
-def _reference(problem: Problem, starts: int, seed: int) -> Reference:
+def _reference(problem: Problem, starts: int) -> Reference:
     law, curve, log_tokens, log_values, delta = problem
+    seed = zlib.crc32(f"{law} {curve}".encode())
     began = time.process_time()
     found = lbfgs_from_many_starts(law, log_tokens, log_values, delta, starts, seed)
     best = float(found.min())
@@ -106,15 +108,15 @@ def _reference(problem: Problem, starts: int, seed: int) -> Reference:
 
 
 def _problems(data: Path | None, curves: int) -> Iterator[Problem]:
-    """Yield the given curves under all laws that may describe them, then random ones, the laws of the paper first."""
+    """Yield the given curves under all laws that may describe them, then random ones."""
     for domain, curve in load_curves(data) if data is not None else ():
         used = ~curve.held_out
         log_tokens, log_values = np.log(curve.pretrain_tokens[used]), np.log(curve.values[used])
         for law in dict.fromkeys((*PAPER_LAWS, *(law.name for law in laws_for(curve)))):
             yield law, f"{domain} {curve.name}", log_tokens, log_values, _delta(law)
-    for law in LAWS:
-        for seed in range(curves if law in PAPER_LAWS else curves // _SHARE_OF_OTHERS):
-            family = law if law in PAPER_LAWS else PAPER_LAWS[seed % 2]
+    for seed in range(curves):
+        for law in LAWS if seed % _SHARE_OF_OTHERS == 0 else PAPER_LAWS:
+            family = law if law in PAPER_LAWS else PAPER_LAWS[seed // _SHARE_OF_OTHERS % 2]
             log_tokens, log_values, _ = random_problem(family, seed)
             if log_tokens.size > LAWS[law].size:
                 yield law, f"random {seed}", log_tokens, log_values, _delta(law)

@@ -185,9 +185,11 @@ def _coverage(repeats: int, peer_repeats: int) -> Row:
 
 def _verdicts(repeats: int) -> Row:
     _title("Verdicts")
-    areas = verdicts(repeats)
+    areas = verdicts(repeats=repeats)
+    whole, small = (min(column) for column in zip(*areas, strict=True))
     what = "aligned against misaligned curves, 6 points: AUROC of the verdict's p-value"
-    return Row(what, ">= .95", f"{min(areas):.3f}", "", min(areas) >= 0.95)
+    measured = f"{whole:.3f}; against moves of 1 to 1.5 BLEU {small:.3f}"
+    return Row(what, ">= .95", measured, "", whole >= 0.95)
 
 
 def _range(shares: list[float]) -> str:
