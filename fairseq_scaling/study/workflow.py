@@ -28,10 +28,6 @@ class JobsFailed(ScalingError):
     """Some jobs of a study failed; the message names their commands and logs. Trying again may be all it takes."""
 
 
-class Stopped(Exception):
-    """The person has stopped the study (Ctrl-C, kill)."""
-
-
 def run_plan(
     plan: Plan,
     folder: StudyFolder,

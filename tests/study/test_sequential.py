@@ -11,6 +11,7 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.laws.diagnosis import FEWEST_BUDGETS
+from fairseq_scaling.study.cleaning import removable
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.job import run_job
 from fairseq_scaling.study.plan import Plan, make_plan
@@ -74,6 +75,7 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     assert not (german / "checkpoint6.pt").exists()
     assert f"Not run: {text.splitlines()[0]}" in fakes.run("status", "--out", tmp_path / "out").stdout
     assert folder.not_run.read_text() == f"{text}\n"
+    assert german / "checkpoint_last.pt" not in [path for kind in removable(plan, folder, True) for path in kind.files]
 
     run_here(folder)(plan, {})
     assert folder.settled == []
