@@ -82,6 +82,7 @@ benchmark-training: $(STAMP) ## training, text to binary and beam search beside 
 benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes)
 	@$(BIN)/python tests/benchmarks/corruption.py
 	@$(BIN)/python tests/benchmarks/training_step.py --vocabulary 8192
+	@$(BIN)/python -m tests.benchmarks.scheduling
 	@for what in speed coverage verdicts "chinchilla tests/laws/data/chinchilla.csv"; do echo "== $$what"; $(BIN)/python -m tests.benchmarks.laws $$what; done
 
 benchmark-fits: $(STAMP) ## what the fits reach against the goals and scipy, as one table (CURVES=path adds real curves)

@@ -36,7 +36,8 @@ def removable(plan: Plan, folder: StudyFolder, pretrained: bool) -> list[Removab
     """
     waiting = {job.id for job in folder.pending(plan, plan.jobs)}
     finetuned = [job for job in plan.of_stage("finetune") if _readers_done(plan, job, waiting)]
-    trained = [job for job in plan.of_stage("pretrain") if job.id not in waiting and folder.stands(plan, job)]
+    # Not one that a sequential run has stopped at a budget: a full run would go on from there.
+    trained = [job for job in plan.of_stage("pretrain") if job.id not in waiting and not folder.is_paused(job)]
     budgets = {name for job in plan.jobs for name in job.reads if name.endswith(".pt")}
     resumable = [path for job in trained for path in _checkpoints(folder, job) if _name(folder, path) not in budgets]
     kinds = [

@@ -24,6 +24,7 @@ class Progress:
         fraction: the part that is done, 0 to 1.
         measured: seconds of running that were measured, 0 where none were.
         measured_fraction: the part of the job that those seconds did (less than ``fraction`` after a resume).
+        counted: whether its log counts what is done; the others are guessed by their time.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Progress:
     fraction: float = 0.0
     measured: float = 0.0
     measured_fraction: float = 0.0
+    counted: bool = False
 
 
 def fraction_in_log(log: Path, goal: tuple[str, int] | None) -> float:
@@ -81,14 +83,14 @@ def speed_factors(jobs: Iterable[Progress]) -> dict[str, float]:
 def calibrated(jobs: Sequence[Progress]) -> list[Progress]:
     """Return the jobs with their guesses scaled to the speed that was measured.
 
-    A running job without a count of its own (``fraction`` 0) is taken as done in proportion to its time, up to 95 %.
+    A running job without a count of its own is taken as done in proportion to its time, up to 95 %.
     """
     factors = speed_factors(jobs)
     scaled = []
     for job in jobs:
         expected = job.expected * factors.get(job.stage, 1.0)
         fraction = 1.0 if job.state == "finished" else job.fraction
-        if job.state == "running" and fraction == 0 and expected > 0:
+        if job.state == "running" and fraction == 0 and not job.counted and expected > 0:
             fraction = min(0.95, job.measured / expected)
         scaled.append(replace(job, expected=expected, fraction=fraction))
     return scaled

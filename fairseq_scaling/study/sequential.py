@@ -76,23 +76,23 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
 
     budgets = {job.id: len(budgets_of(job)) for job in plan.of_stage("pretrain")}
     mixtures = {job.id: mixture_of(job) for job in plan.of_stage("pretrain")}
-    limits: dict[str, int] = {}
+    reached: dict[str, int] = {}
     settled: dict[str, Settled] = {}
     before: Advice = {}
     done = 0
-    for reached in range(min(FEWEST_BUDGETS, *budgets.values()), max(budgets.values()) + 1):
-        limits |= {job: min(reached, number) for job, number in budgets.items() if mixtures[job] not in settled}
+    for number in range(min(FEWEST_BUDGETS, *budgets.values()), max(budgets.values()) + 1):
+        reached |= {job: min(number, of) for job, of in budgets.items() if mixtures[job] not in settled}
+        limits = {job: stop for job, stop in reached.items() if stop < budgets[job]}
         part = limited(plan, limits)
         done += run(part, limits)
         now = advice(folder.path / "results/fits.json")
-        for mixture in dict.fromkeys(mixtures.values()):
-            open_still = any(limits[job] < budgets[job] for job in budgets if mixtures[job] == mixture)
-            if mixture not in settled and open_still and is_settled(now.get(mixture, {}), before.get(mixture, {})):
-                settled[mixture] = _settle(plan, folder, part, mixture, limits, now[mixture])
+        for mixture in dict.fromkeys(mixtures[job] for job in limits):
+            if mixture not in settled and is_settled(now.get(mixture, {}), before.get(mixture, {})):
+                settled[mixture] = _settle(plan, folder, part, mixture, reached, now[mixture])
                 tell(str(settled[mixture]))
         before = now
         folder.write_limits(limits, [str(one) for one in settled.values()])
-        if all(limits[job] == budgets[job] or mixtures[job] in settled for job in budgets):
+        if all(mixtures[job] in settled for job in limits):
             break
     if settled:
         # Beside the report, which knows the runs alone that there are.
@@ -159,22 +159,26 @@ def _flag(job: Job, name: str) -> str:
 
 
 def _settle(
-    plan: Plan, folder: StudyFolder, part: Plan, mixture: str, limits: Mapping[str, int],
+    plan: Plan,
+    folder: StudyFolder,
+    part: Plan,
+    mixture: str,
+    reached: Mapping[str, int],
     curves: Mapping[str, tuple[str, str]],
-) -> Settled:  # fmt: skip
+) -> Settled:
     trained = [job for job in plan.of_stage("pretrain") if mixture_of(job) == mixture]
     kept = {job.id for job in part.jobs}
     left = [job for job in plan.jobs if job.id not in kept and _belongs(plan, job, trained)]
     tokens, seconds = 0, sum(job.seconds for job in left)
     for job in trained:
         budgets = budgets_of(job)
-        saved = budgets[-1] - budgets[limits[job.id] - 1]
+        saved = budgets[-1] - budgets[reached[job.id] - 1]
         tokens += saved
         seconds += job.seconds * saved / budgets[-1]
     budgets = budgets_of(trained[0])
     return Settled(
         mixture=mixture,
-        budget=budgets[limits[trained[0].id] - 1],
+        budget=budgets[reached[trained[0].id] - 1],
         largest=budgets[-1],
         advice={curve: sentence for curve, (_, sentence) in curves.items()},
         tokens=tokens,

@@ -108,6 +108,11 @@ class StudyFolder:
             and record["identity"] == self.identity(plan, job)
         )
 
+    def is_paused(self, job: Job) -> bool:
+        """Tell whether a pretraining stopped at a budget before its last."""
+        record = self.record(job.id)
+        return record is not None and record["state"] == "paused"
+
     def _is_far_enough(self, job: Job, record: Record) -> bool:
         """Tell whether a pretraining that stopped at a budget is not to go on, or not yet."""
         limit = self.limit(job.id)

@@ -28,10 +28,6 @@ class JobsFailed(ScalingError):
     """Some jobs of a study failed; the message names their commands and logs. Trying again may be all it takes."""
 
 
-class Stopped(Exception):
-    """The person has stopped the study (Ctrl-C, kill)."""
-
-
 def run_plan(
     plan: Plan,
     folder: StudyFolder,
@@ -223,7 +219,8 @@ def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> P
         fraction = fraction_in_log(folder.path / job.log, job.goal)
         measured = max(0.0, time.time() - record["started"])
         share = max(0.0, fraction - _resumed_at(record))
-        return Progress(job.id, job.stage, base.needs, job.seconds, "running", fraction, measured, share)
+        counted = job.goal is not None
+        return Progress(job.id, job.stage, base.needs, job.seconds, "running", fraction, measured, share, counted)
     return base
 
 

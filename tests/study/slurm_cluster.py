@@ -11,7 +11,9 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo", "scontrol")
@@ -98,21 +100,20 @@ class SlurmCluster:
         """End the jobs and the daemons, the last one first."""
         self.ask("scancel", "--quiet", f"--user={getpass.getuser()}")
         for daemon in reversed(self._daemons):
-            daemon.terminate()
-            try:
-                daemon.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
+            assert daemon.stdin is not None
+            daemon.stdin.close()
+            daemon.wait(timeout=60)
 
     def _start(self, name: str, *words: str) -> None:
         program = shutil.which(name, path=PATH)
         assert program is not None
+        # It ends when the pipe closes: a test run that is killed leaves no daemon behind.
+        supervisor = [sys.executable, "-m", "fairseq_scaling.study._supervise", "10"]
         with (self._folder / f"{name}.output").open("wb") as output:
             self._daemons.append(
                 subprocess.Popen(
-                    [program, *words], env={**os.environ, **self.environment}, stdout=output, stderr=output,
-                    start_new_session=True,
+                    [*supervisor, program, *words], env={**os.environ, **self.environment}, stdin=subprocess.PIPE,
+                    stdout=output, stderr=output, start_new_session=True,
                 )
             )  # fmt: skip
 
@@ -127,8 +128,7 @@ def _free_ports(number: int) -> list[int]:
     return ports
 
 
-def _wait_for(condition: object, what: str, seconds: float = 60) -> None:
-    assert callable(condition)
+def _wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"

@@ -85,6 +85,12 @@ def test_a_job_without_a_count_is_done_in_proportion_to_its_time_but_never_wholl
     assert late.fraction == 0.95
 
 
+def test_a_training_that_has_counted_nothing_yet_has_done_nothing_however_long_it_takes_to_start() -> None:
+    """Guessed by its time it fell from 95 % to 1 % with its first record."""
+    (training,) = calibrated([Progress("a", "pretrain", (), 10, "running", 0, 50, counted=True)])
+    assert training.fraction == 0
+
+
 def test_the_last_record_of_a_log_tells_how_far_it_is(tmp_path: Path) -> None:
     log = tmp_path / "train.log"
     goal = ("num_updates", 400)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.laws.diagnosis import FEWEST_BUDGETS
+from fairseq_scaling.study.cleaning import removable
 from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.plan import make_plan
-from fairseq_scaling.study.sequential import advice, is_settled, limited
+from fairseq_scaling.study.job import run_job
+from fairseq_scaling.study.plan import Plan, make_plan
+from fairseq_scaling.study.sequential import RunPlan, advice, is_settled, limited, run_sequentially
+from fairseq_scaling.study.state import StudyFolder
 
 from .conftest import Fakes
-from .test_workflow import kinds
+from .test_workflow import kinds, set_environment
 
 BUDGETS = ["0.5M", "1M", "2M", "4M", "8M", "16M"]
 
@@ -33,42 +36,66 @@ def study(values: dict[str, Any], write_study: Callable[[dict[str, Any]], Path],
     return write_study(values)
 
 
-@pytest.mark.slow
+def run_here(folder: StudyFolder) -> RunPlan:
+    """Return what runs a part of a plan, job by job in this process, as ``workflow.run_plan`` does with Snakemake."""
+
+    def run(part: Plan, limits: Mapping[str, int]) -> int:
+        folder.plan_path.parent.mkdir(parents=True, exist_ok=True)
+        folder.plan_path.write_text(part.to_json())
+        folder.write_limits(limits, folder.settled if limits else ())
+        pending = folder.pending(part, part.jobs)
+        for job in pending:
+            assert run_job(folder, part, job) == 0, job.label
+        return len(pending)
+
+    return run
+
+
 def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_only_the_rest(
-    study: Path, fakes: Fakes, tmp_path: Path
+    study: Path, fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """German alone is settled at the fifth of six budgets: the fourth gave the same advice."""
     assert FEWEST_BUDGETS == 4
     said = {"de:1": {"4": "change the data", "5": "change the data"}, "en:0.5,fr:0.5": {"5": "stop", "6": "add data"}}
-    words = ("run", study, "--out", tmp_path / "out")
-    settings = {"FAKE_ADVICE": json.dumps(said)}
-    result = fakes.run(*words, "--sequential", **settings)
-    assert result.returncode == 0, result.stderr
-    assert "de:1 is settled: not pretrained beyond 8M of 16M tokens." in result.stdout
-    assert "Saved: 8M tokens of pretraining and 1 finetunings, about " in result.stdout
-    assert "de:1: change the data, after 5 budgets." in result.stdout
-    assert "en:0.5,fr:0.5 is settled" not in result.stdout
-    started = fakes.started()
+    set_environment(monkeypatch, fakes.environment(FAKE_ADVICE=json.dumps(said)))
+    plan, folder = make_plan(load_study(study)), StudyFolder(tmp_path / "out")
+    told: list[str] = []
+    run_sequentially(plan, folder, run_here(folder), told.append)
+    (text,) = told
+    assert text.startswith("de:1 is settled: not pretrained beyond 8M of 16M tokens.\n")
+    assert "Saved: 8M tokens of pretraining and 1 finetunings, about " in text
+    assert text.endswith("de:1: change the data, after 5 budgets.")
     # Both mixtures to four budgets and to five, one to six; eleven finetunings; a fit in each round.
-    assert kinds(started) == {
+    assert kinds(fakes.started()) == {
         "scaling-alignment": 1, "fairseq-train": 5 + 11, "fairseq-generate": 11, "score-translations": 11,
         "fit-scaling": 3,
     }  # fmt: skip
     german = tmp_path / "out/pretraining/de1/seed1"
     assert (german / "checkpoint5.pt").exists()
     assert not (german / "checkpoint6.pt").exists()
-    status = fakes.run("status", "--out", tmp_path / "out").stdout
-    assert "Not run: de:1 is settled" in status
-    assert (tmp_path / "out/results/not-run.txt").read_text().startswith("de:1 is settled: not pretrained beyond 8M")
+    assert f"Not run: {text.splitlines()[0]}" in fakes.run("status", "--out", tmp_path / "out").stdout
+    assert folder.not_run.read_text() == f"{text}\n"
+    assert german / "checkpoint_last.pt" not in [path for kind in removable(plan, folder, True) for path in kind.files]
 
-    full = fakes.run(*words, **settings)
-    assert full.returncode == 0, full.stderr
-    assert "is settled" not in full.stdout
-    assert not (tmp_path / "out/results/not-run.txt").exists()
+    run_here(folder)(plan, {})
+    assert folder.settled == []
+    assert not folder.not_run.exists()
     assert kinds(fakes.started()) == {
         "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
     }  # fmt: skip
     assert "Loaded checkpoint with 8 steps" in (german / "train.log").read_text()
+
+
+@pytest.mark.slow
+def test_the_command_runs_a_study_sequentially(
+    study: Path, values: dict[str, Any], write_study: Callable[[dict[str, Any]], Path], fakes: Fakes, tmp_path: Path
+) -> None:
+    values["pretraining"] |= {"mixtures": ["de:1"], "budgets": ["1M"]}
+    words = ("run", write_study(values), "--out", tmp_path / "out", "--sequential")
+    result = fakes.run(*words, FAKE_ADVICE=json.dumps({"de:1": {}}))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"the table of results\nReport: {tmp_path}/out/results/report.html\n"
+    assert fakes.run(*words, "--until", "encode").returncode == 2
 
 
 def test_what_reads_a_later_budget_is_left_out_and_the_words_of_the_rest_stay(study: Path) -> None:
