@@ -111,6 +111,10 @@ class Plan:
     def of_stage(self, stage: str) -> list[Job]:
         return [job for job in self.jobs if job.stage == stage]
 
+    def reported(self, stage: str) -> list[Job]:
+        """Return the jobs of a stage without those that only try a learning rate."""
+        return [job for job in self.of_stage(stage) if not job.candidate]
+
     def until(self, stage: str) -> list[Job]:
         """Return the jobs of a stage and all that they need, in order."""
         wanted: set[str] = set()

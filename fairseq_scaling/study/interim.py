@@ -32,7 +32,7 @@ def fit_interim(plan: Plan, folder: StudyFolder) -> Interim:
     """
     (job,) = plan.of_stage("fit")
     waiting = {other.id for other in folder.pending(plan, plan.jobs)}
-    scored = plan.of_stage("score")
+    scored = plan.reported("score")
     there = [other for other in scored if other.id not in waiting]
     if not there:
         return Interim(0, len(scored), NOTHING_FITTED)

@@ -153,7 +153,7 @@ def _run(
         **os.environ,
         **further,
         "COLUMNS": os.environ.get("COLUMNS", "120"),
-        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(plan.threads)),
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(job.threads)),
     }
     cwd = plan.source_folder if job.stage == "fetch" else str(folder.path)
     with contextlib.ExitStack() as stack:

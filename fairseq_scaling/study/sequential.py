@@ -74,8 +74,8 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
     """
     from ..laws.diagnosis import FEWEST_BUDGETS
 
-    budgets = {job.id: len(budgets_of(job)) for job in plan.of_stage("pretrain")}
-    mixtures = {job.id: mixture_of(job) for job in plan.of_stage("pretrain")}
+    budgets = {job.id: len(budgets_of(job)) for job in plan.reported("pretrain")}
+    mixtures = {job.id: mixture_of(job) for job in plan.reported("pretrain")}
     reached: dict[str, int] = {}
     settled: dict[str, Settled] = {}
     before: Advice = {}
@@ -166,7 +166,7 @@ def _settle(
     reached: Mapping[str, int],
     curves: Mapping[str, tuple[str, str]],
 ) -> Settled:
-    trained = [job for job in plan.of_stage("pretrain") if mixture_of(job) == mixture]
+    trained = [job for job in plan.reported("pretrain") if mixture_of(job) == mixture]
     kept = {job.id for job in part.jobs}
     left = [job for job in plan.jobs if job.id not in kept and _belongs(plan, job, trained)]
     tokens, seconds = 0, sum(job.seconds for job in left)
