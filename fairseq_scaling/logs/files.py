@@ -288,5 +288,4 @@ def _utf16(head: bytes) -> str | None:
 
 
 def _is_text(sample: bytes) -> bool:
-    """Return whether hardly a byte is none of text; of a few bytes, some may be damaged."""
-    return len(sample) - len(sample.translate(None, _CONTROLS)) <= 8 + len(sample) // 50
+    return len(sample.translate(None, _CONTROLS)) >= 0.98 * len(sample)

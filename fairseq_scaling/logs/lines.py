@@ -66,6 +66,21 @@ _KEYS = (
 )
 
 
+def telling(content: bytes) -> list[tuple[int, int]]:
+    """Return begin and end of every line, with its line feed, that is more than chatter.
+
+    Searching whole blocks for the keys takes a fraction of the time of looking at line after line.
+    """
+    begins: dict[int, int] = {}
+    for key in _KEYS:
+        at = content.find(key)
+        while at >= 0:
+            end = content.find(b"\n", at) + 1 or len(content)
+            begins[content.rfind(b"\n", 0, at) + 1] = end
+            at = content.find(key, end)
+    return sorted(begins.items())
+
+
 class Line(NamedTuple):
     """What one line says.
 

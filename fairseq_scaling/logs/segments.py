@@ -10,12 +10,13 @@ from typing import Any
 
 from .config import identity, parse_config, setting
 from .files import Block, TooLong, Unreadable, read_blocks, split_block
-from .lines import Line, parse_line
+from .lines import Line, parse_line, telling
 from .printed import Printed, parse_exact_integer, parse_printed
 from .record import Origin, Problem
 from .skimming import Run, Skimmer
 
-_GENERATED = re.compile(rb"[STHDP]-\d+\t")
+_SENTENCES = (b"S-", b"T-", b"H-", b"D-", b"P-")
+_GENERATED = re.compile(rb"^[STHDP]-\d+\t", re.MULTILINE)
 _SKIPPED_STARTS = frozenset((b"S-", b"T-", b"H-", b"D-", b"P-", b"A-", b"I-", b"E-"))
 TRAINING = ("train_inner", "train")
 _GIVE_UP = 64 << 20  # bytes without anything of fairseq's in them
@@ -149,17 +150,22 @@ class _FileReader:
             self.problems.append(Problem(self.name, line, message))
 
     def take_block(self, block: Block) -> None:
-        self.skipped += len(block.content)
-        for raw in split_block(block):
-            content = raw.content
-            if content[:2] in _SKIPPED_STARTS:
-                self.found = self.found or _GENERATED.match(content) is not None
-                continue
-            line = parse_line(content, raw.complete)
-            if line is not None:
-                self.take(line, raw.number)
-                if line.kind == "stats" and line.tag == "train_inner":
-                    self.skimmer.parsed(content)
+        number, content = block
+        self.skipped += len(content)
+        if not self.found and any(map(content.__contains__, _SENTENCES)):
+            self.found = _GENERATED.search(content) is not None
+        at = 0
+        for begin, end in telling(content):
+            number += content.count(b"\n", at, begin)
+            at = begin
+            for raw in split_block(Block(number, content[begin:end])):
+                if raw.content[:2] in _SKIPPED_STARTS:
+                    continue
+                line = parse_line(raw.content, raw.complete)
+                if line is not None:
+                    self.take(line, raw.number)
+                    if line.kind == "stats" and line.tag == "train_inner":
+                        self.skimmer.parsed(raw.content)
 
     def take_run(self, run: Run) -> None:
         if not self._now.mixed and not run.is_in_order():

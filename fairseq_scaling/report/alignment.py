@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from ..errors import ScalingError
+from ..laws.curve import FloatArray
 from ..logs import Problem
 from ..logs.record import Alignment
 from ..mixture import Mixture
@@ -89,10 +89,17 @@ def rank_agreements(analyses: Sequence[CurveAnalysis], matched: Matched) -> list
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Return Spearman's rank correlation (ties share their mean rank), None of fewer than three, or of equal values."""
-    first, second = rankdata(one), rankdata(other)
+    first, second = _ranks(one), _ranks(other)
     if len(one) < FEWEST_MIXTURES or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(np.corrcoef(first, second)[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> FloatArray:
+    """Return the ranks from 1 of the values; importing scipy.stats for this would take longer than all fits."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: FloatArray = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return ranks
 
 
 def _rivals(members: Sequence[CurveAnalysis]) -> list[CurveAnalysis]:

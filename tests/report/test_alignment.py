@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -225,3 +227,10 @@ def test_fit_scaling_takes_the_file_from_among_its_inputs_and_writes_the_numbers
         found = {row["measure"]: row["gain"] for row in document["alignment_agreements"][0]["correlations"]}
         assert found["alignment"] == pytest.approx(0.8)
         assert found["unigram_source"] == pytest.approx(0.2)
+
+
+def test_nothing_of_the_report_imports_scipys_statistics() -> None:
+    """They take longer to import than a study takes to fit."""
+    code = "import sys, fairseq_scaling.report.document; print('scipy.stats' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
