@@ -70,7 +70,7 @@ def run_job(
         return int(record["code"])
     stuck_before = attempt > 1 and record is not None and record.get("stuck", False)
     # A finished training whose files were removed has nothing left to do: going on would not make them again.
-    unfinished = record is not None and record["identity"] == identity and record["state"] != "finished"
+    unfinished = record is not None and record["identity"] == identity and not folder.has_ended(job, record)
     if not (unfinished and job.stage in _RESUMABLE):
         folder.remove(job)
 

@@ -103,7 +103,7 @@ class StudyFolder:
         record = self.record(job.id)
         return (
             record is not None
-            and (record["state"] == "finished" or self._is_far_enough(job, record))
+            and self.has_ended(job, record)
             and all((self.path / name).exists() for name in job.writes)
             and record["identity"] == self.identity(plan, job)
         )
@@ -113,10 +113,11 @@ class StudyFolder:
         record = self.record(job.id)
         return record is not None and record["state"] == "paused"
 
-    def _is_far_enough(self, job: Job, record: Record) -> bool:
-        """Tell whether a pretraining that stopped at a budget is not to go on, or not yet."""
+    def has_ended(self, job: Job, record: Record) -> bool:
+        """Tell whether a job has finished, or is a pretraining that stopped at a budget and is not to go on yet."""
         limit = self.limit(job.id)
-        return limit is not None and record["state"] == "paused" and record["budgets"] >= limit
+        paused = limit is not None and record["state"] == "paused" and record["budgets"] >= limit
+        return paused or record["state"] == "finished"
 
     def lost(self, plan: Plan, job: Job) -> list[str]:
         """Return the files of ``job`` that are not there although another job still has to read them.

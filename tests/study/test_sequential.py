@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,15 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     assert f"Not run: {text.splitlines()[0]}" in fakes.run("status", "--out", tmp_path / "out").stdout
     assert folder.not_run.read_text() == f"{text}\n"
     assert german / "checkpoint_last.pt" not in [path for kind in removable(plan, folder, True) for path in kind.files]
+
+    # A removed checkpoint is made again where a run needs it, from the beginning: the last one lies behind it.
+    limits = {"pretrain/de1/seed1": 5}
+    (german / "checkpoint1.pt").unlink()
+    shutil.rmtree(tmp_path / "out/finetuning/en-fr/200k/de1/seed1/500k")
+    run_here(folder)(limited(plan, limits), limits)
+    assert kinds(fakes.started()) == {"fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1}
+    assert (german / "checkpoint1.pt").exists()
+    assert "Loaded" not in (german / "train.log").read_text()
 
     run_here(folder)(plan, {})
     assert folder.settled == []
