@@ -35,15 +35,19 @@ def test_faults_are_counted_by_kind_and_survived_where_the_test_passes() -> None
     ]
 
 
-def test_the_page_has_a_row_for_every_kind_of_fault_and_no_other() -> None:
+def test_the_page_has_a_row_for_every_kind_of_fault_and_numbers_for_those_alone() -> None:
     kinds = set()
     for path in TESTS.rglob("test_*.py"):
         for call in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.faults":
                 kinds.add(ast.literal_eval(call.args[0]))
-    rows = re.findall(r"^\| (.+?) \| ([\d,]+) \| ([\d,]+) \| .* \|$", PAGE, re.M)
-    assert {what for what, *_ in rows} == kinds
-    assert all(tried == survived for _, tried, survived in rows)
+    rows = {
+        what: (tried, survived)
+        for what, tried, survived in re.findall(r"^\| (.+?) \| (\d*) ?\| (\d*) ?\| .* \|$", PAGE, re.M)
+    }
+    assert kinds <= rows.keys()
+    assert {what for what, (tried, _) in rows.items() if tried} <= kinds
+    assert all(tried == survived for tried, survived in rows.values())
 
 
 def test_links_of_the_page_lead_somewhere() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.disks import mounted
-from tests.tasks.runs import FINETUNING, PRETRAINING, fairseq
+from tests.tasks.runs import PRETRAINING, fairseq
 from tests.tasks.test_pretraining_runs import assert_same_run
 from tests.test_full_disks import (
     COMMANDS,
@@ -63,13 +63,8 @@ def test_a_disk_of_any_size_holds_a_whole_result_or_none(
 
 
 @pytest.mark.faults("a disk that is full while a run trains", lost="the checkpoint that was being written")
-@pytest.mark.parametrize("stage", ["pretraining", "finetuning"])
-def test_a_training_goes_on_once_there_is_room_again(
-    stage: str, corpus: Path, pretrained: tuple[Path, str], tmp_path: Path, record_property: Record
-) -> None:
-    arguments: list[object] = [*(PRETRAINING if stage == "pretraining" else FINETUNING), "--save-interval-updates", 5]
-    if stage == "finetuning":
-        arguments += ["--finetune-from-model", pretrained[0] / "checkpoint2.pt"]
+def test_a_training_goes_on_once_there_is_room_again(corpus: Path, tmp_path: Path, record_property: Record) -> None:
+    arguments: list[object] = [*PRETRAINING, "--save-interval-updates", 5]
     fairseq("train", corpus, *arguments, "--save-dir", tmp_path / "whole")
     size = (tmp_path / "whole/checkpoint_last.pt").stat().st_size
     sizes = (0.5, 2.5)  # of a checkpoint: in the first, and in a copy or the next
