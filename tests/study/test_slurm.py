@@ -30,7 +30,10 @@ pytestmark = [
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     cluster = SlurmCluster(tmp_path_factory.mktemp("slurm") / "cluster")
     try:
-        cluster.start()
+        try:
+            cluster.start()
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"SLURM is installed but does not start on this machine: {error}")
         yield cluster
     finally:
         cluster.stop()
