@@ -44,6 +44,9 @@ def parse_printed(text: object, decimals: int | None = None) -> Printed | None:
     if not math.isfinite(value):
         return None
     if match["exponent"]:
+        if abs(int(match["exponent"])) > 300:
+            # 0e999 is a zero that was damaged: its last digit is worth more than a float can hold
+            return None
         shown = 0.5 * 10.0 ** (int(match["exponent"]) - len(match["decimals"] or ""))
     else:
         shown = 0.5 * 10.0 ** -len(match["decimals"] or "")

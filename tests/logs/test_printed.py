@@ -53,7 +53,7 @@ def test_nan_is_read_as_nan(text: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "7.5 7.6", "7.52026-11-22", "1,5", "0x10", "7.5epoch", True, None, [], "1e999", "٣"]
+    "text", ["", "7.5 7.6", "7.52026-11-22", "1,5", "0x10", "7.5epoch", True, None, [], "1e999", "0e999", "٣"]
 )
 def test_what_is_not_a_number_as_a_whole_is_none(text: object) -> None:
     assert parse_printed(text) is None or text == "٣"
