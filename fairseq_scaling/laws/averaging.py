@@ -41,6 +41,9 @@ class AverageState(Composite):
 
     fits: tuple[Fit, ...]
     weights: FloatArray
+    prior: FloatArray
+    shown: FloatArray
+    """What a law's errors say of its variance, error^2 + 10 least error^2 + 0.02^2 [k]."""
 
     def log_value(self, tokens: FloatArray) -> FloatArray:
         logs = _log_values(self.fits, tokens.ravel())[0]
@@ -80,9 +83,10 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
     tried = np.isfinite(errors)
     prior = np.where(tried | ~tried.any(), prior, 0.0)
     errors = np.nan_to_num(errors)
-    spread = _log_values(fits, np.array([2 * curve.pretrain_tokens[first.used].max()]))[1][:, 0]
-    state = AverageState(tuple(fits), _weights(prior, errors, spread))
-    weights = state.weights
+    spread = _log_values(fits, np.array([2 * curve.pretrain_tokens[first.used].max()]))[1]
+    shown = errors**2 + _FLOOR * np.min(errors[prior > 0]) ** 2 + _LUCK**2
+    weights = _weights(prior, shown, _OWN * spread)[:, 0]
+    state = AverageState(tuple(fits), weights, prior, shown)
     residuals = np.full(len(curve), np.nan)
     positive = (curve.pretrain_tokens > 0) & np.isfinite(curve.values) & (curve.values > 0)
     residuals[positive] = np.log(curve.values[positive]) - state.log_value(curve.pretrain_tokens[positive])
@@ -115,11 +119,15 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
 
 
 def _predict(state: AverageState, tokens: FloatArray, level: float) -> Prediction:
-    """Return the average with the interval of the mixture of the laws' own uncertainties."""
+    """Return the average with the interval of the mixture of the laws' own uncertainties.
+
+    In the interval, unlike in the average itself, a law counts at every D_p by its whole standard error there: one that
+    the points leave undetermined would make the interval of all of them useless.
+    """
     flat = tokens.ravel()
-    logs = _log_values(state.fits, flat)[0]
-    weights = _shares(state.weights, logs)
-    value = np.exp(_mean(weights, logs))
+    logs, spread = _log_values(state.fits, flat)
+    value = np.exp(_mean(_shares(state.weights, logs), logs))
+    weights = _interval_shares(state, logs, spread)
     keep = [i for i in range(len(state.fits)) if _has_interval(state.fits[i]) and np.any(weights[i] > 1e-4)]
     if not keep:
         nothing = np.full(tokens.shape, np.nan)
@@ -141,7 +149,8 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
     usable = np.array([_has_interval(one) for one in state.fits])
     if not usable.any():
         return np.full((size, *tokens.shape), np.nan)
-    share = _shares(np.where(usable, state.weights, 0.0), _log_values(state.fits, np.array([tokens.max()]))[0])[:, 0]
+    share = np.where(usable, _interval_shares(state, *_log_values(state.fits, np.array([tokens.max()])))[:, 0], 0.0)
+    share = share if share.any() else usable.astype(float)
     counts = np.diff(np.r_[0, np.round(size * np.cumsum(share / share.sum())).astype(int)])
     parts = [
         _finite(one.draws(tokens, int(count), 1000 * seed + i))
@@ -151,22 +160,26 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
     return np.random.default_rng([seed, 0xA7E]).permutation(np.concatenate(parts))
 
 
+def _interval_shares(state: AverageState, logs: FloatArray, spread: FloatArray) -> FloatArray:
+    """Return what each law counts in the interval [k, n], from its log f and their standard errors [k, n]."""
+    return np.where(np.isfinite(logs), _weights(state.prior, state.shown, spread), 0.0)
+
+
 def _log_values(fits: Sequence[Fit], tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return log f and its standard error [k, n]; an unknown standard error is infinite."""
     pairs = [log_error(one, tokens) for one in fits]
     return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
 
 
-def _weights(prior: FloatArray, errors: FloatArray, spread: FloatArray) -> FloatArray:
-    """Return weights [k] that sum to 1 from priors, rolling-origin errors and standard errors (all [k])."""
+def _weights(prior: FloatArray, shown: FloatArray, spread: FloatArray) -> FloatArray:
+    """Return weights [k, n] that sum to 1 over k, from priors, shown variances (both [k]) and expected errors [k, n]."""
     active = prior > 0
     # Where no law knows its uncertainty they are taken as equal; otherwise one that does not is left out.
-    if not np.any(np.isfinite(spread[active])):
-        spread = np.zeros_like(spread)
+    spread = np.where(np.any(np.isfinite(spread[active]), 0), spread, 0.0)
     with np.errstate(over="ignore"):
-        variance = errors**2 + _FLOOR * np.min(errors[active]) ** 2 + (_OWN * spread) ** 2 + _LUCK**2
-        raw = prior / (variance / np.min(variance[active])) ** _SHARPNESS
-    return raw / raw.sum()
+        variance = shown[:, None] + spread**2
+        raw = prior[:, None] / (variance / np.min(variance[active], 0)) ** _SHARPNESS
+    return raw / raw.sum(0)
 
 
 def _shares(weights: FloatArray, logs: FloatArray) -> FloatArray:
