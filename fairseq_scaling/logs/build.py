@@ -263,7 +263,7 @@ class _Builder:
             )
             self._say(where, f"{run} lacks {named}: {_MAP}")
         if record.diverged:
-            self._say(losses.diverged_at or where, f"{run} diverged: its loss is nan or inf; it is shown, never fitted")
+            self._say(losses.diverged_at or where, f"{run} diverged: its loss is nan or inf; it is on no curve")
         if record.finished is False:
             died = f" ({main.died.content['error']})" if main is not None and main.died else ""
             at = f"update {record.updates}" if record.updates is not None else "an unknown update"

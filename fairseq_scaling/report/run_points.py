@@ -59,6 +59,9 @@ def points_of_runs(runs: Iterable[RunRecord]) -> RunPoints:
             result.problems.append(
                 _problem(run, "pretrain_tokens", "D_p is unknown, the run is on no curve; say it with --mapping")
             )
+        elif run.diverged:
+            # What was scored or validated before, or after, says nothing of this D_p.
+            result.problems.append(_problem(run, "run_id", "its training diverged: on no curve"))
         else:
             model = (run.architecture, run.parameters, _said(run, "corpus", str))
             groups.setdefault((run.source_lang, run.target_lang, run.finetune_tokens, *model), []).append(run)

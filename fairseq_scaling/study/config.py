@@ -387,6 +387,8 @@ def load_study(path: str | Path, settings: Sequence[str] = ()) -> Study:
     except OSError as error:
         message = f"{path}: {error.strerror}\n  Name a study.yaml; examples/quickstart has one to copy."
         raise DataError(message) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start + 1} is no UTF-8\n  Save the file as UTF-8.") from None
     values, lines = _yaml.load(text, path)
     if not isinstance(values, dict):
         raise DataError(f"{path}: a study is a mapping that begins with name, text, pretraining and finetuning")

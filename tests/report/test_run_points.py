@@ -54,6 +54,12 @@ def test_a_diverged_run_is_listed() -> None:
     assert "diverged" in messages(run(500_000, 12.0, math.nan, cross_entropies={"test": math.nan}))
 
 
+def test_a_run_whose_training_diverged_is_on_no_curve_whatever_was_scored() -> None:
+    result = points_of_runs([run(500_000, 12.0, 2.5, diverged=True)])
+    assert result.points == []
+    assert "diverged" in result.problems[0].message
+
+
 def test_cross_entropies_of_one_task_come_from_one_subset() -> None:
     runs = [
         run(250_000, 1.0, 3.0, cross_entropies={"test": 3.0, "valid": 2.9}),

@@ -109,7 +109,8 @@ def test_a_study_spoilt_anywhere_is_refused_or_possible(
     "content",
     [b"", b"\0\0\0", b"- a\n- b\n", b"a", b"{", b"[" * 5000, b"a: &a [*a]\n",
      b"? [1, 2]\n: 3\n", b"? {a: b}\n: 3\n", b"1: 2\n", b"name: !!python/object/apply:os.system [ls]\n",
-     b"<<: 3\n", b"name: a\n---\nname: b\n", b"name: 2026-13-45\n", b"name: \x07\n"],
+     b"<<: 3\n", b"name: a\n---\nname: b\n", b"name: 2026-13-45\n", b"name: \x07\n", b"name: \xe9\n",
+     "name: é\n".encode("utf-16")],
 )  # fmt: skip
 def test_what_is_no_study_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_bytes(content)
