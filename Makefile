@@ -49,7 +49,7 @@ study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY
 test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/torture $(PYTEST_ARGS)
 
-test-torture: $(STAMP) ## kill trainings again and again and compare with undisturbed ones (minutes)
+test-torture: $(STAMP) ## kill trainings, fill disks, damage logs and text, again and again (an hour)
 	@$(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
 
 test-parity: $(STAMP) ## compare 200 random models with Hugging Face's T5: logits, loss, gradients, search (minutes)
@@ -83,6 +83,8 @@ benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes)
 	@$(BIN)/python tests/benchmarks/corruption.py
 	@$(BIN)/python tests/benchmarks/training_step.py --vocabulary 8192
 	@$(BIN)/python -m tests.benchmarks.scheduling
+	@$(BIN)/python tests/benchmarks/sizes.py
+	@$(BIN)/python tests/benchmarks/logs.py
 	@for what in speed coverage verdicts "chinchilla tests/laws/data/chinchilla.csv"; do echo "== $$what"; $(BIN)/python -m tests.benchmarks.laws $$what; done
 
 benchmark-fits: $(STAMP) ## what the fits reach against the goals and scipy, as one table (CURVES=path adds real curves)

@@ -172,7 +172,7 @@ def _log_values(fits: Sequence[Fit], tokens: FloatArray) -> tuple[FloatArray, Fl
 
 
 def _weights(prior: FloatArray, shown: FloatArray, spread: FloatArray) -> FloatArray:
-    """Return weights [k, n] that sum to 1 over k, from priors, shown variances (both [k]) and expected errors [k, n]."""
+    """Return weights [k, n], which sum to 1 over k, from priors, shown variances (both [k]) and expected errors."""
     active = prior > 0
     # Where no law knows its uncertainty they are taken as equal; otherwise one that does not is left out.
     spread = np.where(np.any(np.isfinite(spread[active]), 0), spread, 0.0)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,10 @@ def stage(request: pytest.FixtureRequest, corpus: Path, pretrained: tuple[Path, 
     return [str(corpus), "--user-dir", str(ROOT / "fairseq_scaling"), *FINETUNING, *start, *often]
 
 
-def test_killed_at_any_moment_a_run_ends_in_the_same_weights_and_records(stage: list[str], tmp_path: Path) -> None:
+@pytest.mark.faults("a run killed at any moment, also while it writes a checkpoint", lost="nothing, bit for bit")
+def test_killed_at_any_moment_a_run_ends_in_the_same_weights_and_records(
+    stage: list[str], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     whole = fairseq("train", Path(stage[0]), *stage[3:], "--save-dir", tmp_path / "whole")
     expected = by_step(whole)
     choose = random.Random(5)
@@ -84,4 +88,5 @@ def test_killed_at_any_moment_a_run_ends_in_the_same_weights_and_records(stage: 
         assert {score["subset"]: score for score in records(log, "SCALING_SCORES")} == {
             score["subset"]: score for score in records(whole, "SCALING_SCORES")
         }
+    record_property("faults", kills)
     print(f"{kills} kills in {runs} runs; {log.count('is damaged')} damaged checkpoints in the last one")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ from tests.logs.test_fuzzing import case, judge
 CASES = 10_000
 
 
-def test_ten_thousand_damaged_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.faults("logs spoilt at random", lost="what was spoilt, and that is listed")
+def test_ten_thousand_damaged_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
     tried: Counter[str] = Counter()
     found: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     faulty: list[str] = []
@@ -41,5 +45,6 @@ def test_ten_thousand_damaged_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for kind, counts in [*found.items(), ("all", sum(found.values(), Counter()))]:
         total = sum(tried.values()) if kind == "all" else tried[kind]
         print(f"{kind:16}{''.join(f'{counts[name]:12}' for name in columns)}{total:14}")
+    record_property("faults", CASES)
     assert not faulty, "\n".join(faulty[:20])
     assert all(counts["runs"] and counts["listed"] for counts in found.values())
