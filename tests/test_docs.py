@@ -86,8 +86,8 @@ def test_assumed_noises_and_weights_are_those_of_the_code() -> None:
             n for n, names in re.findall(r"([\d.]+) for ([\w, ]+?)(?=, [\d.]+ for|, in )", line) if title in names
         )
         assert float(number) == ASSUMED_NOISE[metric]
-    assert _PRIOR == dict.fromkeys(("power_law", "linear_log", "bnsl1"), 0.3)
-    assert re.search(r"0\.3 for `power_law` and `linear_log` \(too stiff\) and `bnsl1`", PAGE)
+    assert _PRIOR == dict.fromkeys(("power_law", "linear_log", "log_law", "bnsl1"), 0.3)
+    assert re.search(r"0\.3 for `power_law`, `linear_log` and `log_law` \(.*?\) and `bnsl1`", PAGE)
 
 
 def test_links_lead_somewhere() -> None:

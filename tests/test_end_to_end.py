@@ -146,11 +146,11 @@ def test_a_second_run_does_nothing(study: tuple[Path, subprocess.CompletedProces
 
 
 def times(out: Path) -> dict[str, int]:
-    """Return the modification time of every file a study has made; its plan and lock are written at every start."""
+    """Return the modification time of every file a study has made; what it is to do is written at every start."""
     return {
         str(path.relative_to(out)): path.stat().st_mtime_ns
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in ("plan.json", "lock")
+        if path.is_file() and path.name not in ("plan.json", "study.yaml", "lock")
     }
 
 

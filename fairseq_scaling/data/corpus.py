@@ -21,7 +21,7 @@ __all__ = ["Corpus", "TokenBatch", "TokenFile", "corpus_fingerprint", "token_dty
 MANIFEST = "corpus.json"
 FORMAT = 1
 SPLITS = ("train", "valid", "test")
-_SMALL = 8 << 20  # bytes that are read in no time
+SMALL_FILE = 8 << 20  # bytes that are read in no time
 _REMEDY = "make it with scaling-preprocess encode (see scaling-preprocess --help)"
 
 
@@ -164,7 +164,7 @@ def check_files(folder: Path, manifest: Mapping[str, Any], remedy: str) -> None:
         size = path.stat().st_size
         if size != entry["bytes"]:
             raise DataError(f"{path} has {size} bytes, not {entry['bytes']}\n  {remedy}")
-        if size <= _SMALL and file_checksum(path) != entry["sha256"]:
+        if size <= SMALL_FILE and file_checksum(path) != entry["sha256"]:
             raise DataError(f"{path} has changed since it was written\n  {remedy}")
 
 

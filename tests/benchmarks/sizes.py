@@ -36,6 +36,7 @@ import numpy as np  # noqa: E402  after the number of threads is set
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
+from fairseq_scaling.data.corpus import SMALL_FILE, corpus_fingerprint, file_checksum  # noqa: E402
 from fairseq_scaling.data.plan import Interleaving  # noqa: E402
 from fairseq_scaling.data.tokenfile import _HEADER, _MAGIC  # noqa: E402
 from fairseq_scaling.mixture import Mixture  # noqa: E402
@@ -92,15 +93,21 @@ def write_sparse_corpus(folder: Path, mixture: Mixture, tokens: int) -> int:
     symbols = [f"piece{n}" for n in range(PIECES)] + [f"<extra_id_{n}>" for n in range(SENTINELS)]
     (folder / "dict.txt").write_text("".join(f"{symbol} 1\n" for symbol in symbols))
     files = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size}
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _checksum(path)}
         for path in folder.rglob("*")
         if path.is_file()
     }
-    languages = {language: {"train": {}} for language in mixture}
-    manifest = {"format": 1, "languages": languages, "pairs": {}, "files": files, "fingerprint": "0" * 64}
+    languages = {language: {"train": {"tokens": SENTENCE * number}} for language, number in sentences.items()}
+    manifest = {"format": 1, "languages": languages, "pairs": {}, "files": files}
+    manifest["fingerprint"] = corpus_fingerprint(files)
     (folder / "corpus.json").write_text(json.dumps(manifest))
     blocks = {language: number * SENTENCE // BLOCK for language, number in sentences.items()}
     return Interleaving(mixture).longest(blocks)[0] * BLOCK
+
+
+def _checksum(path: Path) -> str:
+    # Opening a corpus compares those of small files only; to read a terabyte of zeros would take the day.
+    return file_checksum(path) if path.stat().st_size <= SMALL_FILE else "0" * 64
 
 
 def measure(folder: str, mixture: str, budget: int) -> list[str]:
@@ -118,7 +125,7 @@ def measure(folder: str, mixture: str, budget: int) -> list[str]:
     started = time.process_time()
     config = ScalingPretrainingConfig()
     config.data, config.mixture, config.budgets, config.seed = folder, mixture, str(budget), 1
-    config.input_length, config.max_update = INPUT_LENGTH, 0
+    config.input_length, config.max_update, config.finetune_from_model = INPUT_LENGTH, 0, None
     task = ScalingPretrainingTask.setup_task(config)
     task.load_dataset("train")
     batches = task.get_batch_iterator(task.datasets["train"], max_sentences=BATCH)

@@ -17,7 +17,7 @@ from tests.benchmarks.laws.verdicts import KINDS, confusion
 
 def test_the_confusion_matrix_has_a_row_and_a_column_for_every_verdict() -> None:
     assert sorted(KINDS) == sorted(laws.VERDICTS)
-    matrix, p_values = confusion(3, 0.3, 1)
+    matrix, p_values = confusion(KINDS, 3, 0.3, 1)
     assert matrix.shape == (len(KINDS), len(laws.VERDICTS))
     np.testing.assert_allclose(matrix.sum(1), 1)
     assert matrix[KINDS.index("too few points"), laws.VERDICTS.index("too few points")] == 1

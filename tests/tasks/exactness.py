@@ -243,5 +243,5 @@ def _config(setting: Setting, folder: Path) -> ScalingPretrainingConfig:
     config = ScalingPretrainingConfig()
     config.data, config.mixture, config.seed = str(folder), str(setting.mixture), setting.seed
     config.budgets, config.input_length = ",".join(map(str, setting.budgets)), setting.input_length
-    config.max_update = 0
+    config.max_update, config.finetune_from_model = 0, None
     return config

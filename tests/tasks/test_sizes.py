@@ -13,6 +13,7 @@ def test_a_trillion_tokens_take_neither_time_nor_memory(tmp_path: Path) -> None:
     mixture = Mixture.parse("en:0.5,fr:0.3,de:0.2")
     config = ScalingPretrainingConfig()
     config.data, config.mixture, config.seed, config.max_update = str(tmp_path), str(mixture), 1, 0
+    config.finetune_from_model = None
     config.budgets = f"1M,{write_sparse_corpus(tmp_path, mixture, 10**12)}"
     started = time.process_time()
     tracemalloc.start()
