@@ -19,6 +19,10 @@ _DRAWS = 1000
 _OWN = 1 / 3
 """How much a law's own standard error counts against it."""
 
+_OWN_IN_INTERVAL = 0.6
+"""The same in the interval: more, lest a law that the points leave undetermined makes the interval useless; not so much
+that the laws which decide the average are missing from it."""
+
 _FLOOR, _SHARPNESS = 10.0, 2
 """Weights are nearly equal among laws up to about three times as wrong as the best one (a few errors cannot tell them
 apart) and fall fast beyond."""
@@ -121,8 +125,7 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
 def _predict(state: AverageState, tokens: FloatArray, level: float) -> Prediction:
     """Return the average with the interval of the mixture of the laws' own uncertainties.
 
-    In the interval, unlike in the average itself, a law counts at every D_p by its whole standard error there: one that
-    the points leave undetermined would make the interval of all of them useless.
+    In the interval, unlike in the average itself, a law counts at every D_p by its standard error there.
     """
     flat = tokens.ravel()
     logs, spread = _log_values(state.fits, flat)
@@ -162,7 +165,7 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
 
 def _interval_shares(state: AverageState, logs: FloatArray, spread: FloatArray) -> FloatArray:
     """Return what each law counts in the interval [k, n], from its log f and their standard errors [k, n]."""
-    return np.where(np.isfinite(logs), _weights(state.prior, state.shown, spread), 0.0)
+    return np.where(np.isfinite(logs), _weights(state.prior, state.shown, _OWN_IN_INTERVAL * spread), 0.0)
 
 
 def _log_values(fits: Sequence[Fit], tokens: FloatArray) -> tuple[FloatArray, FloatArray]:

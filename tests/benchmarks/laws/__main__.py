@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     command(speed, curves=1000)
     command(coverage, repeats=1000).add_argument(
-        "--interval", choices=("delta", "case", "parametric", "residual"), default="delta"
+        "--interval", choices=("delta", "case", "parametric", "residual", "average"), default="delta"
     )
     command(verdicts, False, repeats=200)
     chosen = vars(parser.parse_args(arguments))

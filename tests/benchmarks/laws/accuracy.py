@@ -107,7 +107,8 @@ def coverage(repeats: int = 1000, interval: str = "delta") -> list[float]:
 def coverage_of(law: str, count: int, noise: float, repeats: int, interval: str = "delta") -> tuple[float, float]:
     """Return the coverage and the median relative width of intervals at four times the largest D_p.
 
-    ``interval`` is one of the package's, or ``residual``: the residual bootstrap, which it does not offer.
+    ``interval`` is one of the package's for the law that made the curves; ``average``: that of the automatic choice,
+    which does not know the law; or ``residual``: the residual bootstrap, which the package does not offer.
     """
     generator = np.random.default_rng([count, int(1e4 * noise), len(law)])
     curves = [synthetic_curve(law, count, noise, generator) for _ in range(repeats)]
@@ -118,7 +119,11 @@ def coverage_of(law: str, count: int, noise: float, repeats: int, interval: str 
             [residual_interval(fit, target, number) for number, fit in enumerate(laws.fit_many(curves, law))]
         ).T
     else:
-        predictions = [fit.predict(target) for fit in laws.fit_many(curves, law, interval=interval)]
+        if interval == "average":
+            fits = [choice.fit for choice in laws.choose_many(curves)]
+        else:
+            fits = laws.fit_many(curves, law, interval=interval)
+        predictions = [fit.predict(target) for fit in fits]
         lower = np.array([p.lower[0] for p in predictions])
         upper = np.array([p.upper[0] for p in predictions])
     return float(np.mean((lower <= truth) & (truth <= upper))), float(np.median((upper - lower) / truth))
