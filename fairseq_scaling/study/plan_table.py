@@ -13,7 +13,7 @@ from ..quantities import format_tokens
 from .graph import Job, Plan, Work
 from .lock import is_running
 from .pricing import Hardware
-from .progress import Progress, format_duration, seconds_left
+from .progress import Progress, format_bytes, format_duration, seconds_left
 from .state import StudyFolder
 from .workflow import observe_jobs
 
@@ -57,12 +57,8 @@ def print_plan(plan: Plan, folder: StudyFolder, cores: int, hardware: Hardware |
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def format_bytes(size: float) -> str:
-    """Return a size in decimal units: ``820 MB``, ``1.2 TB``; nothing for 0."""
-    for unit, factor in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}" if size < 999.5 * factor else f"{size / factor:,.0f} {unit}"
-    return "below 1 MB" if size else ""
+def _disk(size: int) -> str:
+    return format_bytes(size) if size else ""
 
 
 def _columns(rows: Sequence[Sequence[Job]], pending: set[str], hardware: Hardware | None) -> list[_Column]:
@@ -73,7 +69,7 @@ def _columns(rows: Sequence[Sequence[Job]], pending: set[str], hardware: Hardwar
         _Column("tokens", [_number(sum(job.tokens for job in jobs)) for jobs in rows]),
         _Column("encoder\nFLOPs", [_flops(work.encoder_flops) for work in works]),
         _Column("decoder\nFLOPs", [_flops(work.decoder_flops) for work in works]),
-        _Column("disk", [format_bytes(sum(job.kept for job in jobs)) for jobs in rows]),
+        _Column("disk", [_disk(sum(job.kept for job in jobs)) for jobs in rows]),
     ]
     if hardware is None:
         return [*columns, _Column("about", [format_duration(sum(job.seconds for job in jobs)) for jobs in rows])]

@@ -12,7 +12,7 @@ from fairseq_scaling.cli.study import main
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.graph import Work
 from fairseq_scaling.study.plan import make_plan
-from fairseq_scaling.study.plan_table import format_bytes
+from fairseq_scaling.study.progress import format_bytes
 from fairseq_scaling.study.state import StudyFolder
 
 Write = Callable[[dict[str, Any] | str], Path]
@@ -88,7 +88,8 @@ def test_a_price_without_hardware_is_refused(values: dict[str, Any], write_study
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, ""), (5, "below 1 MB"), (46.2e6, "46.2 MB"), (1.2345e12, "1.23 TB"), (2.5e18, "2,500 PB")]
+    ("size", "text"),
+    [(0, "0 bytes"), (5, "5 bytes"), (46.2e6, "46.2 MB"), (1.2345e12, "1.23 TB"), (2.5e18, "2,500 PB")],
 )
 def test_sizes_for_people(size: float, text: str) -> None:
     assert format_bytes(size) == text
