@@ -185,7 +185,7 @@ def test_a_damaged_file_is_named_before_anything_is_read(name: str, damage: str,
 
 
 def test_verify_finds_a_changed_byte_in_a_large_file(corpus_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairseq_scaling.data.corpus._SMALL", 1)
+    monkeypatch.setattr("fairseq_scaling.data.corpus.SMALL_FILE", 1)
     (corpus_folder / "pairs/en-fr/test.fr.txt").write_text("non\n")
     corpus = Corpus.open(corpus_folder)
     with pytest.raises(DataError, match=r"test\.fr\.txt has changed"):

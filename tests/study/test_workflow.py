@@ -224,7 +224,6 @@ def test_a_failed_job_is_shown_with_command_log_and_last_lines_and_the_others_go
     assert "Report" not in result.stdout
     started = fakes.started()
     # Tried again once: a second failure at the same place ends it, although two retries are allowed.
-    assert "failed (exit code 3; it is tried again, 1 of 3 times done)" in result.stderr
     assert kinds(started) == {"fairseq-train": 4, "fairseq-generate": 2, "score-translations": 2}
     status = fakes.run("status", "--out", finished)
     assert "something is wrong here" in status.stdout
