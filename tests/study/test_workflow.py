@@ -303,7 +303,7 @@ def test_until_stops_after_a_stage(fakes: Fakes, values: dict[str, Any], write_s
 def test_a_plan_is_shown_without_starting_anything(
     fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
 ) -> None:
-    result = fakes.run("plan", write_study(values), "--out", tmp_path / "out", "--jobs")
+    result = fakes.run("plan", write_study(values), "--out", tmp_path / "out", "--jobs", COLUMNS="160")
     assert result.returncode == 0
     assert "pretrain en:0.5,fr:0.5" in result.stdout
     assert "17 of 17 jobs to do" in result.stdout
