@@ -60,7 +60,7 @@ slurm: ## install SLURM, without which its test is skipped (Debian or Ubuntu, as
 		apt-get -qq -o Acquire::http::Timeout=20 update && \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends slurm-wlm munge >/dev/null; }
 
-faults: $(STAMP) ## count what was tried to break the project, as the table of docs/faults.md (a quarter of an hour)
+faults: $(STAMP) ## count what was tried to break the project, as the table of docs/faults.md (half an hour or more)
 	@$(BIN)/python -m pytest -q tests -m faults --faults-table $(PYTEST_ARGS)
 
 lint: $(STAMP) ## check style (ruff) and types (mypy)
@@ -70,7 +70,7 @@ lint: $(STAMP) ## check style (ruff) and types (mypy)
 format: $(STAMP) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
-benchmark-training: $(STAMP) ## training, text to binary and beam search beside Hugging Face and stock fairseq (half an hour)
+benchmark-training: $(STAMP) ## training, text to binary and beam search beside Hugging Face and stock fairseq (long)
 	@$(BIN)/python tests/benchmarks/corruption.py
 	@$(BIN)/python tests/benchmarks/training_runs.py --compiled
 	@$(BIN)/python tests/benchmarks/training_runs.py --dropout 0
@@ -79,8 +79,7 @@ benchmark-training: $(STAMP) ## training, text to binary and beam search beside 
 	@$(BIN)/python tests/benchmarks/encoding.py
 	@$(BIN)/python tests/benchmarks/translation.py
 
-benchmarks: $(STAMP) ## run every benchmark in tests/benchmarks (minutes)
-	@$(BIN)/python tests/benchmarks/corruption.py
+benchmarks: $(STAMP) ## run the benchmarks that have no command of their own here (long)
 	@$(BIN)/python tests/benchmarks/training_step.py --vocabulary 8192
 	@$(BIN)/python -m tests.benchmarks.scheduling
 	@$(BIN)/python tests/benchmarks/sizes.py

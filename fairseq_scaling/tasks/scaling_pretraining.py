@@ -3,14 +3,13 @@
 # No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from fairseq import metrics
 from fairseq.data import FairseqDataset
-from fairseq.dataclass import FairseqDataclass
 from fairseq.tasks import register_task
-from omegaconf import II, MISSING
+from omegaconf import MISSING
 
 from ..data.corpus import Corpus
 from ..data.corruption import SpanCorruption
@@ -19,14 +18,14 @@ from ..errors import DataError, SettingError
 from ..mixture import Mixture
 from ..quantities import parse_tokens
 from . import _run
-from ._base import BF16_AUTOCAST_HELP, ScalingTask, log_cross_entropy, sentinel_ids
+from ._base import ScalingTask, log_cross_entropy, sentinel_ids
 from ._batches import STANDS_IN, EpochPlan, SpanBatches
 from ._blocks import BlockDataset, HeldOutBlocks
+from ._config import ScalingTaskConfig
 
 
 @dataclass
-class ScalingPretrainingConfig(FairseqDataclass):
-    data: str = field(default=MISSING, metadata={"help": "corpus folder, as scaling-preprocess encode writes it"})
+class ScalingPretrainingConfig(ScalingTaskConfig):
     mixture: str = field(
         default=MISSING, metadata={"help": "language:share pairs that sum to one, for example en:0.5,fr:0.5"}
     )
@@ -44,25 +43,6 @@ class ScalingPretrainingConfig(FairseqDataclass):
     mean_span_length: float = field(default=3.0, metadata={"help": "mean number of tokens in a masked span"})
     max_source_positions: int = field(default=1024, metadata={"help": "longest encoder input, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest decoder target, in tokens"})
-    bf16_autocast: bool = field(default=False, metadata={"help": BF16_AUTOCAST_HELP})
-    # For the description of the run and for resuming; fairseq fills them in.
-    seed: int = II("common.seed")
-    save_dir: str = II("checkpoint.save_dir")
-    restore_file: str = II("checkpoint.restore_file")
-    continue_once: Optional[str] = II("checkpoint.continue_once")
-    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
-    reset_dataloader: bool = II("checkpoint.reset_dataloader")
-    world_size: int = II("distributed_training.distributed_world_size")
-    fp16: bool = II("common.fp16")
-    bf16: bool = II("common.bf16")
-    lr: list[float] = II("optimization.lr")
-    clip_norm: float = II("optimization.clip_norm")
-    max_update: int = II("optimization.max_update")
-    update_freq: list[int] = II("optimization.update_freq")
-    batch_size: Optional[int] = II("dataset.batch_size")
-    max_tokens: Optional[int] = II("dataset.max_tokens")
-    optimizer_settings: Any = II("optimizer")
-    lr_scheduler_settings: Any = II("lr_scheduler")
 
 
 @register_task("scaling_pretraining", dataclass=ScalingPretrainingConfig)

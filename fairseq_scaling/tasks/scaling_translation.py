@@ -4,15 +4,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import torch
 from fairseq.data import FairseqDataset, LanguagePairDataset
-from fairseq.dataclass import FairseqDataclass
 from fairseq.tasks import register_task
 from numpy.typing import NDArray
-from omegaconf import II, MISSING
+from omegaconf import MISSING
 
 from ..data import hashing
 from ..data.corpus import Corpus, TokenFile
@@ -22,17 +21,17 @@ from ..errors import CheckpointError, SettingError
 from ..mixture import Mixture
 from ..quantities import parse_tokens
 from . import _run
-from ._base import BF16_AUTOCAST_HELP, ScalingTask
+from ._base import ScalingTask
 from ._batches import EpochPlan
 from ._blocks import HeldOutBlocks
 from ._checkpoints import described, read_checkpoint
+from ._config import ScalingTaskConfig
 from ._pairs import PairDataset, Sentences
 from .scaling_pretraining import upstream_validation
 
 
 @dataclass
-class ScalingTranslationConfig(FairseqDataclass):
-    data: str = field(default=MISSING, metadata={"help": "corpus folder, as scaling-preprocess encode writes it"})
+class ScalingTranslationConfig(ScalingTaskConfig):
     source_lang: str = field(default=MISSING, metadata={"help": "source language", "argparse_alias": "-s"})
     target_lang: str = field(default=MISSING, metadata={"help": "target language", "argparse_alias": "-t"})
     finetune_tokens: str = field(
@@ -45,25 +44,6 @@ class ScalingTranslationConfig(FairseqDataclass):
     )
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
-    bf16_autocast: bool = field(default=False, metadata={"help": BF16_AUTOCAST_HELP})
-    # For the description of the run and for resuming; fairseq fills them in.
-    seed: int = II("common.seed")
-    save_dir: str = II("checkpoint.save_dir")
-    restore_file: str = II("checkpoint.restore_file")
-    continue_once: Optional[str] = II("checkpoint.continue_once")
-    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
-    reset_dataloader: bool = II("checkpoint.reset_dataloader")
-    world_size: int = II("distributed_training.distributed_world_size")
-    fp16: bool = II("common.fp16")
-    bf16: bool = II("common.bf16")
-    lr: list[float] = II("optimization.lr")
-    clip_norm: float = II("optimization.clip_norm")
-    max_update: int = II("optimization.max_update")
-    update_freq: list[int] = II("optimization.update_freq")
-    batch_size: Optional[int] = II("dataset.batch_size")
-    max_tokens: Optional[int] = II("dataset.max_tokens")
-    optimizer_settings: Any = II("optimizer")
-    lr_scheduler_settings: Any = II("lr_scheduler")
 
 
 @register_task("scaling_translation", dataclass=ScalingTranslationConfig)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-PAD, EOS = 1, 2
+import torch
+
+from tests.models.conftest import EOS, PAD
+
+__all__ = ["EOS", "PAD", "hugging_face", "matmul_rate", "transformer_settings"]
 
 
 def hugging_face(cfg: Any, vocabulary: int) -> Any:
@@ -31,12 +36,23 @@ def hugging_face(cfg: Any, vocabulary: int) -> Any:
     )
 
 
-def transformer_flags(cfg: Any) -> list[str]:
-    """Return the flags that give fairseq's own transformer the dimensions of ``cfg``, one embedding for all."""
-    flags = ["--arch", "transformer", "--share-all-embeddings", "--dropout", str(cfg.dropout)]
-    flags += ["--attention-dropout", str(cfg.dropout), "--activation-dropout", str(cfg.dropout)]
+def transformer_settings(cfg: Any) -> dict[str, Any]:
+    """Return the settings that give fairseq's own transformer the dimensions of ``cfg``, one embedding for all."""
+    settings: dict[str, Any] = {"share_all_embeddings": True}
+    settings |= dict.fromkeys(("dropout", "attention_dropout", "activation_dropout"), cfg.dropout)
     for stack in ("encoder", "decoder"):
-        flags += [f"--{stack}-embed-dim", str(cfg.d_model), f"--{stack}-ffn-embed-dim", str(cfg.d_ff)]
-        flags += [f"--{stack}-attention-heads", str(cfg.num_heads)]
-        flags += [f"--{stack}-layers", str(getattr(cfg, f"{stack}_layers"))]
-    return flags
+        settings[f"{stack}_embed_dim"], settings[f"{stack}_ffn_embed_dim"] = cfg.d_model, cfg.d_ff
+        settings[f"{stack}_attention_heads"] = cfg.num_heads
+        settings[f"{stack}_layers"] = getattr(cfg, f"{stack}_layers")
+    return settings
+
+
+def matmul_rate(repeats: int = 20) -> float:
+    """Return the floating-point operations a second of a matrix product of 1024 x 1024, the best of ``repeats``."""
+    a = torch.randn(1024, 1024)
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.process_time()
+        torch.mm(a, a)
+        best = min(best, time.process_time() - start)
+    return 2 * 1024**3 / best * torch.get_num_threads()

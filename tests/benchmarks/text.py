@@ -53,14 +53,13 @@ def preprocess(*arguments: object) -> tuple[float, float]:
     return run([sys.executable, "-m", "preprocess", *map(str, arguments)])
 
 
-def run(command: list[str], output: Path | None = None) -> tuple[float, float]:
-    """Run a command to its end on one thread; return its processor time in seconds and its memory in bytes."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    with (output or Path(os.devnull)).open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE, cwd=ROOT, env=environment)
-        assert process.stderr is not None
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
+def run(command: list[str], threads: int = 1) -> tuple[float, float]:
+    """Run a command to its end; return its processor time in seconds and its memory in bytes."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT, env=environment)
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{' '.join(command)}\n{errors.decode()[-3000:]}")

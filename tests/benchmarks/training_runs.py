@@ -12,11 +12,8 @@ Times are of the processor, which other processes disturb less; with one thread 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +25,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from fairseq_scaling.models.t5 import PRESETS, T5Config
-from tests.benchmarks.peers import PAD, hugging_face, transformer_flags
+from tests.benchmarks.peers import PAD, hugging_face, matmul_rate, transformer_settings
+from tests.benchmarks.text import run
 from tests.data.tiny import write_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,13 +85,18 @@ def contenders(options: argparse.Namespace, cfg: Any, folder: Path) -> dict[str,
     t5 = ["--arch", options.arch, "--dropout", str(options.dropout), "--criterion", "t5_cross_entropy"]
     loop = [sys.executable, __file__, "--corpus", str(folder / "corpus"), "--arch", options.arch]
     loop += ["--dropout", str(options.dropout), "--threads", str(options.threads)]
+    # fairseq makes a folder for checkpoints even where it writes none
+    flags = [*FAIRSEQ, "--save-dir", str(folder / "checkpoints"), "--max-update"]
+    transformer = ["--arch", "transformer"]
+    for name, value in transformer_settings(cfg).items():
+        transformer += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     commands = {
         "fairseq_scaling": [
             program, str(folder / "corpus"), "--user-dir", str(ROOT / "fairseq_scaling"), "--task",
-            "scaling_translation", *t5, *FAIRSEQ, "--max-update",
+            "scaling_translation", *t5, *flags,
         ],
         "fairseq transformer": [
-            program, str(folder / "stock"), "--task", "translation", *transformer_flags(cfg), *FAIRSEQ, "--max-update",
+            program, str(folder / "stock"), "--task", "translation", *transformer, *flags,
         ],
         "Hugging Face T5": [*loop, "--loop", "eager", "--updates"],
     }  # fmt: skip
@@ -108,7 +111,8 @@ def measure(commands: dict[str, list[str]], options: argparse.Namespace) -> dict
     for _ in range(options.rounds):
         for name, command in commands.items():
             for place, updates in enumerate((FIRST, FIRST + options.updates)):
-                best[name][place] = min(best[name][place], _run([*command, str(updates)], options.threads))
+                seconds, _ = run([*command, str(updates)], options.threads)
+                best[name][place] = min(best[name][place], seconds / options.threads)
     result = {}
     for name, (short, long) in best.items():
         update = (long - short) / options.updates
@@ -118,7 +122,7 @@ def measure(commands: dict[str, list[str]], options: argparse.Namespace) -> dict
 
 def show(measured: dict[str, tuple[float, float]], options: argparse.Namespace, cfg: Any) -> None:
     """Print the table: tokens a second, ratio to the fastest peer, share of what matrix products reach."""
-    operations, peak = _operations(cfg), _matmul_rate()
+    operations, peak = _operations(cfg), matmul_rate()
     peer = min(update for name, (update, _) in measured.items() if name != "fairseq_scaling")
     title = f"{options.arch}, dropout {options.dropout}, vocabulary {VOCABULARY}, {options.threads} thread(s)"
     table = Table(title=title)
@@ -152,19 +156,6 @@ def hugging_face_loop(cfg: Any, corpus: Path, updates: int, compiled: bool) -> N
         optimizer.step()
 
 
-def _run(command: list[str], threads: int) -> float:
-    """Return the processor seconds of a command, divided by its threads."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as cwd:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=cwd)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            sys.exit(f"{' '.join(command)}\n{output.read().decode()[-3000:]}")
-    return (usage.ru_utime + usage.ru_stime) / threads
-
-
 def _operations(cfg: Any) -> float:
     """Return the floating-point operations of the matrix products of one update, counted while it runs."""
     from torch.utils.flop_counter import FlopCounterMode
@@ -178,16 +169,6 @@ def _operations(cfg: Any) -> float:
     with FlopCounterMode(display=False) as counter:
         model(source, None, target, targets=target)[0].backward()
     return float(counter.get_total_flops())
-
-
-def _matmul_rate() -> float:
-    a = torch.randn(1024, 1024)
-    best = float("inf")
-    for _ in range(20):
-        start = time.process_time()
-        torch.mm(a, a)
-        best = min(best, time.process_time() - start)
-    return 2 * 1024**3 / best * torch.get_num_threads()
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.benchmarks.peers import hugging_face
-from tests.models.conftest import EOS, PAD, make_model, make_task, random_tokens
+from tests.benchmarks.peers import EOS, PAD, hugging_face, matmul_rate, transformer_settings
+from tests.models.conftest import make_model, make_task, random_tokens
 
 BATCH, SOURCE, TARGET = 32, 112, 28
 Loss = Callable[[], torch.Tensor]
@@ -61,7 +61,7 @@ def main() -> None:
             step()
             if repeat:  # the first is for warming up
                 times[name].append((time.perf_counter() - clock, time.process_time() - processor))
-        peak = max(peak, _matmul_rate())
+        peak = max(peak, matmul_rate(1))
 
     title = f"{options.arch}, vocabulary {options.vocabulary}, dropout {options.dropout}, {options.threads} thread(s)"
     table = Table(title=title)
@@ -104,24 +104,11 @@ def _fairseq_transformer(cfg: Any, vocabulary: int, *batch: torch.Tensor) -> Cal
     from fairseq.models.transformer import TransformerModel, base_architecture
 
     source, previous, target = batch
-    settings = Namespace(share_all_embeddings=True, max_source_positions=1024, max_target_positions=1024)
-    settings.dropout = settings.attention_dropout = settings.activation_dropout = cfg.dropout
-    for stack in ("encoder", "decoder"):
-        setattr(settings, f"{stack}_embed_dim", cfg.d_model)
-        setattr(settings, f"{stack}_ffn_embed_dim", cfg.d_ff)
-        setattr(settings, f"{stack}_attention_heads", cfg.num_heads)
-        setattr(settings, f"{stack}_layers", cfg[f"{stack}_layers"])
+    settings = Namespace(**transformer_settings(cfg), max_source_positions=1024, max_target_positions=1024)
     base_architecture(settings)
     model = TransformerModel.build_model(settings, make_task(vocabulary))
     lengths = torch.full((BATCH,), SOURCE)
     return _step(model, lambda: _loss(model(source, lengths, previous)[0], target))
-
-
-def _matmul_rate() -> float:
-    a = torch.randn(1024, 1024)
-    start = time.process_time()
-    torch.mm(a, a)
-    return 2 * 1024**3 / (time.process_time() - start) * torch.get_num_threads()
 
 
 if __name__ == "__main__":

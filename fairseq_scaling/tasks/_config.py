@@ -1,0 +1,39 @@
+"""The settings that both tasks have, and those of fairseq that they look at."""
+
+# No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from fairseq.dataclass import FairseqDataclass
+from omegaconf import II, MISSING
+
+
+@dataclass
+class ScalingTaskConfig(FairseqDataclass):
+    data: str = field(default=MISSING, metadata={"help": "corpus folder, as scaling-preprocess encode writes it"})
+    bf16_autocast: bool = field(
+        default=False,
+        metadata={
+            "help": "compute forward passes in bfloat16 where that is safe; weights, gradients and optimizer stay in "
+            "float32 (fairseq's own --bf16 is for TPUs)"
+        },
+    )
+    # For the description of the run and for resuming; fairseq fills them in.
+    seed: int = II("common.seed")
+    save_dir: str = II("checkpoint.save_dir")
+    restore_file: str = II("checkpoint.restore_file")
+    continue_once: Optional[str] = II("checkpoint.continue_once")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    reset_dataloader: bool = II("checkpoint.reset_dataloader")
+    world_size: int = II("distributed_training.distributed_world_size")
+    fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
+    lr: list[float] = II("optimization.lr")
+    clip_norm: float = II("optimization.clip_norm")
+    max_update: int = II("optimization.max_update")
+    update_freq: list[int] = II("optimization.update_freq")
+    batch_size: Optional[int] = II("dataset.batch_size")
+    max_tokens: Optional[int] = II("dataset.max_tokens")
+    optimizer_settings: Any = II("optimizer")
+    lr_scheduler_settings: Any = II("lr_scheduler")
