@@ -27,6 +27,7 @@ class Request:
     metrics: tuple[str, ...]
     targets: tuple[tuple[str, float], ...]
     settings: dict[str, Any]
+    remarks: tuple[str, ...]
     with_report: bool
     max_figures: int
     cached: bool
@@ -62,6 +63,7 @@ def fit(request: Request) -> Outcome:
     from ..report.curves import collect
     from ..report.document import build_document
 
+    inputs.remarks = list(request.remarks)
     settings = Settings(**request.settings, targets=_settle_targets(request.targets, points))
     collection = collect(points)
     analysis = analyse(collection.curves, settings)

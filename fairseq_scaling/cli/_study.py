@@ -22,7 +22,8 @@ set_option = click.option(
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Replace a setting of STUDY.yaml; the value is YAML. May stand there several times.  "
+    help="Replace a setting of STUDY.yaml; the value is YAML. May stand there several times. A study that was run with "
+    "it is asked about with it.  "
     "[for example: --set pretraining.budgets='[1M, 2M]']",
 )
 started_argument = click.argument(
@@ -50,17 +51,19 @@ def open_study(
     return plan, folder
 
 
-def open_started(study: Path | None, out: Path | None) -> tuple[Plan, StudyFolder]:
+def open_started(study: Path | None, out: Path | None, settings: tuple[str, ...] = ()) -> tuple[Plan, StudyFolder]:
     """Return the same of a study that may also be named by its folder alone, where its last plan lies.
 
     Raises:
         DataError: no study was ever started there.
-        click.UsageError: neither is given.
+        click.UsageError: neither is given, or settings without the STUDY.yaml that they change.
     """
     if study is not None:
-        return open_study(study, out)
+        return open_study(study, out, settings)
     if out is None:
         raise click.UsageError("give STUDY.yaml or --out")
+    if settings:
+        raise click.UsageError("--set changes STUDY.yaml: give it, too")
     folder = StudyFolder(out)
     if not folder.plan_path.exists():
         raise DataError(f"--out = {out}: no study was ever started there")

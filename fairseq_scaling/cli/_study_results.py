@@ -8,25 +8,24 @@ from pathlib import Path
 import click
 
 from ._common import print_error, shows_errors
-from ._study import open_started, out_option, started_argument
+from ._study import open_started, out_option, set_option, started_argument
 
 
 @click.command()
 @started_argument
 @out_option
+@set_option
 @shows_errors
-def report(study: Path | None, out: Path | None) -> None:
+def report(study: Path | None, out: Path | None, settings: tuple[str, ...]) -> None:
     """Fit the laws to the runs that are scored, also while a study runs or is half done; give STUDY.yaml or --out.
 
     A finished study's own results are printed; of another one the table, and the report in interim/.
     """
     from ..study.interim import fit_interim
 
-    plan, folder = open_started(study, out)
+    plan, folder = open_started(study, out, settings)
     if not folder.pending(plan, plan.jobs):
         click.echo(folder.table.read_text("utf-8").rstrip())
-        for settled in folder.settled:
-            click.echo(settled)
         click.echo(f"Report: {folder.report}")
         return
     interim = fit_interim(plan, folder)
@@ -43,10 +42,11 @@ def report(study: Path | None, out: Path | None) -> None:
 @click.command()
 @started_argument
 @out_option
+@set_option
 @click.option("--pretrained", is_flag=True, help="The checkpoints at the budgets, too, where no run needs them.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @shows_errors
-def clean(study: Path | None, out: Path | None, pretrained: bool, yes: bool) -> None:
+def clean(study: Path | None, out: Path | None, settings: tuple[str, ...], pretrained: bool, yes: bool) -> None:
     """Remove checkpoints whose work is done, and say first how much that is. Give STUDY.yaml or --out.
 
     Logs, scores, translations, results and text stay, so that the study stays finished. What a later change of the
@@ -56,7 +56,7 @@ def clean(study: Path | None, out: Path | None, pretrained: bool, yes: bool) -> 
     from ..study.lock import locked
     from ..study.progress import format_bytes, format_duration
 
-    plan, folder = open_started(study, out)
+    plan, folder = open_started(study, out, settings)
     with locked(folder):
         kinds = removable(plan, folder, pretrained)
         for kind in kinds:
@@ -78,12 +78,15 @@ def clean(study: Path | None, out: Path | None, pretrained: bool, yes: bool) -> 
 @click.command()
 @started_argument
 @out_option
+@set_option
 @click.option(
     "--archive", type=click.Path(path_type=Path), metavar="FILE.tar.gz", help="What to write.  [default: NAME.tar.gz]"
 )
 @click.option("--weights", is_flag=True, help="Put the checkpoints in, too.")
 @shows_errors
-def export(study: Path | None, out: Path | None, archive: Path | None, weights: bool) -> None:
+def export(
+    study: Path | None, out: Path | None, settings: tuple[str, ...], archive: Path | None, weights: bool
+) -> None:
     """Write one archive to publish: settings, points, logs, fits, versions, checksums. Give STUDY.yaml or --out.
 
     The same study gives the same bytes. Folders of this machine are replaced by placeholders. fit-scaling reads it
@@ -92,7 +95,7 @@ def export(study: Path | None, out: Path | None, archive: Path | None, weights: 
     from ..study.export import export as write
     from ..study.progress import format_bytes
 
-    plan, folder = open_started(study, out)
+    plan, folder = open_started(study, out, settings)
     archive = archive or Path(f"{plan.name}.tar.gz")
     files, size = write(plan, folder, archive, study, weights)
     click.echo(f"{archive}: {files} files, {format_bytes(size)}")

@@ -155,6 +155,13 @@ class _Positive(click.FloatRange):
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of bootstrap and simulated tests.")
 @click.option(
+    "--remark",
+    "remarks",
+    multiple=True,
+    metavar="TEXT",
+    help="What readers of the report must know and no log says, such as runs that were not made; may be repeated.",
+)
+@click.option(
     "--report/--no-report",
     "with_report",
     default=True,
@@ -195,6 +202,7 @@ def main(
     targets: tuple[str, ...],
     worthwhile: float | None,
     seed: int,
+    remarks: tuple[str, ...],
     with_report: bool,
     max_figures: int,
     watching: bool,
@@ -220,6 +228,7 @@ def main(
             "seed": seed,
             "worthwhile": worthwhile,
         },
+        remarks=remarks,
         with_report=with_report,
         max_figures=max_figures,
         cached=cached,

@@ -23,7 +23,21 @@ from ._study_results import clean, export, report
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run a whole study: text, pretraining, finetuning, translation, scores, laws."""
+    """Run a whole study: text, pretraining, finetuning, translation, scores, laws.
+
+    \b
+    scaling-study plan study.yaml      what it takes: runs, tokens, hours, price
+    scaling-study run study.yaml       do it; the same command goes on after a stop
+    scaling-study status study.yaml    how far it is
+    scaling-study report study.yaml    the laws on what is there
+
+    \b
+    Exit codes:
+      0    done
+      1    a job failed (the message names its log), or the fit did
+      2    something to mend in the settings or the data (the message says what)
+      130  stopped; the same command goes on where it was
+    """
 
 
 for command in (plan, schema, choose, report, clean, export):
@@ -116,12 +130,13 @@ def run(
 @main.command()
 @started_argument
 @out_option
+@set_option
 @shows_errors
-def status(study: Path | None, out: Path | None) -> None:
+def status(study: Path | None, out: Path | None, settings: tuple[str, ...]) -> None:
     """Show how far a study is, also while it runs in another window. Give STUDY.yaml or --out."""
     from ..study.display import print_status
 
-    plan, folder = open_started(study, out)
+    plan, folder = open_started(study, out, settings)
     print_status(plan, folder, count_cores())
 
 
@@ -158,8 +173,6 @@ def _print_results(folder: StudyFolder, until: str | None) -> None:
         return
     if folder.table.exists():
         click.echo(folder.table.read_text("utf-8").rstrip())
-    for settled in folder.settled:
-        click.echo(settled)
     click.echo(f"Report: {folder.report}")
 
 

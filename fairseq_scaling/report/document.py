@@ -42,6 +42,8 @@ class Inputs:
     problems: list[Problem] = field(default_factory=list)
     forgetting: list[Forgetting] = field(default_factory=list)
     alignments: list[Alignment] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """What the user says of the runs, or a study of those that it did not make."""
 
 
 def build_document(analysis: Analysis, settings: Settings, inputs: Inputs) -> Document:
@@ -64,6 +66,7 @@ def build_document(analysis: Analysis, settings: Settings, inputs: Inputs) -> Do
         "mixture_comparisons": [comparison.to_dict() for comparison in analysis.mixtures],
         "alignment_agreements": rank_agreements(analysis.curves, matched),
         "forgetting": [asdict(row) for row in inputs.forgetting],
+        "remarks": inputs.remarks,
         "problems": [
             {"file": problem.file, "line": problem.line, "message": problem.message}
             for problem in [*inputs.problems, *analysis.problems, *matched.problems]
@@ -165,6 +168,7 @@ def _point(point: Point) -> Document:
         "pretrain_seed": point.pretrain_seed,
         "weight": point.weight,
         "run_id": point.run_id,
+        "learning_rate": point.settings.get("lr"),
         "file": point.file,
         "line": point.line,
         "details": dict(point.details),

@@ -63,7 +63,11 @@ def render_page(document: Document, drawings: Sequence[Drawing]) -> str:
         ("forgetting", "Forgetting", _tables(tables, ("forgetting",), headed=False)),
         ("coefficients", "Laws and coefficients", _tables(tables, ("coefficients", "remarks", "laws"))),
         ("limits", "What so little data cannot show", _list(limits(document))),
-        ("left-out", "Left out, and why", _tables(tables, ("left-out",), headed=False)),
+        (
+            "left-out",
+            "Left out, and why",
+            join([_list(document.get("remarks", ())), _tables(tables, ("left-out",), headed=False)]),
+        ),
         ("made", "How it was made", join([_made(document), _tables(tables, ("points",))])),
     ]
     sections = [(anchor, title, body) for anchor, title, body in sections if body]

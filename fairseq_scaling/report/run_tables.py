@@ -85,11 +85,12 @@ def left_out_table(document: Document) -> Table:
 
 
 def points_table(document: Document) -> Table:
-    """Return every point with its origin."""
-    table = Table(
-        "All points", columns("Curve", "Metric", "D_p#", "Value#", "Seed#", "Pretraining seed#", "Use", "Origin")
-    )
+    """Return every point with its origin, and with its learning rate where the runs were not all given the same."""
+    heads = ("Curve", "Metric", "D_p#", "Value#", "Seed#", "Pretraining seed#", "Learning rate#", "Use", "Origin")
+    table = Table("All points", columns(*heads))
     labels = display_names(document["curves"])
+    everywhere = [point for curve in document["curves"] for point in [*curve["baseline"], *curve["points"]]]
+    chosen = len({point.get("learning_rate") for point in everywhere} - {None}) > 1
     for curve in document["curves"]:
         for point in [*curve["baseline"], *curve["points"]]:
             table.rows.append(
@@ -99,6 +100,7 @@ def points_table(document: Document) -> Table:
                     tokens(point["pretrain_tokens"]),
                     score(point["value"], metric_of(curve)),
                     *(NONE if point[name] is None else str(point[name]) for name in ("seed", "pretrain_seed")),
+                    (point.get("learning_rate") or NONE) if chosen else NONE,
                     point_use(point),
                     place(point),
                 ]

@@ -95,6 +95,9 @@ def _print_advice(document: Document, labels: dict[str, str], console: Console) 
 
 
 def _print_problems(document: Document, console: Console) -> None:
+    for remark in document.get("remarks", ()):
+        console.print()
+        console.print(Text(remark), soft_wrap=True)
     rows = left_out_table(document).rows
     if not rows:
         return

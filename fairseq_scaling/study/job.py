@@ -158,6 +158,10 @@ def _run(
     cwd = plan.source_folder if job.stage == "fetch" else str(folder.path)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(_open_log(folder.path / job.log, append=job.stage in _RESUMABLE))
+        if job.candidate and job.stage in ("translate", "score") and _has_diverged(folder, job):
+            log.write(b"The training of this candidate diverged: there is nothing to translate or to score.\n")
+            _leave_empty(folder, job.writes)
+            return 0
         output: IO[bytes] = log
         result = folder.path / job.output
         part = result.with_name(f"{result.name}.part")
@@ -174,13 +178,26 @@ def _run(
             return 127
     if job.stage == "fit" and code == NOTHING_FITTED:
         code = 0
-    if job.candidate and choice.diverged(folder.path / job.log):
+    if job.candidate and job.stage in ("pretrain", "finetune") and _has_diverged(folder, job):
         # A rate at which training diverges has been tried, too: the choice knows it from the log.
+        _leave_empty(folder, folder.lost(plan, job))
         code = 0
     if job.output and code == 0:
         result.parent.mkdir(parents=True, exist_ok=True)
         part.replace(result)
     return code
+
+
+def _has_diverged(folder: StudyFolder, job: Job) -> bool:
+    """Tell whether the training that a job is, or whose model it reads, diverged."""
+    return choice.diverged((folder.path / job.log).with_name("train.log"))
+
+
+def _leave_empty(folder: StudyFolder, names: Sequence[str]) -> None:
+    """Make the files that jobs to come wait for, with nothing in them."""
+    for name in names:
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / name).touch()
 
 
 def _open_log(path: Path, append: bool) -> IO[bytes]:

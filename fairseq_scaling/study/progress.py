@@ -107,25 +107,26 @@ def seconds_left(jobs: Sequence[Progress], cores: int) -> float:
 
     The jobs are played through: a core that is free takes the next job, in their order, whose needs have ended.
     """
-    ended = {job.id for job in jobs if job.state == "finished"}
-    known = {job.id for job in jobs}
-    running = [(job.expected * (1 - job.fraction), job.id) for job in jobs if job.state == "running"]
+    unfinished = {job.id: place for place, job in enumerate(jobs) if job.state != "finished"}
+    needs = [{need for need in job.needs if need in unfinished} for job in jobs]
+    needed_by: dict[str, list[int]] = {}
+    for place in unfinished.values():
+        for need in needs[place]:
+            needed_by.setdefault(need, []).append(place)
+    durations = [job.expected * (1 - job.fraction) for job in jobs]
+    running = [(durations[place], place) for place in unfinished.values() if jobs[place].state == "running"]
+    ready = [place for place in unfinished.values() if jobs[place].state == "waiting" and not needs[place]]
     heapq.heapify(running)
-    waiting = [job for job in jobs if job.state == "waiting"]
     now = 0.0
-    while running or waiting:
-        started = set()
-        for job in waiting:
-            if len(running) >= max(cores, 1):
-                break
-            if all(need in ended or need not in known for need in job.needs):
-                heapq.heappush(running, (now + job.expected * (1 - job.fraction), job.id))
-                started.add(job.id)
-        waiting = [job for job in waiting if job.id not in started]
-        if not running:
-            break
-        now, done = heapq.heappop(running)
-        ended.add(done)
+    while running or ready:
+        while ready and len(running) < max(cores, 1):
+            place = heapq.heappop(ready)
+            heapq.heappush(running, (now + durations[place], place))
+        now, ended = heapq.heappop(running)
+        for place in needed_by.get(jobs[ended].id, ()):
+            needs[place].discard(jobs[ended].id)
+            if not needs[place] and jobs[place].state == "waiting":
+                heapq.heappush(ready, place)
     return now
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 from ..errors import DataError
 from ..mixture import Mixture
 from ..quantities import format_tokens, parse_tokens
+from .commands import options
 from .plan import Job, Plan
 from .progress import format_duration
-from .state import StudyFolder, write_whole
+from .state import StudyFolder
 
 SETTLING = ("stop", "finetuning data suffices", "change the data")
 """The advice after which more of the same pretraining is not wanted (see ``laws.advise``)."""
@@ -95,13 +96,16 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
         if all(mixtures[job] in settled for job in limits):
             break
     if settled:
-        # Beside the report, which knows the runs alone that there are.
-        write_whole(folder.not_run, "".join(f"{one}\n" for one in settled.values()))
+        # The report of the last round was made before its decisions, and knows the runs alone that there are.
+        done += run(limited(plan, limits, [str(one) for one in settled.values()]), limits)
     return done
 
 
-def limited(plan: Plan, limits: Mapping[str, int]) -> Plan:
-    """Return the part of a plan whose pretrainings stop after so many budgets (id -> number)."""
+def limited(plan: Plan, limits: Mapping[str, int], remarks: Sequence[str] = ()) -> Plan:
+    """Return the part of a plan whose pretrainings stop after so many budgets (id -> number).
+
+    ``remarks`` are for the report: why some do.
+    """
     dropped: set[str] = set()
     jobs: list[Job] = []
     for job in plan.jobs:
@@ -110,7 +114,9 @@ def limited(plan: Plan, limits: Mapping[str, int]) -> Plan:
         elif job.stage != "fit" and (dropped & set(job.needs) or _beyond(job, limits)):
             dropped.add(job.id)
         else:
-            jobs.append(_without(job, dropped))
+            left = _without(job, dropped)
+            words = options({"remark": remarks}) if job.stage == "fit" else []
+            jobs.append(replace(left, words=[*left.words, *words]))
     return replace(plan, jobs=jobs)
 
 

@@ -38,7 +38,6 @@ class StudyFolder:
         self.snakemake_log = self.path / "logs/snakemake.log"
         self.report = self.path / "results/report.html"
         self.table = self.path / "results/table.txt"
-        self.not_run = self.path / "results/not-run.txt"
         self.interim = self.path / "interim"
 
     def done_path(self, job_id: str) -> Path:
@@ -196,7 +195,8 @@ def _stamps(words: list[str], folder: Path) -> list[tuple[str, int, int]]:
     """Return (name, bytes, modification time) of every file of the user's that the words name."""
     stamps = set()
     for word in words:
-        for part in {word, *re.split(r"[=:,]", word)}:
+        # a name may hold a comma itself
+        for part in {word, word.partition("=")[2], *re.split(r"[=:,]", word)}:
             path = folder / part
             if part and path.is_file():
                 stamps.add((part, path.stat().st_size, path.stat().st_mtime_ns))

@@ -130,9 +130,14 @@ class ScalingTask(FairseqTask):
         epoch: float = 1,
         data_buffer_size: int = 0,
         disable_iterator_cache: bool = False,
+        skip_remainder_batch: bool = False,
         **unused: Any,
     ) -> PlannedBatches:
         """Return an iterator over all of the dataset: nothing is dropped to make batches even."""
+        if skip_remainder_batch:
+            raise SettingError(
+                "skip_remainder_batch", True, "what is left over before a budget would not be trained on", "leave it out"
+            )
         self._check_lengths(dataset, max_positions)
         plan = self.epoch_plan(dataset, max_tokens, max_sentences)
         return PlannedBatches(

@@ -20,6 +20,7 @@ COMMANDS = {
     "scaling-convert from-hf": ("fairseq_scaling.cli.convert", "main", ["from-hf"]),
     "scaling-convert to-hf": ("fairseq_scaling.cli.convert", "main", ["to-hf"]),
     "scaling-preprocess": ("preprocess.__main__", "cli", []),
+    "scaling-study": ("fairseq_scaling.cli.study", "main", []),
 }
 
 

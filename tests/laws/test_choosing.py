@@ -1,11 +1,14 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fairseq_scaling import laws
-from tests.benchmarks.laws.curves import law_value, synthetic_curve
+from tests.benchmarks.laws.curves import law_value, load_curves, synthetic_curve
 
+DATA = Path(__file__).parent / "data"
 TOKENS = np.geomspace(1e9, 6.4e10, 10)
 
 
@@ -110,3 +113,32 @@ def test_the_interval_of_the_average_covers_a_law_it_cannot_know():
     truth = law_value("log_law", np.array([4e11]))[0]
     predictions = [choice.predict([4e11]) for choice in laws.choose_many(curves)]
     assert sum(bool(p.lower[0] <= truth <= p.upper[0]) for p in predictions) >= 36
+
+
+@pytest.mark.parametrize("first", [4, 5, 6])
+def test_real_bleu_is_predicted_as_well_as_by_the_best_single_law(first):
+    """18 curves of Gordon, Duh and Kaplan (2021): the choice does not know which law is the best one."""
+    curves = [curve for domain, curve in load_curves(DATA / "bleu_curves.csv") if domain == "Gordon"]
+    held_out = [np.argsort(np.argsort(curve.pretrain_tokens)) >= first for curve in curves]
+    choices = laws.choose_many([replace(curve, held_out=left) for curve, left in zip(curves, held_out, strict=True)])
+    error = np.mean([choice.fit.held_out.rmsle for choice in choices])
+    single = {
+        name: np.mean([choice.fits[name].held_out.rmsle for choice in choices])
+        for name in choices[0].fits
+        if name != "average" and all(name in choice.fits for choice in choices)
+    }
+    assert len(choices) == 18
+    assert error < 1.05 * min(single.values())
+    assert error < 0.5 * single["log_law"]
+
+
+def test_intervals_hold_what_real_systems_reached():
+    """The same curves, 4 of 9 sizes fitted: nominal 95 % of the later ones, up to 32 times the data, lie inside."""
+    inside = []
+    for domain, curve in load_curves(DATA / "bleu_curves.csv"):
+        if domain == "Gordon":
+            left = np.argsort(np.argsort(curve.pretrain_tokens)) >= 4
+            predicted = laws.choose(replace(curve, held_out=left)).fit.predict(curve.pretrain_tokens[left])
+            inside += list((predicted.lower <= curve.values[left]) & (curve.values[left] <= predicted.upper))
+    assert len(inside) == 90
+    assert 0.9 < np.mean(inside) < 0.99

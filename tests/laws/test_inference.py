@@ -101,3 +101,11 @@ def test_values_are_those_of_the_prediction(law):
     for fit in (choice.fit, *(candidate.fit for candidate in choice.candidates)):
         at = np.geomspace(1e6, 1e12, 30).reshape(5, 6)
         assert np.array_equal(fit.values(at), fit.predict(at).value, equal_nan=True)
+
+
+@pytest.mark.parametrize("law", ["log_law", "average"])
+def test_no_size_has_no_prediction(law):
+    tokens = np.geomspace(1e9, 6.4e10, 10)
+    curve = laws.Curve("c", "bleu", tokens, 5 * np.log(tokens / 1e8))
+    fit = laws.choose(curve).fit if law == "average" else laws.fit(curve, law)
+    assert fit.predict([]).value.shape == fit.predict([]).upper.shape == (0,)

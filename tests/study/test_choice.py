@@ -206,3 +206,26 @@ def test_a_study_goes_on_after_a_candidate_that_diverged_but_not_after_one_that_
     assert run_job(folder, plan, candidate) == code
     # A run that is to be reported may not diverge.
     assert run_job(folder, plan, plan.by_id["finetune/en-fr/200k/baseline/seed1"]) == 1
+
+
+def test_a_candidate_that_diverged_is_not_translated_where_scores_decide(
+    choosing: dict[str, Any], write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that diverges stands for all: translation and scores would fail with it."""
+    for name in ("fairseq-train", "fairseq-generate", "score-translations"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\necho 'FloatingPointError: gradients are Nan/Inf'\nexit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("SCALING_STUDY_PROGRAMS", str(tmp_path))
+    choosing["finetuning"]["learning_rates"]["by"] = "bleu"
+    plan, folder = plan_of(choosing, write_study), StudyFolder(tmp_path / "out")
+    name = "candidates/finetuning/en-fr/200k/baseline/lr0.002"
+    jobs = [plan.by_id[f"{stage}/{name}"] for stage in ("finetune", "translate", "score")]
+    for job in jobs:
+        assert run_job(folder, plan, job) == 0
+        assert folder.is_done(plan, job)
+    assert not folder.pending(plan, jobs)
+    run = folder.path / ".study" / name
+    assert "nothing to translate" in (run / "generate.log").read_text()
+    with pytest.raises(DataError, match="did all diverge"):
+        choice.choose({"0.002": run}, "bleu")

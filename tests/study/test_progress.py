@@ -28,6 +28,27 @@ def test_a_chain_takes_its_sum_whatever_the_number_of_cores() -> None:
     assert seconds_left(jobs, 8) == 7
 
 
+def test_a_free_core_takes_the_first_job_that_may_begin() -> None:
+    """On two cores: a (1 s) and b (5 s); after a, c, which waits for it, and not d behind it; d from 4 s on."""
+    jobs = [
+        Progress("a", "s", (), 1),
+        Progress("b", "s", (), 5),
+        Progress("c", "s", ("a",), 3),
+        Progress("d", "s", (), 2),
+    ]
+    assert seconds_left(jobs, 2) == 6
+
+
+def test_the_grid_of_a_large_study_is_played_through_at_once() -> None:
+    """20,000 jobs in chains of four; looking through all that wait at each end took minutes."""
+    jobs = [
+        Progress(f"{run}/{step}", "s", (f"{run}/{step - 1}",) if step else (), 1)
+        for step in range(4)
+        for run in range(5000)
+    ]
+    assert seconds_left(jobs, 10) == 2000
+
+
 def test_running_jobs_count_with_what_is_left_of_them() -> None:
     jobs = [
         Progress("a", "s", (), 10, "running", fraction=0.75),

@@ -66,16 +66,19 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     assert text.startswith("de:1 is settled: not pretrained beyond 8M of 16M tokens.\n")
     assert "Saved: 8M tokens of pretraining and 1 finetunings, about " in text
     assert text.endswith("de:1: change the data, after 5 budgets.")
-    # Both mixtures to four budgets and to five, one to six; eleven finetunings; a fit in each round.
+    # Both mixtures to four budgets and to five, one to six; eleven finetunings; a fit in each round, and one with the
+    # remark that the report's readers need.
     assert kinds(fakes.started()) == {
         "scaling-alignment": 1, "fairseq-train": 5 + 11, "fairseq-generate": 11, "score-translations": 11,
-        "fit-scaling": 3,
+        "fit-scaling": 4,
     }  # fmt: skip
     german = tmp_path / "out/pretraining/de1/seed1"
     assert (german / "checkpoint5.pt").exists()
     assert not (german / "checkpoint6.pt").exists()
     assert f"Not run: {text.splitlines()[0]}" in fakes.run("status", "--out", tmp_path / "out").stdout
-    assert folder.not_run.read_text() == f"{text}\n"
+    fit = folder.record("fit/results")
+    assert fit is not None
+    assert fit["command"][-2:] == ["--remark", text]
     assert german / "checkpoint_last.pt" not in [path for kind in removable(plan, folder, True) for path in kind.files]
 
     # A removed checkpoint is made again where a run needs it, from the beginning: the last one lies behind it.
@@ -83,13 +86,17 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     (german / "checkpoint1.pt").unlink()
     shutil.rmtree(tmp_path / "out/finetuning/en-fr/200k/de1/seed1/500k")
     run_here(folder)(limited(plan, limits), limits)
-    assert kinds(fakes.started()) == {"fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1}
+    assert kinds(fakes.started()) == {
+        "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
+    }  # fmt: skip
     assert (german / "checkpoint1.pt").exists()
     assert "Loaded" not in (german / "train.log").read_text()
 
     run_here(folder)(plan, {})
     assert folder.settled == []
-    assert not folder.not_run.exists()
+    fit = folder.record("fit/results")
+    assert fit is not None
+    assert "--remark" not in fit["command"]
     assert kinds(fakes.started()) == {
         "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
     }  # fmt: skip

@@ -184,6 +184,7 @@ def test_impossible_settings_end_before_training_with_a_clear_message(corpus: Pa
         (["--mixture", "aa:0.5,bb:0.6"], r"mixture = aa:1/2,bb:3/5: the shares sum to 1.1"),
         (["--mixture", "aa:0.5,zz:0.5"], r"language = zz: .* aa, bb, cc"),
         (["--budgets", "900M"], r"the largest possible budget is \d+ tokens"),
+        (["--skip-remainder-batch"], r"skip_remainder_batch = True: .* leave it out"),
     ):
         printed = fairseq("train", corpus, *PRETRAINING, *changed, "--save-dir", tmp_path, fails=True)
         assert re.search(f"Error: .*{complaint}", printed, re.DOTALL), printed[-2000:]

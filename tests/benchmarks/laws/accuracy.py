@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,15 +61,23 @@ def chinchilla(data: Path, draws: int = 4000, starts: int = 0) -> Chinchilla:
     return Chinchilla(objective, reference, errors)
 
 
-def extrapolation(data: Path) -> dict[str, dict[str, float]]:
-    """Held-out RMSLE per domain and law, of the automatic choice and of the law with the least rolling-origin error."""
+def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
+    """Held-out RMSLE per domain and law, of the automatic choice and of the law with the least rolling-origin error.
+
+    With ``first`` that many points are fitted and all others held out, whatever the table says.
+    """
     curves = load_curves(data)
+    if first:
+        curves = [(domain, replace(curve, held_out=_after(curve, first))) for domain, curve in curves]
+        curves = [(domain, curve) for domain, curve in curves if curve.held_out.any()]
     domains = np.array([domain for domain, _ in curves])
     began = time.process_time()
     choices = laws.choose_many([curve for _, curve in curves])
     took = time.process_time() - began
     rows: dict[str, np.ndarray] = {}
+    inside: dict[str, list[bool]] = {}
     for position, choice in enumerate(choices):
+        inside.setdefault(domains[position], []).extend(_covered(choice.fit))
         single = next(c.fit for c in choice.candidates if c.fit.law.name != "average")
         fits = {"average (the choice)": choice.fit, "least rolling-origin error": single, **choice.fits}
         for label, fit in fits.items():
@@ -84,7 +92,20 @@ def extrapolation(data: Path) -> dict[str, dict[str, float]]:
             # A law that was no candidate for some curves has no mean that compares.
             means[name][label] = float(np.mean(errors[domains == name]))
         print(f"  {label:<28}" + "".join(f"{means[name][label]:12.4f}" for name in names))
+    print(f"  {'in the 95 % interval':<28}" + "".join(f"{np.mean(inside[name]):12.1%}" for name in names))
     return means
+
+
+def _after(curve: laws.Curve, first: int) -> np.ndarray:
+    return np.argsort(np.argsort(curve.pretrain_tokens)) >= first
+
+
+def _covered(fit: laws.Fit) -> list[bool]:
+    """Return for each held-out point whether the choice's interval for the law's value holds it."""
+    held_out = fit.judged
+    predicted = fit.predict(fit.curve.pretrain_tokens[held_out])
+    values = fit.curve.values[held_out]
+    return list((predicted.lower <= values) & (values <= predicted.upper))
 
 
 def _rmsle(fit: laws.Fit) -> float:

@@ -1,0 +1,202 @@
+"""A study against the plain way: the same budgets, models, batches and data with stock fairseq, one job after another.
+
+    python tests/benchmarks/study_speed.py work/quickstart/corpus [--part 4] [--study examples/quickstart/study.yaml]
+
+The study runs as its users run it, one job on each core. The plain way is a pretraining run for every budget (task
+span_masked_lm, fairseq's transformer in the same dimensions), a finetuning and a fairseq-generate for every model, on
+two threads, without any validation; its data are made beforehand and not timed. Both begin with the finished corpus.
+--part divides budgets and finetuning updates. Times are of the clock: nothing else may run beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from fairseq_scaling.data.corpus import Corpus, write_token_file
+from fairseq_scaling.data.corruption import SpanCorruption
+from fairseq_scaling.mixture import Mixture
+from fairseq_scaling.models.t5 import PRESETS, T5Config
+from fairseq_scaling.quantities import parse_tokens
+from tests.benchmarks.peers import transformer_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+_THREADS = 2
+_FLAGS = [
+    "--optimizer", "adam", "--lr", "1e-3", "--clip-norm", "1.0", "--required-batch-size-multiple", "1",
+    "--num-workers", "0", "--disable-validation", "--no-epoch-checkpoints", "--log-format", "json",
+    "--log-interval", "50", "--arch", "transformer",
+]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path, help="the study's corpus: scaling-study run STUDY --until encode makes it")
+    parser.add_argument("--study", type=Path, default=ROOT / "examples/quickstart/study.yaml")
+    parser.add_argument("--part", type=int, default=4, help="divides budgets and finetuning updates (default 4)")
+    options = parser.parse_args()
+    study = smaller(yaml.safe_load(options.study.read_text()), options.corpus.resolve(), options.part)
+    with tempfile.TemporaryDirectory() as folder:
+        ours = run_study(study, Path(folder))
+        plain = PlainWay(study, Path(folder) / "plain")
+        seconds = {stage: sum(run(command, _THREADS) for command in commands) for stage, commands in plain.stages()}
+    show(study, ours, seconds, options.part)
+
+
+def smaller(study: dict[str, Any], corpus: Path, part: int) -> dict[str, Any]:
+    """Return the study on a corpus that is there, with a part of its budgets and finetuning updates."""
+    del study["text"]
+    section = study["pretraining"]
+    section["budgets"] = [parse_tokens(budget) // part for budget in section["budgets"]]
+    study["finetuning"]["updates"] //= part
+    return {**study, "corpus": str(corpus)}
+
+
+def run_study(study: dict[str, Any], folder: Path) -> float:
+    """Run the study in ``folder``; return the seconds it took."""
+    settings = folder / "study.yaml"
+    settings.write_text(yaml.safe_dump(study))
+    program = str(Path(sys.executable).parent / "scaling-study")
+    return run([program, "run", str(settings), "--out", str(folder / "ours")], 1)
+
+
+class PlainWay:
+    """Stock fairseq's data and commands for the models of a study."""
+
+    def __init__(self, study: dict[str, Any], folder: Path) -> None:
+        self.study, self.folder, self.corpus = study, folder, Corpus.open(Path(study["corpus"]))
+        section, finetuning = study["pretraining"], study["finetuning"]
+        options = section["fairseq"]
+        self.corruption = SpanCorruption.for_input_length(
+            section["input_length"], options["noise-density"], options["mean-span-length"]
+        )
+        (self.task,) = finetuning["tasks"]
+        self.models = {
+            f"{number}-{budget}": (Mixture.parse(mixture), budget)
+            for number, mixture in enumerate(section["mixtures"])
+            for budget in section["budgets"]
+        }
+        for name, (mixture, budget) in self.models.items():
+            self._write(f"text/{name}/train", self._text(mixture, budget))
+        pair = self.corpus.pair(*self.task.split("-"), "train")
+        ends = np.cumsum([len(sentence) for sentence in pair[1]])
+        number = int(np.searchsorted(ends, parse_tokens(finetuning["finetune_tokens"][0])))
+        for language, side in zip(self.task.split("-"), pair, strict=True):
+            self._write(f"pairs/train.{self.task}.{language}", [side[row] for row in range(number)])
+            dictionary = self.folder / f"pairs/dict.{language}.txt"
+            dictionary.symlink_to(self.corpus.dictionary_path)
+        for language, side in zip(self.task.split("-"), self.corpus.pair(*self.task.split("-"), "test"), strict=True):
+            self._write(f"pairs/test.{self.task}.{language}", [side[row] for row in range(len(side))])
+
+    def stages(self) -> Iterator[tuple[str, list[list[str]]]]:
+        """Yield the stages with their commands, in order."""
+        seeds = self.study["finetuning"]["seeds"]
+        runs = [(name, seed) for name in (*self.models, "baseline") for seed in seeds]
+        yield "pretrain", [self._pretrain(name) for name in self.models]
+        yield "finetune", [self._finetune(name, seed) for name, seed in runs]
+        yield "translate", [self._translate(name, seed) for name, seed in runs]
+
+    def _pretrain(self, name: str) -> list[str]:
+        options = self.study["pretraining"]["fairseq"]
+        return [
+            _program("train"), str(self.folder / "text" / name), "--task", "span_masked_lm",
+            "--noise-density", str(options["noise-density"]),
+            "--mean-noise-span-length", str(options["mean-span-length"]),
+            "--tokens-per-sample", str(self.corruption.block_length), "--batch-size", str(options["batch-size"]),
+            "--max-epoch", "1", "--save-dir", str(self.folder / "models" / name), *_FLAGS, *self._model(0.0),
+        ]  # fmt: skip
+
+    def _finetune(self, name: str, seed: int) -> list[str]:
+        section = self.study["finetuning"]
+        start = [] if name == "baseline" else ["--finetune-from-model", str(self._last(name))]
+        return [
+            _program("train"), str(self.folder / "pairs"), "--task", "translation", *start,
+            "--max-tokens", str(section["fairseq"]["max-tokens"]), "--max-update", str(section["updates"]),
+            "--seed", str(seed), "--save-dir", str(self._last(f"{name}-{seed}").parent), *_FLAGS,
+            "--source-lang", self.task.split("-")[0], "--target-lang", self.task.split("-")[1],
+            *self._model(section["fairseq"]["dropout"]),
+        ]  # fmt: skip
+
+    def _translate(self, name: str, seed: int) -> list[str]:
+        return [
+            _program("generate"), str(self.folder / "pairs"), "--path", str(self._last(f"{name}-{seed}")),
+            "--beam", str(self.study["translation"]["beam"]), "--max-tokens", "6000", "--max-len-a", "2",
+            "--max-len-b", "10", "--remove-bpe", "sentencepiece", "--required-batch-size-multiple", "1",
+            "--num-workers", "0",
+        ]  # fmt: skip
+
+    def _last(self, name: str) -> Path:
+        return self.folder / "models" / name / "checkpoint_last.pt"
+
+    def _model(self, dropout: float) -> list[str]:
+        cfg = SimpleNamespace(**{**vars(T5Config()), **PRESETS[self.study["model"]["arch"]], "dropout": dropout})
+        words: list[str] = []
+        for name, value in transformer_settings(cfg).items():
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        return words
+
+    def _text(self, mixture: Mixture, budget: int) -> Iterator[np.ndarray]:
+        """Yield sentences of the mixture's languages, as many tokens as the budget."""
+        for language in mixture.languages:
+            left = int(budget * mixture[language])
+            for sentence in self.corpus.mono(language, "train"):
+                if left <= 0:
+                    break
+                left -= len(sentence)
+                yield sentence
+
+    def _write(self, name: str, sentences: Sequence[np.ndarray] | Iterator[np.ndarray]) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_token_file(path, sentences, np.uint16)
+        if name.startswith("text/"):
+            (path.parent / "dict.txt").symlink_to(self.corpus.dictionary_path)
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).parent / f"fairseq-{name}")
+
+
+def run(command: list[str], threads: int) -> float:
+    """Run a command to its end; return the seconds it took by the clock."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        # stock fairseq's checkpoints hold more than weights, which torch refuses since 2.6
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
+    }
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}")
+    return time.perf_counter() - start
+
+
+def show(study: dict[str, Any], ours: float, plain: dict[str, float], part: int) -> None:
+    section = study["pretraining"]
+    budgets, mixtures = section["budgets"], len(section["mixtures"])
+    title = f"{study['name']}, 1/{part} of its budgets and updates"
+    table = Table("", "pretraining tokens", "minutes", "", title=title)
+    table.add_row("scaling-study", f"{mixtures * budgets[-1]:,}", f"{ours / 60:.1f}", "")
+    stages = ", ".join(f"{stage} {seconds / 60:.1f}" for stage, seconds in plain.items())
+    total = sum(plain.values())
+    table.add_row("stock fairseq", f"{mixtures * sum(budgets):,}", f"{total / 60:.1f}", stages)
+    Console(width=120).print(table, f"The study takes {total / ours:.2f} times less.")
+
+
+if __name__ == "__main__":
+    main()
