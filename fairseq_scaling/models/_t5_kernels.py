@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,7 +44,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor
     Returns:
         [batch, queries, heads * size].
     """
-    if q.device.type == "cpu" and q.dtype == torch.float32:
+    if _is_plain(q):
         keep = _keep_mask((*q.shape[:3], k.size(2)), dropout) if dropout else None
         return _Attention.apply(q, k, v, bias, mask, keep)
     added = bias[None].to(q.dtype) if bias is not None else None
@@ -57,13 +58,27 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor
 def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
     """Return what ``F.dropout`` does, with other random numbers; on CPUs in a third of its time.
 
-    The probability is rounded to a multiple of 2^-16; the random numbers come from PyTorch's generator.
+    The probability is rounded to a multiple of 2^-16; the random numbers follow from PyTorch's generator.
     """
     if not training or not probability:
         return x
-    if x.device.type == "cpu" and x.dtype == torch.float32:
+    if _is_plain(x):
         return x * _keep_mask(x.shape, probability)
     return F.dropout(x, probability)
+
+
+def add_dropout(x: Tensor, y: Tensor, probability: float, training: bool) -> Tensor:
+    """Return ``x + dropout(y, probability, training)``."""
+    if training and probability and _is_plain(x) and _is_plain(y):
+        return _AddDropout.apply(x, y, _keep_mask(y.shape, probability))
+    return x + dropout(y, probability, training)
+
+
+def relu_dropout(x: Tensor, probability: float, training: bool) -> Tensor:
+    """Return ``dropout(x.relu(), probability, training)``; ``x`` is overwritten."""
+    if training and probability and _is_plain(x):
+        return _ReluDropout.apply(x, _keep_mask(x.shape, probability), _scale(probability))
+    return dropout(x.relu_(), probability, training)
 
 
 def linear_cross_entropy(features: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,15 +101,56 @@ def linear_cross_entropy(features: Tensor, weight: Tensor, targets: Tensor) -> t
     return losses.sum(), losses.detach().double().sum()
 
 
+def _is_plain(x: Tensor) -> bool:
+    """Return whether the kernels here are the faster ones for a tensor."""
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
 def _keep_mask(shape: Sequence[int], probability: float) -> Tensor:
     """Return 0 with that probability and else the number that keeps the mean at 1, for every place of ``shape``."""
     size = math.prod(shape)
-    # PyTorch draws a number per element of whatever width; one of 64 bits serves four elements.
-    drawn = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
-    dropped = round(probability * (1 << 16))
-    keep = torch.empty(shape)
-    torch.ge(drawn.view(torch.int16)[:size].view(shape), dropped - (1 << 15), out=keep)
-    return keep.mul_((1 << 16) / ((1 << 16) - dropped))
+    # numpy draws twice as fast as PyTorch, which seeds it here; 64 bits serve four elements.
+    seed = int(torch.empty((), dtype=torch.int64).random_())
+    drawn = np.random.SFC64(seed).random_raw((size + 3) // 4).view(np.int16)[:size]
+    kept = drawn >= _dropped(probability) - (1 << 15)
+    return torch.from_numpy(np.multiply(kept, np.float32(_scale(probability)))).view(*shape)
+
+
+def _dropped(probability: float) -> int:
+    """Return how many of 2^16 numbers drop an element."""
+    return round(probability * (1 << 16))
+
+
+def _scale(probability: float) -> float:
+    return (1 << 16) / ((1 << 16) - _dropped(probability))
+
+
+class _AddDropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, keep: Tensor) -> Tensor:
+        ctx.save_for_backward(keep)
+        return torch.addcmul(x, y, keep)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        (keep,) = ctx.saved_tensors
+        return grad, grad * keep, None
+
+
+class _ReluDropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, keep: Tensor, scale: float) -> Tensor:
+        x.relu_().mul_(keep)
+        ctx.mark_dirty(x)
+        # What is above zero was let through by both: the mask need not be kept.
+        ctx.save_for_backward(x)
+        ctx.scale = scale
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (result,) = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(grad, result, 0).mul_(ctx.scale), None, None
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -128,22 +184,26 @@ class _Attention(torch.autograd.Function):
         if mask is not None:
             scores.masked_fill_(mask[:, None, None, :], torch.finfo(scores.dtype).min)
         weights = torch.softmax(scores, -1, out=scores).view(batch * heads, queries, -1)
-        keep = keep.view_as(weights) if keep is not None else None
-        ctx.save_for_backward(q, k, v, weights, keep)
-        mixed = torch.bmm(weights if keep is None else weights * keep, v)
+        kept = weights if keep is None else weights * keep.view_as(weights)
+        mixed = torch.bmm(kept, v)
+        ctx.save_for_backward(q, k, v, weights, *(() if keep is None else (kept, mixed)))
         return mixed.view(batch, heads, queries, size).transpose(1, 2).flatten(2)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, weights, keep = ctx.saved_tensors
+        q, k, v, weights, *dropped = ctx.saved_tensors
+        kept, mixed = dropped or (weights, None)
         batch, queries, size = grad.size(0), q.size(1), q.size(2)
         grad = grad.unflatten(-1, (-1, size)).transpose(1, 2).reshape(-1, queries, size)
         heads = (batch, grad.size(0) // batch)
-        grad_v = torch.bmm((weights if keep is None else weights * keep).transpose(1, 2), grad)
+        grad_v = torch.bmm(kept.transpose(1, 2), grad)
         grad_scores = torch.bmm(grad, v.transpose(1, 2))
-        if keep is not None:
-            grad_scores *= keep
-        torch._softmax_backward_data(grad_scores, weights, -1, weights.dtype, grad_input=grad_scores)
+        if mixed is None:
+            torch._softmax_backward_data(grad_scores, weights, -1, weights.dtype, grad_input=grad_scores)
+        else:
+            # What softmax's gradient subtracts, the sum over keys of weights and their gradient, is grad . mixed.
+            along = (grad * mixed).sum(-1, keepdim=True)
+            grad_scores.mul_(kept).addcmul_(weights, along, value=-1)
         grad_q = torch.bmm(grad_scores, k)
         grad_k = torch.bmm(grad_scores.transpose(1, 2), q)
         grad_bias = grad_scores.unflatten(0, heads).sum(0) if ctx.needs_input_grad[3] else None

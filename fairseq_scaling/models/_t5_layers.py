@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._t5_kernels import attention, dropout, rms_norm
+from ._t5_kernels import attention, dropout, relu_dropout, rms_norm
 
 
 class RMSNorm(nn.Module):
@@ -122,8 +122,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [..., d_model] -> the same shape."""
         if self.gate is None:
-            hidden = F.linear(x, self.wi).relu_()
+            hidden = relu_dropout(F.linear(x, self.wi), self.dropout, self.training)
         else:
             gate, linear = F.linear(x, torch.cat((self.gate, self.wi))).chunk(2, dim=-1)
-            hidden = F.gelu(gate, approximate="tanh") * linear
-        return F.linear(dropout(hidden, self.dropout, self.training), self.wo)
+            hidden = dropout(F.gelu(gate, approximate="tanh") * linear, self.dropout, self.training)
+        return F.linear(hidden, self.wo)

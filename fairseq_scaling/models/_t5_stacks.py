@@ -10,7 +10,7 @@ from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
 
-from ._t5_kernels import dropout, linear_cross_entropy
+from ._t5_kernels import add_dropout, dropout, linear_cross_entropy
 from ._t5_layers import Attention, FeedForward, PositionBias, RMSNorm
 
 Cache = dict[str, Any]
@@ -30,11 +30,11 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
         """``x`` [batch, source, d_model], ``bias`` [heads, source, source], ``mask`` [batch, source] or None."""
         q, k, v = self.attention.project_self(self.attention_norm(x))
-        x = x + self._drop(self.attention(q, k, v, bias, mask))
-        return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
+        x = self._add(x, self.attention(q, k, v, bias, mask))
+        return self._add(x, self.feed_forward(self.feed_forward_norm(x)))
 
-    def _drop(self, x: Tensor) -> Tensor:
-        return dropout(x, self.dropout, self.training)
+    def _add(self, x: Tensor, y: Tensor) -> Tensor:
+        return add_dropout(x, y, self.dropout, self.training)
 
 
 class DecoderLayer(EncoderLayer):
@@ -54,7 +54,7 @@ class DecoderLayer(EncoderLayer):
             if "k" in cache:
                 k, v = torch.cat((cache["k"], k), dim=2), torch.cat((cache["v"], v), dim=2)
             cache["k"], cache["v"] = k, v
-        x = x + self._drop(self.attention(q, k, v, bias, None))
+        x = self._add(x, self.attention(q, k, v, bias, None))
         if cache is None or "memory_k" not in cache:
             memory_k, memory_v = self.cross.project_memory(memory)
             if cache is not None:
@@ -62,8 +62,8 @@ class DecoderLayer(EncoderLayer):
         else:
             memory_k, memory_v = cache["memory_k"], cache["memory_v"]
         q = self.cross.project_queries(self.cross_norm(x))
-        x = x + self._drop(self.cross(q, memory_k, memory_v, None, memory_mask))
-        return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
+        x = self._add(x, self.cross(q, memory_k, memory_v, None, memory_mask))
+        return self._add(x, self.feed_forward(self.feed_forward_norm(x)))
 
 
 class T5Encoder(FairseqEncoder):

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fairseq_scaling.models._t5_kernels import _keep_mask, attention, dropout, linear_cross_entropy, rms_norm
+from fairseq_scaling.models._t5_kernels import (
+    _keep_mask,
+    add_dropout,
+    attention,
+    dropout,
+    linear_cross_entropy,
+    relu_dropout,
+    rms_norm,
+)
 from fairseq_scaling.models._t5_layers import PositionBias, position_bucket
 
 
@@ -144,6 +154,32 @@ def test_dropout_treats_neighbours_independently() -> None:
     kept = (_keep_mask((4_000, 4), 0.3) != 0).double()  # four neighbours share one drawn number
     correlation = torch.corrcoef(kept.T) - torch.eye(4)
     assert correlation.abs().max() < 4 / 4_000**0.5
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("probability", [0.0, 0.3])
+def test_dropout_joined_with_its_neighbour_is_dropout(probability: float, training: bool) -> None:
+    x, y, upstream = torch.randn(3, 4, 7), torch.randn(3, 4, 7), torch.randn(3, 4, 7)
+
+    def gradients(function: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, ...]:
+        torch.manual_seed(5)
+        given = leaves(x, y)
+        result = function(*given)
+        (result * upstream).sum().backward()
+        return result, *(tensor.grad for tensor in given if tensor.grad is not None)
+
+    for joined, apart in (
+        (
+            lambda a, b: add_dropout(a, b, probability, training),
+            lambda a, b: a + dropout(b, probability, training),
+        ),
+        (
+            lambda a, b: relu_dropout(a * b, probability, training),
+            lambda a, b: dropout((a * b).relu(), probability, training),
+        ),
+    ):
+        for one, other in zip(gradients(joined), gradients(apart), strict=True):
+            torch.testing.assert_close(one, other)
 
 
 def test_dropout_follows_the_seed_and_rests_outside_of_training() -> None:
