@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from .advice import advise, compare_mixtures, tokens_for
+from .advice import advise, compare_mixtures, compare_pairs, tokens_for
 from .choosing import choose, choose_many
 from .comparing import compare_metrics
 from .curve import LOWER_IS_BETTER, Curve, Groups
@@ -65,6 +65,7 @@ __all__ = [
     "choose_many",
     "compare_metrics",
     "compare_mixtures",
+    "compare_pairs",
     "default_law",
     "diagnose",
     "fit",

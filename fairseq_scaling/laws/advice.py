@@ -86,16 +86,40 @@ def compare_mixtures(
     first: Fit | Choice, second: Fit | Choice, pretrain_tokens: float, *, size: int = _DRAWS, seed: int = 0
 ) -> MixtureComparison:
     """Return which of two curves is ahead at ``pretrain_tokens``, with what probability, and where their laws cross."""
-    one, two = _fit_of(first), _fit_of(second)
-    names = (one.curve.name, two.curve.name)
-    sign = -1.0 if one.curve.lower_is_better else 1.0
-    low = min(float(f.curve.groups().pretrain_tokens[0]) for f in (one, two))
-    high = 10 * max(float(f.curve.groups().pretrain_tokens[-1]) for f in (one, two))
+    return compare_pairs([first, second], [(0, 1, pretrain_tokens)], size=size, seed=seed)[0]
+
+
+def compare_pairs(
+    fits: Sequence[Fit | Choice], pairs: Sequence[tuple[int, int, float]], *, size: int = _DRAWS, seed: int = 0
+) -> list[MixtureComparison]:
+    """Return the same for many pairs, given by (place of the first, place of the second, D_p in tokens).
+
+    Every curve is drawn once, however many pairs it stands in.
+    """
+    made = [_fit_of(fit) for fit in fits]
+    budgets = [fit.curve.groups().pretrain_tokens for fit in made]
+    low, high = min(float(own[0]) for own in budgets), 10 * max(float(own[-1]) for own in budgets)
     grid = np.geomspace(low, high, 200)
-    at = np.r_[pretrain_tokens, grid]
-    point = sign * (one.values(at) - two.values(at))
-    # Different seeds: the two curves were measured independently.
-    drawn = sign * (one.draws(at, size, 2 * seed) - two.draws(at, size, 2 * seed + 1))
+    at = np.r_[[tokens for *_, tokens in pairs], grid]
+    values = [fit.values(at) for fit in made]
+    # Different seeds: the curves were measured independently.
+    drawn = [fit.draws(at, size, len(made) * seed + place) for place, fit in enumerate(made)]
+    comparisons = []
+    for number, (one, two, tokens) in enumerate(pairs):
+        sign = -1.0 if made[one].curve.lower_is_better else 1.0
+        here = np.r_[number, len(pairs) : len(at)]
+        point = sign * (values[one] - values[two])[here]
+        difference = sign * (drawn[one][:, here] - drawn[two][:, here])
+        comparisons.append(_comparison(made[one], made[two], tokens, point, difference, grid))
+    return comparisons
+
+
+def _comparison(
+    one: Fit, two: Fit, pretrain_tokens: float, point: FloatArray, drawn: FloatArray, grid: FloatArray
+) -> MixtureComparison:
+    """Return the comparison from how far ``one`` is ahead at D_p and then along the grid: in the laws' values [1 + g],
+    and in draws [b, 1 + g]."""
+    names = (one.curve.name, two.curve.name)
     difference = drawn[:, 0]
     if np.isnan(difference).all():
         ahead, interval = float("nan"), Estimate(float(point[0]))

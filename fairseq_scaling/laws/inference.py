@@ -282,7 +282,9 @@ def evaluate_log(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
     with np.errstate(all="ignore"):
         z = state.scale.z(np.log(tokens).ravel())
         value, jacobian = fit.law.evaluate(state.theta[None], z[None])
-        return (value[0] + state.scale.level).reshape(tokens.shape), jacobian[0].reshape(*tokens.shape, jacobian.shape[-1])
+        return (value[0] + state.scale.level).reshape(tokens.shape), jacobian[0].reshape(
+            *tokens.shape, jacobian.shape[-1]
+        )
 
 
 def _evaluate_draws(fit: Fit, tokens: FloatArray, thetas: FloatArray) -> FloatArray:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import DataError
 from .alignment_file import looks_like_alignment_file, read_alignment_file
@@ -21,12 +24,25 @@ from .segments import FileReading, Said, Segment, read_file
 # what score-translations prints beside a file says nothing that the file does not
 _WRITTEN = re.compile(rb"^score-translations: .*^written to ", re.DOTALL | re.MULTILINE)
 _NAMED = 5  # files of a folder that are named where they hold nothing
+_MANY = 400  # files that are worth the start of further processes
+_AT_ONCE = 16  # files that a process is given at a time
+
+
+class _File(NamedTuple):
+    """A file to be read: whether it was named itself, and what its first bytes tell."""
+
+    path: Path
+    named: bool
+    binary: bool
+    scores: bool
+    said_elsewhere: bool
 
 
 def read_runs(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     mapping: str | os.PathLike[str] | None = None,
     cache: Cache | None = None,
+    processes: int = 1,
 ) -> Reading:
     """Return the runs that ``paths`` hold, and a problem for everything that could not be used.
 
@@ -40,6 +56,8 @@ def read_runs(
         mapping: what stock fairseq logs do not say: a CSV file, or a path pattern with named fields such as
             ``{mixture}/dp{pretrain_tokens}/ft{finetune_tokens}/seed{seed}/*.log`` (see :mod:`.mapping`).
         cache: where readings are kept, so that files that have not changed since are not read again.
+        processes: how many may read side by side where there are many files. More than one needs a program whose main
+            module may be imported again (``if __name__ == "__main__"``), as Python's multiprocessing does.
 
     Raises:
         DataError: a path or the mapping file does not exist.
@@ -49,6 +67,7 @@ def read_runs(
     members: list[Mapped] = []
     problems: list[Problem] = []
     alignments: list[Alignment] = []
+    files: list[_File] = []
     empty: dict[Path, list[str]] = {}
     table = Path(mapping) if mapping is not None else None
     for path, named in walk(paths):
@@ -61,14 +80,16 @@ def read_runs(
             continue
         if not named and (looks_binary(head) or path == table):
             continue
-        reading = FileReading([], []) if looks_binary(head) else _read(path, head, cache)
+        scores, said = looks_like_score_file(head), _WRITTEN.search(head) is not None
+        files.append(_File(path, named, looks_binary(head), scores, said))
+    for (path, named, *_, said), reading in zip(files, _readings(files, cache, processes), strict=True):
         problems += reading.problems
         if not reading.segments and not reading.problems:
             if named:
                 problems.append(
                     Problem(str(path), 0, "holds nothing that fairseq or score-translations wrote: left out")
                 )
-            elif not _WRITTEN.search(head):
+            elif not said:
                 empty.setdefault(path.parent, []).append(path.name)
             continue
         if reading.segments:
@@ -89,9 +110,35 @@ def read_runs(
     return Reading(sorted(runs, key=_order), sorted(set(problems)), alignments)
 
 
-def _read(path: Path, head: bytes, cache: Cache | None) -> FileReading:
-    name = str(path)
-    if looks_like_score_file(head):
+def _readings(files: Sequence[_File], cache: Cache | None, processes: int) -> Iterator[FileReading]:
+    """Yield what the files hold, in their order."""
+    read = partial(_read, cache)
+    if processes < 2 or len(files) < _MANY:
+        yield from map(read, files)
+        return
+    # Started here alone: a few files are read before a second process has begun.
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    # The processes begin anew: one that is copied would take over what locks the threads of numpy hold. Ctrl-C ends
+    # this one, which ends them.
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield from pool.map(read, files, chunksize=_AT_ONCE)
+    except BrokenProcessPool:
+        raise DataError("a process that read logs was killed from outside\n  look for a lack of memory") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if cache is not None:
+        cache.has_grown()
+
+
+def _read(cache: Cache | None, file: _File) -> FileReading:
+    path, name = file.path, str(file.path)
+    if file.binary:
+        return FileReading([], [])
+    if file.scores:
         segment = Segment(Origin(name, 1))
         try:
             content = read_score_file(path)

@@ -195,9 +195,10 @@ def _compare_mixtures(analyses: Sequence[CurveAnalysis], settings: Settings) -> 
     for members in groups.values():
         metric = min((member.data.metric for member in members), key=order)
         rivals = [member for member in members if member.data.metric == metric]
-        for one, other in list(combinations(rivals, 2))[:_MOST_PAIRS]:
-            assert one.choice is not None
-            assert other.choice is not None
-            at = min(max(point.pretrain_tokens for point in rival.data.points) for rival in (one, other))
-            comparisons.append(laws.compare_mixtures(one.choice, other.choice, at, seed=settings.seed))
+        largest = [max(point.pretrain_tokens for point in rival.data.points) for rival in rivals]
+        pairs = [(i, j, min(largest[i], largest[j])) for i, j in combinations(range(len(rivals)), 2)][:_MOST_PAIRS]
+        if pairs:
+            choices = [rival.choice for rival in rivals if rival.choice is not None]
+            used = 1 + max(other for _, other, _ in pairs)
+            comparisons += laws.compare_pairs(choices[:used], pairs, seed=settings.seed)
     return comparisons

@@ -82,6 +82,19 @@ def test_mixtures_are_compared_with_a_probability_and_a_crossing():
     assert soon.better == "early"
 
 
+def test_pairs_are_compared_alike_whatever_else_is_compared():
+    noise = np.array([0.1, -0.1, 0.05, -0.05, 0.1, -0.1])
+    factors = (2.0, 2.2, 3.0)
+    fits = [laws.fit(_curve(b * np.log(TOKENS / 1e8) + noise, name=str(b)), "linear_log") for b in factors]
+    together = laws.compare_pairs(fits, [(0, 1, 1e10), (0, 2, 2e10), (1, 2, 2e10)])
+    alone = [laws.compare_mixtures(fits[i], fits[j], at) for i, j, at in [(0, 1, 1e10), (0, 2, 2e10), (1, 2, 2e10)]]
+    for one, other in zip(together, alone, strict=True):
+        assert one.names == other.names
+        assert one.better == other.better
+        assert one.probability == pytest.approx(other.probability, abs=0.03)
+        assert one.difference.value == pytest.approx(other.difference.value)
+
+
 def test_cross_entropy_that_improves_while_bleu_does_not_is_loud():
     loss = _curve([2.5, 2.2, 2.0, 1.85, 1.75, 1.7], "cross_entropy")
     comparison = laws.compare_metrics([_curve([28, 30, 26, 31, 27, 25]), loss])
