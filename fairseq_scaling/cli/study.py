@@ -35,7 +35,7 @@ def main() -> None:
     \b
     Exit codes:
       0    done
-      1    a job failed (the message names its log), or the fit did
+      1    a job failed (the message names its log); of report, the fit
       2    something to mend in the settings or the data (the message says what)
       130  stopped; the same command goes on where it was
     """

@@ -92,34 +92,35 @@ def compare_mixtures(
 def compare_pairs(
     fits: Sequence[Fit | Choice], pairs: Sequence[tuple[int, int, float]], *, size: int = _DRAWS, seed: int = 0
 ) -> list[MixtureComparison]:
-    """Return the same for many pairs, given by (place of the first, place of the second, D_p in tokens).
+    """Return what ``compare_mixtures`` does for many pairs: (place of the first in ``fits``, of the second, D_p).
 
-    Every curve is drawn once, however many pairs it stands in.
+    Where curves have the same budgets, as those of a study, each is drawn once, however many pairs it stands in.
     """
     made = [_fit_of(fit) for fit in fits]
-    budgets = [fit.curve.groups().pretrain_tokens for fit in made]
-    low, high = min(float(own[0]) for own in budgets), 10 * max(float(own[-1]) for own in budgets)
-    grid = np.geomspace(low, high, 200)
-    at = np.r_[[tokens for *_, tokens in pairs], grid]
-    values = [fit.values(at) for fit in made]
-    # Different seeds: the curves were measured independently.
-    drawn = [fit.draws(at, size, len(made) * seed + place) for place, fit in enumerate(made)]
+    known: dict[tuple[int, float, float, float], FloatArray] = {}
+
+    def draws(place: int, tokens: float, grid: FloatArray) -> FloatArray:
+        key = (place, tokens, grid[0], grid[-1])
+        if key not in known:
+            # Different seeds: the curves were measured independently.
+            known[key] = made[place].draws(np.r_[tokens, grid], size, len(made) * seed + place)
+        return known[key]
+
     comparisons = []
-    for number, (one, two, tokens) in enumerate(pairs):
-        sign = -1.0 if made[one].curve.lower_is_better else 1.0
-        here = np.r_[number, len(pairs) : len(at)]
-        point = sign * (values[one] - values[two])[here]
-        difference = sign * (drawn[one][:, here] - drawn[two][:, here])
-        comparisons.append(_comparison(made[one], made[two], tokens, point, difference, grid))
+    for one, two, tokens in pairs:
+        budgets = [made[place].curve.groups().pretrain_tokens for place in (one, two)]
+        grid = np.geomspace(min(own[0] for own in budgets), 10 * max(own[-1] for own in budgets), 200)
+        drawn = draws(one, tokens, grid) - draws(two, tokens, grid)
+        comparisons.append(_comparison(made[one], made[two], tokens, grid, drawn))
     return comparisons
 
 
-def _comparison(
-    one: Fit, two: Fit, pretrain_tokens: float, point: FloatArray, drawn: FloatArray, grid: FloatArray
-) -> MixtureComparison:
-    """Return the comparison from how far ``one`` is ahead at D_p and then along the grid: in the laws' values [1 + g],
-    and in draws [b, 1 + g]."""
+def _comparison(one: Fit, two: Fit, pretrain_tokens: float, grid: FloatArray, drawn: FloatArray) -> MixtureComparison:
+    """Return the comparison of two laws from draws of their difference, at D_p and along the grid [b, 1 + g]."""
     names = (one.curve.name, two.curve.name)
+    sign = -1.0 if one.curve.lower_is_better else 1.0
+    point = sign * (one.values([pretrain_tokens]) - two.values([pretrain_tokens]))
+    drawn = sign * drawn
     difference = drawn[:, 0]
     if np.isnan(difference).all():
         ahead, interval = float("nan"), Estimate(float(point[0]))

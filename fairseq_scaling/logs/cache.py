@@ -90,7 +90,7 @@ class Cache:
         except (OSError, ValueError, TypeError, RecursionError):
             return
 
-    def has_grown(self) -> None:
+    def note_growth(self) -> None:
         """Take note that other processes may have added something."""
         self._grown = True
 

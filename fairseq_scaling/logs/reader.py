@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,7 @@ from .segments import FileReading, Said, Segment, read_file
 _WRITTEN = re.compile(rb"^score-translations: .*^written to ", re.DOTALL | re.MULTILINE)
 _NAMED = 5  # files of a folder that are named where they hold nothing
 _MANY = 400  # files that are worth the start of further processes
-_AT_ONCE = 16  # files that a process is given at a time
+_AT_ONCE = 4  # files that a process is given at a time, and ends before it ends itself
 
 
 class _File(NamedTuple):
@@ -56,7 +58,7 @@ def read_runs(
         mapping: what stock fairseq logs do not say: a CSV file, or a path pattern with named fields such as
             ``{mixture}/dp{pretrain_tokens}/ft{finetune_tokens}/seed{seed}/*.log`` (see :mod:`.mapping`).
         cache: where readings are kept, so that files that have not changed since are not read again.
-        processes: how many may read side by side where there are many files. More than one needs a program whose main
+        processes: how many may read side by side where there are many files. More than one helps a program whose main
             module may be imported again (``if __name__ == "__main__"``), as Python's multiprocessing does.
 
     Raises:
@@ -116,22 +118,37 @@ def _readings(files: Sequence[_File], cache: Cache | None, processes: int) -> It
     if processes < 2 or len(files) < _MANY:
         yield from map(read, files)
         return
-    # Started here alone: a few files are read before a second process has begun.
+    # Imported here alone: a few files are read before a second process has begun.
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
 
-    # The processes begin anew: one that is copied would take over what locks the threads of numpy hold. Ctrl-C ends
-    # this one, which ends them.
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    # The processes begin anew: one that is copied would take over what locks the threads of numpy hold.
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _follow_parent)
+    done = 0
     try:
-        yield from pool.map(read, files, chunksize=_AT_ONCE)
+        for reading in pool.map(read, files, chunksize=_AT_ONCE):
+            yield reading
+            done += 1
     except BrokenProcessPool:
-        raise DataError("a process that read logs was killed from outside\n  look for a lack of memory") from None
+        # One was killed, for its memory perhaps, or none could begin: this process can read, too.
+        yield from map(read, files[done:])
     finally:
         pool.shutdown(cancel_futures=True)
     if cache is not None:
-        cache.has_grown()
+        cache.note_growth()
+
+
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the process that has started this one, and end when that one has ended, however it did."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _read(cache: Cache | None, file: _File) -> FileReading:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -56,7 +57,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor
 
 
 def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
-    """Return what ``F.dropout`` does, with other random numbers; on CPUs in a third of its time.
+    """Return what ``F.dropout`` does, with other random numbers; on CPUs in a fraction of its time.
 
     The probability is rounded to a multiple of 2^-16; the random numbers follow from PyTorch's generator.
     """
@@ -132,6 +133,7 @@ class _AddDropout(torch.autograd.Function):
         return torch.addcmul(x, y, keep)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         (keep,) = ctx.saved_tensors
         return grad, grad * keep, None
@@ -148,6 +150,7 @@ class _ReluDropout(torch.autograd.Function):
         return x
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (result,) = ctx.saved_tensors
         return torch.ops.aten.threshold_backward(grad, result, 0).mul_(ctx.scale), None, None
@@ -162,6 +165,7 @@ class _RMSNorm(torch.autograd.Function):
         return normed * weight
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         normed, inverse, weight = ctx.saved_tensors
         product = grad * normed
@@ -190,6 +194,7 @@ class _Attention(torch.autograd.Function):
         return mixed.view(batch, heads, queries, size).transpose(1, 2).flatten(2)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, weights, *dropped = ctx.saved_tensors
         kept, mixed = dropped or (weights, None)
@@ -241,6 +246,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total.to(features.dtype), total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, Tensor | None, None]:
         grad_features, grad_weight = ctx.saved_tensors
         if grad.item() != 1.0:

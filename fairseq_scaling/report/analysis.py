@@ -197,8 +197,9 @@ def _compare_mixtures(analyses: Sequence[CurveAnalysis], settings: Settings) -> 
         rivals = [member for member in members if member.data.metric == metric]
         largest = [max(point.pretrain_tokens for point in rival.data.points) for rival in rivals]
         pairs = [(i, j, min(largest[i], largest[j])) for i, j in combinations(range(len(rivals)), 2)][:_MOST_PAIRS]
-        if pairs:
-            choices = [rival.choice for rival in rivals if rival.choice is not None]
-            used = 1 + max(other for _, other, _ in pairs)
-            comparisons += laws.compare_pairs(choices[:used], pairs, seed=settings.seed)
+        choices = []
+        for rival in rivals:
+            assert rival.choice is not None
+            choices.append(rival.choice)
+        comparisons += laws.compare_pairs(choices, pairs, seed=settings.seed)
     return comparisons

@@ -90,7 +90,7 @@ def points_table(document: Document) -> Table:
     table = Table("All points", columns(*heads))
     labels = display_names(document["curves"])
     everywhere = [point for curve in document["curves"] for point in [*curve["baseline"], *curve["points"]]]
-    chosen = len({point.get("learning_rate") for point in everywhere} - {None}) > 1
+    differ = len({point.get("learning_rate") for point in everywhere} - {None}) > 1
     for curve in document["curves"]:
         for point in [*curve["baseline"], *curve["points"]]:
             table.rows.append(
@@ -100,7 +100,7 @@ def points_table(document: Document) -> Table:
                     tokens(point["pretrain_tokens"]),
                     score(point["value"], metric_of(curve)),
                     *(NONE if point[name] is None else str(point[name]) for name in ("seed", "pretrain_seed")),
-                    (point.get("learning_rate") or NONE) if chosen else NONE,
+                    (point.get("learning_rate") or NONE) if differ else NONE,
                     point_use(point),
                     place(point),
                 ]

@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def _made(
     versions = {"fairseq_scaling": __version__, "python": platform.python_version()}
     versions |= {name: found for name in _PACKAGES if (found := _version(name))}
     values = json.loads(plan.to_json())
-    fit = " ".join(plan.of_stage("fit")[0].words).replace("--out results", "--out again")
+    fit = shlex.join(plan.of_stage("fit")[0].words).replace("--out results", "--out again")
     made = {
         "README.txt": _READ_ME.format(name=plan.name, version=__version__, fit=fit).encode(),
         "plan.json": f"{json.dumps(values, indent=1)}\n".encode(),

@@ -194,7 +194,7 @@ def _has_diverged(folder: StudyFolder, job: Job) -> bool:
 
 
 def _leave_empty(folder: StudyFolder, names: Sequence[str]) -> None:
-    """Make the files that jobs to come wait for, with nothing in them."""
+    """Make the files that jobs to come wait for, with nothing in them: of a candidate's training even the model."""
     for name in names:
         (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / name).touch()

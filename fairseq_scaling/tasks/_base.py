@@ -138,7 +138,7 @@ class ScalingTask(FairseqTask):
             raise SettingError(
                 "skip_remainder_batch",
                 True,
-                "what is left over before a budget would not be trained on",
+                "what is left over at the end of an epoch, or before a budget, would not be trained on",
                 "leave it out",
             )  # fmt: skip
         self._check_lengths(dataset, max_positions)

@@ -1,11 +1,13 @@
-"""A study against the plain way: the same budgets, models, batches and data with stock fairseq, one job after another.
+"""A study against the plain way: the same budgets and data with stock fairseq, one job after another.
 
     python tests/benchmarks/study_speed.py work/quickstart/corpus [--part 4] [--study examples/quickstart/study.yaml]
 
-The study runs as its users run it, one job on each core. The plain way is a pretraining run for every budget (task
-span_masked_lm, fairseq's transformer in the same dimensions), a finetuning and a fairseq-generate for every model, on
-two threads, without any validation; its data are made beforehand and not timed. Both begin with the finished corpus.
---part divides budgets and finetuning updates. Times are of the clock: nothing else may run beside it.
+The study runs as its users run it, one job on each core: training, validation, translation, scores, laws, figures. The
+plain way is a pretraining run for every budget (task span_masked_lm, fairseq's transformer in the same dimensions, as
+many blocks in a batch), a finetuning and a fairseq-generate for every model, each on all cores, without validation and
+what follows; its data are made beforehand and not timed. Who saves one run at several updates, or starts several jobs
+by hand, is faster than that. Both begin with the finished corpus. --part divides budgets and finetuning updates. Times
+are of the clock: nothing else may run beside it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from fairseq_scaling.cores import count_cores
 from fairseq_scaling.data.corpus import Corpus, write_token_file
 from fairseq_scaling.data.corruption import SpanCorruption
 from fairseq_scaling.mixture import Mixture
@@ -35,9 +38,10 @@ from fairseq_scaling.quantities import parse_tokens
 from tests.benchmarks.peers import transformer_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-_THREADS = 2
+_THREADS = count_cores()
 _FLAGS = [
-    "--optimizer", "adam", "--lr", "1e-3", "--clip-norm", "1.0", "--required-batch-size-multiple", "1",
+    "--optimizer", "adam", "--lr", "1e-3", "--lr-scheduler", "inverse_sqrt", "--warmup-updates", "50",
+    "--clip-norm", "1.0", "--required-batch-size-multiple", "1",
     "--num-workers", "0", "--disable-validation", "--no-epoch-checkpoints", "--log-format", "json",
     "--log-interval", "50", "--arch", "transformer",
 ]  # fmt: skip
@@ -59,10 +63,10 @@ def main() -> None:
 
 def smaller(study: dict[str, Any], corpus: Path, part: int) -> dict[str, Any]:
     """Return the study on a corpus that is there, with a part of its budgets and finetuning updates."""
-    del study["text"]
+    study.pop("text", None)
     section = study["pretraining"]
     section["budgets"] = [parse_tokens(budget) // part for budget in section["budgets"]]
-    study["finetuning"]["updates"] //= part
+    study["finetuning"]["updates"] = max(1, study["finetuning"]["updates"] // part)
     return {**study, "corpus": str(corpus)}
 
 

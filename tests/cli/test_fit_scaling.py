@@ -234,6 +234,19 @@ def test_what_was_left_out_is_said_on_the_terminal_and_on_the_page(done: tuple[P
         assert message in text
 
 
+def test_a_remark_stands_wherever_the_results_do(tmp_path: Path) -> None:
+    said = ["de:1 is settled: not pretrained beyond 8M.\n  Saved: <b>8M</b> tokens.", "a second one"]
+    words = [word for text in said for word in ("--remark", text)]
+    result = fit_scaling(write_table(tmp_path / "table.csv", lawful()), "--out", tmp_path / "out", *words)
+    assert result.exit_code == 0
+    assert all(text in result.stdout for text in said)
+    assert json.loads((tmp_path / "out/fits.json").read_text())["remarks"] == said
+    page = (tmp_path / "out/report.html").read_text()
+    (section,) = re.findall(r'<section id="left-out">(.*?)</section>', page, re.DOTALL)
+    assert "&lt;b&gt;8M&lt;/b&gt; tokens." in section
+    assert "<li>a second one</li>" in section
+
+
 def test_the_terminal_table_fits_in_100_columns_when_piped(done: tuple[Path, Result]) -> None:
     _, result = done
     table = [line for line in result.output.splitlines() if not line.startswith("wrote")]

@@ -86,6 +86,9 @@ def test_pairs_are_compared_alike_whatever_else_is_compared():
     noise = np.array([0.1, -0.1, 0.05, -0.05, 0.1, -0.1])
     factors = (2.0, 2.2, 3.0)
     fits = [laws.fit(_curve(b * np.log(TOKENS / 1e8) + noise, name=str(b)), "linear_log") for b in factors]
+    # The last one reaches farther: the laws of the first two cross, where they do, within their own reach.
+    longer = laws.Curve("longer", "bleu", 100 * TOKENS, 3.0 * np.log(TOKENS / 1e8) + noise)
+    fits[2] = laws.fit(longer, "linear_log")
     together = laws.compare_pairs(fits, [(0, 1, 1e10), (0, 2, 2e10), (1, 2, 2e10)])
     alone = [laws.compare_mixtures(fits[i], fits[j], at) for i, j, at in [(0, 1, 1e10), (0, 2, 2e10), (1, 2, 2e10)]]
     for one, other in zip(together, alone, strict=True):

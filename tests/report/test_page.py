@@ -274,3 +274,23 @@ def test_a_page_without_a_single_curve_says_so() -> None:
     text = parsed(page).text
     assert "Nothing could be fitted" in text
     assert "D_p is unknown" in text
+
+
+def test_learning_rates_stand_beside_the_points_where_they_differ() -> None:
+    def rates(*given: str) -> list[str] | None:
+        runs = [
+            run(
+                tokens,
+                log_law(tokens),
+                None,
+                extra={"run": {"hyperparameters": {"lr": [float(given[i % len(given)])]}}},
+            )
+            for i, tokens in enumerate(SIZES)
+        ]
+        points = dict(all_tables(document_of(runs)))["points"]
+        heads = [column.title for column in points.columns]
+        place = heads.index("Learning rate") if "Learning rate" in heads else None
+        return None if place is None else [row[place] for row in points.rows]
+
+    assert rates("0.001", "0.003") == ["0.001", "0.003"] * (len(SIZES) // 2)
+    assert rates("0.001") is None

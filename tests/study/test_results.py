@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import yaml
 
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.interim import interim_words
-from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.plan import Plan, make_plan
 from fairseq_scaling.study.state import StudyFolder
 
 from .conftest import Fakes, Finished
@@ -153,3 +154,42 @@ def test_a_study_without_a_scored_run_says_so(
     result = fakes.run("report", write_study(values), "--out", tmp_path / "out")
     assert result.returncode == 0
     assert result.stdout == "small: no run is scored yet, of 3.\n"
+
+
+def test_a_setting_replaced_for_a_run_is_replaced_when_the_study_is_asked_about(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    file = write_study(values)
+    more = ("--set", "finetuning.seeds=[1, 2]")
+    plain, wider = (fakes.run("status", file, "--out", finished, *words).stdout for words in ((), more))
+    assert "100% done" in plain
+    assert "100% done" not in wider
+    assert fakes.run("run", file, "--out", finished, *more).returncode == 0
+    assert "100% done" in fakes.run("status", file, "--out", finished, *more).stdout
+    refused = fakes.run("status", "--out", finished, *more)
+    assert refused.returncode == 2
+    assert "give it, too" in refused.stderr
+
+
+def test_the_archive_says_a_command_that_a_shell_understands(finished: Path, tmp_path: Path, fakes: Fakes) -> None:
+    """Remarks of a sequential study hold blanks, quotes and ends of lines."""
+    folder = StudyFolder(finished)
+    plan = Plan.read(folder.plan_path)
+    (fit,) = plan.of_stage("fit")
+    remark = 'de:1 is settled:\n  it\'s "enough"'
+    fit.words.extend(["--remark", remark])
+    folder.plan_path.write_text(plan.to_json())
+    identity = folder.identity(plan, fit)
+    record = folder.record(fit.id)
+    assert record is not None
+    folder.write_record(fit.id, {**record, "identity": identity})
+    archive = tmp_path / "study.tar.gz"
+    result = fakes.run("export", "--out", finished, "--archive", archive)
+    assert result.returncode == 0, result.stderr
+    with tarfile.open(archive) as tar:
+        (name,) = [name for name in tar.getnames() if name.endswith("README.txt")]
+        file = tar.extractfile(name)
+        assert file is not None
+        text = file.read().decode()
+    command = text[text.index("fit-scaling ") :].split("\n\n")[0]
+    assert shlex.split(command)[-1] == remark
