@@ -190,6 +190,29 @@ class Curve:
         total = np.sum(groups.spread[repeated] ** 2 * (groups.counts[repeated] - 1))
         return float(np.sqrt(total / freedom)), freedom
 
+    def noise_between_budgets(self) -> tuple[float, int]:
+        """Return the standard deviation of one measurement when budgets are compared, and its degrees of freedom.
+
+        A seed gives all budgets the same order of finetuning data, so part of what it does is the same at every budget.
+        Where every budget has the same seeds that part cancels: what is left is the residual of a layout of budgets and
+        seeds (randomised blocks, Fisher 1935). Otherwise this is ``seed_noise``.
+        """
+        groups = self.groups()
+        usable = groups.index >= 0
+        if self.seeds is None or not usable.any():
+            return self.seed_noise()
+        budget, values = groups.index[usable], self.values[usable]
+        names, seed = np.unique(self.seeds[usable], return_inverse=True)
+        cells = np.zeros((groups.size, names.size))
+        np.add.at(cells, (budget, seed), 1)
+        freedom = values.size - groups.size - names.size + 1
+        if names.min() < 0 or names.size < 2 or freedom < 2 or cells.min() == 0 or np.any(cells != cells[0]):
+            return self.seed_noise()
+        of_budget = np.bincount(budget, values) / np.bincount(budget)
+        of_seed = np.bincount(seed, values) / np.bincount(seed)
+        residual = values - of_budget[budget] - of_seed[seed] + values.mean()
+        return float(np.sqrt(np.sum(residual**2) / freedom)), freedom
+
     def to_dict(self) -> dict[str, Any]:
         """Return the curve as plain JSON types; ``Curve.from_dict`` reads it back."""
         return {

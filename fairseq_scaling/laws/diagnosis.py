@@ -62,10 +62,11 @@ def diagnose(curve: Curve, fit: Fit | Choice | None = None, *, noise: float | No
 
 
 def measurement_noise(curve: Curve, noise: float | None = None) -> tuple[float, float, str]:
-    """Return the standard deviation of one measurement in points, its degrees of freedom and where it comes from."""
+    """Return the standard deviation of one measurement in points, for comparing budgets, its degrees of freedom and
+    where it comes from."""
     if noise is not None:
         return float(noise), np.inf, "given"
-    measured, freedom = curve.seed_noise()
+    measured, freedom = curve.noise_between_budgets()
     if freedom >= 2 and measured > 0:
         return measured, float(freedom), "seeds"
     if curve.attributes.get("noise"):
@@ -199,9 +200,9 @@ def _against_baseline(view: _View, evidence: dict[str, Any]) -> str:
         return ""
     sign = -1.0 if view.curve.lower_is_better else 1.0
     above = float(sign * (view.groups.values[-1] - baseline))
-    error = float(
-        view.noise * np.sqrt(1 / view.groups.counts[-1] + 1 / np.atleast_1d(np.asarray(view.curve.baseline)).size)
-    )
+    # What a seed does at every budget alike it may do to the baseline, too, or not.
+    noise = np.fmax(view.noise, view.curve.seed_noise()[0])
+    error = float(noise * np.sqrt(1 / view.groups.counts[-1] + 1 / np.atleast_1d(np.asarray(view.curve.baseline)).size))
     evidence |= {"gain_over_baseline": above, "gain_over_baseline_standard_error": error}
     if above < -2 * error:
         return f" It is still worse than without pretraining ({baseline:.3g})."

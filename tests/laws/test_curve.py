@@ -61,3 +61,28 @@ def test_a_curve_survives_json():
     again = Curve.from_dict(curve.to_dict())
     assert again.to_dict() == curve.to_dict()
     assert again.baseline_value == 1.5
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0])
+def test_what_a_seed_does_at_every_budget_is_no_noise_between_budgets(shift):
+    """Against least squares on dummies for budgets and seeds; a shift of all values of a seed changes nothing."""
+    generator = np.random.default_rng(3)
+    tokens, seeds = np.repeat([1e9, 2e9, 4e9, 8e9], 3), np.tile([1, 2, 3], 4)
+    values = 20 + generator.standard_normal(12)
+    curve = Curve("c", "bleu", tokens, values + shift * (seeds == 2), seeds=seeds)
+    dummies = np.hstack([tokens[:, None] == np.unique(tokens), seeds[:, None] == np.unique(seeds)]).astype(float)
+    residual = values - dummies @ np.linalg.lstsq(dummies, values, rcond=None)[0]
+    noise, freedom = curve.noise_between_budgets()
+    assert freedom == 12 - 4 - 3 + 1
+    assert noise == pytest.approx(np.sqrt(np.sum(residual**2) / freedom))
+
+
+@pytest.mark.parametrize("left_out", [0, 5])
+def test_seeds_that_are_not_those_of_every_budget_are_plain_repeats(left_out):
+    tokens, seeds = np.repeat([1e9, 2e9, 4e9], 2), np.array([1, 2, 1, 2, 1, 2])
+    values = np.array([10.0, 11.0, 12.0, 13.5, 14.0, 15.0])
+    kept = np.arange(6) != left_out
+    curve = Curve("c", "bleu", tokens[kept], values[kept], seeds=seeds[kept])
+    assert curve.noise_between_budgets() == curve.seed_noise()
+    without = Curve("c", "bleu", tokens, values)
+    assert without.noise_between_budgets() == without.seed_noise()

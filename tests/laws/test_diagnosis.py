@@ -62,11 +62,12 @@ def test_monotone_curves_are_rejected_no_more_often_than_promised():
 
 def test_seeds_give_the_noise_and_its_uncertainty():
     values = np.array([28, 30, 26, 31, 27, 25.0])
-    loud = np.r_[values - 4, values + 4]
+    either = 4 * np.tile([1, -1], 3)
+    loud = np.r_[values - either, values + either]
     curve = laws.Curve("c", "bleu", np.tile(TOKENS, 2), loud, seeds=np.repeat([1, 2], 6))
     verdict = laws.diagnose(curve)
     assert verdict.evidence["noise_source"] == "seeds"
-    assert verdict.evidence["noise"] == pytest.approx(4 * np.sqrt(2))
+    assert verdict.evidence["noise"] == pytest.approx(np.sqrt(6 * 2 * 4**2 / 5))  # 6 x 2 values, 5 degrees of freedom
     assert verdict.kind != "non-monotonic"
 
 
@@ -106,3 +107,26 @@ def test_a_flat_curve_shows_no_trend_about_as_often_as_it_should():
     generator = np.random.default_rng(2)
     found = [shape_test(generator.standard_normal(6), np.ones(6), 1.0, np.inf, s).up < 0.05 for s in range(200)]
     assert 0.01 <= np.mean(found) <= 0.1
+
+
+def test_a_seed_that_is_better_at_every_budget_hides_no_trend():
+    """BLEU of the quickstart, run of 25 November 2026: one seed was ahead at all ten budgets of both mixtures."""
+    values = [3.666, 6.294, 3.894, 5.496, 4.514, 5.443, 5.135, 8.039, 7.598, 8.628]
+    tokens, seeds = np.repeat([2.5e5, 5e5, 1e6, 2e6, 4e6], 2), np.tile([1, 2], 5)
+    paired = laws.diagnose(laws.Curve("c", "bleu", tokens, values, seeds=seeds))
+    plain = laws.diagnose(laws.Curve("c", "bleu", tokens, values))
+    assert paired.evidence["noise"] < 0.6 * plain.evidence["noise"]
+    assert (plain.kind, paired.kind) == ("noisy", "follows the law")
+
+
+def test_removing_what_seeds_share_makes_no_trends_up():
+    """Flat curves with and without an effect of the seed: a trend or a contradiction is seen no more often than 5 %."""
+    generator = np.random.default_rng(0)
+    tokens, seeds = np.repeat(TOKENS, 3), np.tile([1, 2, 3], 6)
+    found = 0
+    for number in range(200):
+        shared = 3.0 * (number % 2) * generator.standard_normal(3)
+        values = 30 + np.tile(shared, 6) + generator.standard_normal(18)
+        verdict = laws.diagnose(laws.Curve("c", "bleu", tokens, values, seeds=seeds))
+        found += verdict.evidence["p_trend_up"] < 0.05
+    assert found < 0.05 * 200 + 3 * np.sqrt(200 * 0.05 * 0.95)
