@@ -13,7 +13,7 @@ import pytest
 from fairseq_scaling import laws
 from fairseq_scaling.laws import advice, comparing
 from fairseq_scaling.laws.averaging import AVERAGE
-from fairseq_scaling.laws.choosing import _PRIOR
+from fairseq_scaling.laws.choosing import _PRIOR, _SCORE_PRIOR
 from fairseq_scaling.laws.diagnosis import ASSUMED_NOISE
 from fairseq_scaling.laws.registry import laws_for
 from fairseq_scaling.laws.two_stage import TWO_STAGE
@@ -86,10 +86,14 @@ def test_assumed_noises_and_weights_are_those_of_the_code() -> None:
             n for n, names in re.findall(r"([\d.]+) for ([\w, ]+?)(?=, [\d.]+ for|, in )", line) if title in names
         )
         assert float(number) == ASSUMED_NOISE[metric]
-    assert _PRIOR == dict.fromkeys(("power_law", "linear_log", "log_law", "bnsl1"), 0.3)
-    assert re.search(
-        r"0\.3 for `power_law`, `linear_log` and `log_law` \(scores do not rise without limit\) and `bnsl1` \(too", PAGE
-    )
+    for name, weights in (("losses", _PRIOR), ("scores", _SCORE_PRIOR)):
+        (row,) = re.findall(rf"^\| {name} \| (.*) \|$", PAGE, re.M)
+        said = {
+            law: float(number)
+            for number, laws in re.findall(r"([\d.]+) for ((?:`\w+`(?: \([a-z ]+\))?(?:, | and )?)+)", row)
+            for law in re.findall(r"`(\w+)`", laws)
+        }
+        assert said == weights
 
 
 def test_links_lead_somewhere() -> None:
