@@ -31,8 +31,8 @@ _SCORE_PRIOR = {
 }
 """Weights of the laws before the curve is seen, 1 for the others: six parameters are often too many; scores have a
 ceiling, which the first three laws for them know nothing of. Chosen on BLEU of real translation systems by the size of
-their training data (``tests/laws/data/bleu_curves.csv`` and others), where the logistic with free ceiling predicts three
-to six times nearer than the log-law."""
+their training data (``tests/laws/data/bleu_curves.csv`` and others), where the logistic with free ceiling predicts
+three to six times nearer than the log-law."""
 
 
 def choose(
