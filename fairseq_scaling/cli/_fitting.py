@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cores import count_cores
 from ..errors import DataError, SettingError
 
 if TYPE_CHECKING:
     from ..report.document import Document
     from ..report.points import Point
-
-
-_MOST_PROCESSES = 8  # more of them wait for the disk
 
 
 class NothingToFit(DataError):
@@ -57,8 +53,7 @@ def fit(request: Request) -> Outcome:
     from ..logs import Cache
     from ..report.reading import read_inputs
 
-    cache = Cache() if request.cached else None
-    points, inputs = read_inputs(request.paths, request.mapping, cache, min(_MOST_PROCESSES, count_cores()))
+    points, inputs = read_inputs(request.paths, request.mapping, Cache() if request.cached else None)
     if not points:
         lines = ["no readable run and no readable row: nothing to fit", *map(str, inputs.problems)]
         raise NothingToFit("\n  ".join(lines))

@@ -33,7 +33,7 @@ class Cache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._grown = False
+        self._stored = 0
 
     @cached_property
     def folder(self) -> Path | None:
@@ -86,19 +86,15 @@ class Cache:
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             head = json.dumps({**state, "sha256": _hash(body)}).encode()
             write_whole(place, head + b"\n" + body, durable=False)
-            self._grown = True
+            self._stored += 1
         except (OSError, ValueError, TypeError, RecursionError):
             return
 
-    def note_growth(self) -> None:
-        """Take note that other processes may have added something."""
-        self._grown = True
-
     def tidy(self) -> None:
         """Remove what was not used for a month; looks only if something was added."""
-        if not self._grown or self.folder is None:
+        if not self._stored or self.folder is None:
             return
-        self._grown = False
+        self._stored = 0
         for entry in _entries(self.folder):
             try:
                 if time.time() - entry.stat().st_mtime > _KEPT:

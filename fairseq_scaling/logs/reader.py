@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import signal
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import DataError
 from .alignment_file import looks_like_alignment_file, read_alignment_file
@@ -26,25 +21,12 @@ from .segments import FileReading, Said, Segment, read_file
 # what score-translations prints beside a file says nothing that the file does not
 _WRITTEN = re.compile(rb"^score-translations: .*^written to ", re.DOTALL | re.MULTILINE)
 _NAMED = 5  # files of a folder that are named where they hold nothing
-_MANY = 400  # files that are worth the start of further processes
-_AT_ONCE = 4  # files that a process is given at a time, and ends before it ends itself
-
-
-class _File(NamedTuple):
-    """A file to be read: whether it was named itself, and what its first bytes tell."""
-
-    path: Path
-    named: bool
-    binary: bool
-    scores: bool
-    said_elsewhere: bool
 
 
 def read_runs(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     mapping: str | os.PathLike[str] | None = None,
     cache: Cache | None = None,
-    processes: int = 1,
 ) -> Reading:
     """Return the runs that ``paths`` hold, and a problem for everything that could not be used.
 
@@ -58,8 +40,6 @@ def read_runs(
         mapping: what stock fairseq logs do not say: a CSV file, or a path pattern with named fields such as
             ``{mixture}/dp{pretrain_tokens}/ft{finetune_tokens}/seed{seed}/*.log`` (see :mod:`.mapping`).
         cache: where readings are kept, so that files that have not changed since are not read again.
-        processes: how many may read side by side where there are many files. More than one helps a program whose main
-            module may be imported again (``if __name__ == "__main__"``), as Python's multiprocessing does.
 
     Raises:
         DataError: a path or the mapping file does not exist.
@@ -69,7 +49,6 @@ def read_runs(
     members: list[Mapped] = []
     problems: list[Problem] = []
     alignments: list[Alignment] = []
-    files: list[_File] = []
     empty: dict[Path, list[str]] = {}
     table = Path(mapping) if mapping is not None else None
     for path, named in walk(paths):
@@ -82,16 +61,14 @@ def read_runs(
             continue
         if not named and (looks_binary(head) or path == table):
             continue
-        scores, said = looks_like_score_file(head), _WRITTEN.search(head) is not None
-        files.append(_File(path, named, looks_binary(head), scores, said))
-    for (path, named, *_, said), reading in zip(files, _readings(files, cache, processes), strict=True):
+        reading = FileReading([], []) if looks_binary(head) else _read(path, head, cache)
         problems += reading.problems
         if not reading.segments and not reading.problems:
             if named:
                 problems.append(
                     Problem(str(path), 0, "holds nothing that fairseq or score-translations wrote: left out")
                 )
-            elif not said:
+            elif not _WRITTEN.search(head):
                 empty.setdefault(path.parent, []).append(path.name)
             continue
         if reading.segments:
@@ -112,50 +89,9 @@ def read_runs(
     return Reading(sorted(runs, key=_order), sorted(set(problems)), alignments)
 
 
-def _readings(files: Sequence[_File], cache: Cache | None, processes: int) -> Iterator[FileReading]:
-    """Yield what the files hold, in their order."""
-    read = partial(_read, cache)
-    if processes < 2 or len(files) < _MANY:
-        yield from map(read, files)
-        return
-    # Imported here alone: a few files are read before a second process has begun.
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    # The processes begin anew: one that is copied would take over what locks the threads of numpy hold.
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _follow_parent)
-    done = 0
-    try:
-        for reading in pool.map(read, files, chunksize=_AT_ONCE):
-            yield reading
-            done += 1
-    except BrokenProcessPool:
-        # One was killed, for its memory perhaps, or none could begin: this process can read, too.
-        yield from map(read, files[done:])
-    finally:
-        pool.shutdown(cancel_futures=True)
-    if cache is not None:
-        cache.note_growth()
-
-
-def _follow_parent() -> None:
-    """Leave Ctrl-C to the process that has started this one, and end when that one has ended, however it did."""
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _read(cache: Cache | None, file: _File) -> FileReading:
-    path, name = file.path, str(file.path)
-    if file.binary:
-        return FileReading([], [])
-    if file.scores:
+def _read(path: Path, head: bytes, cache: Cache | None) -> FileReading:
+    name = str(path)
+    if looks_like_score_file(head):
         segment = Segment(Origin(name, 1))
         try:
             content = read_score_file(path)

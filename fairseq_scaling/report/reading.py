@@ -18,13 +18,13 @@ OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 
 
 def read_inputs(
-    paths: Sequence[str], mapping: str | None = None, cache: Cache | None = None, processes: int = 1
+    paths: Sequence[str], mapping: str | None = None, cache: Cache | None = None
 ) -> tuple[list[Point], Inputs]:
     """Return the points that the paths hold, and what was read and could not be.
 
     A file that ends in .csv or .tsv, or begins with a table's header, is a table; of a folder, every such file with a
     table's header is one, but for what ``fit-scaling`` itself wrote there. Everything else goes to ``logs.read_runs``,
-    with the cache and the number of processes.
+    with the cache.
 
     Raises:
         DataError: a path does not exist.
@@ -50,7 +50,7 @@ def read_inputs(
         points += table.points
         inputs.problems += table.problems
     if others:
-        reading = read_runs(others, mapping, cache, processes)
+        reading = read_runs(others, mapping, cache)
         runs = points_of_runs(reading.runs)
         points += runs.points
         inputs.problems += [p for p in reading.problems if not _is_about_tables(p, tables)]
