@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from ..cores import count_cores
 from ..errors import SettingError
 from ..study.choice import CRITERIA
 from ..study.pricing import PEAKS, UTILISATION
+from ..study.scheduling import count_cores
 from ._common import shows_errors
 from ._study import cores_option, open_study, out_option, set_option, study_argument
 

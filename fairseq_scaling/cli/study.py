@@ -11,10 +11,9 @@ from types import FrameType
 
 import click
 
-from ..cores import count_cores
 from ..errors import SettingError
 from ..study.plan import STAGES, Plan
-from ..study.scheduling import Scheduling
+from ..study.scheduling import Scheduling, count_cores
 from ..study.state import StudyFolder
 from ._common import EXIT_INTERRUPTED, print_error, shows_errors
 from ._study import cores_option, open_started, open_study, out_option, set_option, started_argument, study_argument

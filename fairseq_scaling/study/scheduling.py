@@ -10,7 +10,6 @@ from pathlib import Path
 
 import yaml
 
-from ..cores import count_cores
 from ..errors import DataError
 from .gpus import GPU_STAGES, GPUS_VARIABLE, gpus_needed
 from .plan import Job
@@ -118,6 +117,11 @@ def find_profile(name: str) -> Path:
 def _gpus_of(jobs: Sequence[Job]) -> dict[str, int]:
     """Return stage -> GPUs that one of its jobs takes."""
     return {job.stage: gpus_needed(job) for job in jobs if job.stage in GPU_STAGES}
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _values(profile: Path) -> dict[str, object]:

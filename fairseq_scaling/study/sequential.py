@@ -115,8 +115,9 @@ def limited(plan: Plan, limits: Mapping[str, int], remarks: Sequence[str] = ()) 
             dropped.add(job.id)
         else:
             left = _without(job, dropped)
-            words = options({"remark": remarks}) if job.stage == "fit" else []
-            jobs.append(replace(left, words=[*left.words, *words]))
+            if job.stage == "fit":
+                left = replace(left, words=[*left.words, *options({"remark": remarks})])
+            jobs.append(left)
     return replace(plan, jobs=jobs)
 
 

@@ -136,10 +136,8 @@ class ScalingTask(FairseqTask):
         """Return an iterator over all of the dataset: nothing is dropped to make batches even."""
         if skip_remainder_batch:
             raise SettingError(
-                "skip_remainder_batch",
-                True,
-                "what is left over at the end of an epoch, or before a budget, would not be trained on",
-                "leave it out",
+                "skip_remainder_batch", True,
+                "what is left over at the end of an epoch, or before a budget, would not be trained on", "leave it out",
             )  # fmt: skip
         self._check_lengths(dataset, max_positions)
         plan = self.epoch_plan(dataset, max_tokens, max_sentences)

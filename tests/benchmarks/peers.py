@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
+from fairseq_scaling.models.t5 import PRESETS, T5Config
+from fairseq_scaling.study.commands import flags
 from tests.models.conftest import EOS, PAD
 
-__all__ = ["EOS", "PAD", "hugging_face", "matmul_rate", "transformer_settings"]
+__all__ = [
+    "EOS", "PAD", "dimensions", "hugging_face", "matmul_rate", "transformer_flags", "transformer_settings",
+]  # fmt: skip
 
 
 def hugging_face(cfg: Any, vocabulary: int) -> Any:
     """Return Hugging Face's T5 with the dimensions of ``cfg`` (a complete T5Config) and fairseq's special symbols."""
-    from transformers import T5Config, T5ForConditionalGeneration
+    from transformers import T5Config as HuggingFaceConfig
+    from transformers import T5ForConditionalGeneration
 
     return T5ForConditionalGeneration(
-        T5Config(
+        HuggingFaceConfig(
             vocab_size=vocabulary,
             d_model=cfg.d_model,
             d_kv=cfg.d_kv,
@@ -36,6 +42,11 @@ def hugging_face(cfg: Any, vocabulary: int) -> Any:
     )
 
 
+def dimensions(arch: str, dropout: float) -> Any:
+    """Return the complete T5Config of an architecture, with this dropout."""
+    return SimpleNamespace(**{**vars(T5Config()), **PRESETS[arch], "dropout": dropout})
+
+
 def transformer_settings(cfg: Any) -> dict[str, Any]:
     """Return the settings that give fairseq's own transformer the dimensions of ``cfg``, one embedding for all."""
     settings: dict[str, Any] = {"share_all_embeddings": True}
@@ -45,6 +56,12 @@ def transformer_settings(cfg: Any) -> dict[str, Any]:
         settings[f"{stack}_attention_heads"] = cfg.num_heads
         settings[f"{stack}_layers"] = getattr(cfg, f"{stack}_layers")
     return settings
+
+
+def transformer_flags(cfg: Any) -> list[str]:
+    """Return the same as flags of fairseq-train."""
+    settings = {name.replace("_", "-"): value for name, value in transformer_settings(cfg).items()}
+    return ["--arch", "transformer", *flags(settings)]
 
 
 def matmul_rate(repeats: int = 20) -> float:

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,13 +27,14 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from fairseq_scaling.cores import count_cores
 from fairseq_scaling.data.corpus import Corpus, write_token_file
 from fairseq_scaling.data.corruption import SpanCorruption
+from fairseq_scaling.data.tokenfile import token_dtype
 from fairseq_scaling.mixture import Mixture
-from fairseq_scaling.models.t5 import PRESETS, T5Config
 from fairseq_scaling.quantities import parse_tokens
-from tests.benchmarks.peers import transformer_settings
+from fairseq_scaling.study.scheduling import count_cores
+from tests.benchmarks import text
+from tests.benchmarks.peers import dimensions, transformer_flags
 
 ROOT = Path(__file__).resolve().parents[2]
 _THREADS = count_cores()
@@ -43,7 +42,7 @@ _FLAGS = [
     "--optimizer", "adam", "--lr", "1e-3", "--lr-scheduler", "inverse_sqrt", "--warmup-updates", "50",
     "--clip-norm", "1.0", "--required-batch-size-multiple", "1",
     "--num-workers", "0", "--disable-validation", "--no-epoch-checkpoints", "--log-format", "json",
-    "--log-interval", "50", "--arch", "transformer",
+    "--log-interval", "50",
 ]  # fmt: skip
 
 
@@ -53,6 +52,8 @@ def main() -> None:
     parser.add_argument("--study", type=Path, default=ROOT / "examples/quickstart/study.yaml")
     parser.add_argument("--part", type=int, default=4, help="divides budgets and finetuning updates (default 4)")
     options = parser.parse_args()
+    # Stock fairseq's checkpoints hold more than weights, which torch refuses since 2.6.
+    os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
     study = smaller(yaml.safe_load(options.study.read_text()), options.corpus.resolve(), options.part)
     with tempfile.TemporaryDirectory() as folder:
         ours = run_study(study, Path(folder))
@@ -97,7 +98,7 @@ class PlainWay:
         for name, (mixture, budget) in self.models.items():
             self._write(f"text/{name}/train", self._text(mixture, budget))
         pair = self.corpus.pair(*self.task.split("-"), "train")
-        ends = np.cumsum([len(sentence) for sentence in pair[1]])
+        ends = np.cumsum([len(source) + len(target) for source, target in zip(*pair, strict=True)])
         number = int(np.searchsorted(ends, parse_tokens(finetuning["finetune_tokens"][0])))
         for language, side in zip(self.task.split("-"), pair, strict=True):
             self._write(f"pairs/train.{self.task}.{language}", [side[row] for row in range(number)])
@@ -147,11 +148,7 @@ class PlainWay:
         return self.folder / "models" / name / "checkpoint_last.pt"
 
     def _model(self, dropout: float) -> list[str]:
-        cfg = SimpleNamespace(**{**vars(T5Config()), **PRESETS[self.study["model"]["arch"]], "dropout": dropout})
-        words: list[str] = []
-        for name, value in transformer_settings(cfg).items():
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-        return words
+        return transformer_flags(dimensions(self.study["model"]["arch"], dropout))
 
     def _text(self, mixture: Mixture, budget: int) -> Iterator[np.ndarray]:
         """Yield sentences of the mixture's languages, as many tokens as the budget."""
@@ -166,7 +163,7 @@ class PlainWay:
     def _write(self, name: str, sentences: Sequence[np.ndarray] | Iterator[np.ndarray]) -> None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_token_file(path, sentences, np.uint16)
+        write_token_file(path, sentences, token_dtype(self.corpus.manifest["vocabulary"]["size"]))
         if name.startswith("text/"):
             (path.parent / "dict.txt").symlink_to(self.corpus.dictionary_path)
 
@@ -177,16 +174,8 @@ def _program(name: str) -> str:
 
 def run(command: list[str], threads: int) -> float:
     """Run a command to its end; return the seconds it took by the clock."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(threads),
-        # stock fairseq's checkpoints hold more than weights, which torch refuses since 2.6
-        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
-    }
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}")
+    text.run(command, threads)
     return time.perf_counter() - start
 
 

@@ -15,7 +15,6 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from fairseq_scaling.models.t5 import PRESETS, T5Config
-from tests.benchmarks.peers import PAD, hugging_face, matmul_rate, transformer_settings
+from fairseq_scaling.models.t5 import PRESETS
+from tests.benchmarks.peers import PAD, dimensions, hugging_face, matmul_rate, transformer_flags
 from tests.benchmarks.text import run
 from tests.data.tiny import write_corpus
 
@@ -54,7 +53,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    cfg = SimpleNamespace(**{**vars(T5Config()), **PRESETS[options.arch], "dropout": options.dropout})
+    cfg = dimensions(options.arch, options.dropout)
     if options.loop:
         hugging_face_loop(cfg, options.corpus, options.updates, compiled=options.loop == "compiled")
         return
@@ -87,16 +86,13 @@ def contenders(options: argparse.Namespace, cfg: Any, folder: Path) -> dict[str,
     loop += ["--dropout", str(options.dropout), "--threads", str(options.threads)]
     # fairseq makes a folder for checkpoints even where it writes none
     flags = [*FAIRSEQ, "--save-dir", str(folder / "checkpoints"), "--max-update"]
-    transformer = ["--arch", "transformer"]
-    for name, value in transformer_settings(cfg).items():
-        transformer += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     commands = {
         "fairseq_scaling": [
             program, str(folder / "corpus"), "--user-dir", str(ROOT / "fairseq_scaling"), "--task",
             "scaling_translation", *t5, *flags,
         ],
         "fairseq transformer": [
-            program, str(folder / "stock"), "--task", "translation", *transformer, *flags,
+            program, str(folder / "stock"), "--task", "translation", *transformer_flags(cfg), *flags,
         ],
         "Hugging Face T5": [*loop, "--loop", "eager", "--updates"],
     }  # fmt: skip

@@ -1,11 +1,11 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fairseq_scaling import laws
+from tests.benchmarks.laws.accuracy import covered, holding_out
 from tests.benchmarks.laws.curves import law_value, load_curves, synthetic_curve
 
 DATA = Path(__file__).parent / "data"
@@ -119,8 +119,7 @@ def test_the_interval_of_the_average_covers_a_law_it_cannot_know():
 def test_real_bleu_is_predicted_as_well_as_by_the_best_single_law(first):
     """18 curves of Gordon, Duh and Kaplan (2021): the choice does not know which law is the best one."""
     curves = [curve for domain, curve in load_curves(DATA / "bleu_curves.csv") if domain == "Gordon"]
-    held_out = [np.argsort(np.argsort(curve.pretrain_tokens)) >= first for curve in curves]
-    choices = laws.choose_many([replace(curve, held_out=left) for curve, left in zip(curves, held_out, strict=True)])
+    choices = laws.choose_many([holding_out(curve, first) for curve in curves])
     error = np.mean([choice.fit.held_out.rmsle for choice in choices])
     single = {
         name: np.mean([choice.fits[name].held_out.rmsle for choice in choices])
@@ -137,8 +136,6 @@ def test_intervals_hold_what_real_systems_reached():
     inside = []
     for domain, curve in load_curves(DATA / "bleu_curves.csv"):
         if domain == "Gordon":
-            left = np.argsort(np.argsort(curve.pretrain_tokens)) >= 4
-            predicted = laws.choose(replace(curve, held_out=left)).fit.predict(curve.pretrain_tokens[left])
-            inside += list((predicted.lower <= curve.values[left]) & (curve.values[left] <= predicted.upper))
+            inside += covered(laws.choose(holding_out(curve, 4)).fit)
     assert len(inside) == 90
     assert 0.9 < np.mean(inside) < 0.99

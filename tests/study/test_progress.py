@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,21 @@ def test_a_free_core_takes_the_first_job_that_may_begin() -> None:
 
 def test_the_grid_of_a_large_study_is_played_through_at_once() -> None:
     """20,000 jobs in chains of four; looking through all that wait at each end took minutes."""
+
+    class Needs(tuple[str, ...]):
+        looked_at = 0
+
+        def __iter__(self) -> Iterator[str]:
+            Needs.looked_at += 1
+            return super().__iter__()
+
     jobs = [
-        Progress(f"{run}/{step}", "s", (f"{run}/{step - 1}",) if step else (), 1)
+        Progress(f"{run}/{step}", "s", Needs((f"{run}/{step - 1}",) if step else ()), 1)
         for step in range(4)
         for run in range(5000)
     ]
     assert seconds_left(jobs, 10) == 2000
+    assert Needs.looked_at == len(jobs)
 
 
 def test_running_jobs_count_with_what_is_left_of_them() -> None:

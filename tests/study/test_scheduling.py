@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.cores import count_cores
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.study.plan import Job
-from fairseq_scaling.study.scheduling import PROFILES, Scheduling, find_profile, snakemake_command
+from fairseq_scaling.study.scheduling import PROFILES, Scheduling, count_cores, find_profile, snakemake_command
 from fairseq_scaling.study.state import StudyFolder
 
 JOBS = [Job("pretrain/x", "pretrain", "p", []), Job("fit/results", "fit", "f", [])]

@@ -68,7 +68,7 @@ def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
     """
     curves = load_curves(data)
     if first:
-        curves = [(domain, replace(curve, held_out=_after(curve, first))) for domain, curve in curves]
+        curves = [(domain, holding_out(curve, first)) for domain, curve in curves]
         curves = [(domain, curve) for domain, curve in curves if curve.held_out.any()]
     domains = np.array([domain for domain, _ in curves])
     began = time.process_time()
@@ -77,7 +77,7 @@ def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
     rows: dict[str, np.ndarray] = {}
     inside: dict[str, list[bool]] = {}
     for position, choice in enumerate(choices):
-        inside.setdefault(domains[position], []).extend(_covered(choice.fit))
+        inside.setdefault(domains[position], []).extend(covered(choice.fit))
         single = next(c.fit for c in choice.candidates if c.fit.law.name != "average")
         fits = {"average (the choice)": choice.fit, "least rolling-origin error": single, **choice.fits}
         for label, fit in fits.items():
@@ -96,11 +96,12 @@ def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
     return means
 
 
-def _after(curve: laws.Curve, first: int) -> np.ndarray:
-    return np.argsort(np.argsort(curve.pretrain_tokens)) >= first
+def holding_out(curve: laws.Curve, first: int) -> laws.Curve:
+    """Return the curve with all points but the ``first`` smallest held out."""
+    return replace(curve, held_out=np.argsort(np.argsort(curve.pretrain_tokens)) >= first)
 
 
-def _covered(fit: laws.Fit) -> list[bool]:
+def covered(fit: laws.Fit) -> list[bool]:
     """Return for each held-out point whether the choice's interval for the law's value holds it."""
     held_out = fit.judged
     predicted = fit.predict(fit.curve.pretrain_tokens[held_out])
