@@ -46,6 +46,7 @@ class ScalingTask(FairseqTask):
     def setup_task(cls, cfg: Any, from_checkpoint: bool = False, **kwargs: Any) -> ScalingTask:
         """Return the task; ``from_checkpoint`` says that the settings are those a checkpoint was saved with."""
         corpus = Corpus.open(cfg.data)
+        torch.set_float32_matmul_precision(str(cfg.matmul_precision))
         return cls(cfg, corpus, load_dictionary(corpus), from_checkpoint)
 
     @property
@@ -235,6 +236,7 @@ class ScalingTask(FairseqTask):
             "fp16",
             "bf16",
             "bf16_autocast",
+            "matmul_precision",
         )
         return {
             **{name: plain(self.cfg[name]) for name in names},

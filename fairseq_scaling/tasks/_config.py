@@ -5,8 +5,10 @@
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING
+
+MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
 @dataclass
@@ -17,6 +19,14 @@ class ScalingTaskConfig(FairseqDataclass):
         metadata={
             "help": "compute forward passes in bfloat16 where that is safe; weights, gradients and optimizer stay in "
             "float32 (fairseq's own --bf16 is for TPUs)"
+        },
+    )
+    matmul_precision: ChoiceEnum(MATMUL_PRECISIONS) = field(  # type: ignore[valid-type]
+        default="highest",
+        metadata={
+            "help": "how float32 matrices are multiplied, as torch.set_float32_matmul_precision says it: highest in "
+            "float32; high in TF32 where a GPU has it; medium also in bfloat16 where a CPU has instructions for it "
+            "(AMX); sums, weights and all else stay in float32"
         },
     )
     # For the description of the run and for resuming; fairseq fills them in.

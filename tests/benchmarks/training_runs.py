@@ -2,6 +2,9 @@
 
     python tests/benchmarks/training_runs.py [--arch t5_tiny] [--dropout 0.1] [--updates 40] [--rounds 2] [--compiled]
 
+Everything is measured in float32 as it comes, and with `torch.set_float32_matmul_precision("medium")` where there is a
+way to say so: --matmul-precision here, a line of a loop of one's own, nothing in stock fairseq.
+
 All train models of the same dimensions on the same pairs, 32 x (112 source, 28 target) tokens an update, with Adam and
 clipped gradients: `fairseq-train --user-dir fairseq_scaling`, `fairseq-train` with its own transformer, and a plain
 loop around Hugging Face's T5 that does nothing besides. Each is run for 5 updates and for 5 more than --updates. The
@@ -24,6 +27,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from fairseq_scaling.models.t5 import PRESETS
+from fairseq_scaling.tasks._config import MATMUL_PRECISIONS
 from tests.benchmarks.peers import PAD, dimensions, hugging_face, matmul_rate, transformer_flags
 from tests.benchmarks.text import run
 from tests.data.tiny import write_corpus
@@ -32,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BATCH, SOURCE, TARGET = 32, 112, 28
 VOCABULARY = 8192
 FIRST = 5  # updates of the short run
+OURS, MEDIUM = "fairseq_scaling", ", medium"
 _ADDED = 5  # symbols of the dictionary that are no pieces: four special ones, one sentinel
 
 FAIRSEQ = [
@@ -50,11 +55,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
     parser.add_argument("--compiled", action="store_true", help="also Hugging Face's T5 through torch.compile")
     parser.add_argument("--loop", choices=("eager", "compiled"), help=argparse.SUPPRESS)
+    parser.add_argument("--matmul-precision", default="highest", choices=MATMUL_PRECISIONS, help=argparse.SUPPRESS)
     parser.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cfg = dimensions(options.arch, options.dropout)
     if options.loop:
+        torch.set_float32_matmul_precision(options.matmul_precision)
         hugging_face_loop(cfg, options.corpus, options.updates, compiled=options.loop == "compiled")
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -86,18 +93,22 @@ def contenders(options: argparse.Namespace, cfg: Any, folder: Path) -> dict[str,
     loop += ["--dropout", str(options.dropout), "--threads", str(options.threads)]
     # fairseq makes a folder for checkpoints even where it writes none
     flags = [*FAIRSEQ, "--save-dir", str(folder / "checkpoints"), "--max-update"]
+    ours = [
+        program, str(folder / "corpus"), "--user-dir", str(ROOT / "fairseq_scaling"), "--task", "scaling_translation",
+        *t5,
+    ]  # fmt: skip
+    medium = ["--matmul-precision", "medium"]
     commands = {
-        "fairseq_scaling": [
-            program, str(folder / "corpus"), "--user-dir", str(ROOT / "fairseq_scaling"), "--task",
-            "scaling_translation", *t5, *flags,
-        ],
+        OURS: [*ours, *flags],
+        f"{OURS}{MEDIUM}": [*ours, *medium, *flags],
         "fairseq transformer": [
             program, str(folder / "stock"), "--task", "translation", *transformer_flags(cfg), *flags,
         ],
-        "Hugging Face T5": [*loop, "--loop", "eager", "--updates"],
     }  # fmt: skip
-    if options.compiled:
-        commands["Hugging Face T5, compiled"] = [*loop, "--loop", "compiled", "--updates"]
+    for way in ("eager", "compiled") if options.compiled else ("eager",):
+        name = "Hugging Face T5" if way == "eager" else "Hugging Face T5, compiled"
+        commands[name] = [*loop, "--loop", way, "--updates"]
+        commands[f"{name}{MEDIUM}"] = [*loop, *medium, "--loop", way, "--updates"]
     return commands
 
 
@@ -119,17 +130,19 @@ def measure(commands: dict[str, list[str]], options: argparse.Namespace) -> dict
 def show(measured: dict[str, tuple[float, float]], options: argparse.Namespace, cfg: Any) -> None:
     """Print the table: tokens a second, ratio to the fastest peer, share of what matrix products reach."""
     operations, peak = _operations(cfg), matmul_rate()
-    peer = min(update for name, (update, _) in measured.items() if name != "fairseq_scaling")
+    peers = {name: update for name, (update, _) in measured.items() if not name.startswith(OURS)}
+    plain = min(update for name, update in peers.items() if not name.endswith(MEDIUM))
     title = f"{options.arch}, dropout {options.dropout}, vocabulary {VOCABULARY}, {options.threads} thread(s)"
     table = Table(title=title)
-    for heading in ("", "update", "tokens/s", "against the fastest peer", "of the matmul peak", "start-up"):
+    headings = ("update", "tokens/s", "fastest float32 peer", "fastest peer of all", "of float32 peak", "start-up")
+    for heading in ("", *headings):
         table.add_column(heading, justify="left" if not heading else "right")
     for name, (update, start) in measured.items():
-        share = f"{operations / update / peak:.0%}" if name == "fairseq_scaling" else ""
-        tokens = BATCH * (SOURCE + TARGET) / update
-        ratio = f"{peer / update:.2f}"
-        table.add_row(name, f"{1000 * update:.0f} ms", f"{tokens:,.0f}", ratio, share, f"{start:.1f} s")
-    Console(width=120).print(table, f"matmul peak beside it: {peak / 1e9:.0f} GFLOP/s")
+        share = f"{operations / update / peak:.0%}" if name.startswith(OURS) else ""
+        tokens = f"{BATCH * (SOURCE + TARGET) / update:,.0f}"
+        ratios = (f"{best / update:.2f}" for best in (plain, min(peers.values())))
+        table.add_row(name, f"{1000 * update:.0f} ms", tokens, *ratios, share, f"{start:.1f} s")
+    Console(width=140).print(table, f"matmul peak in float32 beside it: {peak / 1e9:.0f} GFLOP/s")
 
 
 def hugging_face_loop(cfg: Any, corpus: Path, updates: int, compiled: bool) -> None:

@@ -1,6 +1,6 @@
 """Time of a training step: this project's T5, Hugging Face's T5 and fairseq's transformer, of the same dimensions.
 
-    python tests/benchmarks/training_step.py [--vocabulary 8192] [--dropout 0.1] [--repeats 15] [--threads 1]
+    python tests/benchmarks/training_step.py [--vocabulary 8192] [--dropout 0.1] [--matmul-precision medium]
 
 A step is forward, loss, backward, gradient clipping and Adam, on 32 x (112 source, 28 target) tokens. The models
 take turns, so that whatever else runs on the machine slows all of them. Shown are the best and the median step:
@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from fairseq_scaling.tasks._config import MATMUL_PRECISIONS
 from tests.benchmarks.peers import EOS, PAD, hugging_face, matmul_rate, transformer_settings
 from tests.models.conftest import make_model, make_task, random_tokens
 
@@ -37,7 +38,11 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.0, help="dropout of all models (default 0)")
     parser.add_argument("--repeats", type=int, default=15, help="steps of each model (default 15)")
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
+    parser.add_argument(
+        "--matmul-precision", default="highest", choices=MATMUL_PRECISIONS, help="of all models (default highest)"
+    )
     options = parser.parse_args()
+    torch.set_float32_matmul_precision(options.matmul_precision)
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
@@ -63,7 +68,10 @@ def main() -> None:
                 times[name].append((time.perf_counter() - clock, time.process_time() - processor))
         peak = max(peak, matmul_rate(1))
 
-    title = f"{options.arch}, vocabulary {options.vocabulary}, dropout {options.dropout}, {options.threads} thread(s)"
+    title = (
+        f"{options.arch}, vocabulary {options.vocabulary}, dropout {options.dropout}, {options.threads} thread(s), "
+        f"matrix products {options.matmul_precision}"
+    )
     table = Table(title=title)
     for heading in ("", "clock best", "median", "processor best", "median", "times faster than Hugging Face"):
         table.add_column(heading, justify="left" if not heading else "right")
