@@ -68,6 +68,7 @@ def fit(request: Request) -> Outcome:
     collection = collect(points)
     analysis = analyse(collection.curves, settings)
     inputs.problems += collection.problems
+    inputs.unplaced = collection.unplaced
     document = build_document(analysis, settings, inputs)
     return Outcome(document, _write(document, request), analysis.fitted)
 

@@ -36,18 +36,22 @@ def open_study(
 ) -> tuple[Plan, StudyFolder]:
     """Return the plan of a study.yaml, with ``--set`` settings, and the study's folder.
 
-    With ``check``, a finished corpus that is too small for the study is an error.
+    With ``check``, a finished corpus that is too small for the study is an error, and a file that is to be there and
+    is not.
     """
     from ..study.config import load_study
+    from ..study.given import check_given, given_rows
     from ..study.text_check import check_text, find_corpus
 
     wanted = load_study(study, settings)
     plan, folder = make_plan(wanted), StudyFolder(out or Path("work") / wanted.name)
     # A corpus that will be made anew says nothing about the text that there will be.
     corpus = None if folder.pending(plan, plan.until("encode")) else find_corpus(wanted, folder)
-    if check and corpus is not None:
-        check_text(wanted, corpus)
-        plan = make_plan(wanted, corpus.manifest["vocabulary"]["size"])
+    if check:
+        check_given(wanted)
+        if corpus is not None:
+            check_text(wanted, corpus)
+        plan = make_plan(wanted, corpus.manifest["vocabulary"]["size"] if corpus is not None else given_rows(wanted))
     return plan, folder
 
 

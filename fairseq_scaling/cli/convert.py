@@ -42,8 +42,10 @@ def from_hf(folder: Path, out: Path, sentencepiece: Path | None, overwrite: bool
     fairseq-train corpus --user-dir fairseq_scaling --task scaling_translation -s en -t fr \\
         --finetune-from-model mt5/mt5-small.pt MODEL_FLAGS ...
 
-    from-hf prints MODEL_FLAGS, which build the same model. What it was pretrained on is in no such file: the logs of
-    its finetuning say that pretrain_tokens are unknown, and fit-scaling wants them with --mapping.
+    from-hf prints MODEL_FLAGS, which build the same model, and the same as the section model of a study.yaml, which
+    names the checkpoint in checkpoints and this folder as text.vocabulary. What the model was pretrained on is in no
+    such file: the logs of its finetuning say that pretrain_tokens are unknown, so that fit-scaling shows their scores
+    beside the baseline, and fits a law only to what --mapping gives a D_p.
 
     T5 has more rows in its embedding than tokens. They are kept (madeupword0000, ... in dict.txt), the last one as
     fairseq's <s>, which T5 lacks. ByT5 needs no spiece.model: the bytes are its tokens.
@@ -56,7 +58,19 @@ def from_hf(folder: Path, out: Path, sentencepiece: Path | None, overwrite: bool
     done = convert(folder, out, sentencepiece, overwrite)
     click.echo(f"{done.out}: {done.rows:,} symbols, {done.spare:,} of them without a token")
     click.echo(f"{out.parent / DICTIONARY}, {out.parent / SENTENCEPIECE_OURS}: for scaling-preprocess encode")
+    click.echo(f"The same model in study.yaml: {_section(done.flags)}")
     click.echo(f"The same model in fairseq-train: {shlex.join(done.flags)}")
+
+
+def _section(flags: list[str]) -> str:
+    """Return flags of fairseq-train, each with its value, as the section ``model`` on one line of YAML."""
+    import yaml
+
+    settings = {
+        flag.removeprefix("--"): yaml.safe_load(value) for flag, value in zip(flags[::2], flags[1::2], strict=True)
+    }
+    model = {"arch": settings.pop("arch"), "fairseq": settings}
+    return yaml.safe_dump({"model": model}, default_flow_style=True, sort_keys=False, width=10_000).strip()[1:-1]
 
 
 @main.command("to-hf")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,10 +50,19 @@ class CurvePoints:
 
 
 @dataclass
+class Unplaced:
+    """Points whose D_p is unknown, and the baseline beside them: of one task, D_f, model, corpus and metric."""
+
+    points: list[Point]
+    baselines: list[Point] = field(default_factory=list)
+
+
+@dataclass
 class Collection:
     """All curves in the order of a report (task, D_f, mixture by alignment, metric), and what was wrong."""
 
     curves: list[CurvePoints] = field(default_factory=list)
+    unplaced: list[Unplaced] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -61,13 +70,15 @@ def collect(points: Iterable[Point]) -> Collection:
     """Group points into curves.
 
     Points with D_p = 0 become the baseline of the curves of the same task, D_f, architecture, parameters, corpus and
-    metric; in a table, of the curve that bears their name. Values that the logarithm does not know (0 and below), and
-    values read twice, are left out with a reason.
+    metric; in a table, of the curve that bears their name. Points without D_p are on no curve, but stand beside the
+    same baselines. Values that the logarithm does not know (0 and below), and values read twice, are left out with a
+    reason.
     """
     collection = Collection()
     trained: dict[Hashable, list[Point]] = defaultdict(list)
     own_baselines: dict[Hashable, list[Point]] = defaultdict(list)
-    for point in settle(points):
+    points = list(points)
+    for point in settle(point for point in points if point.is_placed):
         (trained if point.pretrain_tokens > 0 else own_baselines)[_curve_key(point)].append(point)
     shared: dict[Hashable, list[Point]] = defaultdict(list)
     for key, baselines in own_baselines.items():
@@ -89,6 +100,8 @@ def collect(points: Iterable[Point]) -> Collection:
         if curve.name not in told and (problem := _unlike_settings(curve)) is not None:
             told.add(curve.name)
             collection.problems.append(problem)
+    collection.unplaced = _unplaced([point for point in points if not point.is_placed], shared)
+    claimed |= {_condition(group.points[0]) for group in collection.unplaced}
     for condition, baselines in shared.items():
         if condition not in claimed:
             for point in baselines:
@@ -96,6 +109,14 @@ def collect(points: Iterable[Point]) -> Collection:
                 collection.problems.append(Problem(point.file, point.line, message))
     collection.curves.sort(key=_report_order)
     return collection
+
+
+def _unplaced(points: Iterable[Point], baselines: Mapping[Hashable, list[Point]]) -> list[Unplaced]:
+    groups: dict[Hashable, list[Point]] = defaultdict(list)
+    for point in points:
+        groups[_condition(point)].append(point)
+    found = [Unplaced(members, list(baselines.get(condition, ()))) for condition, members in groups.items()]
+    return sorted(found, key=lambda group: (*_condition_order(group.points[0]), order(group.points[0].metric)))
 
 
 def _curve_key(point: Point) -> Hashable:
@@ -203,7 +224,10 @@ def _by_size(point: Point) -> tuple[float, int, int, float]:
 
 def _report_order(curve: CurvePoints) -> tuple[Any, ...]:
     """Order by task, D_f, model and corpus, then best aligned mixture first, then metric."""
-    first = curve.first
-    aligned = -first.alignment if first.alignment is not None else 0.0
-    model = (first.architecture, first.parameters or 0, first.corpus)
-    return (first.task, first.finetune_tokens or 0, *model, aligned, curve.name, order(curve.metric))
+    aligned = -curve.first.alignment if curve.first.alignment is not None else 0.0
+    return (*_condition_order(curve.first), aligned, curve.name, order(curve.metric))
+
+
+def _condition_order(point: Point) -> tuple[Any, ...]:
+    model = (point.architecture, point.parameters or 0, point.corpus)
+    return (point.task, point.finetune_tokens or 0, *model)

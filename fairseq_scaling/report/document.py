@@ -18,7 +18,7 @@ from ..logs import Problem
 from ..logs.record import Alignment
 from .alignment import match, rank_agreements
 from .analysis import Analysis, CurveAnalysis, Settings
-from .curves import CurvePoints
+from .curves import CurvePoints, Unplaced
 from .metrics import CROSS_ENTROPY
 from .points import Point, mixture_label
 from .run_points import Forgetting
@@ -42,6 +42,7 @@ class Inputs:
     problems: list[Problem] = field(default_factory=list)
     forgetting: list[Forgetting] = field(default_factory=list)
     alignments: list[Alignment] = field(default_factory=list)
+    unplaced: list[Unplaced] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     """What the user says of the runs, or a study of those that it did not make."""
 
@@ -65,6 +66,7 @@ def build_document(analysis: Analysis, settings: Settings, inputs: Inputs) -> Do
         "metric_comparisons": [comparison.to_dict() for comparison in analysis.comparisons],
         "mixture_comparisons": [comparison.to_dict() for comparison in analysis.mixtures],
         "alignment_agreements": rank_agreements(analysis.curves, matched),
+        "unplaced": [_unplaced(group) for group in inputs.unplaced],
         "forgetting": [asdict(row) for row in inputs.forgetting],
         "remarks": inputs.remarks,
         "problems": [
@@ -145,6 +147,17 @@ def _curve(analysis: CurveAnalysis, settings: Settings, overlap: Alignment | Non
             {"target": target, **estimate.to_dict()} for target, estimate in analysis.tokens_wanted.items()
         ],
         "problem": analysis.problem,
+    }
+
+
+def _unplaced(group: Unplaced) -> Document:
+    """Return points without D_p (null in JSON), each with the name of the model that was finetuned."""
+    first = group.points[0]
+    names = ("metric", "lower_is_better", "task", "finetune_tokens", "architecture", "parameters", "corpus")
+    return {
+        **{name: getattr(first, name) for name in names},
+        "points": [{"start": point.start, **_point(point)} for point in group.points],
+        "baseline": [_point(point) for point in group.baselines],
     }
 
 

@@ -54,6 +54,7 @@ def render_page(document: Document, drawings: Sequence[Drawing]) -> str:
             "Answers",
             _tables(tables, ("gains", "wanted", "mixtures", "relations")),
         ),
+        ("unplaced", "Models whose pretraining is unknown", _tables(tables, ("unplaced",), headed=False)),
         (
             "alignment",
             "Alignment with the task",
@@ -71,7 +72,7 @@ def render_page(document: Document, drawings: Sequence[Drawing]) -> str:
         ("made", "How it was made", join([_made(document), _tables(tables, ("points",))])),
     ]
     sections = [(anchor, title, body) for anchor, title, body in sections if body]
-    title = "Scaling report" if document["curves"] else "Scaling report: nothing to fit"
+    title = "Scaling report" if document["curves"] or document.get("unplaced") else "Scaling report: nothing to fit"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -109,6 +110,8 @@ def headline(document: Document) -> str:
     loud = len(loud_findings(document).get(MISLEADING, ()))
     verdicts = [curve["verdict"]["kind"] for group in groups if (curve := leading(group))["verdict"]]
     if not verdicts:
+        if document.get("unplaced") and not document["curves"]:
+            return "No law over D_p: what the models were pretrained on is unknown"
         return "Nothing could be fitted yet"
     follow = sum(kind == "follows the law" for kind in verdicts)
     curves = "curve" if len(verdicts) == 1 else "curves"
@@ -120,6 +123,8 @@ def headline(document: Document) -> str:
 
 def _subtitle(document: Document) -> str:
     curves = [curve for curve in document["curves"] if curve["points"]]
+    if not curves and document.get("unplaced"):
+        return "The scores of the models whose D_p is unknown, and of those without pretraining, stand below."
     if not curves:
         return "No curve has points that can be used. What was read and why it was not used stands below."
     tasks = sorted({curve["setting"]["task"] for curve in curves} - {""})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,8 +17,9 @@ from ..quantities import format_tokens
 class Point:
     """One value of one metric.
 
-    ``pretrain_tokens`` is D_p in tokens (0: no pretraining, a baseline), ``finetune_tokens`` D_f in tokens,
-    cross-entropies are in nats per target token. ``curve`` is the name the table gave, or None for a run.
+    ``pretrain_tokens`` is D_p in tokens (0: no pretraining, a baseline; nan: unknown, and ``start`` names the model
+    that was finetuned), ``finetune_tokens`` D_f in tokens, cross-entropies are in nats per target token. ``curve`` is
+    the name the table gave, or None for a run.
     ``details`` holds what a metric says besides its value (brevity penalty, n-gram precisions, signature, subset).
     ``exact`` is D_p as it was consumed where ``pretrain_tokens`` is the size that it counts as, ``corpus`` the corpus'
     fingerprint, ``settings`` the flat settings of the finetuning as text, ``apart`` what tells the curve of a run from
@@ -44,6 +46,7 @@ class Point:
     exact: float | None = None
     alignment: float | None = None
     run_id: str = ""
+    start: str = ""
     file: str = ""
     line: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -58,6 +61,11 @@ class Point:
     def task(self) -> str:
         """The translation task as ``en-fr``; empty where it is unknown."""
         return f"{self.source_lang}-{self.target_lang}" if self.source_lang and self.target_lang else ""
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether D_p is known, without which a point is on no curve."""
+        return not math.isnan(self.pretrain_tokens)
 
     @property
     def origin(self) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..logs import Problem, RunRecord
@@ -46,20 +47,25 @@ class RunPoints:
 def points_of_runs(runs: Iterable[RunRecord]) -> RunPoints:
     """Return the points of all finetuning runs.
 
-    A run without D_p gives no point. Cross-entropy is compared on one subset only: for every task, D_f, model and
-    corpus the test set if all its runs have it, else valid if all have that, else whichever more runs have.
+    A run without D_p gives points only where it says itself that D_p is unknown, because a published model was
+    finetuned; they are on no curve. Where nothing is said, a mapping is missing. Cross-entropy is compared on one
+    subset only: for every task, D_f, model and corpus the test set if all its runs have it, else valid if all have
+    that, else whichever more runs have.
     """
     runs = list(runs)
     finetuning = [run for run in runs if run.stage == "finetuning"]
     pretraining = [run for run in runs if run.stage != "finetuning"]
     result = RunPoints(pretraining_runs=len(pretraining), finetuning_runs=len(finetuning))
+    starts = _start_names(finetuning)
     groups: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in finetuning:
         if run.pretrain_tokens is None:
             result.problems.append(
                 _problem(run, "pretrain_tokens", "D_p is unknown, the run is on no curve; say it with --mapping")
             )
-        elif run.diverged:
+            if run.run_id not in starts:
+                continue
+        if run.diverged:
             # What was scored or validated before, or after, says nothing of this D_p.
             result.problems.append(_problem(run, "run_id", "its training diverged: on no curve"))
         else:
@@ -70,8 +76,25 @@ def points_of_runs(runs: Iterable[RunRecord]) -> RunPoints:
         for run in group:
             _add_scores(run, result)
             _add_cross_entropy(run, subset, result)
+    named = (point if point.is_placed else replace(point, start=starts[point.run_id]) for point in result.points)
+    result.points = list(named)
     result.forgetting = _forgetting(finetuning, pretraining)
     return result
+
+
+def _start_names(runs: Iterable[RunRecord]) -> dict[str, str]:
+    """Return run id -> name of its start, of the runs that say that D_p is unknown; like names are told apart."""
+    said = {
+        run.run_id: (name, str(_said(run, "pretrain_run_id", str)))
+        for run in runs
+        if run.pretrain_tokens is None and (name := _said(run, "start", str))
+    }
+    contents: dict[str, set[str]] = defaultdict(set)
+    for name, content in said.values():
+        contents[name].add(content)
+    return {
+        run_id: name if len(contents[name]) == 1 else f"{name} ({content})" for run_id, (name, content) in said.items()
+    }
 
 
 def _add_scores(run: RunRecord, result: RunPoints) -> None:
@@ -121,14 +144,13 @@ def _add_cross_entropy(run: RunRecord, subset: str | None, result: RunPoints) ->
 
 
 def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], *fields: str) -> Point:
-    assert run.pretrain_tokens is not None
     file, line = _origin(run, *fields)
     alignment = run.alignment
     if alignment is None and run.mixture is not None and run.source_lang and run.target_lang:
         alignment = run.mixture.alignment(run.source_lang, run.target_lang)
     return Point(
         metric=metric,
-        pretrain_tokens=float(run.pretrain_tokens),
+        pretrain_tokens=math.nan if run.pretrain_tokens is None else float(run.pretrain_tokens),
         value=float(value),
         seed=run.seed,
         lower_is_better=describe(metric).lower_is_better,
@@ -228,7 +250,8 @@ def _origin(run: RunRecord, *fields: str) -> tuple[str, int]:
 
 def _problem(run: RunRecord, field_name: str, message: str) -> Problem:
     file, line = _origin(run, field_name)
-    mixture = mixture_label(str(run.mixture)) if run.mixture is not None else "no pretraining"
+    nothing = "no pretraining" if run.pretrain_tokens == 0 else _said(run, "start", str) or mixture_label("")
+    mixture = mixture_label(str(run.mixture)) if run.mixture is not None else nothing
     tokens = "D_p unknown" if run.pretrain_tokens is None else f"D_p {shown_tokens(run.pretrain_tokens)}"
     task = f"{run.source_lang}-{run.target_lang} " if run.source_lang and run.target_lang else ""
     return Problem(file, line, f"run {run.run_id} ({task}{mixture}, {tokens}): {message}")

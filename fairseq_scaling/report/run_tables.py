@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from .document import Document
+from .metrics import Metric, order
 from .points import mixture_label
 from .table import Table, columns, mean
 from .wording import MINUS, NONE, display_names, metric_of, metric_title, score, tokens
@@ -39,6 +42,40 @@ def precisions_table(document: Document) -> Table:
             )
             lead = ""
     return table
+
+
+def unplaced_table(document: Document) -> Table:
+    """Return the scores of models whose D_p is unknown beside those without pretraining (mean over seeds)."""
+    groups: dict[tuple[Any, ...], dict[str, dict[str, list[float]]]] = defaultdict(lambda: defaultdict(dict))
+    metrics: dict[str, Metric] = {}
+    for entry in document.get("unplaced", ()):
+        model = (entry["architecture"], entry["parameters"] or 0, entry["corpus"])
+        rows = groups[entry["task"], model, entry["finetune_tokens"]]
+        metrics[entry["metric"]] = metric_of(entry)
+        for point in [*entry["baseline"], *entry["points"]]:
+            values = rows[point.get("start", "no pretraining")].setdefault(entry["metric"], [])
+            values.append(point["value"])
+    metrics = dict(sorted(metrics.items(), key=lambda item: order(item[0])))
+    table = Table(
+        "Models whose pretraining is unknown",
+        columns("Task", "Model", "D_f#", "Finetuned from", "Runs#", *(f"{one.title}#" for one in metrics.values())),
+        note="On how much text, and of which languages, these models were pretrained no log says: D_p is unknown, so "
+        "they are on no curve and no law over D_p is fitted to them. --mapping says it where you know it. "
+        "\u00b1: standard deviation over the runs.",
+    )
+    several = len({model for _, model, _ in groups}) > 1
+    for (task, model, finetune), rows in groups.items():
+        lead = [task, _model_label(*model) if several else "", tokens(finetune)]
+        for start, scores in rows.items():
+            cells = [_mean_and_deviation(scores.get(name, ()), metric) for name, metric in metrics.items()]
+            table.rows.append([*lead, start, str(max(map(len, scores.values()))), *cells])
+            lead = [""] * len(lead)
+    return table
+
+
+def _mean_and_deviation(values: Sequence[float], metric: Metric) -> str:
+    said = score(mean(values), metric)
+    return f"{said} \u00b1 {score(statistics.stdev(values), metric)}" if len(values) > 1 else said
 
 
 def forgetting_table(document: Document) -> Table:

@@ -16,7 +16,7 @@ from .fit_tables import (
     relations_table,
     wanted_table,
 )
-from .run_tables import forgetting_table, left_out_table, points_table, precisions_table
+from .run_tables import forgetting_table, left_out_table, points_table, precisions_table, unplaced_table
 from .table import Table, columns, without_empty_columns
 from .wording import (
     NONE,
@@ -82,6 +82,7 @@ def all_tables(document: Document) -> list[tuple[str, Table]]:
         ("wanted", wanted_table),
         ("mixtures", mixtures_table),
         ("relations", relations_table),
+        ("unplaced", unplaced_table),
         ("alignment", alignment_table),
         ("agreement", agreement_table),
         ("precisions", precisions_table),

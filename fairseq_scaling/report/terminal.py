@@ -13,9 +13,9 @@ from rich.text import Text
 
 from .document import Document, leading, settings_in_order
 from .html import headline
-from .run_tables import left_out_table
+from .run_tables import left_out_table, unplaced_table
 from .sentences import loud_findings, say
-from .table import Table
+from .table import Table, without_empty_columns
 from .tables import summary_tables
 from .wording import display_names
 
@@ -48,6 +48,12 @@ def print_report(document: Document, console: Console, files: Sequence[Path] = (
         console.print()
         console.print(Text(table.title, style="bold"))
         console.print(_rich_table(table))
+    unplaced = without_empty_columns(unplaced_table(document))
+    if unplaced.rows:
+        console.print()
+        console.print(Text(unplaced.title, style="bold"))
+        console.print(_rich_table(unplaced))
+        console.print(Text(unplaced.note))
     for heading, findings in loud_findings(document).items():
         lines = "\n".join(f"{label}: {sentence}" for label, sentence in findings)
         console.print(Panel(Text(lines), title=heading, border_style="red", box=box.HEAVY, title_align="left"))

@@ -17,6 +17,7 @@ from . import _flags
 T = TypeVar("T")
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,4})?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([MGTmgt])[bB]?")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(min|[smhd])")
 _MEGABYTES = {"M": 1, "G": 1000, "T": 1_000_000}
@@ -35,6 +36,15 @@ def _language(value: object) -> str:
         raise SettingError("language", value, "YAML reads a bare no as false", 'write it in quotes: "no"')
     if not isinstance(value, str) or not _LANGUAGE.fullmatch(value):
         raise SettingError("language", value, "not a language code", "write for example en, fr or ro")
+    return value
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise SettingError(
+            "name", value, "cannot be the name of a folder",
+            "letters, digits, dots, dashes and underscores can: mt5-small",
+        )  # fmt: skip
     return value
 
 
@@ -136,6 +146,7 @@ Tokens = Annotated[
     int, BeforeValidator(_tokens), Field(gt=0), _number_or_text("0.25M", _TOKENS_PATTERN, exclusiveMinimum=0)
 ]
 Budget = Annotated[int, BeforeValidator(_tokens), Field(ge=0), _number_or_text("0.25M", _TOKENS_PATTERN, minimum=0)]
+Name = Annotated[str, BeforeValidator(_name), _text("mt5-small", pattern=f"^{_NAME.pattern}$")]
 Language = Annotated[str, BeforeValidator(_language), _text("en", pattern=f"^{_LANGUAGE.pattern}$")]
 Pair = Annotated[tuple[str, str], BeforeValidator(_pair), _text("en-fr", pattern=r"^[^-]+-.+$")]
 PretrainingMixture = Annotated[

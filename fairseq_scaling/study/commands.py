@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..mixture import Mixture
 from ..quantities import format_tokens, parse_tokens
+from .given import DICTIONARY, SENTENCEPIECE, checkpoint_word
+from .graph import Start
 
 if TYPE_CHECKING:
-    from .config import Study, Text
+    from .config import Study
+    from .sections import Text
 
 Words = list[str]
 
@@ -104,9 +107,12 @@ def sentencepiece(text: Text) -> Words:
 
 
 def encode(text: Text) -> Words:
+    model = ["{out}/text/sentencepiece.model"]
+    if text.vocabulary is not None:
+        model = [SENTENCEPIECE, "--dictionary", DICTIONARY]
     return [
         "scaling-preprocess", "encode", "{out}/text/clean",
-        "--model", "{out}/text/sentencepiece.model", "--out", "{corpus}", *options(text.encode),
+        "--model", *model, "--out", "{corpus}", *options(text.encode),
     ]  # fmt: skip
 
 
@@ -119,16 +125,23 @@ def alignment(study: Study, file: str) -> Words:
 
 
 class Finetuning(NamedTuple):
-    """What a finetuning is about, without its seed: the baseline has neither mixture nor checkpoint.
+    """What a finetuning is about, without its seed.
 
-    ``checkpoint`` is a path below ``{out}``.
+    ``checkpoint`` is that of a pretraining of the study, as a path below ``{out}``.
     """
 
     task: tuple[str, str]
     finetune_tokens: int
-    mixture: Mixture | None = None
-    pretrain_tokens: int = 0
+    start: Start = Start()
     checkpoint: str | None = None
+
+    @property
+    def starting_words(self) -> dict[str, str | None]:
+        """The flags that say what it starts from; none for the baseline."""
+        name = self.start.checkpoint
+        if name is not None:
+            return {"finetune-from-model": checkpoint_word(name), "start-name": name}
+        return {"finetune-from-model": f"{{out}}/{self.checkpoint}" if self.checkpoint else None}
 
 
 def pretrain(
@@ -170,15 +183,15 @@ def finetune(
     section = study.finetuning
     updates, settings = finetuning_settings(study, run, rate)
     subsets = ["valid"] if chosen_by else ["valid", "test"]
-    if section.upstream_validation and run.mixture is not None and not chosen_by:
-        subsets += [f"upstream_{language}" for language in run.mixture]
+    if section.upstream_validation and run.start.mixture is not None and not chosen_by:
+        subsets += [f"upstream_{language}" for language in run.start.mixture]
     return [
         *_train("scaling_translation", study),
         *flags({
             "source-lang": run.task[0],
             "target-lang": run.task[1],
             "finetune-tokens": exact_tokens(run.finetune_tokens),
-            "finetune-from-model": f"{{out}}/{run.checkpoint}" if run.checkpoint else None,
+            **run.starting_words,
             "valid-subset": subsets,
             "max-update": updates,
             "seed": seed,
@@ -200,11 +213,11 @@ def finetuning_settings(study: Study, run: Finetuning, rate: str | None = None) 
     settings = {**_FINETUNING, **study.model.fairseq, **section.fairseq}
     if rate is not None:
         settings["lr"] = rate
-    if run.pretrain_tokens == 0 and section.baseline is not None:
+    if run.start.pretrain_tokens == 0 and section.baseline is not None:
         updates = section.baseline.updates or updates
         settings |= section.baseline.fairseq
     for override in section.overrides:
-        if override.applies(run.mixture, run.pretrain_tokens, run.finetune_tokens, run.task):
+        if override.applies(run.start, run.finetune_tokens, run.task):
             updates = override.updates or updates
             settings |= override.fairseq
     epochs = updates * 2 * batch_tokens(study, settings) / run.finetune_tokens

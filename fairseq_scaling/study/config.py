@@ -2,295 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from ..errors import DataError, SettingError
-from ..mixture import Mixture
 from . import _messages, _yaml
-from ._fields import (
-    Also,
-    Budget,
-    FairseqFlags,
-    Language,
-    Megabytes,
-    Minutes,
-    Options,
-    Pair,
-    Positive,
-    PretrainingFlags,
-    PretrainingMixture,
-    Rate,
-    Seeds,
-    Tokens,
-    as_list,
-    baseline_section,
-    different,
-    member,
-    rising,
+from ._fields import Also, Name, Options, Positive, different, member
+from .graph import STAGES, Start
+from .sections import (
+    NO_PRETRAINING,
+    Checkpoint,
+    Finetuning,
+    Model,
+    Pretraining,
+    Resources,
+    Section,
+    Text,
+    Translation,
 )
-from .choice import CRITERIA
-from .graph import STAGES
-
-TextSource = Literal["debian", "files", "wmt", "mc4"]
-
-
-class Section(BaseModel):
-    """A mapping of study.yaml: unknown keys are refused, and nothing changes once it is read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class Text(Section):
-    """Where the text comes from and how it becomes a corpus; the mappings are options of scaling-preprocess's steps."""
-
-    source: Annotated[
-        list[TextSource], BeforeValidator(as_list), Field(min_length=1), Also({"type": "string"})
-    ] = ["debian"]  # fmt: skip
-    languages: Annotated[list[Language], Field(min_length=1)]
-    pairs: Annotated[list[Pair], Field(min_length=1)]
-    fetch: Options = {}
-    clean: Options = {}
-    sentencepiece: Options = {}
-    encode: Options = {}
-
-    @model_validator(mode="after")
-    def _pairs_have_languages(self) -> Text:
-        for pair in self.pairs:
-            for language in pair:
-                member(f"text.pairs ({'-'.join(pair)})", language, self.languages, "text.languages")
-        return self
-
-
-class Model(Section):
-    """The architecture, the same in pretraining and finetuning; ``fairseq`` holds its flags (dropout, ...)."""
-
-    arch: str = "t5_tiny"
-    fairseq: PretrainingFlags = {}
-
-
-class RateChoice(Section):
-    """Learning rates to choose from; one run for each, and the best on validation text decides."""
-
-    grid: Annotated[list[Rate], Field(min_length=2)]
-
-    @field_validator("grid")
-    @classmethod
-    def _different_rates(cls, grid: list[str]) -> list[str]:
-        different([float(rate) for rate in grid], "grid")
-        return grid
-
-
-class PretrainingRateChoice(RateChoice):
-    """The (base) rate of pretraining, by upstream cross-entropy after short runs of ``budget`` tokens.
-
-    ``per: mixture`` chooses for each mixture; ``per: study`` lets the first mixture decide for all.
-    """
-
-    budget: Tokens
-    per: Literal["mixture", "study"] = "mixture"
-
-
-class FinetuningRateChoice(RateChoice):
-    """The rate of finetuning, for each task, D_f and checkpoint, with the first seed; ``by`` is measured on valid."""
-
-    by: Literal[CRITERIA] = "cross_entropy"  # type: ignore[valid-type]
-
-
-class PretrainingOverride(Section):
-    """Budgets (where its text ends early) or flags for the pretraining of one mixture alone."""
-
-    mixture: PretrainingMixture
-    budgets: Annotated[list[Tokens], Field(min_length=1)] | None = None
-    fairseq: PretrainingFlags = {}
-
-    @field_validator("budgets")
-    @classmethod
-    def _rising_budgets(cls, budgets: list[int] | None) -> list[int] | None:
-        return rising(budgets, "budgets") if budgets else budgets
-
-
-class Pretraining(Section):
-    """One run for each mixture and seed; a checkpoint at each budget (tokens)."""
-
-    mixtures: Annotated[list[PretrainingMixture], Field(min_length=1)]
-    budgets: Annotated[list[Tokens], Field(min_length=1)]
-    input_length: Positive = 64
-    seeds: Seeds = [1]
-    learning_rates: PretrainingRateChoice | None = None
-    fairseq: PretrainingFlags = {}
-    overrides: list[PretrainingOverride] = []
-
-    @field_validator("mixtures")
-    @classmethod
-    def _different_mixtures(cls, mixtures: list[Mixture]) -> list[Mixture]:
-        seen: list[Mixture] = []
-        for mixture in mixtures:
-            if any(dict(mixture) == dict(other) for other in seen):
-                raise SettingError("mixtures", mixture, "stands there twice", "name every mixture once")
-            seen.append(mixture)
-        return mixtures
-
-    @field_validator("budgets")
-    @classmethod
-    def _rising_budgets(cls, budgets: list[int]) -> list[int]:
-        return rising(budgets, "budgets")
-
-    @field_validator("seeds")
-    @classmethod
-    def _different_seeds(cls, seeds: list[int]) -> list[int]:
-        return different(seeds, "seeds")
-
-    @model_validator(mode="after")
-    def _overrides_apply(self) -> Pretraining:
-        for override in self.overrides:
-            if not any(dict(override.mixture) == dict(mixture) for mixture in self.mixtures):
-                known = "; ".join(map(str, self.mixtures))
-                raise SettingError(
-                    "pretraining.overrides: mixture", override.mixture, "not in mixtures", f"known: {known}"
-                )
-        return self
-
-    def override(self, mixture: Mixture) -> PretrainingOverride:
-        """Return what is said of one mixture alone; an empty override where nothing is."""
-        own = (other for other in self.overrides if dict(other.mixture) == dict(mixture))
-        return next(own, PretrainingOverride(mixture=str(mixture)))
-
-    def budgets_of(self, mixture: Mixture) -> list[int]:
-        """Return the budgets of a mixture, in tokens, rising."""
-        return self.override(mixture).budgets or self.budgets
-
-
-class FinetuningOverride(Section):
-    """Flags for the finetuning runs that agree with every condition given (pretrain_tokens 0: the baseline)."""
-
-    mixture: PretrainingMixture | None = None
-    pretrain_tokens: Budget | None = None
-    finetune_tokens: Tokens | None = None
-    task: Pair | None = None
-    updates: Positive | None = None
-    fairseq: FairseqFlags = {}
-
-    def applies(
-        self, mixture: Mixture | None, pretrain_tokens: int, finetune_tokens: int, task: tuple[str, str]
-    ) -> bool:
-        """Tell whether a run meets every condition; the baseline has no mixture and 0 pretrain_tokens."""
-        return (
-            (self.mixture is None or (mixture is not None and dict(self.mixture) == dict(mixture)))
-            and self.pretrain_tokens in (None, pretrain_tokens)
-            and self.finetune_tokens in (None, finetune_tokens)
-            and self.task in (None, task)
-        )
-
-
-class Baseline(Section):
-    """The finetuning without pretraining; its flags replace those of ``finetuning``."""
-
-    updates: Positive | None = None
-    fairseq: FairseqFlags = {}
-
-
-_Sizes = Annotated[list[Tokens], Field(min_length=1)]
-
-
-class Finetuning(Section):
-    """One run for each task, mixture, pretraining seed, budget, number of tokens and seed.
-
-    ``finetune_tokens`` is one list for all tasks, or one for each: ``{en-de: [6M, 31M], en-ro: [0.6M]}``.
-    """
-
-    tasks: Annotated[list[Pair], Field(min_length=1)]
-    finetune_tokens: Annotated[
-        Annotated[_Sizes, Tag("<list>")] | Annotated[dict[Pair, _Sizes], Tag("<mapping>")],
-        Discriminator(lambda value: "<mapping>" if isinstance(value, dict) else "<list>"),
-    ]
-    updates: Positive
-    seeds: Seeds = [1]
-    baseline: Annotated[
-        Baseline | None, BeforeValidator(baseline_section), Also({"type": "boolean"})
-    ] = Baseline()  # fmt: skip
-    upstream_validation: bool = True
-    learning_rates: FinetuningRateChoice | None = None
-    fairseq: FairseqFlags = {}
-    overrides: list[FinetuningOverride] = []
-
-    @field_validator("finetune_tokens")
-    @classmethod
-    def _rising_sizes(cls, tokens: Any) -> Any:
-        for sizes in tokens.values() if isinstance(tokens, dict) else [tokens]:
-            rising(sizes, "finetune_tokens")
-        return tokens
-
-    @field_validator("seeds")
-    @classmethod
-    def _different_seeds(cls, seeds: list[int]) -> list[int]:
-        return different(seeds, "seeds")
-
-    @field_validator("tasks")
-    @classmethod
-    def _different_tasks(cls, tasks: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        return different(tasks, "tasks")
-
-    @model_validator(mode="after")
-    def _every_task_has_sizes(self) -> Finetuning:
-        sizes = self.finetune_tokens
-        if isinstance(sizes, dict):
-            known = ["-".join(task) for task in self.tasks]
-            for task in sizes:
-                member("finetune_tokens", "-".join(task), known, "tasks")
-            for task in self.tasks:
-                if task not in sizes:
-                    raise SettingError("finetune_tokens", "-".join(task), "this task is missing", "give it a list")
-        return self
-
-    def sizes(self, task: tuple[str, str]) -> list[int]:
-        """Return the numbers of finetuning tokens of a task, rising."""
-        sizes = self.finetune_tokens
-        return sizes[task] if isinstance(sizes, dict) else sizes
-
-
-class Translation(Section):
-    """How the finetuned models translate; ``fairseq`` holds further flags of fairseq-generate."""
-
-    subset: Literal["test", "valid"] = "test"
-    beam: Positive = 4
-    fairseq: FairseqFlags = {}
-
-
-class Resources(Section):
-    """What one job of a stage needs; a cluster's scheduler is told. ``snakemake`` holds further Snakemake resources."""
-
-    threads: Positive | None = None
-    memory: Megabytes | None = None
-    time: Minutes | None = None
-    gpus: Annotated[int, Field(ge=0)] | None = None
-    snakemake: dict[str, int | str] = {}
 
 
 class Study(Section):
-    """A whole study. Exactly one of ``text`` (make a corpus) and ``corpus`` (use a finished one) is given."""
+    """A whole study.
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    Exactly one of ``text`` (make a corpus) and ``corpus`` (use a finished one) is given, and at least one of
+    ``pretraining`` and ``checkpoints``. Without pretraining that section has no mixtures and no budgets.
+    """
+
+    name: Name
     text: Text | None = None
     corpus: Path | None = None
     model: Model = Model()
     alignment: Options = {}
-    pretraining: Pretraining
+    # A factory, because the JSON schema would show a default that it refuses.
+    pretraining: Annotated[
+        Pretraining, BeforeValidator(lambda value: NO_PRETRAINING if value is None else value), Also({"type": "null"})
+    ] = Field(default_factory=lambda: NO_PRETRAINING)  # fmt: skip
+    checkpoints: list[Checkpoint] = []
     finetuning: Finetuning
     translation: Translation = Translation()
     scoring: Options = {}
@@ -305,6 +58,13 @@ class Study(Section):
     def folder(self) -> Path:
         """The folder of study.yaml; relative paths in it start there."""
         return self.file.parent
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _different_checkpoints(cls, checkpoints: list[Checkpoint]) -> list[Checkpoint]:
+        different([one.name for one in checkpoints], "checkpoints: name")
+        different([one.file for one in checkpoints], "checkpoints: file")
+        return checkpoints
 
     @field_validator("resources")
     @classmethod
@@ -330,6 +90,7 @@ class Study(Section):
         if (self.text is None) == (self.corpus is None):
             given = "neither is given" if self.text is None else "both are given"
             raise SettingError("text, corpus", given, "one of them is needed", "text makes a corpus, corpus names one")
+        self._has_starts()
         if self.text is not None:
             for mixture in self.pretraining.mixtures:
                 for language in mixture:
@@ -350,20 +111,44 @@ class Study(Section):
                     )  # fmt: skip
         return self
 
+    def _has_starts(self) -> None:
+        """Refuse a study with nothing to finetune, and a vocabulary that its checkpoints cannot have."""
+        if not self.pretraining.mixtures and not self.checkpoints:
+            raise SettingError(
+                "pretraining, checkpoints", "neither is given", "one of them is needed",
+                "pretraining makes the models to finetune, checkpoints names finished ones",
+            )  # fmt: skip
+        if self.checkpoints and self.text is not None and self.text.vocabulary is None:
+            raise SettingError(
+                "checkpoints", ", ".join(one.name for one in self.checkpoints),
+                "a SentencePiece model trained on the study's text is none that they know",
+                "name the folder with theirs as text.vocabulary, or text encoded with it as corpus",
+            )  # fmt: skip
+
+    def starts(self) -> Iterator[Start]:
+        """Yield all that finetunings start from: nothing (the baseline), the budgets, the checkpoints given."""
+        if self.finetuning.baseline is not None:
+            yield Start()
+        for mixture in self.pretraining.mixtures:
+            for seed in self.pretraining.seeds:
+                for number, budget in enumerate(self.pretraining.budgets_of(mixture), start=1):
+                    yield Start(mixture, budget, seed, number)
+        for one in self.checkpoints:
+            yield Start(pretrain_tokens=None, checkpoint=one.name)
+
     def _overrides_match(self) -> None:
         """Refuse an override that no run meets: it is a typing error that would change nothing in silence."""
         for override in self.finetuning.overrides:
             if not any(
-                override.applies(mixture if budget else None, budget, tokens, task)
-                for mixture in self.pretraining.mixtures
-                for budget in [0, *self.pretraining.budgets_of(mixture)]
+                override.applies(start, tokens, task)
+                for start in self.starts()
                 for task in self.finetuning.tasks
                 for tokens in self.finetuning.sizes(task)
             ):
                 given = override.model_dump(exclude_none=True, exclude={"fairseq", "updates"})
                 raise SettingError(
                     "finetuning.overrides", {key: str(value) for key, value in given.items()}, "no run meets this",
-                    "compare it with mixtures, budgets, finetune_tokens and tasks",
+                    "compare it with mixtures, budgets, checkpoints, finetune_tokens and tasks",
                 )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ pretraining/, finetuning/, logs/
                 the log of every run, its translations and its scores
 corpus.json     sizes, sources and checksums of the text
 versions.json   with what it was exported
-SHA256SUMS      sha256sum --check SHA256SUMS
+{given}SHA256SUMS      sha256sum --check SHA256SUMS
 
 The laws again, in this folder: {fit}
 """
@@ -118,12 +118,17 @@ def _made(
     versions = {"fairseq_scaling": __version__, "python": platform.python_version()}
     versions |= {name: found for name in _PACKAGES if (found := _version(name))}
     values = json.loads(plan.to_json())
+    files = {word: Path(path) for word, path in plan.given.items() if Path(path).is_file()}
+    given = {word: {"file": path.name, "sha256": _checksum(path)} for word, path in files.items()}
+    line = "given.json      the checkpoints and the vocabulary that it started from: names, checksums\n" * bool(given)
     fit = shlex.join(plan.of_stage("fit")[0].words).replace("--out results", "--out again")
     made = {
-        "README.txt": _READ_ME.format(name=plan.name, version=__version__, fit=fit).encode(),
+        "README.txt": _READ_ME.format(name=plan.name, version=__version__, given=line, fit=fit).encode(),
         "plan.json": f"{json.dumps(values, indent=1)}\n".encode(),
         "versions.json": f"{json.dumps(versions, indent=1)}\n".encode(),
     }
+    if given:
+        made["given.json"] = f"{json.dumps(given, indent=1)}\n".encode()
     elsewhere = {
         "study.yaml": settings or folder.settings_path,
         "corpus.json": folder.corpus(plan) / "corpus.json",
@@ -145,6 +150,7 @@ def _replacements(plan: Plan, folder: StudyFolder) -> list[tuple[bytes, bytes]]:
         str(folder.corpus(plan)): "{corpus}",
         str(folder.path): "{out}",
         str(Path(__file__).parent.parent): "{package}",
+        **{path: word for word, path in plan.given.items()},
         plan.source_folder: "{study}",
         sys.prefix: "{python}",
         str(Path.home()): "{home}",

@@ -9,11 +9,31 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..mixture import Mixture
+
 # In the order in which they run. Their names are the rules of the Snakefile and the choices of --until.
 STAGES = (
     "fetch", "clean", "sentencepiece", "encode", "alignment", "choose", "pretrain", "finetune", "translate", "score",
     "fit",
 )  # fmt: skip
+
+
+class Start(NamedTuple):
+    """What a finetuning starts from; by default nothing: the baseline.
+
+    Attributes:
+        mixture: of a pretraining of the study; None where it is none of the study's.
+        pretrain_tokens: budget in tokens; 0 for the baseline, None where the study does not know it.
+        seed: of the pretraining.
+        number: of the budget in it, from 1.
+        checkpoint: name of a checkpoint that the study is given.
+    """
+
+    mixture: Mixture | None = None
+    pretrain_tokens: int | None = 0
+    seed: int = 0
+    number: int = 0
+    checkpoint: str | None = None
 
 
 class Work(NamedTuple):
@@ -95,7 +115,8 @@ class Plan:
     """All jobs of a study, each after those it needs.
 
     ``corpus`` is the corpus folder: absolute, or relative to the study's folder where the study makes it.
-    ``source_folder`` is the folder of study.yaml: commands that read the user's own text run there.
+    ``source_folder`` is the folder of study.yaml: commands that read the user's own text run there. ``given`` are the
+    other files of the user's own that jobs read (see ``given``), by the placeholder that stands in their words.
     """
 
     name: str
@@ -103,6 +124,7 @@ class Plan:
     corpus: str
     source_folder: str
     threads: int = 1
+    given: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def by_id(self) -> dict[str, Job]:
@@ -114,6 +136,10 @@ class Plan:
     def reported(self, stage: str) -> list[Job]:
         """Return the jobs of a stage without those that only try a learning rate."""
         return [job for job in self.of_stage(stage) if not job.candidate]
+
+    def given_to(self, job: Job) -> dict[str, Path]:
+        """Return the files of the user's own that a job reads: placeholder in its words -> path."""
+        return {place: Path(path) for place, path in self.given.items() if place in job.words}
 
     def until(self, stage: str) -> list[Job]:
         """Return the jobs of a stage and all that they need, in order."""

@@ -114,6 +114,7 @@ def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
         "{corpus}": str(folder.corpus(plan)),
         "{out}": str(folder.path),
         "{package}": str(Path(__file__).parent.parent),
+        **plan.given,
     }
     words = list(job.words)
     for placeholder, place in places.items():

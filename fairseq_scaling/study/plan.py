@@ -10,6 +10,7 @@ from ..mixture import Mixture
 from ..quantities import format_tokens
 from . import choice, commands, pricing
 from .commands import Finetuning, exact_tokens
+from .given import given_files
 from .graph import STAGES, Job, Plan, Work
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
     """Return the jobs of a study.
 
     Pretraining: mixtures x seeds. Finetuning, translation and scores: tasks x finetune_tokens x seeds x (mixtures x
-    pretraining seeds x budgets + the baseline). Where learning rates are to be chosen, a run for each of them before,
-    and the choice. One measurement of alignment, and one fit over all.
+    pretraining seeds x budgets + given checkpoints + the baseline). Where learning rates are to be chosen, a run for
+    each of them before, and the choice. One measurement of alignment where there are mixtures, and one fit over all.
 
     Args:
         study: what to plan.
@@ -61,14 +62,15 @@ class _Planner:
 
     def plan(self) -> Plan:
         study = self.study
-        jobs = [*self._text_jobs(), self._alignment_job(), *self._pretraining_jobs()]
+        jobs = [*self._text_jobs(), *self._alignment_jobs(), *self._pretraining_jobs()]
         for task in study.finetuning.tasks:
             for tokens in study.finetuning.sizes(task):
                 jobs.extend(self._finetuning_jobs(task, tokens))
         jobs.sort(key=_order)
         jobs.append(self._fit_job(jobs))
         corpus = "corpus" if study.corpus is None else str(study.folder / study.corpus)
-        return Plan(study.name, [self._with_resources(job) for job in jobs], corpus, str(study.folder), study.threads)
+        jobs = [self._with_resources(job) for job in jobs]
+        return Plan(study.name, jobs, corpus, str(study.folder), study.threads, given_files(study))
 
     # -- text ------------------------------------------------------------------------------------------------------
 
@@ -76,14 +78,17 @@ class _Planner:
         text = self.study.text
         if text is None:
             return
+        trained = ["sentencepiece/text"] if text.vocabulary is None else []
         steps = [
             ("fetch", commands.fetch, "text/raw", []),
             ("clean", commands.clean, "text/clean", ["fetch/text"]),
             ("sentencepiece", commands.sentencepiece, "text/sentencepiece.model", ["clean/text"]),
-            ("encode", commands.encode, "corpus", ["clean/text", "sentencepiece/text"]),
+            ("encode", commands.encode, "corpus", ["clean/text", *trained]),
         ]
         labels = {"fetch": "fetch text", "clean": "clean text", "sentencepiece": "train SentencePiece"}
         for stage, words, folder, needs in steps:
+            if stage == "sentencepiece" and not trained:
+                continue
             yield Job(
                 id=f"{stage}/text",
                 stage=stage,
@@ -98,8 +103,10 @@ class _Planner:
                 group="make the corpus",
             )
 
-    def _alignment_job(self) -> Job:
-        return Job(
+    def _alignment_jobs(self) -> Iterator[Job]:
+        if not self.study.pretraining.mixtures:
+            return
+        yield Job(
             id="alignment/corpus",
             stage="alignment",
             label="measure alignment",
@@ -175,20 +182,21 @@ class _Planner:
     # -- finetuning ------------------------------------------------------------------------------------------------
 
     def _finetuning_jobs(self, task: tuple[str, str], tokens: int) -> Iterator[Job]:
-        """Yield finetuning, translation and score of every checkpoint, the baseline first: it needs no pretraining."""
+        """Yield finetuning, translation and score of every start, the baseline first: it needs no pretraining."""
         place = f"{'-'.join(task)}/{exact_tokens(tokens)}"
         group = f"finetune {'-'.join(task)}, D_f {format_tokens(tokens)}"
-        if self.study.finetuning.baseline is not None:
-            yield from self._runs(Finetuning(task, tokens), f"{place}/baseline", [], "baseline", f"{group}, baseline")
-        section = self.study.pretraining
-        for mixture in section.mixtures:
-            for seed in section.seeds:
-                source = f"{mixture_name(mixture)}/seed{seed}"
-                for number, budget in enumerate(section.budgets_of(mixture), start=1):
-                    label = f"{mixture} {format_tokens(budget)}" + _seed_label(seed, section.seeds)
-                    run = Finetuning(task, tokens, mixture, budget, f"pretraining/{source}/checkpoint{number}.pt")
-                    name = f"{place}/{source}/{exact_tokens(budget)}"
-                    yield from self._runs(run, name, [f"pretrain/{source}"], label, group)
+        for start in self.study.starts():
+            if start.mixture is None or start.pretrain_tokens is None:
+                label = start.checkpoint or "baseline"
+                name = f"{place}/checkpoints/{label}" if start.checkpoint else f"{place}/baseline"
+                yield from self._runs(Finetuning(task, tokens, start), name, [], label, f"{group}, {label}")
+                continue
+            source = f"{mixture_name(start.mixture)}/seed{start.seed}"
+            label = f"{start.mixture} {format_tokens(start.pretrain_tokens)}"
+            label += _seed_label(start.seed, self.study.pretraining.seeds)
+            run = Finetuning(task, tokens, start, f"pretraining/{source}/checkpoint{start.number}.pt")
+            name = f"{place}/{source}/{exact_tokens(start.pretrain_tokens)}"
+            yield from self._runs(run, name, [f"pretrain/{source}"], label, group)
 
     def _runs(self, run: Finetuning, name: str, after: list[str], label: str, group: str) -> Iterator[Job]:
         """Yield the runs of all seeds; before them, where the learning rate is to be chosen, the candidates."""
@@ -295,13 +303,14 @@ class _Planner:
         """Return the fit over what is to be reported: no candidate is."""
         reported = [job for job in jobs if job.stage in ("pretrain", "score") and not job.candidate]
         makers = {job.writes[0]: job.id for job in reported}
-        folders = [path.rsplit("/", 1)[0] for path in makers]
-        makers |= {job.writes[0]: job.id for job in jobs if job.stage == "alignment"}
+        inputs = [path.rsplit("/", 1)[0] for path in makers]
+        alignment = {job.writes[0]: job.id for job in jobs if job.stage == "alignment"}
+        makers |= alignment
         return Job(
             id="fit/results",
             stage="fit",
             label="fit the laws",
-            words=commands.fit(self.study, [*folders, _ALIGNMENT]),
+            words=commands.fit(self.study, [*inputs, *alignment]),
             needs=list(makers.values()),
             reads=makers,
             writes=["results/report.html"],

@@ -1,7 +1,9 @@
 """Check the flags of every command of a study before the first one runs: a typing error costs seconds, not a night.
 
 The commands' own parsers do it, in a process of their own, since importing fairseq takes seconds and registers things:
-``python -m fairseq_scaling.study.preflight`` reads ``[[id, words], ...]`` as JSON and prints ``[[id, message], ...]``.
+``python -m fairseq_scaling.study.preflight`` reads ``[[id, words, whether to look at its start], ...]`` as JSON and
+prints ``[[id, message], ...]``. A start is a checkpoint that the study is given: its model must be the study's, and its
+dictionary that of the corpus.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import DataError, SettingError
+from ..errors import DataError, ScalingError, SettingError
 from .job import resolve
 from .plan import Job, Plan
 from .state import StudyFolder, write_whole
@@ -35,7 +38,7 @@ _KEYS = {
     "alignment": "alignment",
     "choose": "pretraining.learning_rates or finetuning.learning_rates",
     "pretrain": "model.fairseq, pretraining.fairseq or its overrides",
-    "finetune": "model.fairseq, finetuning.fairseq, its baseline or its overrides",
+    "finetune": "model.fairseq, checkpoints, finetuning.fairseq, its baseline or its overrides",
     "translate": "translation.fairseq",
     "score": "scoring",
     "fit": "fitting",
@@ -57,15 +60,18 @@ def check_flags(plan: Plan, folder: StudyFolder, jobs: Sequence[Job]) -> None:
     """
     if os.environ.get("SCALING_STUDY_PROGRAMS"):
         return
-    words = [[job.id, resolve(folder, plan, job)] for job in jobs]
-    text = json.dumps(words)
+    # The start of a finetuning is looked at where it can be: with the corpus, and once for each checkpoint.
+    starts = {place: job.id for job in reversed(jobs) for place in plan.given_to(job) if job.stage == "finetune"}
+    starting = set(starts.values()) if (folder.corpus(plan) / "corpus.json").is_file() else set()
+    words = [[job.id, resolve(folder, plan, job), job.id in starting] for job in jobs]
+    text = json.dumps([words, [folder.identity(plan, plan.by_id[name]) for name in sorted(starting)]])
     passed = folder.private / "flags-checked"
     key = hashlib.sha256(f"{__version__} {text}".encode()).hexdigest()
     if passed.exists() and passed.read_text("utf-8") == key:
         return
     result = subprocess.run(
         [sys.executable, "-m", "fairseq_scaling.study.preflight"],
-        input=text,
+        input=json.dumps(words),
         capture_output=True,
         text=True,
         check=False,
@@ -89,23 +95,45 @@ def _describe(plan: Plan, problems: list[list[str]]) -> str:
     for job_id, message in problems:
         job = plan.by_id[job_id]
         seen.setdefault((job.stage, message), f"{job.words[0]}: {message} (from {_KEYS[job.stage]})")
-    return "some commands refuse their flags\n" + "\n".join(f"  {line}" for line in seen.values())
+    lines = "".join(f"\n  {line}" for line in seen.values())
+    return f"some commands refuse their flags, or what they start from{lines}"
 
 
 def main() -> None:
     problems = []
     known: dict[str, str] = {}
-    for job_id, words in json.loads(sys.stdin.read()):
+    for job_id, words, starts in json.loads(sys.stdin.read()):
         name = os.path.basename(words[0])
-        shape = json.dumps([word for word in words if os.sep not in word])
+        shape = json.dumps([starts, [word for word in words if starts or os.sep not in word]])
         if shape not in known:
             # fairseq prints while it is imported; standard output belongs to the answer.
             with contextlib.redirect_stdout(io.StringIO()):
                 check = _fairseq_problem if name.startswith("fairseq-") else _click_problem
                 known[shape] = check(name, words[1:])
+                if starts and not known[shape]:
+                    known[shape] = _start_problem(words[1:])
         if known[shape]:
             problems.append([job_id, known[shape]])
     print(json.dumps(problems))
+
+
+def _start_problem(words: list[str]) -> str:
+    """Return what a finetuning whose flags are good says of the checkpoint it starts from."""
+    import torch
+    from fairseq import options, tasks
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    # Not in the run's own folder: a checkpoint there would be looked at instead.
+    with tempfile.TemporaryDirectory() as empty:
+        arguments = options.parse_args_and_arch(options.get_training_parser(), [*words, "--save-dir", empty])
+        settings = convert_namespace_to_omegaconf(arguments)
+        try:
+            task = tasks.setup_task(settings.task)
+            with torch.device("meta"):  # a model of any size takes no memory
+                task.build_model(settings.model)
+        except ScalingError as error:
+            return str(error)
+    return ""
 
 
 def _fairseq_problem(name: str, words: list[str]) -> str:

@@ -136,8 +136,8 @@ def shape_of(study: Study, vocabulary: int) -> Shape | None:
 
 
 def expected_vocabulary(study: Study) -> int:
-    """Return the size that the dictionary of a study's text will have."""
-    if study.text is None:
+    """Return the size that the dictionary of a study's text will have; a guess where that is made elsewhere."""
+    if study.text is None or study.text.vocabulary is not None:
         return _DEFAULT_PIECES
     pieces = study.text.sentencepiece.get("vocab-size", _DEFAULT_PIECES)
     return int(pieces) + _ADDED_SYMBOLS + len(study.text.languages)

@@ -77,6 +77,8 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
 
     budgets = {job.id: len(budgets_of(job)) for job in plan.reported("pretrain")}
     mixtures = {job.id: mixture_of(job) for job in plan.reported("pretrain")}
+    if not budgets:
+        return run(plan, {})  # of checkpoints that the study is given there is nothing to stop
     reached: dict[str, int] = {}
     settled: dict[str, Settled] = {}
     before: Advice = {}

@@ -3,7 +3,7 @@
 ``.study/records/<job>.json`` tells how a job went; ``.study/done/<job>.json`` exists while its result counts, and is
 what Snakemake looks at. A job counts as done when it finished with the words of today and with the inputs of today: its
 identity is a hash of its words and of the results of the jobs it needs. A corpus is identified by its content, so that
-a corpus made again with the same bytes lets every training stand.
+a corpus made again with the same bytes lets every training stand; so are the checkpoints that a study is given.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import whole_files
 from ..errors import DataError
+from ..fingerprint import fingerprint
 from . import choice
 from .plan import Job, Plan
 
@@ -90,7 +91,8 @@ class StudyFolder:
         needs = {need: self._result(plan, need) for need in job.needs}
         if not needs and "{corpus}" in job.words:
             needs = {"corpus": self._fingerprint(plan)}
-        stamps = _stamps(job.words, Path(plan.source_folder)) if job.stage == "fetch" else []
+        stamps: list[Any] = _stamps(job.words, Path(plan.source_folder)) if job.stage == "fetch" else []
+        stamps += [(place, _content(path)) for place, path in sorted(plan.given_to(job).items())]
         return hashlib.sha256(json.dumps([job.words, needs, stamps], sort_keys=True).encode()).hexdigest()
 
     def is_done(self, plan: Plan, job: Job) -> bool:
@@ -189,6 +191,14 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file, and the folders it lies in, so that it is never there in part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole_files.write_whole(path, text)
+
+
+def _content(path: Path) -> str:
+    """Return the fingerprint of a file, or nothing where it cannot be read."""
+    try:
+        return fingerprint(path)
+    except OSError:
+        return ""
 
 
 def _stamps(words: list[str], folder: Path) -> list[tuple[str, int, int]]:

@@ -18,6 +18,7 @@ from ..data.corpus import Corpus, TokenFile
 from ..data.corruption import SpanCorruption
 from ..data.permutation import Permutation
 from ..errors import CheckpointError, SettingError
+from ..fingerprint import fingerprint
 from ..mixture import Mixture
 from ..quantities import parse_tokens
 from . import _run
@@ -41,6 +42,13 @@ class ScalingTranslationConfig(ScalingTaskConfig):
     source_prefix: str = field(
         default="",
         metadata={"help": "text put before every source sentence, for example 'translate English to French:'"},
+    )
+    start_name: str = field(
+        default="",
+        metadata={
+            "help": "what logs and reports call the checkpoint of --finetune-from-model where it does not say what its "
+            "model was pretrained on  [default: its file's name]"
+        },
     )
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
@@ -169,7 +177,15 @@ class ScalingTranslationTask(ScalingTask):
         run = saved.get("run")
         if run is None:
             _run.logger.warning("%s says nothing of its pretraining data: pretrain_tokens is unknown", path)
-            return {"pretrain_tokens": None, "mixture": {}, "seed": None, "run_id": None, "hyperparameters": {}}
+            return {
+                "pretrain_tokens": None,
+                "mixture": {},
+                "seed": None,
+                # No run's, but without it two models of one shape would be finetuned in one and the same run.
+                "run_id": fingerprint(path)[:12],
+                "hyperparameters": {},
+                "start": self.cfg.start_name or path.name,
+            }
         if run["stage"] != "pretraining":
             raise CheckpointError(
                 f"{path} is a checkpoint of a {run['stage']} run; finetuning starts from a pretraining one"
@@ -221,6 +237,7 @@ class ScalingTranslationTask(ScalingTask):
             "parameters": self.parameters,
             "corpus": self.corpus.fingerprint[:12],
             "pretrain_run_id": before["run_id"],
+            **{name: before[name] for name in ("start",) if name in before},
             "hyperparameters": {
                 "source_prefix": self.source_prefix,
                 **self.hyperparameters(),

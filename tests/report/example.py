@@ -86,4 +86,5 @@ def document_of(runs: list[RunRecord], **settings: object) -> Document:
     chosen = Settings(law="best", **settings)  # type: ignore[arg-type]
     problems = read.problems + collection.problems
     inputs = Inputs(["logs"], read.finetuning_runs, read.pretraining_runs, 0, problems, read.forgetting)
+    inputs.unplaced = collection.unplaced
     return build_document(analyse(collection.curves, chosen), chosen, inputs)

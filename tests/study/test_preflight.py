@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,15 @@ Write = Callable[[dict[str, Any] | str], Path]
 ROOT = Path(__file__).parents[2]
 
 
-def answer(words: list[tuple[str, list[str]]]) -> dict[str, str]:
-    """Return job -> message of the check, run as the study runs it: in a process of its own."""
+def answer(words: list[tuple[str, list[str]]], starts: Sequence[str] = ()) -> dict[str, str]:
+    """Return job -> message of the check, run as the study runs it: in a process of its own.
+
+    ``starts`` are the jobs whose checkpoint is looked at.
+    """
     result = subprocess.run(
         [sys.executable, "-m", "fairseq_scaling.study.preflight"],
-        input=json.dumps(words), capture_output=True, text=True, cwd=ROOT, check=True,
+        input=json.dumps([[job, line, job in starts] for job, line in words]),
+        capture_output=True, text=True, cwd=ROOT, check=True,
     )  # fmt: skip
     return dict(json.loads(result.stdout.splitlines()[-1]))
 

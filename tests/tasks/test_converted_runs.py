@@ -13,6 +13,7 @@ import transformers
 from click.testing import CliRunner
 
 from fairseq_scaling.cli.convert import main as convert
+from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
 from fairseq_scaling.cli.fit_scaling import main as fit_scaling
 from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.logs import read_runs
@@ -104,13 +105,16 @@ def test_a_published_model_is_finetuned_and_goes_back(tmp_path: Path) -> None:
 
     log = fairseq("train", data.path, *finetuning, *flags)
     (described,) = records(log, "SCALING_RUN")
-    assert described["pretrain_tokens"] is None
+    assert (described["pretrain_tokens"], described["start"]) == (None, "mt5.pt")
     assert "pretrain_tokens is unknown" in log
     (tmp_path / "finetuned.log").write_text(log)
     problems = points_of_runs(read_runs(tmp_path / "finetuned.log").runs).problems
     assert any("D_p is unknown" in problem.message for problem in problems), problems
     fitted = CliRunner().invoke(fit_scaling, [str(tmp_path / "finetuned.log"), "--out", str(tmp_path / "fitted")])
-    assert re.search(r"run \w+ lacks pretrain_tokens .*: give it with a mapping", fitted.output), fitted.output
+    assert fitted.exit_code == EXIT_NOTHING_FITTED
+    said = " ".join(fitted.output.split())
+    assert re.search(r"run \w+ lacks pretrain_tokens .*: give it with a mapping", said), fitted.output
+    assert "Models whose pretraining is unknown" in said
 
     checkpoint = tmp_path / "finetuned/checkpoint_last.pt"
     run("to-hf", checkpoint, "--out", tmp_path / "back")

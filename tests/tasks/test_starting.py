@@ -207,6 +207,29 @@ def test_another_vocabulary_is_refused_by_what_differs(
     assert expected in message
 
 
+def test_finetunings_of_two_models_of_unknown_pretraining_are_two_runs(
+    corpus: Path, converted: Path, tmp_path: Path
+) -> None:
+    """Alike in everything but their weights, which no setting tells; where the same file lies makes no difference."""
+    state = torch.load(converted, weights_only=True)
+    state["model"]["encoder.norm.weight"] = state["model"]["encoder.norm.weight"] + 1
+    changed, moved = tmp_path / "changed.pt", tmp_path / "moved.pt"
+    torch.save(state, changed)
+    moved.write_bytes(converted.read_bytes())
+    said = []
+    for path, named in ((converted, ["--start-name", "mt5-small"]), (moved, []), (changed, [])):
+        _, task, _ = set_up(corpus, FINETUNING, "--finetune-from-model", path, "--save-dir", tmp_path / "out", *named)
+        said.append(task.describe_run())
+    assert [run["pretrain_tokens"] for run in said] == [None] * 3
+    assert [run["start"] for run in said] == ["mt5-small", "moved.pt", "changed.pt"]
+    assert said[0]["run_id"] == said[1]["run_id"] != said[2]["run_id"]
+
+
+def test_a_finetuning_of_known_pretraining_names_no_start(corpus: Path, pretrained: Path, tmp_path: Path) -> None:
+    _, task, _ = set_up(corpus, FINETUNING, "--finetune-from-model", pretrained, "--save-dir", tmp_path / "out")
+    assert "start" not in task.describe_run()
+
+
 def test_weights_of_another_size_are_named_where_the_checkpoint_says_nothing_else(
     corpus: Path, pretrained: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,49 @@
+"""What a file holds is told from its content alone, and of torch's files without reading their tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fairseq_scaling.fingerprint import fingerprint
+
+
+def save(path: Path, last: float = 1.0, **settings: bool) -> Path:
+    torch.save({"model": {"weight": torch.tensor([0.5, last])}}, path, **settings)
+    return path
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_one_number_of_one_tensor_makes_another_fingerprint_and_name_and_place_do_not(
+    tmp_path: Path, zipped: bool
+) -> None:
+    (tmp_path / "folder").mkdir()
+    settings = {"_use_new_zipfile_serialization": zipped}
+    paths = [
+        save(tmp_path / "one.pt", **settings),
+        save(tmp_path / "folder/another.pt", **settings),
+        save(tmp_path / "changed.pt", 2.0, **settings),
+    ]
+    same, again, changed = map(fingerprint, paths)
+    assert same == again != changed
+    assert len(changed) == len(same) == 64
+
+
+def test_a_file_that_is_written_again_is_looked_at_again(tmp_path: Path) -> None:
+    before = fingerprint(save(tmp_path / "one.pt"))
+    assert fingerprint(save(tmp_path / "one.pt", 3.0)) != before
+    with pytest.raises(FileNotFoundError):
+        fingerprint(tmp_path / "none.pt")
+
+
+def test_the_tensors_of_a_checkpoint_are_not_read(tmp_path: Path) -> None:
+    """Bytes changed behind the back of the directory: whether a checkpoint is whole is looked at when it is used."""
+    path = save(tmp_path / "one.pt")
+    other = tmp_path / "other.pt"
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.tensor([0.5, 1.0]).numpy().tobytes())
+    content[place] ^= 1
+    other.write_bytes(content)
+    assert fingerprint(other) == fingerprint(path)
