@@ -15,7 +15,7 @@ _CHUNK = 3_000_000
 """Numbers in the largest array of a start (nodes x points x problems): larger batches are cut."""
 
 _SCOUTING = 20
-"""Steps that every start is given before the best two go on."""
+"""Steps that every start is given before the best of them go on."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ def solve(
         )
 
     rows_of = np.arange(count)
-    if begin_at.shape[1] > 2 and max_iterations > _SCOUTING:
-        # Few steps tell most starts from the best ones; only two go all the way.
+    if begin_at.shape[1] > law.finalists and max_iterations > _SCOUTING:
+        # Few steps tell most starts from the best ones; only those go all the way.
         scouted = polish(begin_at, _SCOUTING, 1e-6)
-        best = np.argsort(scouted.objective, 1, kind="stable")[:, :2]
+        best = np.argsort(scouted.objective, 1, kind="stable")[:, : law.finalists]
         begin_at = scouted.theta[rows_of[:, None], best]
     solution = polish(begin_at, max_iterations, tolerance)
     first = np.argmin(solution.objective, 1)

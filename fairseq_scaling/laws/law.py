@@ -64,6 +64,8 @@ class Law(ABC):
     """How many of the internal parameters, the first ones, enter f or log f linearly."""
     starts: int = 3
     """How many grid minima the solver polishes."""
+    finalists: int = 2
+    """How many of them it polishes to the end, after a few steps of all."""
 
     @property
     def size(self) -> int:

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .curve import FloatArray
 from .law import Law
@@ -53,21 +54,23 @@ class SeparableLaw(Law):
         return np.max(np.abs(steps[:, None] - steps[None]), -1) <= 1
 
     def start(self, z: FloatArray, target: FloatArray, weight: FloatArray, delta: FloatArray) -> FloatArray:
-        if z.shape[1] > _THIN:
-            z, target, weight = _thin(z, target, weight)
-        batch = target.shape[0]
+        z, target, weight = thinned(z, target, weight)
         with np.errstate(all="ignore"):
             phi = self.shape(self.grid[None], z[:, None, :])
             first, second, objective = self._project(phi, target, weight, delta)
+        picked = self._lowest(objective)
+        rows = np.arange(len(target))[:, None]
+        linear = np.stack([first[rows, picked], second[rows, picked]], -1)
+        return np.concatenate([linear, self.grid[picked]], -1)
+
+    def _lowest(self, objective: FloatArray) -> NDArray[np.int_]:
+        """Return the nodes [b, starts] of the lowest objectives [b, g], no two of them neighbours."""
         order = []
-        rows = np.arange(batch)
         for _ in range(min(self.starts, len(self.grid))):
             best = np.argmin(objective, 1)
             order.append(best)
             objective = np.where(self._near[best], np.inf, objective)
-        picked = np.stack(order, 1)
-        linear = np.stack([first[rows[:, None], picked], second[rows[:, None], picked]], -1)
-        return np.concatenate([linear, self.grid[picked]], -1)
+        return np.stack(order, 1)
 
     @abstractmethod
     def _model(self, first: FloatArray, second: FloatArray, phi: FloatArray) -> FloatArray:
@@ -198,8 +201,10 @@ class LogLinearLaw(SeparableLaw):
         return target, weight
 
 
-def _thin(z: FloatArray, target: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Average points in bins of z: medians would be slower, and this is only the start."""
+def thinned(z: FloatArray, target: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return points averaged in bins of z where there are many: medians would be slower, and this is only the start."""
+    if z.shape[1] <= _THIN:
+        return z, target, weight
     batch = max(z.shape[0], target.shape[0])
     z = np.broadcast_to(z, (batch, z.shape[1]))
     bins = np.clip(((z + 1) * (_THIN / 2)).astype(int), 0, _THIN - 1)

@@ -6,8 +6,11 @@ import numpy as np
 
 from ..curve import FloatArray
 from ..law import Parameter, Scale
-from ..separable import ValueLinearLaw
+from ..separable import ValueLinearLaw, thinned
 from .sigmoid import sigmoid
+
+_LIMITS = np.array([0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.995, 1.005, 1.03, 1.1, 1.3, 2.0, 5.0, 50.0])
+"""Limits a to start from: below 1 as shares of the lowest value, above 1 as multiples of the highest."""
 
 
 class Bnsl1(ValueLinearLaw):
@@ -30,13 +33,73 @@ class Bnsl1(ValueLinearLaw):
     linear_bounds = ((0.0, np.inf), (-np.inf, np.inf))
     lower = np.array([0.0, -np.inf, -0.5, -3.0, -1.5, 0.03])
     upper = np.array([np.inf, np.inf, 8.0, 12.0, 1.5, 2.0])
-    axes = (
-        np.array([0.0, 0.1, 0.4, 1.0, 2.0]),
-        np.array([-0.7, 0.3, 0.8, 1.6, 3.2, 6.0]),
-        np.array([-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9]),
-        np.array([0.08, 0.3, 0.8]),
-    )
-    starts = 5
+    axes = (_LIMITS, np.linspace(-1.2, 1.2, 13), np.array([0.03, 0.1, 0.25, 0.6, 1.5]))
+    starts = 12
+    finalists = 4
+
+    def start(self, z: FloatArray, target: FloatArray, weight: FloatArray, delta: FloatArray) -> FloatArray:
+        """Return starts [batch, starts, 6]: given a, d and w, log |f - a| is linear in log |b|, c0 and c1."""
+        z, target, weight = thinned(z, target, weight)
+        z = np.broadcast_to(z, target.shape)
+        values = np.exp(target)
+        real = weight > 0
+        lowest = np.min(np.where(real, values, np.inf), 1)[:, None]
+        highest = np.max(np.where(real, values, -np.inf), 1)[:, None]
+        limit = _LIMITS * np.where(_LIMITS < 1, lowest, highest)
+        sign = np.where(_LIMITS < 1, 1.0, -1.0)
+        distance = np.maximum(sign[:, None] * (values[:, None] - limit[..., None]), 1e-9)
+        # of the distance's logarithm, so that its errors count as those of log f do
+        weights = weight[:, None] * (distance / values[:, None]) ** 2
+
+        place, width = (axis.ravel() for axis in np.meshgrid(*self.axes[1:], indexing="ij"))
+        first = -np.broadcast_to((z + 1)[:, None], (len(z), len(place), z.shape[1]))
+        second = -width[:, None] * _softplus((z[:, None] - place[:, None]) / width[:, None])
+        log_factor, c0, c1 = self._power_laws(first, second, np.log(distance), weights)
+
+        with np.errstate(all="ignore"):
+            factor = sign[:, None] * np.exp(log_factor)
+            power = c0[..., None] * first[:, None] + c1[..., None] * second[:, None]
+            model = np.log(limit[..., None, None] + factor[..., None] * np.exp(power))
+            error = np.where(real[:, None, None], np.abs(target[:, None, None] - model), 0.0)
+        inside = np.minimum(error, delta[:, None, None, None])
+        objective = np.sum(weight[:, None, None] * inside * (error - 0.5 * inside), -1)
+        picked = self._lowest(np.where(np.isfinite(objective), objective, 1e300).reshape(len(z), -1))
+        rows, nodes = np.arange(len(z))[:, None], self.grid[picked]
+        found = [x.reshape(len(z), -1)[rows, picked] for x in (factor, c0, c1)]
+        return np.stack([limit[rows, picked // len(place)], *found, nodes[..., 1], nodes[..., 2]], -1)
+
+    def _power_laws(
+        self, first: FloatArray, second: FloatArray, target: FloatArray, weights: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return log |b|, c0 and c1 inside their bounds [b, limits, breaks]: the least squares of log |f - a|.
+
+        Args:
+            first, second: what c0 and c1 are multiplied by [b, breaks, n].
+            target, weights: log |f - a| and what it counts [b, limits, n].
+        """
+        total = weights.sum(-1, keepdims=True)
+        share = weights / total
+
+        def moment(x: FloatArray, values: FloatArray) -> FloatArray:
+            return values @ x.transpose(0, 2, 1)
+
+        # about the means, which leaves two equations in c0 and c1
+        mean1, mean2 = moment(first, share), moment(second, share)
+        middle = np.sum(share * target, -1, keepdims=True)
+        s11 = moment(first**2, share) - mean1**2
+        s22 = moment(second**2, share) - mean2**2
+        s12 = moment(first * second, share) - mean1 * mean2
+        v1 = moment(first, share * target) - mean1 * middle
+        v2 = moment(second, share * target) - mean2 * middle
+        (low1, low2), (high1, high2) = self.lower[2:4], self.upper[2:4]
+        determinant = np.maximum(s11 * s22 - s12**2, 1e-12 * s11 * s22 + 1e-300)
+        free1 = (s22 * v1 - s12 * v2) / determinant
+        free2 = (s11 * v2 - s12 * v1) / determinant
+        # Where one leaves its bounds it stays there, and the other answers.
+        c1 = np.clip(free2, low2, high2)
+        c0 = np.clip(np.where(c1 == free2, free1, (v1 - s12 * c1) / np.maximum(s11, 1e-300)), low1, high1)
+        c1 = np.where(c0 == free1, c1, np.clip((v2 - s12 * c0) / np.maximum(s22, 1e-300), low2, high2))
+        return middle - c0 * mean1 - c1 * mean2, c0, c1
 
     def shape(self, rest: FloatArray, z: FloatArray) -> FloatArray:
         c0, c1, z0, width = (rest[..., i : i + 1] for i in range(4))

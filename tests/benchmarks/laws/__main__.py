@@ -3,7 +3,7 @@
     python -m tests.benchmarks.laws table tests/laws/data/chinchilla.csv [--curves CURVES.csv]
     python -m tests.benchmarks.laws chinchilla tests/laws/data/chinchilla.csv [--draws 4000] [--starts 0]
     python -m tests.benchmarks.laws extrapolation CURVES.csv [--first 4]
-    python -m tests.benchmarks.laws optimum [CURVES.csv] [--curves 20] [--starts 500] [--out RESULTS.csv]
+    python -m tests.benchmarks.laws optimum [CURVES.csv] [--curves 20] [--starts 500] [--laws LAW ...] [--out FILE]
     python -m tests.benchmarks.laws speed [--curves 1000]
     python -m tests.benchmarks.laws coverage [--repeats 1000] [--interval delta]
     python -m tests.benchmarks.laws verdicts [CURVES.csv] [--repeats 200]
@@ -17,6 +17,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from fairseq_scaling.laws.registry import LAWS
 
 from .accuracy import chinchilla, coverage, extrapolation
 from .optimum import optimum
@@ -48,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     whole.add_argument("--curves", type=Path, metavar="CURVES.csv")
     command(chinchilla, True, draws=4000, starts=0)
     command(extrapolation, True, first=0)
-    command(optimum, False, curves=20, starts=500).add_argument(
+    minimum = command(optimum, False, curves=20, starts=500)
+    minimum.add_argument("--laws", nargs="+", choices=list(LAWS), default=list(LAWS), help="default: all")
+    minimum.add_argument(
         "--out", type=Path, metavar="RESULTS.csv", help="append every result; a run that was stopped goes on"
     )
     command(speed, curves=1000)
