@@ -13,7 +13,11 @@ from .composite import Composite
 from .curve import Curve, FloatArray
 from .law import Law, Scale
 from .results import Estimate, Fit, HeldOutError, LeftOut, Prediction, json_array, json_number
-from .statistics import huber_inflation, t_quantile
+from .statistics import f_quantile, huber_inflation, t_quantile
+
+_WORTH_OF_SEEDS = 2.0
+"""Degrees of freedom that the variance by seeds counts at most beside that of the residuals, in the manner of Smyth
+(Statistical Applications in Genetics and Molecular Biology 3, 2004); none where the residuals contradict it."""
 
 _DRAWN = 81
 """Points of the curve that a fit file holds for drawing."""
@@ -73,15 +77,14 @@ def infer(
     fitted, jacobian = (part[0] for part in law.evaluate(theta[None], z[None]))
     loose = means - scale.level - law.evaluate(squares[None], z[None])[0][0]
     variance = float(np.sum(budget_weight * loose**2) / freedom) if freedom > 0 else np.nan
-    if freedom <= 0:
-        freedom = 0.0
-        repeats = float(np.sum(groups.counts - 1))
-        if groups.size == law.size and repeats > 0:
-            variance = float(np.sum(weights * (observed - means[member]) ** 2) / repeats)
-            freedom = repeats
-            notes.append(
-                f"as many budgets as parameters: the intervals rest on the spread of the seeds alone ({repeats:.0f})"
-            )
+    freedom = max(freedom, 0.0)
+    known, repeats = _variance_by_seeds(curve.select(used), budget_weight)
+    if repeats and groups.size >= law.size and not variance > f_quantile(0.95, freedom, repeats) * known:
+        worth = min(repeats, _WORTH_OF_SEEDS)
+        variance = (freedom * np.nan_to_num(variance) + worth * known) / (freedom + worth)
+        freedom += worth
+        if groups.size == law.size:
+            notes.append("as many budgets as parameters: the intervals rest on the spread of the seeds alone")
     sigma = float(np.sqrt(variance))
     covariance = _covariance(
         jacobian, budget_weight, variance * huber_inflation(delta / sigma if sigma > 0 else np.inf)
@@ -293,6 +296,23 @@ def _evaluate_draws(fit: Fit, tokens: FloatArray, thetas: FloatArray) -> FloatAr
         z = state.scale.z(np.log(tokens).ravel())
         value = fit.law.evaluate(thetas, z[None])[0] + state.scale.level
         return value.reshape(len(thetas), *tokens.shape)
+
+
+def _variance_by_seeds(curve: Curve, weight: FloatArray) -> tuple[float, float]:
+    """Return the variance of a measurement around the law that the seeds lead one to expect, and degrees of freedom.
+
+    Seeds of finetuning show their own noise; each budget's pretraining adds to it. How much, a few residuals cannot
+    say: the two are taken as equal, as Sellam et al. (The MultiBERTs, ICLR 2022) found them to be of one size.
+    (nan, 0) where no budget was measured twice.
+
+    Args:
+        curve: the points of the fit.
+        weight: sum of the case weights of each budget [g].
+    """
+    if curve.groups().counts.max(initial=0) < 2:
+        return float("nan"), 0.0
+    noise, freedom = replace(curve, values=np.log(curve.values)).noise_between_budgets()
+    return noise**2 * (1 + float(np.mean(weight))), float(freedom)
 
 
 def _covariance(jacobian: FloatArray, weight: FloatArray, variance: float) -> FloatArray:

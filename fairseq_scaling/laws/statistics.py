@@ -33,6 +33,25 @@ def t_quantile(probability: float, freedom: float) -> float:
     return math.copysign(math.sqrt(freedom) * math.tan(0.5 * (low + high)), probability - 0.5)
 
 
+@lru_cache(maxsize=4096)
+def f_quantile(probability: float, above: float, below: float) -> float:
+    """Return Fisher's F quantile; infinity without a degree of freedom above or below the line.
+
+    With F = below / above tan(x)^2 the density is sin(x)^(above - 1) cos(x)^(below - 1), treated as in ``t_quantile``.
+    """
+    if not (above > 0 and below > 0):
+        return float("inf")
+    factor = 2 * math.exp(math.lgamma((above + below) / 2) - math.lgamma(above / 2) - math.lgamma(below / 2))
+    low, high = 0.0, math.pi / 2
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        angle = 0.5 * middle * (_NODES + 1)
+        density = np.sin(angle) ** (above - 1) * np.cos(angle) ** (below - 1)
+        inside = factor * 0.5 * middle * float(np.sum(_SHARES * density))
+        low, high = (middle, high) if inside < probability else (low, middle)
+    return below / above * math.tan(0.5 * (low + high)) ** 2
+
+
 def huber_inflation(ratio: float) -> float:
     """Return the variance of Huber's estimate over that of least squares, for normal errors.
 

@@ -47,7 +47,7 @@ def run_plan(
         until: the last stage to do; None: all.
         settings: the study.yaml, of which the study keeps a copy.
         limits: pretraining -> number of budgets after which it stops for now; None: after the last.
-        observe: called about once a second with the state of all jobs.
+        observe: called at once, and then about once a second, with the state of all jobs.
         announce_failure: called with a text as soon as a job has failed, also where it is tried again; independent
             jobs go on.
 
@@ -144,6 +144,12 @@ def _supervised(
     command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets)]
     names = {job.id for job in pending}
     announced: set[tuple[str, int]] = set()
+
+    def show() -> None:
+        if observe:
+            observe(observe_jobs(plan, folder, jobs, names, live=True))
+
+    show()  # at once: Snakemake takes seconds to start
     with folder.snakemake_log.open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -166,8 +172,7 @@ def _supervised(
                     if announce_failure and failure[1] and failure not in announced:
                         announced.add(failure)
                         announce_failure(describe_failure(folder, job))
-                if observe:
-                    observe(observe_jobs(plan, folder, jobs, names, live=True))
+                show()
                 if code is not None:
                     return code
         finally:

@@ -57,8 +57,12 @@ def main() -> None:
     study = smaller(yaml.safe_load(options.study.read_text()), options.corpus.resolve(), options.part)
     with tempfile.TemporaryDirectory() as folder:
         ours = run_study(study, Path(folder))
+        print(f"scaling-study: {ours / 60:.1f} min", flush=True)
         plain = PlainWay(study, Path(folder) / "plain")
-        seconds = {stage: sum(run(command, _THREADS) for command in commands) for stage, commands in plain.stages()}
+        seconds = {}
+        for stage, commands in plain.stages():
+            seconds[stage] = sum(run(command, _THREADS) for command in commands)
+            print(f"stock fairseq, {stage}: {seconds[stage] / 60:.1f} min", flush=True)
     show(study, ours, seconds, options.part)
 
 

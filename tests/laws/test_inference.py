@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from scipy.special import stdtrit
+from scipy.special import fdtri, stdtrit
 
 from fairseq_scaling import laws
-from fairseq_scaling.laws.statistics import huber_inflation, t_quantile
+from fairseq_scaling.laws.statistics import f_quantile, huber_inflation, t_quantile
 from tests.benchmarks.laws.accuracy import coverage_of
 from tests.benchmarks.laws.curves import law_value, synthetic_curve
 
@@ -16,6 +16,15 @@ def test_t_quantiles_agree_with_scipy(freedom, probability):
 
 def test_t_quantile_without_a_degree_of_freedom_is_nan():
     assert np.isnan(t_quantile(0.975, 0))
+
+
+@pytest.mark.parametrize(("above", "below"), [(1, 1), (1, 4), (2, 5), (3, 8), (10, 40), (200, 3)])
+def test_f_quantiles_agree_with_scipy(above, below):
+    assert f_quantile(0.95, above, below) == pytest.approx(fdtri(above, below, 0.95), rel=1e-9)
+
+
+def test_f_quantile_without_a_degree_of_freedom_refuses_nothing():
+    assert f_quantile(0.95, 0, 4) == np.inf
 
 
 def test_huber_variance_runs_from_the_mean_to_the_median():
@@ -48,6 +57,24 @@ def test_intervals_cover_what_they_say(law, count):
     # The benchmark measures 93 to 97 % with 1000 curves; 300 curves add 2.5 % of sampling error.
     covered, _ = coverage_of(law, count, 0.01, 300)
     assert 0.905 <= covered <= 0.99
+
+
+@pytest.mark.parametrize(("between", "least"), [(0, 0.95), (1, 0.905), (4, 0.87)])
+def test_seeds_tell_of_the_noise_where_budgets_are_few(between, least):
+    # between 4: pretraining runs differ twice as much as seeds, more than the seeds lead one to expect
+    covered, width = coverage_of("log_law", 5, 0.01, 300, seeds=2, between=between)
+    _, without = coverage_of("log_law", 5, 0.01 * np.sqrt(between + 0.5), 300)
+    assert covered >= least
+    assert width < without * (1.1 if between == 0 else 0.85)
+
+
+def test_residuals_that_contradict_the_seeds_count_alone():
+    generator = np.random.default_rng(3)
+    curve = synthetic_curve("log_law", 7, 0.01, generator, seeds=3, between=1000)
+    means = laws.Curve("means", "bleu", *(curve.groups().pretrain_tokens, curve.groups().values))
+    fits = [laws.fit(one) for one in (curve, means)]
+    widths = [np.log(p.upper / p.lower)[0] for p in (fit.predict([4e11]) for fit in fits)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.02)
 
 
 @pytest.mark.parametrize("interval", ["parametric", "case"])

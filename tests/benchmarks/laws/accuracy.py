@@ -113,27 +113,38 @@ def _rmsle(fit: laws.Fit) -> float:
     return fit.held_out.rmsle if fit.held_out is not None else float("nan")
 
 
-def coverage(repeats: int = 1000, interval: str = "delta") -> list[float]:
-    """Share of nominal 95 % intervals at four times the largest D_p that hold the truth."""
+def coverage(repeats: int = 1000, seeds: int = 1, between: float = 1.0, interval: str = "delta") -> list[float]:
+    """Share of nominal 95 % intervals at four times the largest D_p that hold the truth.
+
+    ``seeds`` and ``between``: as in :func:`synthetic_curve`.
+    """
     print(f"{repeats} curves a cell, {interval} intervals; law, n, noise: coverage at 4x, median width")
     cells = []
     for law in PAPER_LAWS:
         for count in BUDGETS:
             for noise in NOISES:
-                covered, width = coverage_of(law, count, noise, repeats, interval)
+                covered, width = coverage_of(law, count, noise, repeats, interval, seeds, between)
                 cells.append(covered)
                 print(f"  {law:<18} {count:3d} {noise:6.1%}  {covered:6.1%}  {width:6.1%}")
     return cells
 
 
-def coverage_of(law: str, count: int, noise: float, repeats: int, interval: str = "delta") -> tuple[float, float]:
+def coverage_of(
+    law: str,
+    count: int,
+    noise: float,
+    repeats: int,
+    interval: str = "delta",
+    seeds: int = 1,
+    between: float = 1.0,
+) -> tuple[float, float]:
     """Return the coverage and the median relative width of intervals at four times the largest D_p.
 
     ``interval`` is one of the package's for the law that made the curves; ``average``: that of the automatic choice,
     which does not know the law; or ``residual``: the residual bootstrap, which the package does not offer.
     """
     generator = np.random.default_rng([count, int(1e4 * noise), len(law)])
-    curves = [synthetic_curve(law, count, noise, generator) for _ in range(repeats)]
+    curves = [synthetic_curve(law, count, noise, generator, seeds=seeds, between=between) for _ in range(repeats)]
     target = np.array([4e11])
     truth = law_value(law, target)[0]
     if interval == "residual":

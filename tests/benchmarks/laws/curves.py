@@ -59,12 +59,27 @@ def random_problem(law: str, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def synthetic_curve(
-    law: str, count: int, noise: float, generator: np.random.Generator, name: str = "curve"
+    law: str,
+    count: int,
+    noise: float,
+    generator: np.random.Generator,
+    name: str = "curve",
+    seeds: int = 1,
+    between: float = 1.0,
 ) -> laws.Curve:
-    """Return a curve of ``count`` budgets over two decades around a law of the paper, with log-normal noise."""
+    """Return a curve of ``count`` budgets over two decades around a law of the paper, with log-normal noise.
+
+    ``noise`` is that of one measurement. Where every budget has several ``seeds``, what they share, the noise of its
+    pretraining, has ``between`` times the variance.
+    """
     tokens = np.geomspace(1e9, 1e11, count)
-    values = law_value(law, tokens) * np.exp(noise * generator.standard_normal(count))
-    return laws.Curve(name, "bleu" if law == "log_law" else "cross_entropy", tokens, values)
+    metric = "bleu" if law == "log_law" else "cross_entropy"
+    error = noise * generator.standard_normal((count, seeds))
+    if seeds > 1:
+        error += noise * np.sqrt(between) * generator.standard_normal((count, 1))
+    values = law_value(law, tokens)[:, None] * np.exp(error)
+    names = np.tile(np.arange(1, seeds + 1), count) if seeds > 1 else None
+    return laws.Curve(name, metric, np.repeat(tokens, seeds), values.ravel(), seeds=names)
 
 
 def law_value(law: str, tokens: np.ndarray) -> np.ndarray:
