@@ -26,7 +26,10 @@ checksum = $(shell cat $(1) | sha256sum | cut -c1-16)
 PACKAGES := $(VENV)/packages-$(call checksum,requirements.lock)
 STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 
-.PHONY: help venv study test test-torture test-parity faults slurm lint format lock benchmarks benchmark-fits \
+install = apt-get -qq -o Acquire::http::Timeout=20 update && \
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(1) >/dev/null
+
+.PHONY: help venv study test test-torture test-parity faults slurm chromium lint format lock benchmarks benchmark-fits \
 	benchmark-training clean distclean
 
 help: ## list the commands
@@ -56,9 +59,10 @@ test-parity: $(STAMP) ## compare 200 random models with Hugging Face's T5: logit
 	@$(BIN)/python -m pytest -q tests/models/test_parity.py --parity-models 200 $(PYTEST_ARGS)
 
 slurm: ## install SLURM, without which its test is skipped (Debian or Ubuntu, as root)
-	@command -v slurmctld munged >/dev/null || { \
-		apt-get -qq -o Acquire::http::Timeout=20 update && \
-		DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends slurm-wlm munge >/dev/null; }
+	@command -v slurmctld munged >/dev/null || { $(call install,slurm-wlm munge); }
+
+chromium: ## install Chromium, without which the tests of the report in a browser are skipped (Debian, as root)
+	@command -v chromium chromium-browser google-chrome >/dev/null || { $(call install,chromium fonts-liberation); }
 
 faults: $(STAMP) ## count what was tried to break the project, as the table of docs/faults.md (half an hour or more)
 	@$(BIN)/python -m pytest -q tests -m faults --faults-table $(PYTEST_ARGS)
