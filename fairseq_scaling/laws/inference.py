@@ -301,9 +301,9 @@ def _evaluate_draws(fit: Fit, tokens: FloatArray, thetas: FloatArray) -> FloatAr
 def _variance_by_seeds(curve: Curve, weight: FloatArray) -> tuple[float, float]:
     """Return the variance of a measurement around the law that the seeds lead one to expect, and degrees of freedom.
 
-    Seeds of finetuning show their own noise; each budget's pretraining adds to it. How much, a few residuals cannot
-    say: the two are taken as equal, as Sellam et al. (The MultiBERTs, ICLR 2022) found them to be of one size.
-    (nan, 0) where no budget was measured twice.
+    Seeds of finetuning show their own noise; each budget's pretraining adds to it (Sellam et al., The MultiBERTs, ICLR
+    2022). How much, a few residuals cannot say: the two are assumed to be equal. (nan, 0) where no budget was measured
+    twice.
 
     Args:
         curve: the points of the fit.
