@@ -52,12 +52,12 @@ def from_hf(folder: Path, out: Path, sentencepiece: Path | None, overwrite: bool
 
     Exit codes: 0 done, 2 something to mend (the message says what).
     """
-    from ..exchange.convert import DICTIONARY, SENTENCEPIECE_OURS
+    from ..data.dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE
     from ..exchange.convert import from_hf as convert
 
     done = convert(folder, out, sentencepiece, overwrite)
     click.echo(f"{done.out}: {done.rows:,} symbols, {done.spare:,} of them without a token")
-    click.echo(f"{out.parent / DICTIONARY}, {out.parent / SENTENCEPIECE_OURS}: for scaling-preprocess encode")
+    click.echo(f"{out.parent / DICTIONARY_FILE}, {out.parent / SENTENCEPIECE_FILE}: for scaling-preprocess encode")
     click.echo(f"The same model in study.yaml: {_section(done.flags)}")
     click.echo(f"The same model in fairseq-train: {shlex.join(done.flags)}")
 

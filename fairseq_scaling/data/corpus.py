@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, SettingError
-from .dictionary import is_text, read_symbols
+from .dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE, is_text, read_symbols
 from .tokenfile import TokenBatch, TokenFile, token_dtype, write_token_file
 
 __all__ = ["Corpus", "TokenBatch", "TokenFile", "corpus_fingerprint", "token_dtype", "write_token_file"]
@@ -86,11 +86,11 @@ class Corpus:
 
     @property
     def dictionary_path(self) -> Path:
-        return self.path / "dict.txt"
+        return self.path / DICTIONARY_FILE
 
     @property
     def sentencepiece_path(self) -> Path:
-        return self.path / "sentencepiece.model"
+        return self.path / SENTENCEPIECE_FILE
 
     def mono(self, language: str, split: str = "train") -> TokenFile:
         """Return the monolingual sentences of a language; ``split`` is ``train`` or ``valid``.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..errors import DataError
 
+# As a corpus, and a folder with a converted model, hold them.
+DICTIONARY_FILE, SENTENCEPIECE_FILE = "dict.txt", "sentencepiece.model"
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")  # fairseq's own; dict.txt holds what follows, one symbol a line
 BOS, PAD, EOS, UNK = range(4)
 SPARE = "madeupword{:04d}"  # fairseq's name for a row of the embedding without a token

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.dictionary import read_symbols
+from ..data.dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE, read_symbols
 from ..errors import CheckpointError, DataError
 from ..models.huggingface import COPIES, from_huggingface, to_huggingface
 from .checkpoint import FairseqCheckpoint, check_weights, complete_settings, read_checkpoint, write_checkpoint
@@ -20,7 +20,6 @@ from .settings import from_config, generation_config, to_config, train_flags
 from .tokenizer import tokenizer_config, tokenizer_json
 from .vocabulary import Layout, lay_out, row_order, write_symbols
 
-DICTIONARY, SENTENCEPIECE_OURS = "dict.txt", "sentencepiece.model"
 _EMBEDDINGS = ("shared.weight", "lm_head.weight")
 
 
@@ -54,7 +53,7 @@ def from_hf(folder: Path, out: Path, sentencepiece: Path | None = None, overwrit
         CheckpointError: it is not a T5, mT5 or ByT5, or files are missing; nothing is written.
         SettingError: ``out``, or a file that is written beside it, exists.
     """
-    paths = [out, out.parent / DICTIONARY, out.parent / SENTENCEPIECE_OURS]
+    paths = [out, out.parent / DICTIONARY_FILE, out.parent / SENTENCEPIECE_FILE]
     check_free(paths, overwrite)
     source = ModelFolder(folder)
     from_config(source.config, separate_head=False)  # names another architecture before gigabytes are read
@@ -106,9 +105,9 @@ def to_hf(checkpoint: Path, out: Path, corpus: Path | None = None, overwrite: bo
     _, save_file = safetensors()
     source = read_checkpoint(checkpoint)
     vocabulary = _vocabulary_of(source, corpus)
-    symbols = read_symbols(vocabulary / DICTIONARY)
+    symbols = read_symbols(vocabulary / DICTIONARY_FILE)
     source.check(symbols, vocabulary)
-    model_file = vocabulary / SENTENCEPIECE_OURS
+    model_file = vocabulary / SENTENCEPIECE_FILE
     model = read_sentencepiece(model_file)
     origin = source.task_state.get("huggingface")
     rows = origin["rows"].tolist() if origin else row_order(symbols, model)
@@ -182,10 +181,10 @@ def _vocabulary_of(source: FairseqCheckpoint, given: Path | None) -> Path:
     """Return the folder with the checkpoint's ``dict.txt`` and ``sentencepiece.model``."""
     folders = [given] if given is not None else [source.path.parent, *([source.data] if source.data else [])]
     for folder in folders:
-        if (folder / DICTIONARY).is_file() and (folder / SENTENCEPIECE_OURS).is_file():
+        if (folder / DICTIONARY_FILE).is_file() and (folder / SENTENCEPIECE_FILE).is_file():
             return folder
     raise CheckpointError(
-        f"no {DICTIONARY} and {SENTENCEPIECE_OURS} in {' or '.join(map(str, folders))}\n"
+        f"no {DICTIONARY_FILE} and {SENTENCEPIECE_FILE} in {' or '.join(map(str, folders))}\n"
         "  give the corpus folder that the model was trained on: --corpus DIR"
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .bootstrap import refit
 from .composite import Composite
-from .curve import Curve, FloatArray
+from .curve import Curve, FloatArray, Groups
 from .law import Law, Scale
 from .results import Estimate, Fit, HeldOutError, LeftOut, Prediction, json_array, json_number
 from .statistics import f_quantile, huber_inflation, t_quantile
@@ -78,7 +78,7 @@ def infer(
     loose = means - scale.level - law.evaluate(squares[None], z[None])[0][0]
     variance = float(np.sum(budget_weight * loose**2) / freedom) if freedom > 0 else np.nan
     freedom = max(freedom, 0.0)
-    known, repeats = _variance_by_seeds(curve.select(used), budget_weight)
+    known, repeats = _variance_by_seeds(curve, used, groups)
     if repeats and groups.size >= law.size and not variance > f_quantile(0.95, freedom, repeats) * known:
         worth = min(repeats, _WORTH_OF_SEEDS)
         variance = (freedom * np.nan_to_num(variance) + worth * known) / (freedom + worth)
@@ -298,7 +298,7 @@ def _evaluate_draws(fit: Fit, tokens: FloatArray, thetas: FloatArray) -> FloatAr
         return value.reshape(len(thetas), *tokens.shape)
 
 
-def _variance_by_seeds(curve: Curve, weight: FloatArray) -> tuple[float, float]:
+def _variance_by_seeds(curve: Curve, used: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:
     """Return the variance of a measurement around the law that the seeds lead one to expect, and degrees of freedom.
 
     Seeds of finetuning show their own noise; each budget's pretraining adds to it (Sellam et al., The MultiBERTs, ICLR
@@ -306,13 +306,14 @@ def _variance_by_seeds(curve: Curve, weight: FloatArray) -> tuple[float, float]:
     twice.
 
     Args:
-        curve: the points of the fit.
-        weight: sum of the case weights of each budget [g].
+        used: the points of the fit [n].
+        groups: their budgets.
     """
-    if curve.groups().counts.max(initial=0) < 2:
+    if groups.counts.max(initial=0) < 2:
         return float("nan"), 0.0
-    noise, freedom = replace(curve, values=np.log(curve.values)).noise_between_budgets()
-    return noise**2 * (1 + float(np.mean(weight))), float(freedom)
+    points = curve.select(used)
+    noise, freedom = replace(points, values=np.log(points.values)).noise_between_budgets()
+    return noise**2 * (1 + float(np.mean(groups.weights))), float(freedom)
 
 
 def _covariance(jacobian: FloatArray, weight: FloatArray, variance: float) -> FloatArray:

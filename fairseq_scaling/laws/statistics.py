@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 _NODES, _SHARES = np.polynomial.legendre.leggauss(96)
 
@@ -25,12 +27,9 @@ def t_quantile(probability: float, freedom: float) -> float:
     tail = abs(probability - 0.5)
     factor = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
     # Beyond 40 standard deviations no probability is left that a double could tell.
-    low, high = 0.0, min(math.pi / 2, math.atan(40 / math.sqrt(freedom))) if freedom > 30 else math.pi / 2
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        inside = 0.5 * middle * float(np.sum(_SHARES * np.cos(0.5 * middle * (_NODES + 1)) ** (freedom - 1)))
-        low, high = (middle, high) if factor * inside < tail else (low, middle)
-    return math.copysign(math.sqrt(freedom) * math.tan(0.5 * (low + high)), probability - 0.5)
+    high = min(math.pi / 2, math.atan(40 / math.sqrt(freedom))) if freedom > 30 else math.pi / 2
+    angle = _angle(lambda x: factor * np.cos(x) ** (freedom - 1), tail, high)
+    return math.copysign(math.sqrt(freedom) * math.tan(angle), probability - 0.5)
 
 
 @lru_cache(maxsize=4096)
@@ -42,14 +41,18 @@ def f_quantile(probability: float, above: float, below: float) -> float:
     if not (above > 0 and below > 0):
         return float("inf")
     factor = 2 * math.exp(math.lgamma((above + below) / 2) - math.lgamma(above / 2) - math.lgamma(below / 2))
-    low, high = 0.0, math.pi / 2
+    angle = _angle(lambda x: factor * np.sin(x) ** (above - 1) * np.cos(x) ** (below - 1), probability, math.pi / 2)
+    return below / above * math.tan(angle) ** 2
+
+
+def _angle(density: Callable[[NDArray[np.float64]], NDArray[np.float64]], share: float, high: float) -> float:
+    """Return the angle below ``high`` up to which a density over angles from 0 on holds ``share``."""
+    low = 0.0
     for _ in range(80):
         middle = 0.5 * (low + high)
-        angle = 0.5 * middle * (_NODES + 1)
-        density = np.sin(angle) ** (above - 1) * np.cos(angle) ** (below - 1)
-        inside = factor * 0.5 * middle * float(np.sum(_SHARES * density))
-        low, high = (middle, high) if inside < probability else (low, middle)
-    return below / above * math.tan(0.5 * (low + high)) ** 2
+        inside = 0.5 * middle * float(np.sum(_SHARES * density(0.5 * middle * (_NODES + 1))))
+        low, high = (middle, high) if inside < share else (low, middle)
+    return 0.5 * (low + high)
 
 
 def huber_inflation(ratio: float) -> float:

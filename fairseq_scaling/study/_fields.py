@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from ..errors import SettingError
 from ..mixture import Mixture
@@ -162,5 +162,8 @@ Minutes = Annotated[int, BeforeValidator(_minutes), _text("12h", pattern=f"^{_TI
 Options = Annotated[dict[str, Any], BeforeValidator(_flags.step_options), _MAPPING]
 FairseqFlags = Annotated[dict[str, Any], BeforeValidator(_flags.fairseq_flags), _MAPPING]
 PretrainingFlags = Annotated[dict[str, Any], BeforeValidator(_flags.pretraining_flags), _MAPPING]
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Budgets = Annotated[list[Tokens], Field(min_length=1), AfterValidator(lambda budgets: rising(budgets, "budgets"))]
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(lambda seeds: different(seeds, "seeds"))
+]
 Positive = Annotated[int, Field(gt=0)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.dictionary import read_symbols
+from ..data.dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE, read_symbols
 from ..errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SENTENCEPIECE = "{sentencepiece}"
 DICTIONARY = "{dictionary}"
-_NAMES = {SENTENCEPIECE: "sentencepiece.model", DICTIONARY: "dict.txt"}  # as corpora and scaling-convert have them
+_NAMES = {SENTENCEPIECE: SENTENCEPIECE_FILE, DICTIONARY: DICTIONARY_FILE}
 
 
 def checkpoint_word(name: str) -> str:

@@ -21,6 +21,7 @@ from ..mixture import Mixture
 from ._fields import (
     Also,
     Budget,
+    Budgets,
     FairseqFlags,
     Language,
     Megabytes,
@@ -136,20 +137,15 @@ class PretrainingOverride(Section):
     """Budgets (where its text ends early) or flags for the pretraining of one mixture alone."""
 
     mixture: PretrainingMixture
-    budgets: Annotated[list[Tokens], Field(min_length=1)] | None = None
+    budgets: Budgets | None = None
     fairseq: PretrainingFlags = {}
-
-    @field_validator("budgets")
-    @classmethod
-    def _rising_budgets(cls, budgets: list[int] | None) -> list[int] | None:
-        return rising(budgets, "budgets") if budgets else budgets
 
 
 class Pretraining(Section):
     """One run for each mixture and seed; a checkpoint at each budget (tokens)."""
 
     mixtures: Annotated[list[PretrainingMixture], Field(min_length=1)]
-    budgets: Annotated[list[Tokens], Field(min_length=1)]
+    budgets: Budgets
     input_length: Positive = 64
     seeds: Seeds = [1]
     learning_rates: PretrainingRateChoice | None = None
@@ -165,16 +161,6 @@ class Pretraining(Section):
                 raise SettingError("mixtures", mixture, "stands there twice", "name every mixture once")
             seen.append(mixture)
         return mixtures
-
-    @field_validator("budgets")
-    @classmethod
-    def _rising_budgets(cls, budgets: list[int]) -> list[int]:
-        return rising(budgets, "budgets")
-
-    @field_validator("seeds")
-    @classmethod
-    def _different_seeds(cls, seeds: list[int]) -> list[int]:
-        return different(seeds, "seeds")
 
     @model_validator(mode="after")
     def _overrides_apply(self) -> Pretraining:
@@ -259,11 +245,6 @@ class Finetuning(Section):
         for sizes in tokens.values() if isinstance(tokens, dict) else [tokens]:
             rising(sizes, "finetune_tokens")
         return tokens
-
-    @field_validator("seeds")
-    @classmethod
-    def _different_seeds(cls, seeds: list[int]) -> list[int]:
-        return different(seeds, "seeds")
 
     @field_validator("tasks")
     @classmethod

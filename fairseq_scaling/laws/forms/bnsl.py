@@ -58,15 +58,15 @@ class Bnsl1(ValueLinearLaw):
 
         with np.errstate(all="ignore"):
             factor = sign[:, None] * np.exp(log_factor)
-            power = c0[..., None] * first[:, None] + c1[..., None] * second[:, None]
-            model = np.log(limit[..., None, None] + factor[..., None] * np.exp(power))
-            error = np.where(real[:, None, None], np.abs(target[:, None, None] - model), 0.0)
-        inside = np.minimum(error, delta[:, None, None, None])
-        objective = np.sum(weight[:, None, None] * inside * (error - 0.5 * inside), -1)
-        picked = self._lowest(np.where(np.isfinite(objective), objective, 1e300).reshape(len(z), -1))
+            phi = np.exp(c0[..., None] * first[:, None] + c1[..., None] * second[:, None])
+            # from here on one axis of nodes, as the grid has them
+            limit = np.repeat(limit, len(place), 1)
+            factor, c0, c1 = (x.reshape(limit.shape) for x in (factor, c0, c1))
+            objective = self._judge(phi.reshape(*limit.shape, -1), limit, factor, target, weight, delta)[0]
+        picked = self._lowest(objective)
         rows, nodes = np.arange(len(z))[:, None], self.grid[picked]
-        found = [x.reshape(len(z), -1)[rows, picked] for x in (factor, c0, c1)]
-        return np.stack([limit[rows, picked // len(place)], *found, nodes[..., 1], nodes[..., 2]], -1)
+        found = [x[rows, picked] for x in (limit, factor, c0, c1)]
+        return np.stack([*found, nodes[..., 1], nodes[..., 2]], -1)
 
     def _power_laws(
         self, first: FloatArray, second: FloatArray, target: FloatArray, weights: FloatArray
