@@ -15,6 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+_LITTLE = 1 << 24
+"""Multiplications in float32 that take about as long as making a kernel for them in bfloat16."""
+
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """Return ``weight * x / sqrt(mean(x^2) + epsilon)`` over the last dimension, computed in float32.
@@ -126,6 +129,20 @@ def _scale(probability: float) -> float:
     return (1 << 16) / ((1 << 16) - _dropped(probability))
 
 
+def _bmm(x: Tensor, y: Tensor) -> Tensor:
+    """Return ``torch.bmm(x, y)``, in float32 where that is little work, whatever precision was asked for.
+
+    In bfloat16 oneDNN makes a kernel for every new shape, and sentences give another shape in nearly every batch.
+    """
+    if x.numel() * y.size(2) >= _LITTLE or torch.get_float32_matmul_precision() != "medium":
+        return torch.bmm(x, y)
+    torch.set_float32_matmul_precision("highest")
+    try:
+        return torch.bmm(x, y)
+    finally:
+        torch.set_float32_matmul_precision("medium")
+
+
 class _AddDropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, keep: Tensor) -> Tensor:
@@ -182,14 +199,14 @@ class _Attention(torch.autograd.Function):
     ) -> Tensor:
         batch, heads, queries, size = q.shape
         q, k, v = q.reshape(-1, queries, size), k.reshape(batch * heads, -1, size), v.reshape(batch * heads, -1, size)
-        scores = torch.bmm(q, k.transpose(1, 2)).view(batch, heads, queries, -1)
+        scores = _bmm(q, k.transpose(1, 2)).view(batch, heads, queries, -1)
         if bias is not None:
             scores += bias
         if mask is not None:
             scores.masked_fill_(mask[:, None, None, :], torch.finfo(scores.dtype).min)
         weights = torch.softmax(scores, -1, out=scores).view(batch * heads, queries, -1)
         kept = weights if keep is None else weights * keep.view_as(weights)
-        mixed = torch.bmm(kept, v)
+        mixed = _bmm(kept, v)
         ctx.save_for_backward(q, k, v, weights, *(() if keep is None else (kept, mixed)))
         return mixed.view(batch, heads, queries, size).transpose(1, 2).flatten(2)
 
@@ -201,16 +218,16 @@ class _Attention(torch.autograd.Function):
         batch, queries, size = grad.size(0), q.size(1), q.size(2)
         grad = grad.unflatten(-1, (-1, size)).transpose(1, 2).reshape(-1, queries, size)
         heads = (batch, grad.size(0) // batch)
-        grad_v = torch.bmm(kept.transpose(1, 2), grad)
-        grad_scores = torch.bmm(grad, v.transpose(1, 2))
+        grad_v = _bmm(kept.transpose(1, 2), grad)
+        grad_scores = _bmm(grad, v.transpose(1, 2))
         if mixed is None:
             torch._softmax_backward_data(grad_scores, weights, -1, weights.dtype, grad_input=grad_scores)
         else:
             # What softmax's gradient subtracts, the sum over keys of weights and their gradient, is grad . mixed.
             along = (grad * mixed).sum(-1, keepdim=True)
             grad_scores.mul_(kept).addcmul_(weights, along, value=-1)
-        grad_q = torch.bmm(grad_scores, k)
-        grad_k = torch.bmm(grad_scores.transpose(1, 2), q)
+        grad_q = _bmm(grad_scores, k)
+        grad_k = _bmm(grad_scores.transpose(1, 2), q)
         grad_bias = grad_scores.unflatten(0, heads).sum(0) if ctx.needs_input_grad[3] else None
         return grad_q.unflatten(0, heads), grad_k.unflatten(0, heads), grad_v.unflatten(0, heads), grad_bias, None, None
 

@@ -137,6 +137,25 @@ def test_attention_with_dropout_equals_its_formula() -> None:
     assert_same(ours, exact)
 
 
+@pytest.mark.parametrize(("batch", "exact"), [(2, True), (1024, False)])
+def test_little_attention_is_exact_whatever_the_precision_of_products(
+    batch: int, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q, k, v = (torch.randn(batch, 4, 32, 16, generator=torch.manual_seed(i)) for i in range(3))
+    expected = attention(q, k, v, None, None, 0.0)
+    asked = []
+    set_precision = torch.set_float32_matmul_precision
+    try:
+        set_precision("medium")
+        monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda to: (asked.append(to), set_precision(to)))
+        result = attention(q, k, v, None, None, 0.0)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        set_precision("highest")
+    assert bool(asked) == exact
+    torch.testing.assert_close(result, expected, **({"rtol": 0, "atol": 0} if exact else {"rtol": 0.05, "atol": 0.05}))
+
+
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.93])
 def test_dropout_drops_the_share_it_should_and_keeps_the_mean(probability: float) -> None:
     x = torch.ones(1001, 333, requires_grad=True)
