@@ -7,6 +7,8 @@ from pathlib import Path
 
 _SPACE = "\u2581"
 _BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
+_PRINTED = {code: " " if chr(code).isspace() else "\N{REPLACEMENT CHARACTER}" for code in (*range(32), 127)}
+"""What stands for control characters: a model may put out any byte, but a translation is one line of text."""
 
 
 class CorpusSentencePiece:
@@ -38,4 +40,5 @@ class CorpusSentencePiece:
 
 
 def _characters(run: re.Match[str]) -> str:
-    return bytes(int(byte, 16) for byte in run[0][3:-1].split("><0x")).decode("utf-8", errors="replace")
+    text = bytes(int(byte, 16) for byte in run[0][3:-1].split("><0x")).decode("utf-8", errors="replace")
+    return text.translate(_PRINTED)

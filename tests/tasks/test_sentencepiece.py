@@ -30,3 +30,14 @@ def test_pieces_become_their_text_again_joined_before_or_not(kind: str, tmp_path
 def test_names_of_bytes_stay_text_where_the_model_has_no_such_pieces(tmp_path: Path) -> None:
     bpe = CorpusSentencePiece(train_sentencepiece(tmp_path / "m.model", **OURS))
     assert bpe.decode("ka<0x41>") == "ka<0x41>"
+
+
+@pytest.mark.parametrize("kind", ["mt5", "byt5"])
+def test_a_translation_stays_one_line_of_text_whatever_bytes_a_model_puts_out(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.model"
+    if kind == "byt5":
+        path.write_bytes(byte_model())
+    else:
+        train_sentencepiece(path, **MT5)
+    pieces = "<0x00><0x0A><0x41><0x0D><0x09><0x7F><0x1F><0xFF><0x42>"
+    assert CorpusSentencePiece(path).decode(pieces) == "\ufffd A  \ufffd \ufffdB"
