@@ -15,7 +15,7 @@ BARE_CONFIG = re.compile(rb"Namespace\(\w+=|\{'_name': None, 'common': ")
 INSIDE = (b"| ", b"- ", b": ", b":", b"=")
 
 _PREFIX = re.compile(
-    r"(?:(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d+)? \| [A-Z]+ \| (?P<name>[^|]*?) \| "
+    r"(?:(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d+)? \| [A-Z]+ \| (?P<name>[^|]*) \| "
     r"|\[(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+\]\[(?P<hname>[^\]]*)\]\[[A-Z]+\] - "
     r"|[A-Z]+:(?P<bname>[\w.]+):(?=\S)"
     r"|\| )?"
@@ -112,7 +112,7 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
     else:
         return None
     text = raw.decode("utf-8", "replace")
-    for mark in _RUN_MARKS:
+    for mark in _RUN_MARKS if "SCALING_" in text else ():
         at = text.find(mark)
         if at >= 0:
             return _object(text, at + len(mark) - 1, "run" if "RUN" in mark else "scores", mark[:-2])
@@ -127,7 +127,7 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
         line = _json_stats(body)
     else:
         line = _message(body, complete) or _simple_stats(body, complete)
-    return line._replace(dated=dated) if line is not None and dated else line
+    return Line(line.kind, line.value, line.tag, True) if line is not None and dated else line
 
 
 def _object(text: str, at: int, kind: str, mark: str) -> Line:
@@ -152,7 +152,7 @@ def _message(body: str, complete: bool) -> Line | None:
         if not complete and not body.endswith(")"):
             return Line("damaged", "the line with fairseq-generate's score is cut")
         return Line("generated", match.groupdict())
-    for kind, pattern in (("loaded", _LOADED), ("saved", _SAVED)):
+    for kind, pattern in (("loaded", _LOADED), ("saved", _SAVED)) if "checkpoint" in body else ():
         match = pattern.search(body)
         if match:
             return Line(kind, int(match["updates"]))
