@@ -37,8 +37,8 @@ class Cache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._kept: dict[Path, _Readings] = {}
-        self._added: dict[Path, _Readings] = {}
+        self._kept: dict[str, _Readings] = {}  # of the folder two levels above
+        self._added: dict[str, _Readings] = {}
         self._wrote = time.monotonic()
 
     @cached_property
@@ -66,12 +66,12 @@ class Cache:
         if before is None or self.folder is None:
             return read()
         whole = os.path.abspath(path)
-        place = self.folder / f"{_hash(os.fsencode(os.path.dirname(os.path.dirname(whole))))[:32]}.json"
-        if place not in self._kept:
-            self._kept[place] = self._load(place)
+        above = os.path.dirname(os.path.dirname(whole))
+        if above not in self._kept:
+            self._kept[above] = self._load(self._place(above))
         key, state = json.dumps(whole).encode(), repr(before).encode()
         # it is not asked for twice, and what the file is to hold is read again when that is written
-        found, packed = self._kept[place].pop(key, (b"", b""))
+        found, packed = self._kept[above].pop(key, (b"", b""))
         if found == state:
             try:
                 return unpack(json.loads(packed), name)
@@ -83,7 +83,7 @@ class Cache:
                 packed = json.dumps(pack(reading), separators=(",", ":")).encode()
             except _WRONG:
                 return reading
-            self._added.setdefault(place, {})[key] = (state, packed)
+            self._added.setdefault(above, {})[key] = (state, packed)
             if time.monotonic() - self._wrote > _PAUSE:
                 self._write()
         return reading
@@ -101,6 +101,10 @@ class Cache:
             except OSError:
                 continue
 
+    def _place(self, above: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{_hash(os.fsencode(above))[:32]}.json"
+
     def _load(self, place: Path) -> _Readings:
         try:
             content = place.read_bytes()
@@ -115,7 +119,8 @@ class Cache:
 
     def _write(self) -> None:
         """Add what was read to what the files hold by now, but for logs that are gone."""
-        for place, added in self._added.items():
+        for above, added in self._added.items():
+            place = self._place(above)
             try:
                 kept = {key: value for key, value in self._load(place).items() if os.path.lexists(json.loads(key))}
                 lines = [line for key, value in {**kept, **added}.items() for line in (key, *value)]

@@ -249,9 +249,7 @@ def _open(path: Path) -> BufferedReader | gzip.GzipFile:
     if not path.is_file():
         raise OSError(0, "it is no regular file")
     stream = open(path, "rb")  # noqa: SIM115
-    magic = stream.read(2)
-    stream.seek(0)
-    if magic != b"\x1f\x8b":
+    if not stream.peek(2).startswith(b"\x1f\x8b"):
         return stream
     unpacked = gzip.GzipFile(fileobj=stream, mode="rb")
     unpacked.myfileobj = stream  # type: ignore[assignment]  # so that closing the one closes the other

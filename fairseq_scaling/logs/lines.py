@@ -45,17 +45,17 @@ def _finite(text: str) -> float:
 
 _DECODER = json.JSONDecoder(parse_float=_finite)
 
-# what a line must contain to be looked at; everything else is chatter
+# what a line must contain to be looked at, the most frequent first; everything else is chatter
 _KEYS = (
     b"num_updates",
+    b"begin training epoch",
+    b"Start iterating over samples",
     b"SCALING_",
     b"valid on '",
     b"Namespace(",
     b"{'_name'",
     b"Generate ",
     b"done training",
-    b"begin training epoch",
-    b"Start iterating over samples",
     b"oaded checkpoint",
     b"aved checkpoint",
     b"model params",
