@@ -148,11 +148,11 @@ def split_block(block: Block, records: bool = True) -> Iterator[RawLine]:
 def is_undivided(content: bytes) -> bool:
     """Return whether it shows at a glance that no other record broke into this piece of a line, which most are.
 
-    A record has its level, or a bracket, between two bars or brackets behind its time: too few of them, and none began
-    inside. Nor did a configuration that has no time.
+    Behind the time of a record stands its level between bars, or a bracket: without more bars than the head of the line
+    has, and without a bracket, none began inside. Nor did a configuration that has no time.
     """
     bars = 3 if content.startswith(b" | INFO | ", _DATE) else 1
-    return content.count(b" | ") <= bars and b"]" not in content and b"(" not in content and _NAME not in content
+    return content.count(b" | ") <= bars and b"]" not in content and not _has_config(content)
 
 
 def read_whole(path: Path, largest: int) -> bytes:
@@ -226,7 +226,7 @@ def _whole(number: int, content: bytes, complete: bool) -> Iterator[RawLine]:
         or (b"][" in content and _HYDRA.search(content))
     ):
         starts += [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
-    if _NAMESPACE in content or _NAME in content:
+    if _has_config(content):
         found = [start for mark in (_NAME, _NAMESPACE) for start in _places(content, mark) if start]
         begun = [start for start in found if BARE_CONFIG.match(content, start)]
         starts = sorted(starts + [start for start in begun if not content.endswith(INSIDE, 0, start)])
@@ -235,6 +235,10 @@ def _whole(number: int, content: bytes, complete: bool) -> Iterator[RawLine]:
     if starts:
         content = content[starts[-1] :]
     yield RawLine(number, content, complete)
+
+
+def _has_config(content: bytes) -> bool:
+    return _NAME in content or _NAMESPACE in content
 
 
 def _places(content: bytes, mark: bytes) -> Iterator[int]:

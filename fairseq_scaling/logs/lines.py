@@ -124,10 +124,8 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
     if body.startswith(("{'_name'", "Namespace(")):
         return Line("config", body, name, dated)
     if body.startswith("{") and ("num_updates" in body or "_loss" in body):
-        line = _json_stats(body)
-    else:
-        line = _message(body, complete) or _simple_stats(body, complete)
-    return Line(line.kind, line.value, line.tag, True) if line is not None and dated else line
+        return _json_stats(body, dated)
+    return _message(body, complete) or _simple_stats(body, complete, dated)
 
 
 def _object(text: str, at: int, kind: str, mark: str) -> Line:
@@ -152,8 +150,8 @@ def _message(body: str, complete: bool) -> Line | None:
         if not complete and not body.endswith(")"):
             return Line("damaged", "the line with fairseq-generate's score is cut")
         return Line("generated", match.groupdict())
-    for kind, pattern in (("loaded", _LOADED), ("saved", _SAVED)) if "checkpoint" in body else ():
-        match = pattern.search(body)
+    for kind, mark, pattern in (("loaded", "oaded checkpoint", _LOADED), ("saved", "aved checkpoint", _SAVED)):
+        match = pattern.search(body) if mark in body else None
         if match:
             return Line(kind, int(match["updates"]))
     match = _PARAMETERS.match(body)
@@ -168,14 +166,17 @@ def _message(body: str, complete: bool) -> Line | None:
     return None
 
 
-def _json_stats(body: str) -> Line | None:
+def _json_stats(body: str, dated: bool) -> Line | None:
     """Return the record of ``--log-format json``; its keys carry the tag as a prefix, except inside an epoch."""
     try:
         record, _ = _DECODER.raw_decode(body)
     except (ValueError, RecursionError):
         return Line("damaged", "the record is cut or damaged")
-    prefix = next((key[: -len("num_updates")] for key in record if key.endswith("num_updates")), None)
-    if prefix is None:
+    for key in record:
+        if key.endswith("num_updates"):
+            prefix = key[: -len("num_updates")]
+            break
+    else:
         # fairseq-validate: no updates; its lines per batch (no prefix) are sums that mean nothing alone
         losses = [key for key in record if key.endswith("_loss") and key not in ("nll_loss", "best_loss")]
         prefix = min((key[: -len("loss")] for key in losses), key=len, default="")
@@ -185,28 +186,28 @@ def _json_stats(body: str) -> Line | None:
     if prefix:
         stats = {key[len(prefix) :]: value for key, value in record.items() if key.startswith(prefix)}
         stats.setdefault("epoch", record.get("epoch"))
-    return Line("stats", stats, prefix[:-1] or "train_inner")
+    return Line("stats", stats, prefix[:-1] or "train_inner", dated)
 
 
-def _simple_stats(body: str, complete: bool) -> Line | None:
+def _simple_stats(body: str, complete: bool, dated: bool) -> Line | None:
     """Return the record of ``--log-format simple`` (and of tqdm off a terminal, whose epoch lines equal it)."""
     match = _INNER.fullmatch(body)
     if match:
         if "num_updates" not in match["stats"]:
             return None
-        return _fields(match["stats"].split(", "), "=", "train_inner", match["epoch"], complete)
+        return _fields(match["stats"].split(", "), "=", "train_inner", match["epoch"], complete, dated)
     match = _EPOCH.fullmatch(body)
     if match:
         if "loss" not in match["stats"] or re.match(r"\s*\d+ / \d+ ", match["stats"]):
             return None
-        return _fields(match["stats"].split(" | "), " ", match["subset"] or "train", match["epoch"], complete)
+        return _fields(match["stats"].split(" | "), " ", match["subset"] or "train", match["epoch"], complete, dated)
     match = _VALIDATE.fullmatch(body)
     if match and "loss" in match["stats"]:
-        return _fields(match["stats"].split(" | "), " ", match["subset"], None, complete)
+        return _fields(match["stats"].split(" | "), " ", match["subset"], None, complete, dated)
     return None
 
 
-def _fields(parts: list[str], separator: str, tag: str, epoch: str | None, complete: bool) -> Line:
+def _fields(parts: list[str], separator: str, tag: str, epoch: str | None, complete: bool, dated: bool) -> Line:
     stats: dict[str, Any] = {}
     for part in parts:
         key, found, value = part.strip().rpartition(separator)
@@ -220,4 +221,4 @@ def _fields(parts: list[str], separator: str, tag: str, epoch: str | None, compl
     if not complete:
         return Line("damaged", "the record is cut: its last number may lack digits")
     stats["epoch"] = epoch
-    return Line("stats", stats, tag)
+    return Line("stats", stats, tag, dated)

@@ -171,13 +171,29 @@ class _FileReader:
 
     def take_run(self, run: Run) -> None:
         if not self._now.mixed and not run.is_in_order():
-            self.take_block(Block(run.number, run.content))
+            self.take_block(Block(run.number, run.content[run.begin : run.end]))
             return
         # those between can not change anything: of training only the last record is kept
-        for index, raw in enumerate(run.ends()):
-            line = parse_line(raw.removesuffix(b"\r"), True)
-            assert line is not None
-            self.take(line, run.number + (len(run.updates) - 1 if index else 0))
+        last = parse_line(run.last.removesuffix(b"\r"), True)
+        assert last is not None
+        if len(run.updates) > 1 and self._first_counts(run, last):
+            first = parse_line(run.first.removesuffix(b"\r"), True)
+            assert first is not None
+            self.take(first, run.number)
+        self.take(last, run.number + len(run.updates) - 1)
+
+    def _first_counts(self, run: Run, last: Line) -> bool:
+        """Return whether the first record of a run in order may change what the last does not."""
+        if self._now.mixed:
+            return False
+        before, updates = self._now.last.get(last.tag), run.updates[0].decode()
+        step = _step({"num_updates": updates}, parse_exact_integer(updates))
+        return self._is_foreign(last) or (before is not None and step <= before.step)
+
+    def _is_foreign(self, line: Line) -> bool:
+        """Return whether the program whose configuration was printed last prints no such record."""
+        segment = self._now
+        return bool(segment.config) and (segment.tool == "generate" or line.dated != segment.dated)
 
     def take(self, line: Line, number: int) -> None:
         self.found = self.found or line.kind not in ("died", "failed")
@@ -272,7 +288,7 @@ class _FileReader:
                     segment.mixed = f"update {updates} stands there twice with different values"
             if segment.mixed:
                 segment.mixed += f" (line {origin.line})"
-        if segment.config and (segment.tool == "generate" or line.dated != segment.dated):
+        if self._is_foreign(line):
             segment.mixed = (
                 segment.mixed or f"the program of its configuration prints no such records (line {origin.line})"
             )

@@ -40,18 +40,23 @@ _MOST_UPDATES = 1e15
 
 
 class Run(NamedTuple):
-    """``train_inner`` lines that stand one below the other: the number of the first, all of them with their line feeds,
-    and their updates as printed."""
+    """``train_inner`` lines that stand one below the other: the number of the first, from where to where of a content
+    they reach, and their updates as printed. ``first`` and ``last`` are lines without their line feeds."""
 
     number: int
     content: bytes
+    begin: int
+    end: int
     updates: list[bytes]
 
-    def ends(self) -> list[bytes]:
-        """Return the first line and, where there is another, the last, without their line feeds."""
-        first = self.content[: self.content.index(b"\n")]
-        last = self.content[self.content.rfind(b"\n", 0, -1) + 1 : -1]
-        return [first, last][: len(self.updates)]
+    @property
+    def first(self) -> bytes:
+        return self.content[self.begin : self.content.index(b"\n", self.begin)]
+
+    @property
+    def last(self) -> bytes:
+        before = self.content.rfind(b"\n", self.begin, self.end - 1)
+        return self.content[max(before + 1, self.begin) : self.end - 1]
 
     def is_in_order(self) -> bool:
         """Return whether the updates go up, and records of the same update are the same."""
@@ -63,7 +68,7 @@ class Run(NamedTuple):
             return False
         if all(map(lt, updates, updates[1:])):
             return True
-        lines = self.content.split(b"\n")
+        lines = self.content[self.begin : self.end].split(b"\n")
         return updates == sorted(updates) and all(
             lines[index] == lines[index - 1] for index in range(1, len(updates)) if updates[index] == updates[index - 1]
         )
@@ -111,7 +116,7 @@ class Skimmer:
                 # Where the others begin is not told, so they are searched for. Their first line is none of the run,
                 # else it would have matched here too; only what has no line feed may be how another line begins.
                 end = content.index(b"\n" + other, at) + 1 if place < len(updates) else len(content) - len(other)
-                yield Run(self.number, content[at:end], updates[start:place])
+                yield Run(self.number, content, at, end, updates[start:place])
                 self.number += place - start
                 start, at = place, end
             if other:
