@@ -107,9 +107,8 @@ class Cache:
 
     def _load(self, place: Path) -> _Readings:
         try:
-            content = place.read_bytes()
-            digest, *lines = content.split(b"\n")
-            if digest != self._digest(memoryview(content)[len(digest) + 1 :]):
+            digest, *lines = place.read_bytes().split(b"\n")
+            if digest != self._digest(lines):
                 return {}
             if time.time() - place.stat().st_mtime > _KEPT / 2:
                 os.utime(place)
@@ -124,18 +123,18 @@ class Cache:
             try:
                 kept = {key: value for key, value in self._load(place).items() if os.path.lexists(json.loads(key))}
                 lines = [line for key, value in {**kept, **added}.items() for line in (key, *value)]
-                content = b"\n".join(lines)
                 place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                write_whole(place, self._digest(content) + b"\n" + content, durable=False)
+                write_whole(place, b"\n".join([self._digest(lines), *lines]), durable=False)
             except _WRONG:
                 continue
         self._added.clear()
         self._wrote = time.monotonic()
 
-    def _digest(self, content: bytes | memoryview) -> bytes:
+    def _digest(self, lines: list[bytes]) -> bytes:
         """Return what tells that a file is whole and of this version of the reader."""
         digest = hashlib.sha256(self.version)
-        digest.update(content)
+        for line in lines:
+            digest.update(line + b"\n")
         return digest.hexdigest().encode()
 
 

@@ -145,8 +145,8 @@ def test_a_damaged_or_foreign_cache_is_ignored(
     if damage == "other version":
         monkeypatch.setattr(cache, "__version__", "0.0.0")
     elif damage == "other fields":
-        other = b"\n".join([*content.split(b"\n")[1:-1], b"{}"])
-        kept.write_bytes(Cache()._digest(other) + b"\n" + other)
+        lines = [*content.split(b"\n")[1:-1], b"{}"]
+        kept.write_bytes(b"\n".join([Cache()._digest(lines), *lines]))
     else:
         kept.write_bytes({
             "empty": b"", "cut": content[:-100], "no JSON": b"\x80\x04N.",
