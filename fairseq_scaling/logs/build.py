@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from ..errors import ScalingError
@@ -19,6 +20,7 @@ from .segments import Said, Segment
 
 _INTEGERS = ("pretrain_tokens", "finetune_tokens", "seed", "parameters")
 _STRINGS = ("stage", "source_lang", "target_lang", "architecture")
+_SHARE = re.compile(r"\d{1,18}(?:/\d{1,18}|\.\d{1,18})?", re.ASCII)
 _MAP = "give it with a mapping: a CSV table or a path pattern (see the README)"
 
 
@@ -302,15 +304,15 @@ def _field(name: str, value: Any) -> Any:
 def _mixture(value: Any) -> Mixture | None:
     if not isinstance(value, dict) or len(value) > 1000:
         return None
-    shares = {}
-    for language, share in value.items():
-        if not isinstance(share, str) or not re.fullmatch(r"\d{1,18}(?:/\d{1,18}|\.\d{1,18})?", share, re.ASCII):
-            return None
-        try:
-            shares[language] = Fraction(share)
-        except ZeroDivisionError:
-            return None
+    if not all(isinstance(share, str) and _SHARE.fullmatch(share) for share in value.values()):
+        return None
+    return _known_mixture(tuple(value.items()))
+
+
+@lru_cache(maxsize=256)
+def _known_mixture(shares: tuple[tuple[str, str], ...]) -> Mixture | None:
+    """Return the mixture of language and share; the runs of a study share few."""
     try:
-        return Mixture(shares)
-    except ScalingError:
+        return Mixture({language: Fraction(share) for language, share in shares})
+    except (ZeroDivisionError, ScalingError):
         return None

@@ -1,8 +1,9 @@
 """What files held when they were last read, so that files that have not changed are not read again.
 
-One JSON file for each log lies in ``$XDG_CACHE_HOME/fairseq_scaling/logs`` (else ``~/.cache/...``). It counts only if
-size, times, inode, first and last bytes of the log and this version of the reader are the same; otherwise, and where
-anything about it is wrong, the log is read. Nothing is lost by deleting the folder.
+In ``$XDG_CACHE_HOME/fairseq_scaling/logs`` (else ``~/.cache/...``) lies one file for all logs two levels below the same
+folder, such as those of a study's runs: to make one for each log takes about as long as to read it. A reading counts
+only if size, times, inode, first and last bytes of its log and this version of the reader are the same; otherwise, and
+where anything about it is wrong, the log is read. Nothing is lost by deleting the folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from .. import __version__
 from ..whole_files import write_whole
@@ -26,6 +27,9 @@ from .segments import FileReading
 _SAMPLE = 4096  # bytes of either end that are compared; smaller files are read as fast
 _YOUNG = 3.0  # seconds; a younger file may change again without a new time of change
 _KEPT = 30 * 86400.0  # seconds without use
+_PAUSE = 10.0  # seconds from writing to writing, so that a reader that is stopped has not read for nothing
+_WRONG = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+_Readings = dict[bytes, tuple[bytes, bytes]]  # the path of a log -> its state and what it held, each a line
 
 
 class Cache:
@@ -33,7 +37,9 @@ class Cache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._stored = 0
+        self._kept: dict[str, _Readings] = {}  # of the folder two levels above
+        self._added: dict[str, _Readings] = {}
+        self._wrote = time.monotonic()
 
     @cached_property
     def folder(self) -> Path | None:
@@ -47,54 +53,47 @@ class Cache:
             return None
 
     @cached_property
-    def version(self) -> str:
+    def version(self) -> bytes:
         """A hash of everything that decides what a file is taken to say."""
         digest = hashlib.sha256(f"{__version__} {platform.python_version()}".encode())
         for module in sorted(Path(__file__).parent.glob("*.py")):
             digest.update(module.read_bytes())
-        return digest.hexdigest()
+        return digest.digest()
 
     def reading(self, path: Path, name: str, read: Callable[[], FileReading]) -> FileReading:
         """Return what the file holds: as it is kept here, else by reading it; ``name`` stands for it in origins."""
-        before = self._state(path)
-        place = self._place(path)
-        if before is None or place is None:
+        before = _state(path)
+        if before is None or self.folder is None:
             return read()
-        kept = self._find(place, before, name)
-        if kept is not None:
-            return kept
+        whole = os.path.abspath(path)
+        above = os.path.dirname(os.path.dirname(whole))
+        if above not in self._kept:
+            self._kept[above] = self._load(self._place(above))
+        key, state = json.dumps(whole).encode(), repr(before).encode()
+        # it is not asked for twice, and what the file is to hold is read again when that is written
+        found, packed = self._kept[above].pop(key, (b"", b""))
+        if found == state:
+            try:
+                return unpack(json.loads(packed), name)
+            except _WRONG:
+                pass
         reading = read()
-        if time.time() - before["modified"] / 1e9 > _YOUNG and before == self._state(path):
-            self._keep(place, before, reading)
+        if time.time() - before.modified / 1e9 > _YOUNG and before == _state(path):
+            try:
+                packed = json.dumps(pack(reading), separators=(",", ":")).encode()
+            except _WRONG:
+                return reading
+            self._added.setdefault(above, {})[key] = (state, packed)
+            if time.monotonic() - self._wrote > _PAUSE:
+                self._write()
         return reading
 
-    def _find(self, place: Path, state: dict[str, Any], name: str) -> FileReading | None:
-        try:
-            head, _, body = place.read_bytes().partition(b"\n")
-            if json.loads(head) != {**state, "sha256": _hash(body)}:
-                return None
-            reading = unpack(json.loads(body), name)
-            if time.time() - place.stat().st_mtime > _KEPT / 2:
-                os.utime(place)
-            return reading
-        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-            return None
-
-    def _keep(self, place: Path, state: dict[str, Any], reading: FileReading) -> None:
-        try:
-            body = json.dumps(pack(reading), separators=(",", ":")).encode()
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            head = json.dumps({**state, "sha256": _hash(body)}).encode()
-            write_whole(place, head + b"\n" + body, durable=False)
-            self._stored += 1
-        except (OSError, ValueError, TypeError, RecursionError):
-            return
-
     def tidy(self) -> None:
-        """Remove what was not used for a month; looks only if something was added."""
-        if not self._stored or self.folder is None:
+        """Write what was read; only if there was something, remove what was not used for a month."""
+        self._kept.clear()
+        if not self._added or self.folder is None:
             return
-        self._stored = 0
+        self._write()
         for entry in _entries(self.folder):
             try:
                 if time.time() - entry.stat().st_mtime > _KEPT:
@@ -102,33 +101,67 @@ class Cache:
             except OSError:
                 continue
 
-    def _place(self, path: Path) -> Path | None:
-        name = _hash(os.fsencode(os.path.abspath(path)))[:32]
-        return self.folder / f"{name}.json" if self.folder is not None else None
+    def _place(self, above: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{_hash(os.fsencode(above))[:32]}.json"
 
-    def _state(self, path: Path) -> dict[str, Any] | None:
-        """Return what tells a file from what it was or will be, None where it is no file or too small to be kept."""
+    def _load(self, place: Path) -> _Readings:
         try:
-            status = os.stat(path)
-            # opening a FIFO would wait for ever
-            if not stat.S_ISREG(status.st_mode) or status.st_size < _SAMPLE:
-                return None
-            with open(path, "rb", buffering=0) as stream:
-                ends = stream.read(_SAMPLE)
-                stream.seek(-_SAMPLE, os.SEEK_END)
-                ends += stream.read(_SAMPLE)
-            version = self.version
-        except (OSError, ValueError):
+            digest, *lines = place.read_bytes().split(b"\n")
+            if digest != self._digest(lines):
+                return {}
+            if time.time() - place.stat().st_mtime > _KEPT / 2:
+                os.utime(place)
+            return dict(zip(lines[0::3], zip(lines[1::3], lines[2::3], strict=True), strict=True))
+        except _WRONG:
+            return {}
+
+    def _write(self) -> None:
+        """Add what was read to what the files hold by now, but for logs that are gone."""
+        for above, added in self._added.items():
+            place = self._place(above)
+            try:
+                kept = {key: value for key, value in self._load(place).items() if os.path.lexists(json.loads(key))}
+                lines = [line for key, value in {**kept, **added}.items() for line in (key, *value)]
+                place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                write_whole(place, b"\n".join([self._digest(lines), *lines]), durable=False)
+            except _WRONG:
+                continue
+        self._added.clear()
+        self._wrote = time.monotonic()
+
+    def _digest(self, lines: list[bytes]) -> bytes:
+        """Return what tells that a file is whole and of this version of the reader."""
+        digest = hashlib.sha256(self.version)
+        for line in lines:
+            digest.update(line + b"\n")
+        return digest.hexdigest().encode()
+
+
+class _State(NamedTuple):
+    """What tells a file from what it was or will be."""
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+    ends: str
+
+
+def _state(path: Path) -> _State | None:
+    """Return the state of a file, None where it is none or too small to be kept."""
+    try:
+        status = os.stat(path)
+        # opening a FIFO would wait for ever
+        if not stat.S_ISREG(status.st_mode) or status.st_size < _SAMPLE:
             return None
-        return {
-            "path": os.path.abspath(path),
-            "size": status.st_size,
-            "modified": status.st_mtime_ns,
-            "changed": status.st_ctime_ns,
-            "inode": status.st_ino,
-            "ends": _hash(ends),
-            "reader": version,
-        }
+        with open(path, "rb", buffering=0) as stream:
+            ends = stream.read(_SAMPLE)
+            stream.seek(-_SAMPLE, os.SEEK_END)
+            ends += stream.read(_SAMPLE)
+    except (OSError, ValueError):
+        return None
+    return _State(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, _hash(ends))
 
 
 def _hash(content: bytes) -> str:

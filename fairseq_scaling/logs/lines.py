@@ -15,7 +15,7 @@ BARE_CONFIG = re.compile(rb"Namespace\(\w+=|\{'_name': None, 'common': ")
 INSIDE = (b"| ", b"- ", b": ", b":", b"=")
 
 _PREFIX = re.compile(
-    r"(?:(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d+)? \| [A-Z]+ \| (?P<name>[^|]*?) \| "
+    r"(?:(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d+)? \| [A-Z]+ \| (?P<name>[^|]*) \| "
     r"|\[(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+\]\[(?P<hname>[^\]]*)\]\[[A-Z]+\] - "
     r"|[A-Z]+:(?P<bname>[\w.]+):(?=\S)"
     r"|\| )?"
@@ -45,17 +45,17 @@ def _finite(text: str) -> float:
 
 _DECODER = json.JSONDecoder(parse_float=_finite)
 
-# what a line must contain to be looked at; everything else is chatter
+# what a line must contain to be looked at, the most frequent first; everything else is chatter
 _KEYS = (
     b"num_updates",
+    b"begin training epoch",
+    b"Start iterating over samples",
     b"SCALING_",
     b"valid on '",
     b"Namespace(",
     b"{'_name'",
     b"Generate ",
     b"done training",
-    b"begin training epoch",
-    b"Start iterating over samples",
     b"oaded checkpoint",
     b"aved checkpoint",
     b"model params",
@@ -112,7 +112,7 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
     else:
         return None
     text = raw.decode("utf-8", "replace")
-    for mark in _RUN_MARKS:
+    for mark in _RUN_MARKS if "SCALING_" in text else ():
         at = text.find(mark)
         if at >= 0:
             return _object(text, at + len(mark) - 1, "run" if "RUN" in mark else "scores", mark[:-2])
@@ -124,10 +124,8 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
     if body.startswith(("{'_name'", "Namespace(")):
         return Line("config", body, name, dated)
     if body.startswith("{") and ("num_updates" in body or "_loss" in body):
-        line = _json_stats(body)
-    else:
-        line = _message(body, complete) or _simple_stats(body, complete)
-    return line._replace(dated=dated) if line is not None and dated else line
+        return _json_stats(body, dated)
+    return _message(body, complete) or _simple_stats(body, complete, dated)
 
 
 def _object(text: str, at: int, kind: str, mark: str) -> Line:
@@ -152,8 +150,8 @@ def _message(body: str, complete: bool) -> Line | None:
         if not complete and not body.endswith(")"):
             return Line("damaged", "the line with fairseq-generate's score is cut")
         return Line("generated", match.groupdict())
-    for kind, pattern in (("loaded", _LOADED), ("saved", _SAVED)):
-        match = pattern.search(body)
+    for kind, mark, pattern in (("loaded", "oaded checkpoint", _LOADED), ("saved", "aved checkpoint", _SAVED)):
+        match = pattern.search(body) if mark in body else None
         if match:
             return Line(kind, int(match["updates"]))
     match = _PARAMETERS.match(body)
@@ -168,14 +166,17 @@ def _message(body: str, complete: bool) -> Line | None:
     return None
 
 
-def _json_stats(body: str) -> Line | None:
+def _json_stats(body: str, dated: bool) -> Line | None:
     """Return the record of ``--log-format json``; its keys carry the tag as a prefix, except inside an epoch."""
     try:
         record, _ = _DECODER.raw_decode(body)
     except (ValueError, RecursionError):
         return Line("damaged", "the record is cut or damaged")
-    prefix = next((key[: -len("num_updates")] for key in record if key.endswith("num_updates")), None)
-    if prefix is None:
+    for key in record:
+        if key.endswith("num_updates"):
+            prefix = key[: -len("num_updates")]
+            break
+    else:
         # fairseq-validate: no updates; its lines per batch (no prefix) are sums that mean nothing alone
         losses = [key for key in record if key.endswith("_loss") and key not in ("nll_loss", "best_loss")]
         prefix = min((key[: -len("loss")] for key in losses), key=len, default="")
@@ -185,28 +186,28 @@ def _json_stats(body: str) -> Line | None:
     if prefix:
         stats = {key[len(prefix) :]: value for key, value in record.items() if key.startswith(prefix)}
         stats.setdefault("epoch", record.get("epoch"))
-    return Line("stats", stats, prefix[:-1] or "train_inner")
+    return Line("stats", stats, prefix[:-1] or "train_inner", dated)
 
 
-def _simple_stats(body: str, complete: bool) -> Line | None:
+def _simple_stats(body: str, complete: bool, dated: bool) -> Line | None:
     """Return the record of ``--log-format simple`` (and of tqdm off a terminal, whose epoch lines equal it)."""
     match = _INNER.fullmatch(body)
     if match:
         if "num_updates" not in match["stats"]:
             return None
-        return _fields(match["stats"].split(", "), "=", "train_inner", match["epoch"], complete)
+        return _fields(match["stats"].split(", "), "=", "train_inner", match["epoch"], complete, dated)
     match = _EPOCH.fullmatch(body)
     if match:
         if "loss" not in match["stats"] or re.match(r"\s*\d+ / \d+ ", match["stats"]):
             return None
-        return _fields(match["stats"].split(" | "), " ", match["subset"] or "train", match["epoch"], complete)
+        return _fields(match["stats"].split(" | "), " ", match["subset"] or "train", match["epoch"], complete, dated)
     match = _VALIDATE.fullmatch(body)
     if match and "loss" in match["stats"]:
-        return _fields(match["stats"].split(" | "), " ", match["subset"], None, complete)
+        return _fields(match["stats"].split(" | "), " ", match["subset"], None, complete, dated)
     return None
 
 
-def _fields(parts: list[str], separator: str, tag: str, epoch: str | None, complete: bool) -> Line:
+def _fields(parts: list[str], separator: str, tag: str, epoch: str | None, complete: bool, dated: bool) -> Line:
     stats: dict[str, Any] = {}
     for part in parts:
         key, found, value = part.strip().rpartition(separator)
@@ -220,4 +221,4 @@ def _fields(parts: list[str], separator: str, tag: str, epoch: str | None, compl
     if not complete:
         return Line("damaged", "the record is cut: its last number may lack digits")
     stats["epoch"] = epoch
-    return Line("stats", stats, tag)
+    return Line("stats", stats, tag, dated)

@@ -13,6 +13,7 @@ _PLAIN = (
 )  # fmt: skip
 _PLACES = ("config_origin", "parameters_origin", "saved_origin")
 _ONE = ("run", "died")
+_SIMPLE = {type(None), bool, int, float, str}
 _MANY = ("scores", "generated", "score_files")
 
 
@@ -29,7 +30,7 @@ def pack(reading: FileReading) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any], name: str) -> FileReading:
-    """Return the reading that was packed, of the file ``name``."""
+    """Return the reading that was packed, of the file ``name``; it takes over what ``packed`` consists of."""
     return FileReading(
         [_unpack_segment(segment, name) for segment in packed["segments"]],
         [Problem(name, line, message) for line, message in packed["problems"]],
@@ -46,7 +47,9 @@ def _pack_segment(segment: Segment) -> dict[str, Any]:
         packed[name] = [_pack_said(said) for said in [getattr(segment, name)] if said is not None]
     for name in _MANY:
         packed[name] = [_pack_said(said) for said in getattr(segment, name)]
-    packed["config"] = {key: _pack_value(value) for key, value in segment.config.items()}
+    # nearly all settings are what JSON holds: only the others are packed one by one, and a null keeps their place
+    odd = {key: _pack_value(value) for key, value in segment.config.items() if type(value) not in _SIMPLE}
+    packed["config"] = [{**segment.config, **dict.fromkeys(odd)}, odd]
     packed["epochs"] = sorted(segment.epochs)
     packed["stats"] = [[s.tag, s.fields, s.updates, s.origin.line, s.step] for s in segment.stats.values()]
     packed["last"] = [[tag, stats_key(stats)] for tag, stats in segment.last.items()]
@@ -65,9 +68,11 @@ def _unpack_segment(packed: dict[str, Any], name: str) -> Segment:
         Stats(tag, fields, updates, Origin(name, line), step) for tag, fields, updates, line, step in packed["stats"]
     ]
     stats = {(each.tag, stats_key(each)): each for each in every}
+    config, odd = packed["config"]
+    config.update((key, _unpack_value(value)) for key, value in odd.items())
     return Segment(
         origin=Origin(name, packed["origin"]),
-        config={key: _unpack_value(value) for key, value in packed["config"].items()},
+        config=config,
         epochs=set(packed["epochs"]),
         stats=stats,
         last={tag: stats[tag, key] for tag, key in packed["last"]},
@@ -81,7 +86,7 @@ def _pack_said(said: Said) -> list[Any]:
 
 def _pack_value(value: Any) -> Any:
     """Return a setting, a Python literal, so that tuples and dicts do not come back as something else."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if type(value) in _SIMPLE:
         return value
     if isinstance(value, list):
         return [_pack_value(entry) for entry in value]

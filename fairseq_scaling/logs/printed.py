@@ -34,23 +34,20 @@ def parse_printed(text: object, decimals: int | None = None) -> Printed | None:
     if not isinstance(text, str) or len(text) > 40:
         return None
     text = text.strip()
-    special = _SPECIAL.get(text.lower())
-    if special is not None:
-        return Printed(special, 0.0)
     match = _NUMBER.fullmatch(text)
     if match is None:
-        return None
+        special = _SPECIAL.get(text.lower())
+        return Printed(special, 0.0) if special is not None else None
     value = float(text)
     if not math.isfinite(value):
         return None
-    if match["exponent"]:
-        if abs(int(match["exponent"])) > 300:
-            # 0e999 is a zero that was damaged: its last digit is worth more than a float can hold
-            return None
-        shown = 0.5 * 10.0 ** (int(match["exponent"]) - len(match["decimals"] or ""))
-    else:
-        shown = 0.5 * 10.0 ** -len(match["decimals"] or "")
-    if decimals is None or len(match["decimals"] or "") > decimals:
+    digits, exponent = match.groups("")
+    power = int(exponent or 0)
+    if abs(power) > 300:
+        # 0e999 is a zero that was damaged: its last digit is worth more than a float can hold
+        return None
+    shown = 0.5 * 10.0 ** (power - len(digits))
+    if decimals is None or len(digits) > decimals:
         return Printed(value, shown)
     rounded = 0.5 * 10.0**-decimals
     if value:

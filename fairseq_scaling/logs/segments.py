@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import identity, parse_config, setting
-from .files import Block, TooLong, Unreadable, read_blocks, split_block
+from .files import Block, RawLine, TooLong, Unreadable, is_undivided, read_blocks, split_block
 from .lines import Line, parse_line, telling
 from .printed import Printed, parse_exact_integer, parse_printed
 from .record import Origin, Problem
@@ -24,7 +24,7 @@ _MEASURED = frozenset(("wps", "ups", "wall", "train_wall", "best_loss", "best_bl
 _EACH_KIND = 3  # problems of one kind listed one by one per file; the rest are counted
 
 
-@dataclass
+@dataclass(slots=True)
 class Stats:
     """One record of the log: tag (``train_inner``, ``train`` or the subset) and its fields as printed.
 
@@ -41,7 +41,7 @@ class Stats:
         return parse_printed(self.fields.get(key), decimals)
 
 
-@dataclass
+@dataclass(slots=True)
 class Said:
     """A JSON object of a SCALING_ line or a score file, or the parts of a generation score, and where it stands."""
 
@@ -152,13 +152,13 @@ class _FileReader:
     def take_block(self, block: Block) -> None:
         number, content = block
         self.skipped += len(content)
-        if not self.found and any(map(content.__contains__, _SENTENCES)):
-            self.found = _GENERATED.search(content) is not None
         at = 0
         for begin, end in telling(content):
             number += content.count(b"\n", at, begin)
             at = begin
-            for raw in split_block(Block(number, content[begin:end])):
+            told = content[begin:end]
+            simple = told.endswith(b"\n") and b"\r" not in told and is_undivided(told)
+            for raw in (RawLine(number, told[:-1], True),) if simple else split_block(Block(number, told)):
                 if raw.content[:2] in _SKIPPED_STARTS:
                     continue
                 line = parse_line(raw.content, raw.complete)
@@ -166,16 +166,34 @@ class _FileReader:
                     self.take(line, raw.number)
                     if line.kind == "stats" and line.tag == "train_inner":
                         self.skimmer.parsed(raw.content)
+        if not self.found and any(map(content.__contains__, _SENTENCES)):
+            self.found = _GENERATED.search(content) is not None
 
     def take_run(self, run: Run) -> None:
         if not self._now.mixed and not run.is_in_order():
-            self.take_block(Block(run.number, b"\n".join([*run.lines, b""])))
+            self.take_block(Block(run.number, run.content[run.begin : run.end]))
             return
         # those between can not change anything: of training only the last record is kept
-        for index in sorted({0, len(run.lines) - 1}):
-            line = parse_line(run.lines[index].removesuffix(b"\r"), True)
-            assert line is not None
-            self.take(line, run.number + index)
+        last = parse_line(run.last.removesuffix(b"\r"), True)
+        assert last is not None
+        if len(run.updates) > 1 and self._first_counts(run, last):
+            first = parse_line(run.first.removesuffix(b"\r"), True)
+            assert first is not None
+            self.take(first, run.number)
+        self.take(last, run.number + len(run.updates) - 1)
+
+    def _first_counts(self, run: Run, last: Line) -> bool:
+        """Return whether the first record of a run in order may change what the last does not."""
+        if self._now.mixed:
+            return False
+        before, updates = self._now.last.get(last.tag), run.updates[0].decode()
+        step = _step({"num_updates": updates}, parse_exact_integer(updates))
+        return self._is_foreign(last) or (before is not None and step <= before.step)
+
+    def _is_foreign(self, line: Line) -> bool:
+        """Return whether the program whose configuration was printed last prints no such record."""
+        segment = self._now
+        return bool(segment.config) and (segment.tool == "generate" or line.dated != segment.dated)
 
     def take(self, line: Line, number: int) -> None:
         self.found = self.found or line.kind not in ("died", "failed")
@@ -270,7 +288,7 @@ class _FileReader:
                     segment.mixed = f"update {updates} stands there twice with different values"
             if segment.mixed:
                 segment.mixed += f" (line {origin.line})"
-        if segment.config and (segment.tool == "generate" or line.dated != segment.dated):
+        if self._is_foreign(line):
             segment.mixed = (
                 segment.mixed or f"the program of its configuration prints no such records (line {origin.line})"
             )

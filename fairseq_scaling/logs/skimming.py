@@ -9,14 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import compress
+from operator import lt
 from typing import NamedTuple
 
 from .files import Block
 
-# Written for speed: a set of ranges is a bitmap for the matching engine, \d and \w in it are not.
+# Written for speed: a set of ranges is a bitmap for the matching engine, \d and \w in it are not; and of what is
+# possessive it need not remember where to go back to.
+_TIME = rb"[0-9]{4}+-[0-9]{2}+-[0-9]{2}+ [0-9]{2}+:[0-9]{2}+:[0-9]{2}+"
 _HEADS = (
-    rb"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \| INFO \| train_inner \| ",
-    rb"\[[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2},[0-9]{3}\]\[train_inner\]\[INFO\] - ",
+    _TIME + rb" \| INFO \| train_inner \| ",
+    rb"\[" + _TIME + rb",[0-9]{3}+\]\[train_inner\]\[INFO\] - ",
     rb"\| ",
     rb"",
 )
@@ -36,12 +40,23 @@ _MOST_UPDATES = 1e15
 
 
 class Run(NamedTuple):
-    """``train_inner`` lines, without their ends, that stand one below the other: the number of the first, the lines,
-    and their updates as printed."""
+    """``train_inner`` lines that stand one below the other: the number of the first, from where to where of a content
+    they reach, and their updates as printed. ``first`` and ``last`` are lines without their line feeds."""
 
     number: int
-    lines: list[bytes]
+    content: bytes
+    begin: int
+    end: int
     updates: list[bytes]
+
+    @property
+    def first(self) -> bytes:
+        return self.content[self.begin : self.content.index(b"\n", self.begin)]
+
+    @property
+    def last(self) -> bytes:
+        before = self.content.rfind(b"\n", self.begin, self.end - 1)
+        return self.content[max(before + 1, self.begin) : self.end - 1]
 
     def is_in_order(self) -> bool:
         """Return whether the updates go up, and records of the same update are the same."""
@@ -49,12 +64,13 @@ class Run(NamedTuple):
             updates = list(map(float, self.updates))
         except ValueError:
             return False
-        if updates != sorted(updates) or updates[-1] >= _MOST_UPDATES:
+        if updates[-1] >= _MOST_UPDATES:
             return False
-        return len(set(updates)) == len(updates) or all(
-            self.lines[index] == self.lines[index - 1]
-            for index in range(1, len(updates))
-            if updates[index] == updates[index - 1]
+        if all(map(lt, updates, updates[1:])):
+            return True
+        lines = self.content[self.begin : self.end].split(b"\n")
+        return updates == sorted(updates) and all(
+            lines[index] == lines[index - 1] for index in range(1, len(updates)) if updates[index] == updates[index - 1]
         )
 
 
@@ -76,31 +92,36 @@ class Skimmer:
 
     def cut(self, content: bytes) -> Iterator[Run | Block]:
         """Yield the runs and the other lines of the next whole lines, in order; what was :meth:`parsed` counts."""
-        while content and self._pattern is None:
-            end = content.find(b"\n", _PIECE) + 1 or len(content)
-            yield self._block(content[:end])
-            content = content[end:]
-        if not content or self._pattern is None:
+        at = 0
+        while at < len(content) and self._pattern is None:
+            end = content.find(b"\n", at + _PIECE) + 1 or len(content)
+            yield self._block(content[at:end])
+            at = end
+        if at == len(content) or self._pattern is None:
             return
+        content = content[at:]
         # text between the matches, the updates of the match, text ...
         pieces = self._pattern.split(content)
         others, updates = pieces[0::2], pieces[1::2]
-        places = [place for place, other in enumerate(others) if other]
+        places = list(compress(range(len(others)), others))
         if not all(others[place].endswith(b"\n") for place in places if place < len(updates)):
             # a match does not stand at the beginning of its line
             yield self._block(content)
             return
-        lines = content.split(b"\n")
-        first, start = self.number, 0
+        start = at = 0
         for place in [*places, len(updates)]:
+            other = others[place]
             if place > start:
                 self._parsed = 0
-                at = self.number - first
+                # Where the others begin is not told, so they are searched for. Their first line is none of the run,
+                # else it would have matched here too; only what has no line feed may be how another line begins.
+                end = content.index(b"\n" + other, at) + 1 if place < len(updates) else len(content) - len(other)
+                yield Run(self.number, content, at, end, updates[start:place])
                 self.number += place - start
-                yield Run(first + at, lines[at : at + place - start], updates[start:place])
-                start = place
-            if others[place]:
-                yield self._block(others[place])
+                start, at = place, end
+            if other:
+                yield self._block(other)
+                at += len(other)
                 others[place] = b""
 
     def _block(self, content: bytes) -> Block:
@@ -130,7 +151,7 @@ def _template(line: bytes) -> bytes | None:
     fields = [_field(pair, json=epoch is None) for pair in pairs.split(b", ")]
     if b"" in fields or sum(_UPDATES in field for field in fields) != 1:
         return None
-    return head + before + b", ".join(fields) + after + rb"\r?\n"
+    return head + before + b", ".join(fields) + after + rb"\r?+\n"
 
 
 def _field(pair: bytes, json: bool) -> bytes:

@@ -177,4 +177,4 @@ def test_without_the_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.M
     assert CliRunner().invoke(main, [*common, "--no-cache"], catch_exceptions=False).exit_code == 0
     assert not (tmp_path / "cache").exists()
     assert CliRunner().invoke(main, common, catch_exceptions=False).exit_code == 0
-    assert len(list((tmp_path / "cache/fairseq_scaling/logs").iterdir())) == 3
+    assert len(list((tmp_path / "cache/fairseq_scaling/logs").iterdir())) == 1

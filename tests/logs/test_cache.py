@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -140,13 +141,15 @@ def test_a_damaged_or_foreign_cache_is_ignored(
     first = read_runs(path, cache=Cache(tmp_path / "cache"))
     (kept,) = (tmp_path / "cache").iterdir()
     content = kept.read_bytes()
-    head, _, body = content.partition(b"\n")
-    assert b'"3.05"' in body
+    assert b'"3.05"' in content
     if damage == "other version":
         monkeypatch.setattr(cache, "__version__", "0.0.0")
+    elif damage == "other fields":
+        lines = [*content.split(b"\n")[1:-1], b"{}"]
+        kept.write_bytes(b"\n".join([Cache()._digest(lines), *lines]))
     else:
         kept.write_bytes({
-            "empty": b"", "cut": content[:-100], "no JSON": b"\x80\x04N.", "other fields": head + b"\n{}",
+            "empty": b"", "cut": content[:-100], "no JSON": b"\x80\x04N.",
             "other number": content.replace(b'"3.05"', b'"2.05"'),
         }[damage])  # fmt: skip
     assert read_runs(path, cache=Cache(tmp_path / "cache")) == first
@@ -171,8 +174,88 @@ def test_the_folder_is_where_the_user_keeps_caches(tmp_path: Path, monkeypatch: 
     assert Cache().folder == tmp_path / ".cache/fairseq_scaling/logs"
 
 
+def test_a_full_or_read_only_folder_is_used_as_far_as_it_goes(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (write_old(tmp_path / f"{name}.log", plugin_log(run_object(), LOSSES)) for name in "ab")
+    read_runs(one, cache=Cache(tmp_path / "cache"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache, "write_whole", refuse)
+    for _ in range(2):
+        read_runs([one, two], cache=Cache(tmp_path / "cache"))
+    assert read == ["a.log", "b.log", "b.log"]
+
+
+def study(folder: Path, runs: int) -> list[Path]:
+    """Write runs as studies leave them, each in a folder of its own."""
+    return [
+        write_old(folder / f"run{number}/train.log", plugin_log(run_object(f"{number:012x}"), LOSSES))
+        for number in range(runs)
+    ]
+
+
+def test_the_logs_of_a_study_are_kept_in_one_file(tmp_path: Path, read: list[str]) -> None:
+    study(tmp_path / "study", 4)
+    reading = read_runs(tmp_path / "study", cache=Cache(tmp_path / "cache"))
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert read_runs(tmp_path / "study", cache=Cache(tmp_path / "cache")) == reading
+    assert len(read) == len(reading.runs) == 4
+
+
+def test_who_reads_a_part_keeps_the_rest_and_what_others_read_meanwhile(tmp_path: Path, read: list[str]) -> None:
+    one, two, three = study(tmp_path / "study", 3)
+    read_runs(one, cache=Cache(tmp_path / "cache"))
+    slow = Cache(tmp_path / "cache")
+    slow.reading(two, "two", lambda: read_file(two, "two"))
+    read_runs(three, cache=Cache(tmp_path / "cache"))
+    slow.tidy()
+    read.clear()
+    assert len(read_runs(tmp_path / "study", cache=Cache(tmp_path / "cache")).runs) == 3
+    assert read == []
+
+
+def test_logs_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    one, two, three = study(tmp_path / "study", 3)
+    for path in (one, two):
+        read_runs(path, cache=Cache(tmp_path / "cache"))
+    shutil.rmtree(one.parent)
+    read_runs(three, cache=Cache(tmp_path / "cache"))
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert [str(path).encode() in kept.read_bytes() for path in (one, two, three)] == [False, True, True]
+
+
+def test_who_is_stopped_has_kept_what_was_read_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_PAUSE", 0.0)
+    study(tmp_path / "study", 4)
+    names: list[str] = []
+
+    def stop(path: Path, name: str) -> object:
+        names.append(path.parent.name)
+        if len(names) == 3:
+            raise KeyboardInterrupt
+        return read_file(path, name)
+
+    monkeypatch.setattr(reader, "read_file", stop)
+    with pytest.raises(KeyboardInterrupt):
+        read_runs(tmp_path / "study", cache=Cache(tmp_path / "cache"))
+    assert len(read_runs(tmp_path / "study", cache=Cache(tmp_path / "cache")).runs) == 4
+    assert names == ["run0", "run1", "run2", "run2", "run3"]
+
+
+def test_files_of_an_earlier_layout_are_left_to_be_forgotten(tmp_path: Path, read: list[str]) -> None:
+    (path,) = study(tmp_path / "study", 1)
+    read_runs(path, cache=Cache(tmp_path / "cache"))
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.write_text('{"path": "/a/train.log", "size": 9000, "sha256": "00"}\n{"segments":[],"problems":[]}')
+    assert len(read_runs(path, cache=Cache(tmp_path / "cache")).runs) == 1
+    assert read == ["train.log"] * 2
+
+
 def test_what_was_not_used_for_a_month_is_removed(tmp_path: Path) -> None:
-    kept, forgotten = (write_old(tmp_path / f"{name}.log", plugin_log(run_object(), LOSSES)) for name in "ab")
+    kept, forgotten = (study(tmp_path / name, 1)[0] for name in "ab")
     read_runs(forgotten, cache=Cache(tmp_path / "cache"))
     (entry,) = (tmp_path / "cache").iterdir()
     os.utime(entry, (time.time() - 31 * 86400,) * 2)

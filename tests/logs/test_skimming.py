@@ -191,3 +191,34 @@ def test_a_gigantic_line_is_named_by_its_number(tmp_path: Path, monkeypatch: pyt
     assert read_file(path, "log").problems[0].message.startswith(f"line {number} is longer than 1 MiB")
     with pytest.raises(files.Unreadable, match=f"line {number} is longer"):
         list(read_lines(path))
+
+
+@pytest.mark.parametrize("write", [as_json, as_simple])
+@pytest.mark.parametrize(("again", "reason"), [(1500, "go back"), (1999, "twice with different values")])
+def test_a_run_of_records_is_held_against_the_one_before_it(
+    write: object, again: int, reason: str, tmp_path: Path
+) -> None:
+    lines = [write(updates) for updates in range(1, 2000)] + ["chatter"]  # type: ignore[operator]
+    lines += [write(again, loss="5.1"), "chatter", write(again, loss="5.2"), "chatter"]  # type: ignore[operator]
+    lines += [write(again + more, loss="5.3") for more in range(1000)]  # type: ignore[operator]
+    path = tmp_path / "train.log"
+    path.write_text("\n".join(lines) + "\n")
+    (segment,) = read_file(path, "log").segments
+    assert reason in segment.mixed
+    assert segment.last["train_inner"].origin.line == len(lines)
+
+
+@pytest.mark.parametrize("piece", [slice(0, 30), slice(-30, None), slice(40, -1), slice(0, 0)])
+def test_a_piece_of_a_line_is_found_where_it_stands_though_others_begin_or_end_like_it(
+    piece: slice, tmp_path: Path
+) -> None:
+    lines = [as_json(updates) for updates in range(1, 3000)]
+    for place in (500, 501, 1700):
+        lines[place] = lines[place][piece]
+    valid = {"epoch": 1, "valid_loss": "4", "valid_ppl": "16", "valid_num_updates": "2999"}
+    lines += [STAMP.replace("train_inner", "valid") + json.dumps(valid), as_json(3000), as_json(3001)[:50]]
+    path = tmp_path / "train.log"
+    path.write_text("\n".join(lines))
+    (segment,) = read_file(path, "log").segments
+    assert segment.last["valid"].origin.line == 3000
+    assert (segment.last["train_inner"].updates, segment.last["train_inner"].origin.line) == (3000, 3001)
