@@ -10,11 +10,13 @@ import numpy as np
 
 from .composite import Composite, CompositeLaw
 from .curve import Curve, FloatArray
-from .inference import held_out_error, log_error
+from .inference import held_out_error
+from .predicting import log_error, log_quantiles
 from .results import Estimate, Fit, Prediction
+from .statistics import t_grid
 
-_DRAWS = 1000
-"""Draws of every law for the average's intervals."""
+_QUANTILES = 400
+"""Values of every law for the average's intervals, evenly spread over its own distribution."""
 
 _OWN = 1 / 3
 """How much a law's own standard error counts against it."""
@@ -128,17 +130,17 @@ def _predict(state: AverageState, tokens: FloatArray, level: float) -> Predictio
     In the interval, unlike in the average itself, a law counts at every D_p by its standard error there.
     """
     flat = tokens.ravel()
-    logs, spread = _log_values(state.fits, flat)
+    logs = _log_values(state.fits, flat)[0]
     value = np.exp(_mean(_shares(state.weights, logs), logs))
-    weights = _interval_shares(state, logs, spread)
+    weights = _interval_shares(state, flat)
     keep = [i for i in range(len(state.fits)) if _has_interval(state.fits[i]) and np.any(weights[i] > 1e-4)]
     if not keep:
         nothing = np.full(tokens.shape, np.nan)
         return Prediction(tokens, value.reshape(tokens.shape), nothing, nothing, level)
-    drawn = np.concatenate([_finite(state.fits[i].draws(flat, _DRAWS, i)) for i in keep])
-    share = np.repeat(weights[keep], _DRAWS, 0)
+    parts = [_equally_likely(state.fits[i], flat) for i in keep]
+    share = np.concatenate([np.tile(weights[i] / len(one), (len(one), 1)) for i, one in zip(keep, parts, strict=True)])
     tail = (1 - level) / 2
-    lower, upper = _weighted_quantiles(drawn, share, (tail, 1 - tail))
+    lower, upper = _weighted_quantiles(np.concatenate(parts), share, (tail, 1 - tail))
     lower, upper = np.minimum(lower, value), np.maximum(upper, value)
     shape = tokens.shape
     return Prediction(tokens, value.reshape(shape), lower.reshape(shape), upper.reshape(shape), level)
@@ -152,7 +154,7 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
     usable = np.array([_has_interval(one) for one in state.fits])
     if not usable.any():
         return np.full((size, *tokens.shape), np.nan)
-    share = np.where(usable, _interval_shares(state, *_log_values(state.fits, np.array([tokens.max()])))[:, 0], 0.0)
+    share = np.where(usable, _interval_shares(state, np.array([tokens.max()]))[:, 0], 0.0)
     share = share if share.any() else usable.astype(float)
     counts = np.diff(np.r_[0, np.round(size * np.cumsum(share / share.sum())).astype(int)])
     parts = [
@@ -163,9 +165,24 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
     return np.random.default_rng([seed, 0xA7E]).permutation(np.concatenate(parts))
 
 
-def _interval_shares(state: AverageState, logs: FloatArray, spread: FloatArray) -> FloatArray:
-    """Return what each law counts in the interval [k, n], from its log f and their standard errors [k, n]."""
+def _interval_shares(state: AverageState, tokens: FloatArray) -> FloatArray:
+    """Return what each law counts in the interval at ``tokens`` [k, n]: by half the width of its profile where t is 1,
+    which is its standard error if it is linear."""
+    logs, spread = _log_values(state.fits, tokens)
+    for i, one in enumerate(state.fits):
+        if one.state.likelihood is not None and state.prior[i] > 0:
+            down, up = log_quantiles(one, tokens, np.array([-1.0, 1.0])).T
+            spread[i] = np.where(np.isfinite(up - down), (up - down) / 2, np.inf)
     return np.where(np.isfinite(logs), _weights(state.prior, state.shown, _OWN_IN_INTERVAL * spread), 0.0)
+
+
+def _equally_likely(fit: Fit, tokens: FloatArray) -> FloatArray:
+    """Return values [m, n] at ``tokens`` [n] which a fit of one law holds for equally likely."""
+    if fit.state.draws is not None:
+        return _finite(fit.draws(tokens, _QUANTILES))
+    logs = log_quantiles(fit, tokens, t_grid(_QUANTILES, fit.state.freedom))
+    with np.errstate(over="ignore"):
+        return _finite(np.minimum(np.exp(logs.T), fit.curve.ceiling))
 
 
 def _log_values(fits: Sequence[Fit], tokens: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -75,9 +75,9 @@ def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
     choices = laws.choose_many([curve for _, curve in curves])
     took = time.process_time() - began
     rows: dict[str, np.ndarray] = {}
-    inside: dict[str, list[bool]] = {}
+    inside: dict[str, list[np.ndarray]] = {}
     for position, choice in enumerate(choices):
-        inside.setdefault(domains[position], []).extend(covered(choice.fit))
+        inside.setdefault(domains[position], []).append(interval_scores(choice.fit))
         single = next(c.fit for c in choice.candidates if c.fit.law.name != "average")
         fits = {"average (the choice)": choice.fit, "least rolling-origin error": single, **choice.fits}
         for label, fit in fits.items():
@@ -92,7 +92,9 @@ def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
             # A law that was no candidate for some curves has no mean that compares.
             means[name][label] = float(np.mean(errors[domains == name]))
         print(f"  {label:<28}" + "".join(f"{means[name][label]:12.4f}" for name in names))
-    print(f"  {'in the 95 % interval':<28}" + "".join(f"{np.mean(inside[name]):12.1%}" for name in names))
+    held, scores, widths = np.array([np.concatenate(inside[name], 1).mean(1) for name in names]).T
+    print(f"  {'in the 95 % interval':<28}" + "".join(f"{share:12.1%}" for share in held))
+    print(f"  {'its score, mean width (log)':<28}" + "".join(f"{f'{s:.3f} {w:.3f}':>12}" for s, w in zip(scores, widths)))
     return means
 
 
@@ -101,19 +103,29 @@ def holding_out(curve: laws.Curve, first: int) -> laws.Curve:
     return replace(curve, held_out=np.argsort(np.argsort(curve.pretrain_tokens)) >= first)
 
 
-def covered(fit: laws.Fit) -> list[bool]:
-    """Return for each held-out point whether the choice's interval for the law's value holds it."""
+def interval_scores(fit: laws.Fit) -> np.ndarray:
+    """Return for each held-out point whether the interval holds it, the interval's score, and its width [3, n].
+
+    The score of Gneiting and Raftery (JASA 2007, eq. 43), of logarithms: width + 2 / (1 - level) times the distance by
+    which the point was missed. The less, the better; neither wide intervals nor misses pay.
+    """
     held_out = fit.judged
     predicted = fit.predict(fit.curve.pretrain_tokens[held_out])
-    values = fit.curve.values[held_out]
-    return list((predicted.lower <= values) & (values <= predicted.upper))
+    values = np.log(fit.curve.values[held_out])
+    with np.errstate(divide="ignore"):
+        # lower ends at 0 count as a factor of a million
+        lower = np.log(np.maximum(predicted.lower, 1e-6 * predicted.value))
+        upper = np.log(predicted.upper)
+    missed = np.maximum(lower - values, 0) + np.maximum(values - upper, 0)
+    width = upper - lower
+    return np.stack([missed == 0, width + 2 / (1 - fit.level) * missed, width])
 
 
 def _rmsle(fit: laws.Fit) -> float:
     return fit.held_out.rmsle if fit.held_out is not None else float("nan")
 
 
-def coverage(repeats: int = 1000, seeds: int = 1, between: float = 1.0, interval: str = "delta") -> list[float]:
+def coverage(repeats: int = 1000, seeds: int = 1, between: float = 1.0, interval: str = "profile") -> list[float]:
     """Share of nominal 95 % intervals at four times the largest D_p that hold the truth.
 
     ``seeds`` and ``between``: as in :func:`synthetic_curve`.
@@ -134,7 +146,7 @@ def coverage_of(
     count: int,
     noise: float,
     repeats: int,
-    interval: str = "delta",
+    interval: str = "profile",
     seeds: int = 1,
     between: float = 1.0,
 ) -> tuple[float, float]:
