@@ -11,7 +11,7 @@ import numpy as np
 from .composite import Composite, CompositeLaw
 from .curve import Curve, FloatArray
 from .inference import held_out_error
-from .predicting import log_error, log_quantiles
+from .predicting import error_ahead, log_error, log_quantiles
 from .results import Estimate, Fit, Prediction
 from .statistics import t_grid
 
@@ -22,8 +22,8 @@ _OWN = 1 / 3
 """How much a law's own standard error counts against it."""
 
 _OWN_IN_INTERVAL = 0.6
-"""The same in the interval: more, lest a law that the points leave undetermined makes the interval useless; not so much
-that the laws which decide the average are missing from it."""
+"""The same in the intervals, where the errors are those at ten times the largest D_p: not so much that the laws which
+decide the average are missing from them."""
 
 _FLOOR, _SHARPNESS = 10.0, 2
 """Weights are nearly equal among laws up to about three times as wrong as the best one (a few errors cannot tell them
@@ -50,6 +50,20 @@ class AverageState(Composite):
     prior: FloatArray
     shown: FloatArray
     """What a law's errors say of its variance, error^2 + 10 least error^2 + 0.02^2 [k]."""
+
+    def interval_weights(self, tokens: FloatArray) -> FloatArray:
+        """Return what a law counts in the intervals [k], the same everywhere; 0 without an interval of its own.
+
+        As in the average, but by its error at ten times the largest D_p: a law that the points leave undetermined there
+        would make all intervals useless.
+
+        Args:
+            tokens: where intervals are wanted [n]; what is found for them is kept.
+        """
+        usable = np.array([_has_interval(one) for one in self.fits])
+        spread = np.array([error_ahead(one, tokens) for one in self.fits])[:, None]
+        share = np.where(usable, _weights(self.prior, self.shown, _OWN_IN_INTERVAL * spread)[:, 0], 0.0)
+        return np.asarray(share if share.any() else usable / max(1, usable.sum()), float)
 
     def log_value(self, tokens: FloatArray) -> FloatArray:
         logs = _log_values(self.fits, tokens.ravel())[0]
@@ -125,18 +139,16 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
 
 
 def _predict(state: AverageState, tokens: FloatArray, level: float) -> Prediction:
-    """Return the average with the interval of the mixture of the laws' own uncertainties.
-
-    In the interval, unlike in the average itself, a law counts at every D_p by its standard error there.
-    """
+    """Return the average with the interval of the mixture of the laws' own uncertainties."""
     flat = tokens.ravel()
     logs = _log_values(state.fits, flat)[0]
     value = np.exp(_mean(_shares(state.weights, logs), logs))
-    weights = _interval_shares(state, flat)
-    keep = [i for i in range(len(state.fits)) if _has_interval(state.fits[i]) and np.any(weights[i] > 1e-4)]
-    if not keep:
+    weights = state.interval_weights(flat)
+    keep = np.flatnonzero(weights > 1e-4)
+    if not keep.size:
         nothing = np.full(tokens.shape, np.nan)
         return Prediction(tokens, value.reshape(tokens.shape), nothing, nothing, level)
+    weights = _shares(weights, logs)
     parts = [_equally_likely(state.fits[i], flat) for i in keep]
     share = np.concatenate([np.tile(weights[i] / len(one), (len(one), 1)) for i, one in zip(keep, parts, strict=True)])
     tail = (1 - level) / 2
@@ -149,13 +161,11 @@ def _predict(state: AverageState, tokens: FloatArray, level: float) -> Predictio
 def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> FloatArray:
     """Return draws [size, ...] of the mixture; one law per draw, in proportion to its weight.
 
-    Laws without an interval of their own (no degree of freedom) are left out; all NaN when none has one.
+    All NaN where no law has an interval of its own.
     """
-    usable = np.array([_has_interval(one) for one in state.fits])
-    if not usable.any():
+    share = state.interval_weights(tokens.ravel())
+    if not share.any():
         return np.full((size, *tokens.shape), np.nan)
-    share = np.where(usable, _interval_shares(state, np.array([tokens.max()]))[:, 0], 0.0)
-    share = share if share.any() else usable.astype(float)
     counts = np.diff(np.r_[0, np.round(size * np.cumsum(share / share.sum())).astype(int)])
     parts = [
         _finite(one.draws(tokens, int(count), 1000 * seed + i))
@@ -163,17 +173,6 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
         if count
     ]
     return np.random.default_rng([seed, 0xA7E]).permutation(np.concatenate(parts))
-
-
-def _interval_shares(state: AverageState, tokens: FloatArray) -> FloatArray:
-    """Return what each law counts in the interval at ``tokens`` [k, n]: by half the width of its profile where t is 1,
-    which is its standard error if it is linear."""
-    logs, spread = _log_values(state.fits, tokens)
-    for i, one in enumerate(state.fits):
-        if one.state.likelihood is not None and state.prior[i] > 0:
-            down, up = log_quantiles(one, tokens, np.array([-1.0, 1.0])).T
-            spread[i] = np.where(np.isfinite(up - down), (up - down) / 2, np.inf)
-    return np.where(np.isfinite(logs), _weights(state.prior, state.shown, _OWN_IN_INTERVAL * spread), 0.0)
 
 
 def _equally_likely(fit: Fit, tokens: FloatArray) -> FloatArray:

@@ -60,6 +60,20 @@ def log_error(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
     return log_value, np.where(np.isfinite(error), error, np.inf)
 
 
+def error_ahead(fit: Fit, tokens: FloatArray) -> float:
+    """Return the standard error of log f at ten times the largest D_p of a fit of one law, or with a profile half the
+    width that this has there where t is 1; inf where it has none.
+
+    Args:
+        tokens: where the profile is wanted anyway [n].
+    """
+    if fit.state.likelihood is None:
+        return float(log_error(fit, np.exp(_ahead(fit)))[1][0])
+    profile = _profile(fit, tokens)
+    down, up = np.interp([-1.0, 1.0], profile.deviates, profile.ahead)
+    return float(up - down) / 2 if np.isfinite(up - down) else np.inf
+
+
 def log_quantiles(fit: Fit, tokens: FloatArray, deviates: FloatArray) -> FloatArray:
     """Return log f [..., k] at deviates [k] of Student's t, for ``tokens`` of any shape and a fit of one law without
     bootstrap: by its profile, or log f + deviate * standard error."""
@@ -111,10 +125,14 @@ def draws(fit: Fit, pretrain_tokens: ArrayLike, size: int, seed: int) -> FloatAr
 
 @dataclass(frozen=True)
 class _Profile:
-    """log f [n, k] at ascending deviates [k] of Student's t; linear between them and beyond."""
+    """log f [n, k] at ascending deviates [k] of Student's t; linear between them and beyond.
+
+    ``ahead`` is how far log f moves at ten times the largest D_p [k].
+    """
 
     deviates: FloatArray
     logs: FloatArray
+    ahead: FloatArray
 
     def at(self, deviates: FloatArray) -> FloatArray:
         """Return log f [n, m] at deviates [m]."""
@@ -143,17 +161,23 @@ def _profile(fit: Fit, tokens: FloatArray) -> _Profile:
     shares = sorted({*_SHARES, round(0.5 + fit.level / 2, 12)})
     roots = np.array([t_quantile(share, state.freedom) for share in shares])
     value, log_tokens = evaluate_log(fit, tokens)[0], np.log(tokens)
-    logs = np.full((tokens.size, 2 * roots.size + 1), np.nan)
     known = np.isfinite(value)
-    if known.any():
-        at = np.unique(log_tokens[known])
-        at = at if at.size <= _PLACES else np.linspace(at[0], at[-1], _PLACES)
-        down, up = deviations(fit.law, state.theta, state.likelihood, state.scale.z(at), roots).transpose(1, 2, 0)
-        moved = np.concatenate([-down[::-1], np.zeros((1, at.size)), up])
-        logs[known] = value[known, None] + np.stack([np.interp(log_tokens[known], at, row) for row in moved], -1)
+    at = np.unique(log_tokens[known])
+    at = at if at.size <= _PLACES else np.linspace(at[0], at[-1], _PLACES)
+    at, ahead = np.union1d(at, _ahead(fit)), _ahead(fit)
+    down, up = deviations(fit.law, state.theta, state.likelihood, state.scale.z(at), roots).transpose(1, 2, 0)
+    moved = np.concatenate([-down[::-1], np.zeros((1, at.size)), up])
+    logs = value[:, None] + np.stack([np.interp(log_tokens, at, row) for row in moved], -1)
     if len(state.tables) >= _KEPT:
         state.tables.clear()
-    return state.tables.setdefault(key, _Profile(np.r_[-roots[::-1], 0.0, roots], logs))
+    return state.tables.setdefault(
+        key, _Profile(np.r_[-roots[::-1], 0.0, roots], logs, moved[:, np.searchsorted(at, ahead[0])])
+    )
+
+
+def _ahead(fit: Fit) -> FloatArray:
+    """Return log D_p [1] of ten times the largest budget."""
+    return np.array([fit.state.scale.middle + fit.state.scale.half + np.log(10.0)])
 
 
 def _error(jacobian: FloatArray, covariance: FloatArray) -> FloatArray:

@@ -94,7 +94,8 @@ def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
         print(f"  {label:<28}" + "".join(f"{means[name][label]:12.4f}" for name in names))
     held, scores, widths = np.array([np.concatenate(inside[name], 1).mean(1) for name in names]).T
     print(f"  {'in the 95 % interval':<28}" + "".join(f"{share:12.1%}" for share in held))
-    print(f"  {'its score, mean width (log)':<28}" + "".join(f"{f'{s:.3f} {w:.3f}':>12}" for s, w in zip(scores, widths)))
+    for label, column in (("its score (logarithms)", scores), ("its mean width", widths)):
+        print(f"  {label:<28}" + "".join(f"{value:12.3f}" for value in column))
     return means
 
 
