@@ -64,8 +64,14 @@ def deviations(law: Law, theta: FloatArray, likelihood: Likelihood, at: FloatArr
     points[:, :-1], points[:, -1] = likelihood.z, np.repeat(at, 2 * len(roots))
     side = np.broadcast_to(np.array([-1.0, 1.0])[:, None], shape).ravel()
     slack = np.broadcast_to(roots**2, shape).ravel()
-    moved = _climb(law, theta, likelihood, _Rows(points, side, slack)).reshape(shape)
-    return np.maximum.accumulate(np.maximum(moved, 0.0), -1)
+    moved, found, squares = _climb(law, theta, likelihood, _Rows(points, side, slack))
+    # What was found for another place, side or t may lead further here.
+    with np.errstate(all="ignore"):
+        there = law.evaluate(found, at[None])[0] - law.evaluate(theta[None], at[None])[0]
+        over = np.sqrt(np.maximum(squares / slack[:, None], 1.0))
+        there = np.where(over < 1 + _PRECISION, side[:, None] * np.repeat(there.T, shape[1] * shape[2], 0) / over, 0.0)
+    moved = np.maximum(moved, np.max(np.nan_to_num(there), 1)).reshape(shape)
+    return np.maximum.accumulate(moved, -1)
 
 
 class _Columns:
@@ -101,13 +107,16 @@ class _Look(_Columns):
         return _Look(*(np.where(where.reshape(-1, *[1] * (old.ndim - 1)), new, old) for old, new in pairs))
 
 
-def _climb(law: Law, theta: FloatArray, likelihood: Likelihood, rows: _Rows) -> FloatArray:
-    """Return how far side * log f gets with S <= S0 + slack s^2 [b]."""
+def _climb(
+    law: Law, theta: FloatArray, likelihood: Likelihood, rows: _Rows
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return how far side * log f gets with S <= S0 + slack s^2 [b], theta there [b, p], and (S - S0) / s^2 [b]."""
     count = rows.side.size
     now = _look(law, likelihood, np.tile(theta, (count, 1)), rows)
     origin, limit = now.reached, now.squares + rows.slack
     damping, price = np.full(count, 1e-3), np.sqrt(rows.slack)
-    moved, places = np.zeros(count), np.arange(count)
+    moved, found, squares = np.zeros(count), now.theta.copy(), np.zeros(count)
+    least, places = now.squares[0], np.arange(count)
     for number in range(1, _STEPS + 1):
         step, price = _step(law, now, limit, damping, price)
         trial = _look(law, likelihood, np.clip(now.theta + step, law.lower, law.upper), rows)
@@ -128,12 +137,13 @@ def _climb(law: Law, theta: FloatArray, likelihood: Likelihood, rows: _Rows) -> 
         # Along the profile dS = 2 price d log f.
         mend = (limit - now.squares)[done] / (2 * np.maximum(price[done], 1e-12))
         moved[places[done]] = reach + np.clip(mend, -0.2 * np.abs(reach), 0.02 * np.abs(reach))
+        found[places[done]], squares[places[done]] = now.theta[done], now.squares[done] - least
         stay = ~done
         if not np.any(stay):
             break
         rows, now = rows[stay], now[stay]
         places, origin, limit, damping, price = (x[stay] for x in (places, origin, limit, damping, price))
-    return moved
+    return moved, found, squares
 
 
 def _look(law: Law, likelihood: Likelihood, theta: FloatArray, rows: _Rows) -> _Look:
