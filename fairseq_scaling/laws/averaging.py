@@ -11,7 +11,7 @@ import numpy as np
 from .composite import Composite, CompositeLaw
 from .curve import Curve, FloatArray
 from .inference import held_out_error
-from .predicting import error_ahead, log_error, log_quantiles
+from .predicting import error_ahead, evaluate_log, log_error, log_quantiles
 from .results import Estimate, Fit, Prediction
 from .statistics import t_grid
 
@@ -50,6 +50,14 @@ class AverageState(Composite):
     prior: FloatArray
     shown: FloatArray
     """What a law's errors say of its variance, error^2 + 10 least error^2 + 0.02^2 [k]."""
+    least: float
+    """The least rolling-origin error of any law, 0 where none was tried."""
+
+    def surprise(self, tokens: FloatArray) -> FloatArray:
+        """Return the standard deviation that the intervals add to that of every law [n]: beyond the points none is
+        trusted to err less than the best of them has erred about twice beyond fewer points."""
+        top = self.fits[0].curve.pretrain_tokens[self.fits[0].used].max()
+        return self.least * np.clip(np.log(tokens / top) / np.log(2), 0.0, 1.0)
 
     def interval_weights(self, tokens: FloatArray) -> FloatArray:
         """Return what a law counts in the intervals [k], the same everywhere; 0 without an interval of its own.
@@ -102,11 +110,12 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
     first = fits[0]
     tried = np.isfinite(errors)
     prior = np.where(tried | ~tried.any(), prior, 0.0)
+    least = float(np.min(errors[tried & (prior > 0)], initial=np.inf))
     errors = np.nan_to_num(errors)
     spread = _log_values(fits, np.array([2 * curve.pretrain_tokens[first.used].max()]))[1]
     shown = errors**2 + _FLOOR * np.min(errors[prior > 0]) ** 2 + _LUCK**2
     weights = _weights(prior, shown, _OWN * spread)[:, 0]
-    state = AverageState(tuple(fits), weights, prior, shown)
+    state = AverageState(tuple(fits), weights, prior, shown, least if np.isfinite(least) else 0.0)
     residuals = np.full(len(curve), np.nan)
     positive = (curve.pretrain_tokens > 0) & np.isfinite(curve.values) & (curve.values > 0)
     residuals[positive] = np.log(curve.values[positive]) - state.log_value(curve.pretrain_tokens[positive])
@@ -149,7 +158,7 @@ def _predict(state: AverageState, tokens: FloatArray, level: float) -> Predictio
         nothing = np.full(tokens.shape, np.nan)
         return Prediction(tokens, value.reshape(tokens.shape), nothing, nothing, level)
     weights = _shares(weights, logs)
-    parts = [_equally_likely(state.fits[i], flat) for i in keep]
+    parts = [_equally_likely(state.fits[i], flat, state.surprise(flat)) for i in keep]
     share = np.concatenate([np.tile(weights[i] / len(one), (len(one), 1)) for i, one in zip(keep, parts, strict=True)])
     tail = (1 - level) / 2
     lower, upper = _weighted_quantiles(np.concatenate(parts), share, (tail, 1 - tail))
@@ -172,16 +181,24 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
         for i, (one, count) in enumerate(zip(state.fits, counts, strict=True))
         if count
     ]
-    return np.random.default_rng([seed, 0xA7E]).permutation(np.concatenate(parts))
+    generator = np.random.default_rng([seed, 0xA7E])
+    drawn = generator.permutation(np.concatenate(parts))
+    added = np.multiply.outer(generator.standard_normal(len(drawn)), state.surprise(tokens))
+    return drawn * np.exp(added)
 
 
-def _equally_likely(fit: Fit, tokens: FloatArray) -> FloatArray:
-    """Return values [m, n] at ``tokens`` [n] which a fit of one law holds for equally likely."""
-    if fit.state.draws is not None:
-        return _finite(fit.draws(tokens, _QUANTILES))
-    logs = log_quantiles(fit, tokens, t_grid(_QUANTILES, fit.state.freedom))
-    with np.errstate(over="ignore"):
-        return _finite(np.minimum(np.exp(logs.T), fit.curve.ceiling))
+def _equally_likely(fit: Fit, tokens: FloatArray, surprise: FloatArray) -> FloatArray:
+    """Return values [m, n] at ``tokens`` [n] which a fit of one law holds for equally likely, with a normal error of
+    standard deviation ``surprise`` [n] on top: quantile by quantile, as the variances of two normal errors add up."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        if fit.state.draws is not None:
+            logs = np.sort(np.log(fit.draws(tokens, _QUANTILES)), 0)
+        else:
+            logs = log_quantiles(fit, tokens, t_grid(_QUANTILES, fit.state.freedom)).T
+        centre = evaluate_log(fit, tokens)[0]
+        own, added = logs - centre, t_grid(len(logs), np.inf)[:, None] * surprise
+        both = np.where(own * added > 0, np.sign(added) * np.hypot(own, added), own + added)
+        return _finite(np.minimum(np.exp(centre + both), fit.curve.ceiling))
 
 
 def _log_values(fits: Sequence[Fit], tokens: FloatArray) -> tuple[FloatArray, FloatArray]:

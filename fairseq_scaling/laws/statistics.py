@@ -36,11 +36,12 @@ def t_quantile(probability: float, freedom: float) -> float:
 def t_grid(count: int, freedom: float) -> NDArray[np.float64]:
     """Return ``count`` equally likely values of Student's t: the quantiles (i + 1/2) / count."""
     angle = np.linspace(0, math.pi / 2, 20001)
-    density = np.cos(angle) ** (min(freedom, 1e6) - 1)
+    freedom = min(freedom, 1e6)
+    density = np.cos(angle) ** (freedom - 1)
     reached = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
     shares = (np.arange(count) + 0.5) / count
     half = np.interp(np.abs(2 * shares - 1), reached / reached[-1], angle)
-    return np.copysign(math.sqrt(min(freedom, 1e6)) * np.tan(half), shares - 0.5)
+    return np.copysign(math.sqrt(freedom) * np.tan(half), shares - 0.5)
 
 
 @lru_cache(maxsize=4096)
