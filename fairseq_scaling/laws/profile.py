@@ -103,6 +103,8 @@ class _Look(_Columns):
 
     def take(self, other: _Look, where: NDArray[np.bool_]) -> _Look:
         """Return self with the rows ``where`` [b] of another."""
+        if np.all(where):
+            return other
         pairs = ((getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
         return _Look(*(np.where(where.reshape(-1, *[1] * (old.ndim - 1)), new, old) for old, new in pairs))
 

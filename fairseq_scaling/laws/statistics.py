@@ -35,8 +35,8 @@ def t_quantile(probability: float, freedom: float) -> float:
 @lru_cache(maxsize=256)
 def t_grid(count: int, freedom: float) -> NDArray[np.float64]:
     """Return ``count`` equally likely values of Student's t: the quantiles (i + 1/2) / count."""
-    angle = np.linspace(0, math.pi / 2, 20001)
     freedom = min(freedom, 1e6)
+    angle = np.linspace(0, math.pi / 2 if freedom < 30 else math.atan(40 / math.sqrt(freedom)), 20001)
     density = np.cos(angle) ** (freedom - 1)
     reached = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
     shares = (np.arange(count) + 0.5) / count
