@@ -51,10 +51,10 @@ class AverageState(Composite):
     shown: FloatArray
     """What a law's errors say of its variance, error^2 + 10 least error^2 + 0.02^2 [k]."""
     least: float
-    """The least rolling-origin error of any law, 0 where none was tried."""
+    """The least rolling-origin error of any law, the noise of the points it was seen at taken off; 0 without any."""
 
     def surprise(self, tokens: FloatArray) -> FloatArray:
-        """Return the standard deviation that the intervals add to that of every law [n]: beyond the points none is
+        """Return the standard deviation that the intervals add to every law's own [n]: beyond the points, none is
         trusted to err less than the best of them has erred about twice beyond fewer points."""
         top = self.fits[0].curve.pretrain_tokens[self.fits[0].used].max()
         return self.least * np.clip(np.log(tokens / top) / np.log(2), 0.0, 1.0)
@@ -110,16 +110,19 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
     first = fits[0]
     tried = np.isfinite(errors)
     prior = np.where(tried | ~tried.any(), prior, 0.0)
-    least = float(np.min(errors[tried & (prior > 0)], initial=np.inf))
+    least = 0.0
+    if tried.any():
+        best = int(np.nanargmin(errors))
+        least = float(np.sqrt(max(0.0, errors[best] ** 2 - np.nan_to_num(fits[best].sigma) ** 2)))
     errors = np.nan_to_num(errors)
     spread = _log_values(fits, np.array([2 * curve.pretrain_tokens[first.used].max()]))[1]
     shown = errors**2 + _FLOOR * np.min(errors[prior > 0]) ** 2 + _LUCK**2
     weights = _weights(prior, shown, _OWN * spread)[:, 0]
-    state = AverageState(tuple(fits), weights, prior, shown, least if np.isfinite(least) else 0.0)
+    state = AverageState(tuple(fits), weights, prior, shown, least)
     residuals = np.full(len(curve), np.nan)
     positive = (curve.pretrain_tokens > 0) & np.isfinite(curve.values) & (curve.values > 0)
     residuals[positive] = np.log(curve.values[positive]) - state.log_value(curve.pretrain_tokens[positive])
-    best = fits[int(np.argmax(weights))]
+    heaviest = fits[int(np.argmax(weights))]
     order = np.argsort(-weights)
     return Fit(
         curve=curve,
@@ -134,7 +137,7 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
         judged=first.judged,
         left_out=first.left_out,
         residuals=residuals,
-        degrees_of_freedom=best.degrees_of_freedom,
+        degrees_of_freedom=heaviest.degrees_of_freedom,
         sigma=float(np.sqrt(np.mean(residuals[first.used] ** 2))),
         condition_number=float("nan"),
         identified=True,
