@@ -61,7 +61,7 @@ def chinchilla(data: Path, draws: int = 4000, starts: int = 0) -> Chinchilla:
     return Chinchilla(objective, reference, errors)
 
 
-def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
+def extrapolation(data: Path, first: int = 0, interval: str = "profile") -> dict[str, dict[str, float]]:
     """Held-out RMSLE per domain and law, of the automatic choice and of the law with the least rolling-origin error.
 
     With ``first`` that many points are fitted and all others held out, whatever the table says.
@@ -72,7 +72,7 @@ def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
         curves = [(domain, curve) for domain, curve in curves if curve.held_out.any()]
     domains = np.array([domain for domain, _ in curves])
     began = time.process_time()
-    choices = laws.choose_many([curve for _, curve in curves])
+    choices = laws.choose_many([curve for _, curve in curves], interval=interval)
     took = time.process_time() - began
     rows: dict[str, np.ndarray] = {}
     inside: dict[str, list[np.ndarray]] = {}
