@@ -187,7 +187,8 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
     generator = np.random.default_rng([seed, 0xA7E])
     drawn = generator.permutation(np.concatenate(parts))
     added = np.multiply.outer(generator.standard_normal(len(drawn)), state.surprise(tokens))
-    return drawn * np.exp(added)
+    with np.errstate(over="ignore"):
+        return np.minimum(drawn * np.exp(added), _HUGE)
 
 
 def _equally_likely(fit: Fit, tokens: FloatArray, surprise: FloatArray) -> FloatArray:

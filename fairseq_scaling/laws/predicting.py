@@ -18,7 +18,7 @@ _SHARES = (0.75, 0.9, 0.975, 0.995)
 """Quantiles of Student's t at which a profile is traced, on both sides, beside those of the fit's level."""
 
 _PLACES = 12
-"""Where more predictions are asked for, so many profiles are traced, evenly in log D, and interpolated."""
+"""Where more predictions are asked for, about so many profiles are traced, evenly in log D, and interpolated."""
 
 _KEPT = 8
 """Profiles that a fit keeps."""
@@ -162,9 +162,11 @@ def _profile(fit: Fit, tokens: FloatArray) -> _Profile:
     roots = np.array([t_quantile(share, state.freedom) for share in shares])
     value, log_tokens = evaluate_log(fit, tokens)[0], np.log(tokens)
     known = np.isfinite(value)
-    at = np.unique(log_tokens[known])
-    at = at if at.size <= _PLACES else np.linspace(at[0], at[-1], _PLACES)
-    at, ahead = np.union1d(at, _ahead(fit)), _ahead(fit)
+    at, ahead = np.unique(log_tokens[known]), _ahead(fit)
+    if at.size > _PLACES:
+        bend = min(at[-1], ahead[0])  # fewer are enough far beyond the points
+        at = np.union1d(np.linspace(at[0], bend, _PLACES), np.linspace(bend, at[-1], 5))
+    at = np.union1d(at, ahead)
     down, up = deviations(fit.law, state.theta, state.likelihood, state.scale.z(at), roots).transpose(1, 2, 0)
     moved = np.concatenate([-down[::-1], np.zeros((1, at.size)), up])
     logs = value[:, None] + np.stack([np.interp(log_tokens, at, row) for row in moved], -1)
