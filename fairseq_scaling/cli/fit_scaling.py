@@ -135,10 +135,10 @@ class _Positive(click.FloatRange):
 )
 @click.option(
     "--interval",
-    type=click.Choice(["delta", "case", "parametric"]),
-    default="delta",
+    type=click.Choice(["profile", "delta", "case", "parametric"]),
+    default="profile",
     show_default=True,
-    help="Delta method with t quantiles, or bootstrap over cases or over simulated errors.",
+    help="Profile likelihood, delta method, or bootstrap over cases or over simulated errors.",
 )
 @click.option(
     "--target-score",

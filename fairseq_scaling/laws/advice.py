@@ -12,7 +12,8 @@ from .composite import Composite
 from .curve import Curve, FloatArray
 from .diagnosis import diagnose
 from .fitting import fit as fit_law
-from .inference import State, evaluate_log
+from .inference import State
+from .predicting import evaluate_log
 from .results import Advice, Choice, Estimate, Fit, MixtureComparison, Verdict
 
 GAIN_FACTORS = (2.0, 4.0, 10.0)

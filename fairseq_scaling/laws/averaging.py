@@ -10,18 +10,20 @@ import numpy as np
 
 from .composite import Composite, CompositeLaw
 from .curve import Curve, FloatArray
-from .inference import held_out_error, log_error
+from .inference import held_out_error
+from .predicting import error_ahead, evaluate_log, log_error, log_quantiles
 from .results import Estimate, Fit, Prediction
+from .statistics import t_grid
 
-_DRAWS = 1000
-"""Draws of every law for the average's intervals."""
+_QUANTILES = 400
+"""Values of every law for the average's intervals, evenly spread over its own distribution."""
 
 _OWN = 1 / 3
 """How much a law's own standard error counts against it."""
 
 _OWN_IN_INTERVAL = 0.6
-"""The same in the interval: more, lest a law that the points leave undetermined makes the interval useless; not so much
-that the laws which decide the average are missing from it."""
+"""The same in the intervals, where the errors are those at ten times the largest D_p: not so much that the laws which
+decide the average are missing from them."""
 
 _FLOOR, _SHARPNESS = 10.0, 2
 """Weights are nearly equal among laws up to about three times as wrong as the best one (a few errors cannot tell them
@@ -48,6 +50,28 @@ class AverageState(Composite):
     prior: FloatArray
     shown: FloatArray
     """What a law's errors say of its variance, error^2 + 10 least error^2 + 0.02^2 [k]."""
+    least: float
+    """The least rolling-origin error of any law, the noise of the points it was seen at taken off; 0 without any."""
+
+    def surprise(self, tokens: FloatArray) -> FloatArray:
+        """Return the standard deviation that the intervals add to every law's own [n]: beyond the points, none is
+        trusted to err less than the best of them has erred about twice beyond fewer points."""
+        top = self.fits[0].curve.pretrain_tokens[self.fits[0].used].max()
+        return self.least * np.clip(np.log(tokens / top) / np.log(2), 0.0, 1.0)
+
+    def interval_weights(self, tokens: FloatArray) -> FloatArray:
+        """Return what a law counts in the intervals [k], the same everywhere; 0 without an interval of its own.
+
+        As in the average, but by its error at ten times the largest D_p: a law that the points leave undetermined there
+        would make all intervals useless.
+
+        Args:
+            tokens: where intervals are wanted [n]; what is found for them is kept.
+        """
+        usable = np.array([_has_interval(one) for one in self.fits])
+        spread = np.array([error_ahead(one, tokens) for one in self.fits])[:, None]
+        share = np.where(usable, _weights(self.prior, self.shown, _OWN_IN_INTERVAL * spread)[:, 0], 0.0)
+        return np.asarray(share if share.any() else usable / max(1, usable.sum()), float)
 
     def log_value(self, tokens: FloatArray) -> FloatArray:
         logs = _log_values(self.fits, tokens.ravel())[0]
@@ -86,15 +110,19 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
     first = fits[0]
     tried = np.isfinite(errors)
     prior = np.where(tried | ~tried.any(), prior, 0.0)
+    least = 0.0
+    if tried.any():
+        best = int(np.nanargmin(errors))
+        least = float(np.sqrt(max(0.0, errors[best] ** 2 - np.nan_to_num(fits[best].sigma) ** 2)))
     errors = np.nan_to_num(errors)
     spread = _log_values(fits, np.array([2 * curve.pretrain_tokens[first.used].max()]))[1]
     shown = errors**2 + _FLOOR * np.min(errors[prior > 0]) ** 2 + _LUCK**2
     weights = _weights(prior, shown, _OWN * spread)[:, 0]
-    state = AverageState(tuple(fits), weights, prior, shown)
+    state = AverageState(tuple(fits), weights, prior, shown, least)
     residuals = np.full(len(curve), np.nan)
     positive = (curve.pretrain_tokens > 0) & np.isfinite(curve.values) & (curve.values > 0)
     residuals[positive] = np.log(curve.values[positive]) - state.log_value(curve.pretrain_tokens[positive])
-    best = fits[int(np.argmax(weights))]
+    heaviest = fits[int(np.argmax(weights))]
     order = np.argsort(-weights)
     return Fit(
         curve=curve,
@@ -109,7 +137,7 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
         judged=first.judged,
         left_out=first.left_out,
         residuals=residuals,
-        degrees_of_freedom=best.degrees_of_freedom,
+        degrees_of_freedom=heaviest.degrees_of_freedom,
         sigma=float(np.sqrt(np.mean(residuals[first.used] ** 2))),
         condition_number=float("nan"),
         identified=True,
@@ -123,22 +151,20 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
 
 
 def _predict(state: AverageState, tokens: FloatArray, level: float) -> Prediction:
-    """Return the average with the interval of the mixture of the laws' own uncertainties.
-
-    In the interval, unlike in the average itself, a law counts at every D_p by its standard error there.
-    """
+    """Return the average with the interval of the mixture of the laws' own uncertainties."""
     flat = tokens.ravel()
-    logs, spread = _log_values(state.fits, flat)
+    logs = _log_values(state.fits, flat)[0]
     value = np.exp(_mean(_shares(state.weights, logs), logs))
-    weights = _interval_shares(state, logs, spread)
-    keep = [i for i in range(len(state.fits)) if _has_interval(state.fits[i]) and np.any(weights[i] > 1e-4)]
-    if not keep:
+    weights = state.interval_weights(flat)
+    keep = np.flatnonzero(weights > 1e-4)
+    if not keep.size:
         nothing = np.full(tokens.shape, np.nan)
         return Prediction(tokens, value.reshape(tokens.shape), nothing, nothing, level)
-    drawn = np.concatenate([_finite(state.fits[i].draws(flat, _DRAWS, i)) for i in keep])
-    share = np.repeat(weights[keep], _DRAWS, 0)
+    weights = _shares(weights, logs)
+    parts = [_equally_likely(state.fits[i], flat, state.surprise(flat)) for i in keep]
+    share = np.concatenate([np.tile(weights[i] / len(one), (len(one), 1)) for i, one in zip(keep, parts, strict=True)])
     tail = (1 - level) / 2
-    lower, upper = _weighted_quantiles(drawn, share, (tail, 1 - tail))
+    lower, upper = _weighted_quantiles(np.concatenate(parts), share, (tail, 1 - tail))
     lower, upper = np.minimum(lower, value), np.maximum(upper, value)
     shape = tokens.shape
     return Prediction(tokens, value.reshape(shape), lower.reshape(shape), upper.reshape(shape), level)
@@ -147,25 +173,36 @@ def _predict(state: AverageState, tokens: FloatArray, level: float) -> Predictio
 def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> FloatArray:
     """Return draws [size, ...] of the mixture; one law per draw, in proportion to its weight.
 
-    Laws without an interval of their own (no degree of freedom) are left out; all NaN when none has one.
+    All NaN where no law has an interval of its own.
     """
-    usable = np.array([_has_interval(one) for one in state.fits])
-    if not usable.any():
+    share = state.interval_weights(tokens.ravel())
+    if not share.any():
         return np.full((size, *tokens.shape), np.nan)
-    share = np.where(usable, _interval_shares(state, *_log_values(state.fits, np.array([tokens.max()])))[:, 0], 0.0)
-    share = share if share.any() else usable.astype(float)
     counts = np.diff(np.r_[0, np.round(size * np.cumsum(share / share.sum())).astype(int)])
     parts = [
         _finite(one.draws(tokens, int(count), 1000 * seed + i))
         for i, (one, count) in enumerate(zip(state.fits, counts, strict=True))
         if count
     ]
-    return np.random.default_rng([seed, 0xA7E]).permutation(np.concatenate(parts))
+    generator = np.random.default_rng([seed, 0xA7E])
+    drawn = generator.permutation(np.concatenate(parts))
+    added = np.multiply.outer(generator.standard_normal(len(drawn)), state.surprise(tokens))
+    with np.errstate(over="ignore"):
+        return np.minimum(drawn * np.exp(added), _HUGE)
 
 
-def _interval_shares(state: AverageState, logs: FloatArray, spread: FloatArray) -> FloatArray:
-    """Return what each law counts in the interval [k, n], from its log f and their standard errors [k, n]."""
-    return np.where(np.isfinite(logs), _weights(state.prior, state.shown, _OWN_IN_INTERVAL * spread), 0.0)
+def _equally_likely(fit: Fit, tokens: FloatArray, surprise: FloatArray) -> FloatArray:
+    """Return values [m, n] at ``tokens`` [n] which a fit of one law holds for equally likely, with a normal error of
+    standard deviation ``surprise`` [n] on top: quantile by quantile, as the variances of two normal errors add up."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        if fit.state.draws is not None:
+            logs = np.sort(np.log(fit.draws(tokens, _QUANTILES)), 0)
+        else:
+            logs = log_quantiles(fit, tokens, t_grid(_QUANTILES, fit.state.freedom)).T
+        centre = evaluate_log(fit, tokens)[0]
+        own, added = logs - centre, t_grid(len(logs), np.inf)[:, None] * surprise
+        both = np.where(own * added > 0, np.sign(added) * np.hypot(own, added), own + added)
+        return _finite(np.minimum(np.exp(centre + both), fit.curve.ceiling))
 
 
 def _log_values(fits: Sequence[Fit], tokens: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -22,7 +22,7 @@ PAPER_BUDGETS = 4
 SCORE_DELTA, LOSS_DELTA = 0.1, 1e-3
 """Huber thresholds of Isik et al. (appendix) for scores and for cross-entropy."""
 
-_INTERVALS = {"delta": "delta", "case": "case", "parametric": "parametric", "bootstrap": "parametric"}
+_INTERVALS = {kind: kind for kind in ("profile", "delta", "case", "parametric")} | {"bootstrap": "parametric"}
 
 
 def fit(
@@ -31,7 +31,7 @@ def fit(
     *,
     delta: float | None = None,
     protocol: str = "all",
-    interval: str = "delta",
+    interval: str = "profile",
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
@@ -48,7 +48,7 @@ def fit_many(
     *,
     delta: float | None = None,
     protocol: str = "all",
-    interval: str = "delta",
+    interval: str = "profile",
     level: float = 0.95,
     n_boot: int = 1000,
     seed: int = 0,
@@ -62,8 +62,9 @@ def fit_many(
         law: a law or its name; None takes the paper's law of the curve's metric (``default_law``).
         delta: Huber threshold; None takes the paper's (0.1 for scores, 1e-3 for cross-entropy).
         protocol: ``all``, or ``paper``: fit the four smallest budgets, hold out the rest.
-        interval: ``delta`` (delta method, t quantiles), ``case`` or ``parametric`` (bootstrap, ``n_boot`` refits).
-            ``bootstrap`` is short for ``parametric``.
+        interval: ``profile`` (profile likelihood, t quantiles), ``delta`` (delta method), ``case`` or ``parametric``
+            (bootstrap, ``n_boot`` refits; ``bootstrap`` is short for ``parametric``). With ``profile`` the coefficients
+            still have the intervals of the delta method.
         level: coverage of the intervals.
         seed: of the bootstrap's random numbers.
 

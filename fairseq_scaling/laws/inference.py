@@ -1,18 +1,19 @@
-"""From a minimum to a fit: variance, intervals, what is identified, predictions."""
+"""From a minimum to a fit: variance, coefficients with intervals, what is identified."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .bootstrap import refit
 from .composite import Composite
 from .curve import Curve, FloatArray, Groups
 from .law import Law, Scale
-from .results import Estimate, Fit, HeldOutError, LeftOut, Prediction, json_array, json_number
+from .profile import Likelihood
+from .results import Estimate, Fit, HeldOutError, LeftOut, json_array, json_number
 from .statistics import f_quantile, huber_inflation, t_quantile
 
 _WORTH_OF_SEEDS = 2.0
@@ -25,14 +26,18 @@ _DRAWN = 81
 
 @dataclass(frozen=True)
 class State:
-    """The solver's view of a fit: theta [p], its scaling, covariance [p, p], degrees of freedom, bootstrap thetas
-    [b, p]."""
+    """The solver's view of a fit: theta [p], its scaling, covariance [p, p], degrees of freedom, and what its intervals
+    are made from: bootstrap thetas [b, p], the likelihood, or (where both are None) the covariance."""
 
     theta: FloatArray
     scale: Scale
     covariance: FloatArray
     freedom: float
     draws: FloatArray | None = None
+    likelihood: Likelihood | None = None
+    """For profile intervals, None where nothing is known of the variance, or it is 0."""
+    tables: dict[bytes, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Profiles that were already traced (``predicting``)."""
 
 
 def infer(
@@ -86,16 +91,19 @@ def infer(
         if groups.size == law.size:
             notes.append("as many budgets as parameters: the intervals rest on the spread of the seeds alone")
     sigma = float(np.sqrt(variance))
-    covariance = _covariance(
-        jacobian, budget_weight, variance * huber_inflation(delta / sigma if sigma > 0 else np.inf)
-    )
+    variance *= huber_inflation(delta / sigma if sigma > 0 else np.inf)
+    covariance = _covariance(jacobian, budget_weight, variance)
 
-    draws = None
-    if interval != "delta" and np.isfinite(sigma):
+    draws = likelihood = None
+    if interval == "profile":
+        if variance > 0 and freedom > 0 and np.all(np.isfinite(covariance)):
+            # The residuals are those of least squares, so that theta is the minimum of this sum of squares, too.
+            likelihood = Likelihood(z, fitted + loose, budget_weight, variance)
+    elif interval != "delta" and np.isfinite(sigma):
         draws = refit(
             law, scale, theta, log_tokens, means, budget_weight, delta, sigma, freedom, interval, n_boot, seed
         )
-    state = State(theta, scale, covariance, freedom, draws)
+    state = State(theta, scale, covariance, freedom, draws, likelihood)
     coefficients, natural_jacobian = _coefficients(law, state, level)
     condition = _condition(jacobian, budget_weight, natural_jacobian)
     reasons += law.limits(theta)
@@ -114,7 +122,6 @@ def infer(
             law.evaluate(theta[None], scale.z(np.log(curve.pretrain_tokens[positive]))[None])[0][0] + scale.level
         )
     residuals[positive] = np.log(curve.values[positive]) - predicted
-    del fitted
     return Fit(
         curve=curve,
         law=law,
@@ -139,75 +146,6 @@ def infer(
         converged=converged,
         state=state,
     )
-
-
-def predict(fit: Fit, pretrain_tokens: ArrayLike, level: float) -> Prediction:
-    """Return the law's values with pointwise intervals (see ``Fit.predict``)."""
-    tokens = np.asarray(pretrain_tokens, float)
-    if isinstance(fit.state, Composite):
-        made = fit.state.predict(tokens, level)
-        return replace(made, upper=_capped(fit, made.upper, made.value))
-    state: State = fit.state
-    log_value, jacobian = evaluate_log(fit, tokens)
-    tail = (1 - level) / 2
-    if state.draws is not None:
-        drawn = np.exp(_evaluate_draws(fit, tokens, state.draws))
-        with np.errstate(invalid="ignore"):
-            lower, upper = np.quantile(np.where(np.isnan(drawn), 0.0, drawn), [tail, 1 - tail], axis=0)
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):
-            error = np.sqrt(np.einsum("...i,ij,...j->...", jacobian, state.covariance, jacobian))
-            reach = t_quantile(1 - tail, state.freedom) * error
-            lower, upper = np.exp(log_value - reach), np.exp(log_value + reach)
-    value = np.exp(log_value)
-    return Prediction(tokens, value, lower, _capped(fit, upper, value), level)
-
-
-def values(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
-    """Return the law's values without intervals (see ``Fit.values``)."""
-    tokens = np.asarray(pretrain_tokens, float)
-    if isinstance(fit.state, Composite):
-        return np.exp(fit.state.log_value(tokens))
-    return np.exp(evaluate_log(fit, tokens)[0])
-
-
-def log_error(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return log f and its standard error at ``tokens`` [n] of a fit of one law; inf where it has none."""
-    log_value, jacobian = evaluate_log(fit, tokens)
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = np.sqrt(np.einsum("...i,ij,...j->...", jacobian, fit.state.covariance, jacobian))
-    return log_value, np.where(np.isfinite(error), error, np.inf)
-
-
-def elasticity(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
-    """Return d log f / d log D_p (see ``Fit.elasticity``), by a central difference."""
-    tokens = np.asarray(pretrain_tokens, float)
-    step = 1e-4
-
-    def at(shifted: FloatArray) -> FloatArray:
-        return fit.state.log_value(shifted) if isinstance(fit.state, Composite) else evaluate_log(fit, shifted)[0]
-
-    return (at(tokens * np.exp(step)) - at(tokens * np.exp(-step))) / (2 * step)
-
-
-def draws(fit: Fit, pretrain_tokens: ArrayLike, size: int, seed: int) -> FloatArray:
-    """Return draws of the law's values from its uncertainty [size, ...] (see ``Fit.draws``)."""
-    tokens = np.asarray(pretrain_tokens, float)
-    if isinstance(fit.state, Composite):
-        return np.minimum(fit.state.draws(tokens, size, seed), fit.curve.ceiling)
-    state: State = fit.state
-    generator = np.random.default_rng([seed, 0xD4A3])
-    if state.draws is not None:
-        chosen = state.draws[generator.integers(len(state.draws), size=size)]
-        return np.minimum(np.exp(_evaluate_draws(fit, tokens, chosen)), fit.curve.ceiling)
-    log_value, jacobian = evaluate_log(fit, tokens)
-    if not np.all(np.isfinite(state.covariance)) or state.freedom <= 0:
-        return np.full((size, *tokens.shape), np.nan)
-    root = _square_root(state.covariance)
-    normal = generator.standard_normal((size, len(root))) @ root.T
-    normal *= np.sqrt(state.freedom / generator.chisquare(state.freedom, size))[:, None]
-    with np.errstate(over="ignore"):
-        return np.minimum(np.exp(log_value + np.tensordot(normal, jacobian, (1, -1))), fit.curve.ceiling)
 
 
 def held_out_error(curve: Curve, residuals: FloatArray, judged: NDArray[np.bool_]) -> HeldOutError | None:
@@ -277,25 +215,6 @@ def _internal(fit: Fit) -> dict[str, Any]:
         "half": json_number(state.scale.half),
         "level": json_number(state.scale.level),
     }
-
-
-def evaluate_log(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return log f and its derivatives by theta at ``tokens`` (any shape) of a fit of one law."""
-    state: State = fit.state
-    with np.errstate(all="ignore"):
-        z = state.scale.z(np.log(tokens).ravel())
-        value, jacobian = fit.law.evaluate(state.theta[None], z[None])
-        return (value[0] + state.scale.level).reshape(tokens.shape), jacobian[0].reshape(
-            *tokens.shape, jacobian.shape[-1]
-        )
-
-
-def _evaluate_draws(fit: Fit, tokens: FloatArray, thetas: FloatArray) -> FloatArray:
-    state: State = fit.state
-    with np.errstate(all="ignore"):
-        z = state.scale.z(np.log(tokens).ravel())
-        value = fit.law.evaluate(thetas, z[None])[0] + state.scale.level
-        return value.reshape(len(thetas), *tokens.shape)
 
 
 def _variance_by_seeds(curve: Curve, used: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:
@@ -389,13 +308,3 @@ def _undetermined(coefficients: dict[str, Estimate]) -> list[str]:
         if loose:
             reasons.append(f"{name} = {estimate} is not determined by these points")
     return reasons
-
-
-def _capped(fit: Fit, upper: FloatArray, value: FloatArray) -> FloatArray:
-    """No interval promises more than the metric can give; a law that itself predicts more keeps its value."""
-    return np.maximum(np.minimum(upper, fit.curve.ceiling), value)
-
-
-def _square_root(covariance: FloatArray) -> FloatArray:
-    values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.maximum(values, 0))

@@ -101,7 +101,7 @@ class Fit:
         objective: sum of w * Huber(log observed - log predicted) over the points used, at the minimum.
         delta: the Huber threshold on log residuals.
         protocol: ``all`` (every point not held out) or ``paper`` (the four smallest budgets).
-        interval: ``delta``, ``case`` or ``parametric``: how the intervals were made; ``level`` their coverage.
+        interval: ``profile``, ``delta``, ``case`` or ``parametric`` (see ``fit_many``); level: their coverage.
         used: mask of the points in the fit [n]; ``judged``: mask of the held-out points [n]; ``left_out``: the others.
         residuals: log observed - log predicted of every point [n], NaN where it has no logarithm.
         degrees_of_freedom: distinct budgets used minus the law's parameters (seeds are repeated measurements).
@@ -142,25 +142,26 @@ class Fit:
 
         The interval is for the law's value (the mean over seeds), not for one more noisy measurement.
         """
-        from .inference import predict
+        from .predicting import predict
 
         return predict(self, pretrain_tokens, self.level if level is None else level)
 
     def values(self, pretrain_tokens: ArrayLike) -> FloatArray:
         """Return what ``predict`` returns as values, without the intervals, whose draws take most of its time."""
-        from .inference import values
+        from .predicting import values
 
         return values(self, pretrain_tokens)
 
     def elasticity(self, pretrain_tokens: ArrayLike) -> FloatArray:
         """Return d log f / d log D_p at ``pretrain_tokens``: per cent of score gained per per cent of data added."""
-        from .inference import elasticity
+        from .predicting import elasticity
 
         return elasticity(self, pretrain_tokens)
 
     def draws(self, pretrain_tokens: ArrayLike, size: int = 2000, seed: int = 0) -> FloatArray:
-        """Return [size, ...] draws of the law's values from its uncertainty (bootstrap refits, or t draws)."""
-        from .inference import draws
+        """Return [size, ...] draws of the law's values from its uncertainty: bootstrap refits, or curves of
+        Student's t whose quantiles at every D_p are the ends of the intervals there."""
+        from .predicting import draws
 
         return draws(self, pretrain_tokens, size, seed)
 

@@ -182,16 +182,21 @@ def _objective(residual: FloatArray, weight: FloatArray, delta: FloatArray) -> F
 
 
 def _solve(matrix: FloatArray, vector: FloatArray) -> FloatArray:
-    """Solve symmetric positive definite systems [b, p, p] after scaling their diagonals to 1; 0 where that fails."""
+    return solve_scaled(matrix, vector[..., None])[..., 0]
+
+
+def solve_scaled(matrix: FloatArray, right: FloatArray) -> FloatArray:
+    """Solve symmetric positive definite systems [b, p, p] for right-hand sides [b, p, k] after scaling their diagonals
+    to 1; 0 where that fails."""
     scale = 1 / np.sqrt(np.maximum(np.diagonal(matrix, axis1=1, axis2=2), 1e-300))
     scaled = matrix * scale[:, :, None] * scale[:, None, :]
-    right = vector * scale
-    bad = ~(np.all(np.isfinite(scaled), (1, 2)) & np.all(np.isfinite(right), 1))
+    right = right * scale[..., None]
+    bad = ~(np.all(np.isfinite(scaled), (1, 2)) & np.all(np.isfinite(right), (1, 2)))
     if np.any(bad):
         scaled = np.where(bad[:, None, None], np.eye(matrix.shape[1]), scaled)
-        right = np.where(bad[:, None], 0.0, right)
+        right = np.where(bad[:, None, None], 0.0, right)
     try:
-        solution = np.linalg.solve(scaled, right[..., None])[..., 0]
+        solution = np.linalg.solve(scaled, right)
     except np.linalg.LinAlgError:
         solution = np.stack([np.linalg.lstsq(m, r, rcond=1e-14)[0] for m, r in zip(scaled, right, strict=True)])
-    return solution * scale
+    return solution * scale[..., None]

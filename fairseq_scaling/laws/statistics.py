@@ -32,6 +32,18 @@ def t_quantile(probability: float, freedom: float) -> float:
     return math.copysign(math.sqrt(freedom) * math.tan(angle), probability - 0.5)
 
 
+@lru_cache(maxsize=256)
+def t_grid(count: int, freedom: float) -> NDArray[np.float64]:
+    """Return ``count`` equally likely values of Student's t: the quantiles (i + 1/2) / count."""
+    freedom = min(freedom, 1e6)
+    angle = np.linspace(0, math.pi / 2 if freedom < 30 else math.atan(40 / math.sqrt(freedom)), 20001)
+    density = np.cos(angle) ** (freedom - 1)
+    reached = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    shares = (np.arange(count) + 0.5) / count
+    half = np.interp(np.abs(2 * shares - 1), reached / reached[-1], angle)
+    return np.copysign(math.sqrt(freedom) * np.tan(half), shares - 0.5)
+
+
 @lru_cache(maxsize=4096)
 def f_quantile(probability: float, above: float, below: float) -> float:
     """Return Fisher's F quantile; infinity without a degree of freedom above or below the line.

@@ -95,7 +95,7 @@ def signature(settings: Settings) -> str:
         "law": settings.law,
         "protocol": settings.protocol,
         "delta": "paper" if settings.delta is None else f"{settings.delta:g}",
-        "interval": settings.interval if settings.interval == "delta" else f"{settings.interval}:{settings.n_boot}",
+        "interval": settings.interval + (f":{settings.n_boot}" if settings.interval in ("case", "parametric") else ""),
         "level": f"{settings.level:g}",
         "seed": settings.seed,
         **versions(),

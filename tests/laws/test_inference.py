@@ -80,7 +80,7 @@ def test_residuals_that_contradict_the_seeds_count_alone():
 @pytest.mark.parametrize("interval", ["parametric", "case"])
 def test_bootstrap_intervals_are_of_the_size_of_the_delta_methods(interval):
     curve = synthetic_curve("log_law", 14, 0.01, np.random.default_rng(5))
-    plain, boot = laws.fit(curve), laws.fit(curve, interval=interval, n_boot=400)
+    plain, boot = laws.fit(curve, interval="delta"), laws.fit(curve, interval=interval, n_boot=400)
     width = {fit.interval: np.log(p.upper / p.lower)[0] for fit in (plain, boot) for p in [fit.predict([4e11])]}
     assert 0.5 < width[interval] / width["delta"] < 2
     assert boot.coefficients["beta"].lower < boot.coefficients["beta"].value < boot.coefficients["beta"].upper

@@ -17,7 +17,9 @@ def sigmoid(t: FloatArray) -> FloatArray:
 class Logistic(LogLinearLaw):
     """f = Q / (1 + (d / D)^k): a logistic curve in log D with a free ceiling Q.
 
-    Internally log f = kappa - softplus(-k (z - z0)); the second linear parameter of the family is fixed at 1.
+    Internally log f = kappa - log(s + (1 - s) exp(-k z)) with s = 1 - exp(-u): kappa is the value at z = 0 and s the
+    share of the ceiling that is reached there; s -> 0 is a power law. The second linear parameter of the family is
+    fixed at 1.
     """
 
     name = "logistic"
@@ -32,38 +34,56 @@ class Logistic(LogLinearLaw):
         ),
         Parameter("k", "steepness", lower=0.0),
     )
-    internal = ("kappa", "k", "z0")
+    internal = ("kappa", "k", "u")
     linear = 1
-    lower = np.array([-np.inf, 0.02, -8.0])
-    upper = np.array([np.inf, 30.0, 8.0])
+    lower = np.array([-np.inf, 0.02, 0.0])
+    upper = np.array([np.inf, 30.0, 60.0])
     axes = (
         np.array([0.1, 0.25, 0.5, 0.8, 1.2, 1.8, 2.6, 4.0, 6.5, 12.0]),
-        np.array([-5.0, -3.5, -2.5, -1.8, -1.2, -0.8, -0.4, 0.0, 0.5, 1.2, 2.5, 5.0]),
+        np.array([0.0, 0.05, 0.12, 0.25, 0.45, 0.75, 1.2, 1.8, 2.6, 3.8, 5.5, 8.0, 12.0, 18.0]),
     )
     linear_bounds = ((-np.inf, np.inf), (1.0, 1.0))
     starts = 3
 
     def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        k, z0 = rest[..., :1], rest[..., 1:2]
-        t = k * (z - z0)
-        outside = sigmoid(-t)
-        return -np.logaddexp(0.0, -t), np.stack([outside * (z - z0), -outside * k], -1)
+        k, u = rest[..., :1], rest[..., 1:2]
+        with np.errstate(divide="ignore"):
+            total = np.logaddexp(np.log(-np.expm1(-u)), -u - k * z)
+        below = np.exp(-u - k * z - total)
+        return -total, np.stack([z * below, below - np.exp(-u - total)], -1)
 
     def start(self, z: FloatArray, target: FloatArray, weight: FloatArray, delta: FloatArray) -> FloatArray:
         return np.delete(super().start(z, target, weight, delta), 1, axis=-1)
 
     def evaluate(self, theta: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        phi, slopes = self.basis(theta[:, 1:], z)
+        with np.errstate(all="ignore"):
+            phi, slopes = self.basis(theta[:, 1:], z)
         jacobian = np.empty((*phi.shape, 3))
         jacobian[..., 0] = 1.0
         jacobian[..., 1:] = slopes
         return theta[:, :1] + phi, jacobian
 
     def natural(self, theta: FloatArray, scale: Scale) -> tuple[FloatArray, FloatArray]:
-        kappa, k, z0 = theta
-        ceiling = np.exp(kappa + scale.level)
+        kappa, k, u = theta
+        if u < 1e-9:
+            return np.array([np.inf, np.inf, k / scale.half]), np.full((3, 3), np.nan)
+        share = -np.expm1(-u)
+        ceiling = np.exp(kappa + scale.level) / share
+        z0 = -(np.log(share) + u) / k
         values = np.array([ceiling, scale.middle + scale.half * z0, k / scale.half])
-        return values, np.array([[ceiling, 0.0, 0.0], [0.0, 0.0, scale.half], [0.0, 1 / scale.half, 0.0]])
+        slopes = np.array(
+            [
+                [ceiling, 0.0, -ceiling / np.expm1(u)],
+                [0.0, -scale.half * z0 / k, -scale.half / (k * share)],
+                [0.0, 1 / scale.half, 0.0],
+            ]
+        )
+        return values, slopes
+
+    def limits(self, theta: FloatArray) -> list[str]:
+        if theta[2] < 1e-6:
+            return ["the fit lies at the law's edge, where it is a power law: the points show no ceiling"]
+        return super().limits(theta)
 
 
 class Saturating(ValueLinearLaw):

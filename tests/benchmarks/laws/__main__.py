@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.laws table tests/laws/data/chinchilla.csv [--curves CURVES.csv]
     python -m tests.benchmarks.laws chinchilla tests/laws/data/chinchilla.csv [--draws 4000] [--starts 0]
-    python -m tests.benchmarks.laws extrapolation CURVES.csv [--first 4]
+    python -m tests.benchmarks.laws extrapolation CURVES.csv [--first 4] [--interval profile]
     python -m tests.benchmarks.laws optimum [CURVES.csv] [--curves 20] [--starts 500] [--laws LAW ...] [--out FILE]
     python -m tests.benchmarks.laws speed [--curves 1000]
-    python -m tests.benchmarks.laws coverage [--repeats 1000] [--interval delta] [--seeds 2 --between 1.0]
+    python -m tests.benchmarks.laws coverage [--repeats 1000] [--interval profile] [--seeds 2 --between 1.0]
     python -m tests.benchmarks.laws verdicts [CURVES.csv] [--repeats 200]
 
 CURVES.csv has the columns domain, curve, seen_examples, loss, held_out, and where ``loss`` holds something else metric.
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     whole = command(table, True, draws=4000, starts=500, problems=20, repeats=1000, peer_repeats=100)
     whole.add_argument("--curves", type=Path, metavar="CURVES.csv")
     command(chinchilla, True, draws=4000, starts=0)
-    command(extrapolation, True, first=0)
+    ends = command(extrapolation, True, first=0)
+    ends.add_argument("--interval", choices=("profile", "delta", "case", "parametric"), default="profile")
     minimum = command(optimum, False, curves=20, starts=500)
     minimum.add_argument("--laws", nargs="+", choices=list(LAWS), default=list(LAWS), help="default: all")
     minimum.add_argument(
@@ -58,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command(speed, curves=1000)
     shares = command(coverage, repeats=1000, seeds=1)
     shares.add_argument("--between", type=float, default=1.0, help="variance of pretraining to that of a seed")
-    shares.add_argument("--interval", choices=("delta", "case", "parametric", "residual", "average"), default="delta")
+    kinds = ("profile", "delta", "case", "parametric", "residual", "average")
+    shares.add_argument("--interval", choices=kinds, default="profile")
     command(verdicts, False, repeats=200)
     chosen = vars(parser.parse_args(arguments))
     chosen.pop("run")(**chosen)

@@ -61,7 +61,7 @@ def chinchilla(data: Path, draws: int = 4000, starts: int = 0) -> Chinchilla:
     return Chinchilla(objective, reference, errors)
 
 
-def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
+def extrapolation(data: Path, first: int = 0, interval: str = "profile") -> dict[str, dict[str, float]]:
     """Held-out RMSLE per domain and law, of the automatic choice and of the law with the least rolling-origin error.
 
     With ``first`` that many points are fitted and all others held out, whatever the table says.
@@ -72,12 +72,12 @@ def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
         curves = [(domain, curve) for domain, curve in curves if curve.held_out.any()]
     domains = np.array([domain for domain, _ in curves])
     began = time.process_time()
-    choices = laws.choose_many([curve for _, curve in curves])
+    choices = laws.choose_many([curve for _, curve in curves], interval=interval)
     took = time.process_time() - began
     rows: dict[str, np.ndarray] = {}
-    inside: dict[str, list[bool]] = {}
+    inside: dict[str, list[np.ndarray]] = {}
     for position, choice in enumerate(choices):
-        inside.setdefault(domains[position], []).extend(covered(choice.fit))
+        inside.setdefault(domains[position], []).append(interval_scores(choice.fit))
         single = next(c.fit for c in choice.candidates if c.fit.law.name != "average")
         fits = {"average (the choice)": choice.fit, "least rolling-origin error": single, **choice.fits}
         for label, fit in fits.items():
@@ -92,7 +92,10 @@ def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
             # A law that was no candidate for some curves has no mean that compares.
             means[name][label] = float(np.mean(errors[domains == name]))
         print(f"  {label:<28}" + "".join(f"{means[name][label]:12.4f}" for name in names))
-    print(f"  {'in the 95 % interval':<28}" + "".join(f"{np.mean(inside[name]):12.1%}" for name in names))
+    held, scores, widths = np.array([np.concatenate(inside[name], 1).mean(1) for name in names]).T
+    print(f"  {'in the 95 % interval':<28}" + "".join(f"{share:12.1%}" for share in held))
+    for label, column in (("its score (logarithms)", scores), ("its mean width", widths)):
+        print(f"  {label:<28}" + "".join(f"{value:12.3f}" for value in column))
     return means
 
 
@@ -101,19 +104,29 @@ def holding_out(curve: laws.Curve, first: int) -> laws.Curve:
     return replace(curve, held_out=np.argsort(np.argsort(curve.pretrain_tokens)) >= first)
 
 
-def covered(fit: laws.Fit) -> list[bool]:
-    """Return for each held-out point whether the choice's interval for the law's value holds it."""
+def interval_scores(fit: laws.Fit) -> np.ndarray:
+    """Return for each held-out point whether the interval holds it, the interval's score, and its width [3, n].
+
+    The score of Gneiting and Raftery (JASA 2007, eq. 43), of logarithms: width + 2 / (1 - level) times the distance by
+    which the point was missed. The less, the better; neither wide intervals nor misses pay.
+    """
     held_out = fit.judged
     predicted = fit.predict(fit.curve.pretrain_tokens[held_out])
-    values = fit.curve.values[held_out]
-    return list((predicted.lower <= values) & (values <= predicted.upper))
+    values = np.log(fit.curve.values[held_out])
+    with np.errstate(divide="ignore"):
+        # lower ends at 0 count as a factor of a million
+        lower = np.log(np.maximum(predicted.lower, 1e-6 * predicted.value))
+        upper = np.log(predicted.upper)
+    missed = np.maximum(lower - values, 0) + np.maximum(values - upper, 0)
+    width = upper - lower
+    return np.stack([missed == 0, width + 2 / (1 - fit.level) * missed, width])
 
 
 def _rmsle(fit: laws.Fit) -> float:
     return fit.held_out.rmsle if fit.held_out is not None else float("nan")
 
 
-def coverage(repeats: int = 1000, seeds: int = 1, between: float = 1.0, interval: str = "delta") -> list[float]:
+def coverage(repeats: int = 1000, seeds: int = 1, between: float = 1.0, interval: str = "profile") -> list[float]:
     """Share of nominal 95 % intervals at four times the largest D_p that hold the truth.
 
     ``seeds`` and ``between``: as in :func:`synthetic_curve`.
@@ -134,7 +147,7 @@ def coverage_of(
     count: int,
     noise: float,
     repeats: int,
-    interval: str = "delta",
+    interval: str = "profile",
     seeds: int = 1,
     between: float = 1.0,
 ) -> tuple[float, float]:

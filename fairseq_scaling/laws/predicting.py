@@ -1,0 +1,223 @@
+"""What a fit predicts: values, intervals, draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .composite import Composite
+from .curve import FloatArray
+from .inference import State
+from .profile import deviations
+from .results import Fit, Prediction
+from .statistics import t_quantile
+
+_SHARES = (0.75, 0.9, 0.975, 0.995)
+"""Quantiles of Student's t at which a profile is traced, on both sides, beside those of the fit's level."""
+
+_PLACES = 12
+"""Where more predictions are asked for, about so many profiles are traced, evenly in log D, and interpolated."""
+
+_KEPT = 8
+"""Profiles that a fit keeps."""
+
+
+def predict(fit: Fit, pretrain_tokens: ArrayLike, level: float) -> Prediction:
+    """Return the law's values with pointwise intervals (see ``Fit.predict``)."""
+    tokens = np.asarray(pretrain_tokens, float)
+    if isinstance(fit.state, Composite):
+        made = fit.state.predict(tokens, level)
+        return replace(made, upper=_capped(fit, made.upper, made.value))
+    state: State = fit.state
+    tail = (1 - level) / 2
+    if state.draws is not None:
+        drawn = np.exp(_evaluate_draws(fit, tokens, state.draws))
+        with np.errstate(invalid="ignore"):
+            lower, upper = np.quantile(np.where(np.isnan(drawn), 0.0, drawn), [tail, 1 - tail], axis=0)
+    else:
+        reach = t_quantile(1 - tail, state.freedom)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lower, upper = np.exp(np.moveaxis(log_quantiles(fit, tokens, np.array([-reach, reach])), -1, 0))
+    value = values(fit, tokens)
+    return Prediction(tokens, value, lower, _capped(fit, upper, value), level)
+
+
+def values(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
+    """Return the law's values without intervals (see ``Fit.values``)."""
+    tokens = np.asarray(pretrain_tokens, float)
+    if isinstance(fit.state, Composite):
+        return np.exp(fit.state.log_value(tokens))
+    return np.exp(evaluate_log(fit, tokens)[0])
+
+
+def log_error(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return log f and its standard error at ``tokens`` [n] of a fit of one law, inf where it has none. Parameters at
+    their bounds are taken to stay there."""
+    log_value, jacobian = evaluate_log(fit, tokens)
+    error = _error(jacobian, _given_bounds(fit))
+    return log_value, np.where(np.isfinite(error), error, np.inf)
+
+
+def error_ahead(fit: Fit, tokens: FloatArray) -> float:
+    """Return the standard error of log f at ten times the largest D_p of a fit of one law, or with a profile half the
+    width that this has there where t is 1; inf where it has none.
+
+    Args:
+        tokens: where the profile is wanted anyway [n].
+    """
+    if fit.state.likelihood is None:
+        return float(log_error(fit, np.exp(_ahead(fit)))[1][0])
+    profile = _profile(fit, tokens)
+    down, up = np.interp([-1.0, 1.0], profile.deviates, profile.ahead)
+    return float(up - down) / 2 if np.isfinite(up - down) else np.inf
+
+
+def log_quantiles(fit: Fit, tokens: FloatArray, deviates: FloatArray) -> FloatArray:
+    """Return log f [..., k] at deviates [k] of Student's t, for ``tokens`` of any shape and a fit of one law without
+    bootstrap: by its profile, or log f + deviate * standard error."""
+    if fit.state.likelihood is not None:
+        return _profile(fit, tokens.ravel()).at(deviates).reshape(*tokens.shape, len(deviates))
+    log_value, jacobian = evaluate_log(fit, tokens)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return log_value[..., None] + _error(jacobian, fit.state.covariance)[..., None] * deviates
+
+
+def elasticity(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
+    """Return d log f / d log D_p (see ``Fit.elasticity``), by a central difference."""
+    tokens = np.asarray(pretrain_tokens, float)
+    step = 1e-4
+
+    def at(shifted: FloatArray) -> FloatArray:
+        return fit.state.log_value(shifted) if isinstance(fit.state, Composite) else evaluate_log(fit, shifted)[0]
+
+    return (at(tokens * np.exp(step)) - at(tokens * np.exp(-step))) / (2 * step)
+
+
+def draws(fit: Fit, pretrain_tokens: ArrayLike, size: int, seed: int) -> FloatArray:
+    """Return draws of the law's values from its uncertainty [size, ...] (see ``Fit.draws``)."""
+    tokens = np.asarray(pretrain_tokens, float)
+    if isinstance(fit.state, Composite):
+        return np.minimum(fit.state.draws(tokens, size, seed), fit.curve.ceiling)
+    state: State = fit.state
+    generator = np.random.default_rng([seed, 0xD4A3])
+    if state.draws is not None:
+        chosen = state.draws[generator.integers(len(state.draws), size=size)]
+        return np.minimum(np.exp(_evaluate_draws(fit, tokens, chosen)), fit.curve.ceiling)
+    if not np.all(np.isfinite(state.covariance)) or state.freedom <= 0:
+        return np.full((size, *tokens.shape), np.nan)
+    log_value, jacobian = evaluate_log(fit, tokens)
+    covariance = state.covariance if state.likelihood is None else _given_bounds(fit)
+    variances, vectors = np.linalg.eigh(covariance)
+    thetas = generator.standard_normal((size, len(vectors))) @ (vectors * np.sqrt(np.maximum(variances, 0))).T
+    thetas *= np.sqrt(state.freedom / generator.chisquare(state.freedom, size))[:, None]
+    moved = np.tensordot(thetas, jacobian, (1, -1))
+    with np.errstate(all="ignore"):
+        if state.likelihood is None:
+            log_values = log_value + moved
+        else:
+            # Student's t everywhere, tied as the linear model ties them; the profile says what each t stands for.
+            deviates = np.nan_to_num(moved / _error(jacobian, covariance))
+            log_values = _profile(fit, tokens.ravel()).each(deviates.reshape(size, -1)).reshape(moved.shape)
+        return np.minimum(np.exp(log_values), fit.curve.ceiling)
+
+
+@dataclass(frozen=True)
+class _Profile:
+    """log f [n, k] at ascending deviates [k] of Student's t; linear between them and beyond.
+
+    ``ahead`` is how far log f moves at ten times the largest D_p [k].
+    """
+
+    deviates: FloatArray
+    logs: FloatArray
+    ahead: FloatArray
+
+    def at(self, deviates: FloatArray) -> FloatArray:
+        """Return log f [n, m] at deviates [m]."""
+        left, share = self._between(deviates)
+        return self.logs[:, left] + share * (self.logs[:, left + 1] - self.logs[:, left])
+
+    def each(self, deviates: FloatArray) -> FloatArray:
+        """Return log f [m, n] at deviates [m, n] that differ from place to place."""
+        left, share = self._between(deviates)
+        places = np.arange(len(self.logs))
+        low = self.logs[places, left]
+        return low + share * (self.logs[places, left + 1] - low)
+
+    def _between(self, deviates: FloatArray) -> tuple[NDArray[np.int_], FloatArray]:
+        left = np.clip(np.searchsorted(self.deviates, deviates) - 1, 0, len(self.deviates) - 2)
+        return left, (deviates - self.deviates[left]) / np.diff(self.deviates)[left]
+
+
+def _profile(fit: Fit, tokens: FloatArray) -> _Profile:
+    """Return the profile of log f at ``tokens`` [n]; NaN where the law has no value."""
+    state: State = fit.state
+    assert state.likelihood is not None
+    key = tokens.tobytes()
+    if key in state.tables:
+        return state.tables[key]
+    shares = sorted({*_SHARES, round(0.5 + fit.level / 2, 12)})
+    roots = np.array([t_quantile(share, state.freedom) for share in shares])
+    value, log_tokens = evaluate_log(fit, tokens)[0], np.log(tokens)
+    known = np.isfinite(value)
+    at, ahead = np.unique(log_tokens[known]), _ahead(fit)
+    if at.size > _PLACES:
+        bend = min(at[-1], ahead[0])  # fewer are enough far beyond the points
+        at = np.union1d(np.linspace(at[0], bend, _PLACES), np.linspace(bend, at[-1], 5))
+    at = np.union1d(at, ahead)
+    down, up = deviations(fit.law, state.theta, state.likelihood, state.scale.z(at), roots).transpose(1, 2, 0)
+    moved = np.concatenate([-down[::-1], np.zeros((1, at.size)), up])
+    logs = value[:, None] + np.stack([np.interp(log_tokens, at, row) for row in moved], -1)
+    if len(state.tables) >= _KEPT:
+        state.tables.clear()
+    return state.tables.setdefault(
+        key, _Profile(np.r_[-roots[::-1], 0.0, roots], logs, moved[:, np.searchsorted(at, ahead[0])])
+    )
+
+
+def _ahead(fit: Fit) -> FloatArray:
+    """Return log D_p [1] of ten times the largest budget."""
+    return np.array([fit.state.scale.middle + fit.state.scale.half + np.log(10.0)])
+
+
+def _error(jacobian: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Return the standard errors [...] of log f with derivatives [..., p] by theta."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.sqrt(np.einsum("...i,ij,...j->...", jacobian, covariance, jacobian))
+
+
+def _given_bounds(fit: Fit) -> FloatArray:
+    """Return the covariance of theta [p, p] if the parameters at their bounds stay there."""
+    covariance, theta = fit.state.covariance, fit.state.theta
+    held = (theta <= fit.law.lower) | (theta >= fit.law.upper)
+    if not held.any() or not np.all(np.isfinite(covariance)):
+        return covariance
+    free = ~held
+    answer = covariance[:, held] @ np.linalg.pinv(covariance[np.ix_(held, held)])
+    return np.where(free[:, None] & free, covariance - answer @ covariance[held], 0.0)
+
+
+def evaluate_log(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return log f and its derivatives by theta at ``tokens`` (any shape) of a fit of one law."""
+    state: State = fit.state
+    with np.errstate(all="ignore"):
+        z = state.scale.z(np.log(tokens).ravel())
+        value, jacobian = fit.law.evaluate(state.theta[None], z[None])
+        return (value[0] + state.scale.level).reshape(tokens.shape), jacobian[0].reshape(
+            *tokens.shape, jacobian.shape[-1]
+        )
+
+
+def _evaluate_draws(fit: Fit, tokens: FloatArray, thetas: FloatArray) -> FloatArray:
+    state: State = fit.state
+    with np.errstate(all="ignore"):
+        z = state.scale.z(np.log(tokens).ravel())
+        value = fit.law.evaluate(thetas, z[None])[0] + state.scale.level
+        return value.reshape(len(thetas), *tokens.shape)
+
+
+def _capped(fit: Fit, upper: FloatArray, value: FloatArray) -> FloatArray:
+    """No interval promises more than the metric can give; a law that itself predicts more keeps its value."""
+    return np.maximum(np.minimum(upper, fit.curve.ceiling), value)
