@@ -61,8 +61,9 @@ def log_error(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def error_ahead(fit: Fit, tokens: FloatArray) -> float:
-    """Return the standard error of log f at ten times the largest D_p of a fit of one law, or with a profile half the
-    width that this has there where t is 1; inf where it has none.
+    """Return the standard error of log f at ten times the largest D_p of a fit of one law; inf where it has none.
+
+    With a profile: half the width of the interval there over its t, at t = 1 or for 95 %, whichever is more.
 
     Args:
         tokens: where the profile is wanted anyway [n].
@@ -70,8 +71,10 @@ def error_ahead(fit: Fit, tokens: FloatArray) -> float:
     if fit.state.likelihood is None:
         return float(log_error(fit, np.exp(_ahead(fit)))[1][0])
     profile = _profile(fit, tokens)
-    down, up = np.interp([-1.0, 1.0], profile.deviates, profile.ahead)
-    return float(up - down) / 2 if np.isfinite(up - down) else np.inf
+    t = np.array([1.0, t_quantile(0.975, fit.state.freedom)])
+    down, up = (np.interp(side * t, profile.deviates, profile.ahead) for side in (-1, 1))
+    error = float(np.max((up - down) / (2 * t)))
+    return error if np.isfinite(error) else np.inf
 
 
 def log_quantiles(fit: Fit, tokens: FloatArray, deviates: FloatArray) -> FloatArray:

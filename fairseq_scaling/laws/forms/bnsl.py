@@ -9,7 +9,7 @@ from ..law import Parameter, Scale
 from ..separable import ValueLinearLaw, thinned
 from .sigmoid import sigmoid
 
-_LIMITS = np.array([0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.995, 1.005, 1.03, 1.1, 1.3, 2.0, 5.0, 50.0])
+_LIMITS = np.array([0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.995, 1.005, 1.03, 1.1, 1.3, 2.0, 5.0, 50.0, 1e3])
 """Limits a to start from: below 1 as shares of the lowest value, above 1 as multiples of the highest."""
 
 
@@ -35,7 +35,7 @@ class Bnsl1(ValueLinearLaw):
     upper = np.array([np.inf, np.inf, 8.0, 12.0, 1.5, 2.0])
     axes = (_LIMITS, np.linspace(-1.2, 1.2, 13), np.array([0.03, 0.1, 0.25, 0.6, 1.5]))
     starts = 12
-    finalists = 4
+    finalists = 5
 
     def start(self, z: FloatArray, target: FloatArray, weight: FloatArray, delta: FloatArray) -> FloatArray:
         """Return starts [batch, starts, 6]: given a, d and w, log |f - a| is linear in log |b|, c0 and c1."""
