@@ -6,7 +6,8 @@ Each function equals a line of plain PyTorch, given in its docstring; tests comp
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _LITTLE = 1 << 24
-"""Multiplications in float32 that take about as long as making a kernel for them in bfloat16."""
+"""Multiplications of a batched product that are not worth a kernel in bfloat16."""
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -30,6 +31,25 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         return _RMSNorm.apply(x, weight, epsilon)
     x32 = x.float()
     return weight * (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + epsilon)).type_as(x)
+
+
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """Return ``x weight^T``.
+
+    For products in bfloat16 (``torch.set_float32_matmul_precision("medium")``) oneDNN makes a kernel for every number
+    of rows, which takes time and about a megabyte that it never gives back. There rows of zeros are added up to one of
+    a few numbers.
+
+    Args:
+        x: [..., size].
+        weight: [features, size].
+
+    Returns:
+        [..., features].
+    """
+    if _is_plain(x) and _is_medium() and _missing_rows(x) and not torch.is_autocast_enabled("cpu"):
+        return _PaddedLinear.apply(x, weight)
+    return F.linear(x, weight)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None, dropout: float) -> Tensor:
@@ -129,18 +149,64 @@ def _scale(probability: float) -> float:
     return (1 << 16) / ((1 << 16) - _dropped(probability))
 
 
-def _bmm(x: Tensor, y: Tensor) -> Tensor:
-    """Return ``torch.bmm(x, y)``, in float32 where that is little work, whatever precision was asked for.
+def _is_medium() -> bool:
+    """Return whether float32 matrices may be multiplied in bfloat16."""
+    return torch.get_float32_matmul_precision() == "medium"
 
-    In bfloat16 oneDNN makes a kernel for every new shape, and sentences give another shape in nearly every batch.
-    """
-    if x.numel() * y.size(2) >= _LITTLE or torch.get_float32_matmul_precision() != "medium":
-        return torch.bmm(x, y)
+
+@contextmanager
+def _in_float32() -> Iterator[None]:
+    """Multiply matrices in float32 here, whatever precision was asked for."""
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        return torch.bmm(x, y)
+        yield
     finally:
-        torch.set_float32_matmul_precision("medium")
+        torch.set_float32_matmul_precision(before)
+
+
+def _missing_rows(x: Tensor) -> int:
+    """Return how many rows ``x`` [..., size] lacks to one of at most 8 numbers between a power of two and the next."""
+    rows = x.numel() // x.size(-1)
+    return -rows % max(16, 1 << max(0, rows.bit_length() - 4))
+
+
+def _padded(x: Tensor, missing: int) -> Tensor:
+    """Return ``x`` [..., size] as [rows + missing, size], with zeros in the new rows."""
+    rows = x.numel() // x.size(-1)
+    result = x.new_empty(rows + missing, x.size(-1))
+    result[:rows].view(x.shape).copy_(x)
+    result[rows:] = 0
+    return result
+
+
+def _bmm(x: Tensor, y: Tensor) -> Tensor:
+    """Return ``torch.bmm(x, y)``, in float32 whatever precision was asked for, unless it is much work on matrices whose
+    sides are multiples of 16: those of pretraining are, those of sentences would need a kernel for nearly every batch.
+    """
+    regular = (x.size(1) | x.size(2) | y.size(2)) % 16 == 0
+    if (regular and x.numel() * y.size(2) >= _LITTLE) or not _is_medium():
+        return torch.bmm(x, y)
+    with _in_float32():
+        return torch.bmm(x, y)
+
+
+class _PaddedLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        rows = _padded(x, _missing_rows(x))
+        ctx.save_for_backward(rows, weight)
+        # shrinking leaves the memory where it is; a view could not be overwritten by what follows
+        return torch.mm(rows, weight.t()).resize_(*x.shape[:-1], weight.size(0))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        rows, weight = ctx.saved_tensors
+        shape = (*grad.shape[:-1], weight.size(1))
+        grad = _padded(grad, _missing_rows(grad))
+        grad_x = torch.mm(grad, weight).resize_(shape) if ctx.needs_input_grad[0] else None
+        return grad_x, torch.mm(grad.t(), rows) if ctx.needs_input_grad[1] else None
 
 
 class _AddDropout(torch.autograd.Function):
@@ -246,18 +312,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float64)
         for start in range(0, features.size(0), rows):
             chunk, target = features[start : start + rows], targets[start : start + rows, None]
-            logits = torch.mm(chunk, weight.t(), out=buffer[: chunk.size(0)])
-            total -= logits.gather(1, target).sum(dtype=torch.float64)
-            largest = logits.amax(1)
-            probabilities = torch.softmax(logits, 1, out=logits)
-            # log of the sum of exponentials, from the largest probability: exact, without another pass of exp
-            total += (largest - probabilities.amax(1).log_()).sum(dtype=torch.float64)
-            if need_features or need_weight:
-                probabilities.scatter_add_(1, target, probabilities.new_full((1, 1), -1.0).expand_as(target))
-            if grad_features is not None:
-                torch.mm(probabilities, weight, out=grad_features[start : start + rows])
-            if grad_weight is not None:
-                grad_weight.addmm_(probabilities.t(), chunk)
+            # the rest has another number of rows in every batch
+            with nullcontext() if chunk.size(0) == rows else _in_float32():
+                logits = torch.mm(chunk, weight.t(), out=buffer[: chunk.size(0)])
+                total -= logits.gather(1, target).sum(dtype=torch.float64)
+                largest = logits.amax(1)
+                probabilities = torch.softmax(logits, 1, out=logits)
+                # log of the sum of exponentials, from the largest probability: exact, without another pass of exp
+                total += (largest - probabilities.amax(1).log_()).sum(dtype=torch.float64)
+                if need_features or need_weight:
+                    probabilities.scatter_add_(1, target, probabilities.new_full((1, 1), -1.0).expand_as(target))
+                if grad_features is not None:
+                    torch.mm(probabilities, weight, out=grad_features[start : start + rows])
+                if grad_weight is not None:
+                    grad_weight.addmm_(probabilities.t(), chunk)
         ctx.save_for_backward(grad_features, grad_weight)
         ctx.mark_non_differentiable(total)
         return total.to(features.dtype), total

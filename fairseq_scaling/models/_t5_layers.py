@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._t5_kernels import attention, dropout, relu_dropout, rms_norm
+from ._t5_kernels import attention, dropout, linear, relu_dropout, rms_norm
 
 
 class RMSNorm(nn.Module):
@@ -101,11 +101,11 @@ class Attention(nn.Module):
         ``bias`` [heads, queries, keys] is added to the scores; keys where ``mask`` [batch, keys] is True are
         left out. Returns [batch, queries, d_model].
         """
-        return F.linear(attention(q, k, v, bias, mask, self.dropout if self.training else 0.0), self.o)
+        return linear(attention(q, k, v, bias, mask, self.dropout if self.training else 0.0), self.o)
 
     def _project(self, x: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, ...]:
         # one product, one copy into the order that the batched products of attention want
-        projected = F.linear(x, weight).unflatten(-1, (parts, self.heads, self.d_kv))
+        projected = linear(x, weight).unflatten(-1, (parts, self.heads, self.d_kv))
         return projected.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
 
 
@@ -122,8 +122,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [..., d_model] -> the same shape."""
         if self.gate is None:
-            hidden = relu_dropout(F.linear(x, self.wi), self.dropout, self.training)
+            hidden = relu_dropout(linear(x, self.wi), self.dropout, self.training)
         else:
-            gate, linear = F.linear(x, torch.cat((self.gate, self.wi))).chunk(2, dim=-1)
-            hidden = dropout(F.gelu(gate, approximate="tanh") * linear, self.dropout, self.training)
-        return F.linear(hidden, self.wo)
+            gate, straight = linear(x, torch.cat((self.gate, self.wi))).chunk(2, dim=-1)
+            hidden = dropout(F.gelu(gate, approximate="tanh") * straight, self.dropout, self.training)
+        return linear(hidden, self.wo)

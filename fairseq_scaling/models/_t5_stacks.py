@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
 
-from ._t5_kernels import add_dropout, dropout, linear_cross_entropy
+from ._t5_kernels import add_dropout, dropout, linear, linear_cross_entropy
 from ._t5_layers import Attention, FeedForward, PositionBias, RMSNorm
 
 Cache = dict[str, Any]
@@ -178,7 +177,7 @@ class T5Decoder(FairseqIncrementalDecoder):
 
     def output_layer(self, features: Tensor, **_: Any) -> Tensor:
         """[..., d_model] -> logits [..., vocabulary]; a tied layer's input is scaled by d_model^-0.5 (T5 v1.0)."""
-        return F.linear(features * self.scale if self.scale != 1.0 else features, self.output_weight())
+        return linear(features * self.scale if self.scale != 1.0 else features, self.output_weight())
 
     def cross_entropy(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of ``targets`` [batch, target], padding left out, summed, in nats.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from fairseq_scaling.models._t5_kernels import (
     add_dropout,
     attention,
     dropout,
+    linear,
     linear_cross_entropy,
     relu_dropout,
     rms_norm,
@@ -137,23 +138,59 @@ def test_attention_with_dropout_equals_its_formula() -> None:
     assert_same(ours, exact)
 
 
-@pytest.mark.parametrize(("batch", "exact"), [(2, True), (1024, False)])
-def test_little_attention_is_exact_whatever_the_precision_of_products(
-    batch: int, exact: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def medium() -> Iterator[None]:
+    """Products in bfloat16 where the CPU has instructions for it."""
+    torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize(("batch", "length", "exact"), [(2, 32, True), (1024, 32, False), (1024, 33, True)])
+def test_attention_is_in_float32_but_for_much_work_on_regular_shapes(
+    batch: int, length: int, exact: bool, medium: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    q, k, v = (torch.randn(batch, 4, 32, 16, generator=torch.manual_seed(i)) for i in range(3))
-    expected = attention(q, k, v, None, None, 0.0)
-    asked = []
-    set_precision = torch.set_float32_matmul_precision
-    try:
-        set_precision("medium")
-        monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda to: (asked.append(to), set_precision(to)))
-        result = attention(q, k, v, None, None, 0.0)
-        assert torch.get_float32_matmul_precision() == "medium"
-    finally:
-        set_precision("highest")
-    assert bool(asked) == exact
-    torch.testing.assert_close(result, expected, **({"rtol": 0, "atol": 0} if exact else {"rtol": 0.05, "atol": 0.05}))
+    q, k, v = (torch.randn(batch, 4, length, 16, generator=torch.manual_seed(i)) for i in range(3))
+    precisions = []
+    bmm = torch.bmm
+    monkeypatch.setattr(torch, "bmm", lambda *x: (precisions.append(torch.get_float32_matmul_precision()), bmm(*x))[1])
+    result = attention(q, k, v, None, None, 0.0)
+    assert set(precisions) == {"highest" if exact else "medium"}
+    assert torch.get_float32_matmul_precision() == "medium"
+    torch.set_float32_matmul_precision("highest")
+    expected = torch.softmax(q @ k.transpose(2, 3), -1) @ v
+    tolerance = 1e-4 if exact else 0.05
+    torch.testing.assert_close(result, expected.transpose(1, 2).flatten(2), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(7, 3, 24), (1, 24), (40, 25, 24), (64, 24)])
+def test_linear_equals_its_formula_in_either_precision(shape: tuple[int, ...], medium: None) -> None:
+    generator = torch.manual_seed(0)
+    weight = torch.randn(36, 24, generator=generator, requires_grad=True)
+    x = torch.randn(shape, generator=generator, requires_grad=True)
+    weights = torch.randn(*shape[:-1], 36, generator=generator)
+    results = []
+    for precision in ("medium", "highest"):
+        torch.set_float32_matmul_precision(precision)
+        y = linear(x, weight)
+        # what follows may overwrite it
+        y.mul_(weights).sum().backward()
+        results.append((y.detach(), x.grad, weight.grad))
+        x.grad = weight.grad = None
+    torch.testing.assert_close(results[1][0], x @ weight.T * weights)
+    for near, exact in zip(*results, strict=True):
+        assert near.shape == exact.shape
+        assert (near - exact).norm() <= 0.02 * exact.norm()
+
+
+def test_products_in_bfloat16_have_few_numbers_of_rows(medium: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = set()
+    mm = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda x, y: (rows.add(len(x)), mm(x, y))[1])
+    numbers = [number for number in range(1, 2049) if linear(torch.ones(number, 4), torch.ones(4, 4)).size(0) == number]
+    assert len(numbers) == 2048
+    assert len(rows) <= 8 + 8 * 4
+    assert all(any(number <= padded < max(number + 16, 1.125 * number) for padded in rows) for number in numbers)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.93])

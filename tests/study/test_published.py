@@ -1,5 +1,5 @@
-"""A study with real training that starts from finished models: a small mT5 with random weights, whose vocabulary encodes
-the text, and one that was pretrained here, whose D_p is known."""
+"""A study with real training that starts from finished models: a small mT5 with random weights, whose vocabulary
+encodes the text, and one that was pretrained here, whose D_p is known."""
 
 from __future__ import annotations
 
