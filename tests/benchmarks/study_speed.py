@@ -1,18 +1,21 @@
 """A study against the plain way: the same budgets and data with stock fairseq, one job after another.
 
     python tests/benchmarks/study_speed.py work/quickstart/corpus [--part 4] [--study examples/quickstart/study.yaml]
+    python tests/benchmarks/study_speed.py work/quickstart/corpus --finished work/quickstart
 
 The study runs as its users run it, one job on each core: training, validation, translation, scores, laws, figures. The
 plain way is a pretraining run for every budget (task span_masked_lm, fairseq's transformer in the same dimensions, as
 many blocks in a batch), a finetuning and a fairseq-generate for every model, each on all cores, without validation and
 what follows; its data are made beforehand and not timed. Who saves one run at several updates, or starts several jobs
-by hand, is faster than that. Both begin with the finished corpus. --part divides budgets and finetuning updates. Times
-are of the clock: nothing else may run beside it.
+by hand, is faster than that. Both begin with the finished corpus. --part divides budgets and finetuning updates;
+--finished takes the study's time from the records of the whole study that ran there just before, without a stop, from
+the end of its corpus to the end of its last job. Times are of the clock: nothing else may run beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -51,12 +54,15 @@ def main() -> None:
     parser.add_argument("corpus", type=Path, help="the study's corpus: scaling-study run STUDY --until encode makes it")
     parser.add_argument("--study", type=Path, default=ROOT / "examples/quickstart/study.yaml")
     parser.add_argument("--part", type=int, default=4, help="divides budgets and finetuning updates (default 4)")
+    parser.add_argument("--finished", type=Path, metavar="FOLDER", help="of the study, which is not run again")
     options = parser.parse_args()
+    if options.finished:
+        options.part = 1
     # Stock fairseq's checkpoints hold more than weights, which torch refuses since 2.6.
     os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"
     study = smaller(yaml.safe_load(options.study.read_text()), options.corpus.resolve(), options.part)
     with tempfile.TemporaryDirectory() as folder:
-        ours = run_study(study, Path(folder))
+        ours = recorded(options.finished) if options.finished else run_study(study, Path(folder))
         print(f"scaling-study: {ours / 60:.1f} min", flush=True)
         plain = PlainWay(study, Path(folder) / "plain")
         seconds = {}
@@ -81,6 +87,18 @@ def run_study(study: dict[str, Any], folder: Path) -> float:
     settings.write_text(yaml.safe_dump(study))
     program = str(Path(sys.executable).parent / "scaling-study")
     return run([program, "run", str(settings), "--out", str(folder / "ours")], 1)
+
+
+def recorded(folder: Path) -> float:
+    """Return the seconds from the end of the corpus to the end of the last job, as the study in ``folder`` noted."""
+    ends = {}
+    for path in (folder / ".study/records").rglob("*.json"):
+        record = json.loads(path.read_text("utf-8"))
+        if record["state"] != "finished":
+            raise SystemExit(f"{folder}: the study has not finished ({path.stem})")
+        ends[path.relative_to(folder / ".study/records").parts[0], path] = record["started"] + record["seconds"]
+    (corpus,) = [end for (stage, _), end in ends.items() if stage == "encode"]
+    return max(ends.values()) - corpus
 
 
 class PlainWay:
