@@ -11,7 +11,7 @@ import numpy as np
 from .composite import Composite, CompositeLaw
 from .curve import Curve, FloatArray
 from .inference import held_out_error
-from .predicting import error_ahead, evaluate_log, log_error, log_quantiles
+from .predicting import error_at, evaluate_log, log_quantiles
 from .results import Estimate, Fit, Prediction
 from .statistics import t_grid
 
@@ -21,9 +21,8 @@ _QUANTILES = 400
 _OWN = 1 / 3
 """How much a law's own standard error counts against it."""
 
-_OWN_IN_INTERVAL = 0.6
-"""The same in the intervals, where the errors are those at ten times the largest D_p: not so much that the laws which
-decide the average are missing from them."""
+_AHEAD = 10.0
+"""Times the largest D_p: where that error is taken, as far ahead as the answers go."""
 
 _FLOOR, _SHARPNESS = 10.0, 2
 """Weights are nearly equal among laws up to about three times as wrong as the best one (a few errors cannot tell them
@@ -40,16 +39,14 @@ class AverageState(Composite):
     """Component fits and their weights (both [k]).
 
     The weight of a law is prior / (error^2 + 10 least error^2 + (se / 3)^2 + 0.02^2)^2, se its own standard error at
-    twice the largest D_p: by the variance that the law has shown when it predicted, and in part by the one it expects
-    itself, so that a law that the points leave undetermined does not decide. The same weights hold everywhere: weights
-    that change along D_p would bend the average where none of its laws bends.
+    ten times the largest D_p: by the variance that the law has shown when it predicted, and in part by the one it
+    expects itself, so that a law that the points leave undetermined neither decides nor makes the intervals useless.
+    The same weights hold everywhere, for values, intervals and draws: weights that change along D_p would bend the
+    average where none of its laws bends.
     """
 
     fits: tuple[Fit, ...]
     weights: FloatArray
-    prior: FloatArray
-    shown: FloatArray
-    """What a law's errors say of its variance, error^2 + 10 least error^2 + 0.02^2 [k]."""
     least: float
     """The least rolling-origin error of any law, the noise of the points it was seen at taken off; 0 without any."""
 
@@ -59,22 +56,14 @@ class AverageState(Composite):
         top = self.fits[0].curve.pretrain_tokens[self.fits[0].used].max()
         return self.least * np.clip(np.log(tokens / top) / np.log(2), 0.0, 1.0)
 
-    def interval_weights(self, tokens: FloatArray) -> FloatArray:
-        """Return what a law counts in the intervals [k], the same everywhere; 0 without an interval of its own.
-
-        As in the average, but by its error at ten times the largest D_p: a law that the points leave undetermined there
-        would make all intervals useless.
-
-        Args:
-            tokens: where intervals are wanted [n]; what is found for them is kept.
-        """
+    def interval_weights(self) -> FloatArray:
+        """Return the weights among the laws that have an interval of their own [k]; all 0 where none has."""
         usable = np.array([_has_interval(one) for one in self.fits])
-        spread = np.array([error_ahead(one, tokens) for one in self.fits])[:, None]
-        share = np.where(usable, _weights(self.prior, self.shown, _OWN_IN_INTERVAL * spread)[:, 0], 0.0)
-        return np.asarray(share if share.any() else usable / max(1, usable.sum()), float)
+        share = np.where(usable, self.weights, 0.0)
+        return np.asarray(share / share.sum() if share.any() else usable / max(1, usable.sum()), float)
 
     def log_value(self, tokens: FloatArray) -> FloatArray:
-        logs = _log_values(self.fits, tokens.ravel())[0]
+        logs = _log_values(self.fits, tokens.ravel())
         return _mean(_shares(self.weights, logs), logs).reshape(tokens.shape)
 
     def predict(self, tokens: FloatArray, level: float) -> Prediction:
@@ -115,10 +104,11 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
         best = int(np.nanargmin(errors))
         least = float(np.sqrt(max(0.0, errors[best] ** 2 - np.nan_to_num(fits[best].sigma) ** 2)))
     errors = np.nan_to_num(errors)
-    spread = _log_values(fits, np.array([2 * curve.pretrain_tokens[first.used].max()]))[1]
+    ahead = _AHEAD * curve.pretrain_tokens[first.used].max()
+    spread = np.array([error_at(one, ahead) for one in fits])
     shown = errors**2 + _FLOOR * np.min(errors[prior > 0]) ** 2 + _LUCK**2
-    weights = _weights(prior, shown, _OWN * spread)[:, 0]
-    state = AverageState(tuple(fits), weights, prior, shown, least)
+    weights = _weights(prior, shown, _OWN * spread)
+    state = AverageState(tuple(fits), weights, least)
     residuals = np.full(len(curve), np.nan)
     positive = (curve.pretrain_tokens > 0) & np.isfinite(curve.values) & (curve.values > 0)
     residuals[positive] = np.log(curve.values[positive]) - state.log_value(curve.pretrain_tokens[positive])
@@ -153,9 +143,9 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
 def _predict(state: AverageState, tokens: FloatArray, level: float) -> Prediction:
     """Return the average with the interval of the mixture of the laws' own uncertainties."""
     flat = tokens.ravel()
-    logs = _log_values(state.fits, flat)[0]
+    logs = _log_values(state.fits, flat)
     value = np.exp(_mean(_shares(state.weights, logs), logs))
-    weights = state.interval_weights(flat)
+    weights = state.interval_weights()
     keep = np.flatnonzero(weights > 1e-4)
     if not keep.size:
         nothing = np.full(tokens.shape, np.nan)
@@ -175,7 +165,7 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
 
     All NaN where no law has an interval of its own.
     """
-    share = state.interval_weights(tokens.ravel())
+    share = state.interval_weights()
     if not share.any():
         return np.full((size, *tokens.shape), np.nan)
     counts = np.diff(np.r_[0, np.round(size * np.cumsum(share / share.sum())).astype(int)])
@@ -205,21 +195,20 @@ def _equally_likely(fit: Fit, tokens: FloatArray, surprise: FloatArray) -> Float
         return _finite(np.minimum(np.exp(centre + both), fit.curve.ceiling))
 
 
-def _log_values(fits: Sequence[Fit], tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return log f and its standard error [k, n]; an unknown standard error is infinite."""
-    pairs = [log_error(one, tokens) for one in fits]
-    return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
+def _log_values(fits: Sequence[Fit], tokens: FloatArray) -> FloatArray:
+    """Return log f [k, n] at ``tokens`` [n]."""
+    return np.stack([evaluate_log(one, tokens)[0] for one in fits])
 
 
 def _weights(prior: FloatArray, shown: FloatArray, spread: FloatArray) -> FloatArray:
-    """Return weights [k, n], which sum to 1 over k, from priors, shown variances (both [k]) and expected errors."""
+    """Return weights, which sum to 1, from priors, shown variances and expected errors (all [k])."""
     active = prior > 0
     # Where no law knows its uncertainty they are taken as equal; otherwise one that does not is left out.
-    spread = np.where(np.any(np.isfinite(spread[active]), 0), spread, 0.0)
+    spread = spread if np.any(np.isfinite(spread[active])) else np.zeros(len(spread))
     with np.errstate(over="ignore"):
-        variance = shown[:, None] + spread**2
-        raw = prior[:, None] / (variance / np.min(variance[active], 0)) ** _SHARPNESS
-    return raw / raw.sum(0)
+        variance = shown + spread**2
+        raw = prior / (variance / np.min(variance[active])) ** _SHARPNESS
+    return np.asarray(raw / raw.sum())
 
 
 def _shares(weights: FloatArray, logs: FloatArray) -> FloatArray:

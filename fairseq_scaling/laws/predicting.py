@@ -52,28 +52,23 @@ def values(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
     return np.exp(evaluate_log(fit, tokens)[0])
 
 
-def log_error(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return log f and its standard error at ``tokens`` [n] of a fit of one law, inf where it has none. Parameters at
-    their bounds are taken to stay there."""
-    log_value, jacobian = evaluate_log(fit, tokens)
-    error = _error(jacobian, _given_bounds(fit))
-    return log_value, np.where(np.isfinite(error), error, np.inf)
+def error_at(fit: Fit, tokens: float) -> float:
+    """Return the standard error of log f at one D_p of a fit of one law; inf where it has none.
 
-
-def error_ahead(fit: Fit, tokens: FloatArray) -> float:
-    """Return the standard error of log f at ten times the largest D_p of a fit of one law; inf where it has none.
-
-    With a profile: half the width of the interval there over its t, at t = 1 or for 95 %, whichever is more.
-
-    Args:
-        tokens: where the profile is wanted anyway [n].
+    With a profile: half the width of the interval there over its t, at t = 1 or for 95 %, whichever is more. Without,
+    parameters at their bounds are taken to stay there.
     """
-    if fit.state.likelihood is None:
-        return float(log_error(fit, np.exp(_ahead(fit)))[1][0])
-    profile = _profile(fit, tokens)
-    t = np.array([1.0, t_quantile(0.975, fit.state.freedom)])
-    down, up = (np.interp(side * t, profile.deviates, profile.ahead) for side in (-1, 1))
-    error = float(np.max((up - down) / (2 * t)))
+    state: State = fit.state
+    place = np.array([tokens])
+    value, jacobian = evaluate_log(fit, place)
+    if not np.isfinite(value[0]):
+        return np.inf
+    if state.likelihood is None:
+        error = float(_error(jacobian, _given_bounds(fit))[0])
+    else:
+        t = np.array([1.0, t_quantile(0.975, state.freedom)])
+        (moved,) = deviations(fit.law, state.theta, state.likelihood, state.scale.z(np.log(place)), t)
+        error = float(np.max(moved.sum(0) / (2 * t)))
     return error if np.isfinite(error) else np.inf
 
 
@@ -128,14 +123,10 @@ def draws(fit: Fit, pretrain_tokens: ArrayLike, size: int, seed: int) -> FloatAr
 
 @dataclass(frozen=True)
 class _Profile:
-    """log f [n, k] at ascending deviates [k] of Student's t; linear between them and beyond.
-
-    ``ahead`` is how far log f moves at ten times the largest D_p [k].
-    """
+    """log f [n, k] at ascending deviates [k] of Student's t; linear between them and beyond."""
 
     deviates: FloatArray
     logs: FloatArray
-    ahead: FloatArray
 
     def at(self, deviates: FloatArray) -> FloatArray:
         """Return log f [n, m] at deviates [m]."""
@@ -165,24 +156,19 @@ def _profile(fit: Fit, tokens: FloatArray) -> _Profile:
     roots = np.array([t_quantile(share, state.freedom) for share in shares])
     value, log_tokens = evaluate_log(fit, tokens)[0], np.log(tokens)
     known = np.isfinite(value)
-    at, ahead = np.unique(log_tokens[known]), _ahead(fit)
+    at = np.unique(log_tokens[known])
     if at.size > _PLACES:
-        bend = min(at[-1], ahead[0])  # fewer are enough far beyond the points
+        # fewer are enough far beyond the points
+        bend = min(at[-1], state.scale.middle + state.scale.half + np.log(10.0))
         at = np.union1d(np.linspace(at[0], bend, _PLACES), np.linspace(bend, at[-1], 5))
-    at = np.union1d(at, ahead)
-    down, up = deviations(fit.law, state.theta, state.likelihood, state.scale.z(at), roots).transpose(1, 2, 0)
-    moved = np.concatenate([-down[::-1], np.zeros((1, at.size)), up])
-    logs = value[:, None] + np.stack([np.interp(log_tokens, at, row) for row in moved], -1)
+    logs = np.tile(value[:, None], 2 * len(roots) + 1)
+    if at.size:
+        down, up = deviations(fit.law, state.theta, state.likelihood, state.scale.z(at), roots).transpose(1, 2, 0)
+        moved = np.concatenate([-down[::-1], np.zeros((1, at.size)), up])
+        logs += np.stack([np.interp(log_tokens, at, row) for row in moved], -1)
     if len(state.tables) >= _KEPT:
         state.tables.clear()
-    return state.tables.setdefault(
-        key, _Profile(np.r_[-roots[::-1], 0.0, roots], logs, moved[:, np.searchsorted(at, ahead[0])])
-    )
-
-
-def _ahead(fit: Fit) -> FloatArray:
-    """Return log D_p [1] of ten times the largest budget."""
-    return np.array([fit.state.scale.middle + fit.state.scale.half + np.log(10.0)])
+    return state.tables.setdefault(key, _Profile(np.r_[-roots[::-1], 0.0, roots], logs))
 
 
 def _error(jacobian: FloatArray, covariance: FloatArray) -> FloatArray:

@@ -9,7 +9,8 @@ many blocks in a batch), a finetuning and a fairseq-generate for every model, ea
 what follows; its data are made beforehand and not timed. Who saves one run at several updates, or starts several jobs
 by hand, is faster than that. Both begin with the finished corpus. --part divides budgets and finetuning updates;
 --finished takes the study's time from the records of the whole study that ran there just before, from the end of its
-corpus to the end of its last job; if it was stopped between, that counts. Times are of the clock: nothing else may run beside it.
+corpus to the end of its last job; if it was stopped between, that counts. Times are of the clock: nothing else may run
+beside it.
 """
 
 from __future__ import annotations
