@@ -57,7 +57,7 @@ class AverageState(Composite):
         return self.least * np.clip(np.log(tokens / top) / np.log(2), 0.0, 1.0)
 
     def interval_weights(self) -> FloatArray:
-        """Return the weights among the laws that have an interval of their own [k]; all 0 where none has."""
+        """Return weights that sum to 1 over the laws that have an interval of their own [k]; 0 where none has."""
         usable = np.array([_has_interval(one) for one in self.fits])
         share = np.where(usable, self.weights, 0.0)
         return np.asarray(share / share.sum() if share.any() else usable / max(1, usable.sum()), float)
@@ -168,7 +168,7 @@ def _draws(state: AverageState, tokens: FloatArray, size: int, seed: int) -> Flo
     share = state.interval_weights()
     if not share.any():
         return np.full((size, *tokens.shape), np.nan)
-    counts = np.diff(np.r_[0, np.round(size * np.cumsum(share / share.sum())).astype(int)])
+    counts = np.diff(np.r_[0, np.round(size * np.cumsum(share)).astype(int)])
     parts = [
         _finite(one.draws(tokens, int(count), 1000 * seed + i))
         for i, (one, count) in enumerate(zip(state.fits, counts, strict=True))

@@ -171,10 +171,10 @@ def _missing_rows(x: Tensor) -> int:
     return -rows % max(16, 1 << max(0, rows.bit_length() - 4))
 
 
-def _padded(x: Tensor, missing: int) -> Tensor:
-    """Return ``x`` [..., size] as [rows + missing, size], with zeros in the new rows."""
+def _padded(x: Tensor) -> Tensor:
+    """Return ``x`` [..., size] as [rows, size], with zeros in the rows that it lacks."""
     rows = x.numel() // x.size(-1)
-    result = x.new_empty(rows + missing, x.size(-1))
+    result = x.new_empty(rows + _missing_rows(x), x.size(-1))
     result[:rows].view(x.shape).copy_(x)
     result[rows:] = 0
     return result
@@ -194,7 +194,7 @@ def _bmm(x: Tensor, y: Tensor) -> Tensor:
 class _PaddedLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        rows = _padded(x, _missing_rows(x))
+        rows = _padded(x)
         ctx.save_for_backward(rows, weight)
         # shrinking leaves the memory where it is; a view could not be overwritten by what follows
         return torch.mm(rows, weight.t()).resize_(*x.shape[:-1], weight.size(0))
@@ -204,7 +204,7 @@ class _PaddedLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         rows, weight = ctx.saved_tensors
         shape = (*grad.shape[:-1], weight.size(1))
-        grad = _padded(grad, _missing_rows(grad))
+        grad = _padded(grad)
         grad_x = torch.mm(grad, weight).resize_(shape) if ctx.needs_input_grad[0] else None
         return grad_x, torch.mm(grad.t(), rows) if ctx.needs_input_grad[1] else None
 
