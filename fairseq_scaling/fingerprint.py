@@ -1,12 +1,15 @@
-"""What a file holds, as a hash that is cheap to make also of gigabytes of weights. Needs no torch."""
+"""What a file holds, and what this program does, as hashes: cheap to make, also of gigabytes of weights; no torch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import zipfile
 from functools import lru_cache
 from pathlib import Path
+
+from . import __version__
 
 
 def fingerprint(path: Path) -> str:
@@ -20,6 +23,20 @@ def fingerprint(path: Path) -> str:
     """
     status = path.stat()
     return _of_content(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def code_fingerprint(*packages: str) -> str:
+    """Return 64 hexadecimal digits that change with this program's version, Python's, and the code of ``packages``.
+
+    Args:
+        packages: their names below this one, such as ``laws``.
+    """
+    digest = hashlib.sha256(f"{__version__} {platform.python_version()}".encode())
+    for package in packages:
+        for module in sorted((Path(__file__).parent / package).glob("*.py")):
+            digest.update(module.read_bytes())
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairseq_scaling.fingerprint import fingerprint
+from fairseq_scaling import fingerprint as module
+from fairseq_scaling.fingerprint import code_fingerprint, fingerprint
 
 
 def save(path: Path, last: float = 1.0, **settings: bool) -> Path:
@@ -50,3 +51,23 @@ def test_the_tensors_of_a_checkpoint_are_not_read(tmp_path: Path) -> None:
     content[place] ^= 1
     other.write_bytes(content)
     assert fingerprint(other) == fingerprint(path)
+
+
+def test_the_code_of_packages_counts_and_that_of_others_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "fingerprint.py"))
+    for package in ("laws", "logs"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "a.py").write_text("x = 1\n")
+
+    def now(*packages: str) -> str:
+        code_fingerprint.cache_clear()
+        return code_fingerprint(*packages)
+
+    laws, both = now("laws"), now("laws", "logs")
+    (tmp_path / "logs/a.py").write_text("x = 2\n")
+    assert now("laws") == laws != both != now("laws", "logs")
+    monkeypatch.setattr(module, "__version__", "0.0.0")
+    assert now("laws") != laws
+    code_fingerprint.cache_clear()

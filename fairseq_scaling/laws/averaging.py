@@ -11,7 +11,7 @@ import numpy as np
 from .composite import Composite, CompositeLaw
 from .curve import Curve, FloatArray
 from .inference import held_out_error
-from .predicting import error_at, evaluate_log, log_quantiles
+from .predicting import errors_at, evaluate_log, log_quantiles
 from .results import Estimate, Fit, Prediction
 from .statistics import t_grid
 
@@ -52,9 +52,10 @@ class AverageState(Composite):
 
     def surprise(self, tokens: FloatArray) -> FloatArray:
         """Return the standard deviation that the intervals add to every law's own [n]: beyond the points, none is
-        trusted to err less than the best of them has erred about twice beyond fewer points."""
+        trusted to err less, with each of the first two doublings, than the best of them has erred about one doubling
+        beyond fewer points."""
         top = self.fits[0].curve.pretrain_tokens[self.fits[0].used].max()
-        return self.least * np.clip(np.log(tokens / top) / np.log(2), 0.0, 1.0)
+        return self.least * np.clip(np.log(tokens / top) / np.log(2), 0.0, 2.0)
 
     def interval_weights(self) -> FloatArray:
         """Return weights that sum to 1 over the laws that have an interval of their own [k]; 0 where none has."""
@@ -89,12 +90,21 @@ class AverageLaw(CompositeLaw):
 AVERAGE = AverageLaw()
 
 
-def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: FloatArray) -> Fit:
+def errors_ahead(fits: Sequence[Fit]) -> FloatArray:
+    """Return what fits of one law, to any curves, expect to err at ten times their largest D_p [f]."""
+    largest = [fit.curve.pretrain_tokens[fit.used].max() for fit in fits]
+    return errors_at(fits, _AHEAD * np.array(largest))
+
+
+def average_fit(
+    curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: FloatArray, expected: FloatArray
+) -> Fit:
     """Return the average of ``fits`` as a Fit; its coefficients are the weights.
 
     Args:
         prior: what each law is worth before the curve is seen [k].
         errors: rolling-origin RMSLE [k]; NaN where a law was not tried (it gets no weight while others were).
+        expected: ``errors_ahead`` of the fits [k].
     """
     first = fits[0]
     tried = np.isfinite(errors)
@@ -104,10 +114,8 @@ def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: Fl
         best = int(np.nanargmin(errors))
         least = float(np.sqrt(max(0.0, errors[best] ** 2 - np.nan_to_num(fits[best].sigma) ** 2)))
     errors = np.nan_to_num(errors)
-    ahead = _AHEAD * curve.pretrain_tokens[first.used].max()
-    spread = np.array([error_at(one, ahead) for one in fits])
     shown = errors**2 + _FLOOR * np.min(errors[prior > 0]) ** 2 + _LUCK**2
-    weights = _weights(prior, shown, _OWN * spread)
+    weights = _weights(prior, shown, _OWN * expected)
     state = AverageState(tuple(fits), weights, least)
     residuals = np.full(len(curve), np.nan)
     positive = (curve.pretrain_tokens > 0) & np.isfinite(curve.values) & (curve.values > 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .averaging import average_fit
+from .averaging import average_fit, errors_ahead
 from .curve import Curve, FloatArray
 from .engine import solve
 from .fitting import default_delta, fit_many, select_points
@@ -26,13 +26,15 @@ _SCORE_PRIOR = {
     "linear_log": 0.03,
     "log_law": 0.03,
     "power_ceiling": 0.1,
-    "logistic": 5.0,
+    "logistic": 10.0,
+    "saturating": 0.3,
+    "m4": 0.3,
     "bnsl1": 0.3,
 }
-"""Weights of the laws before the curve is seen, 1 for the others: six parameters are often too many; scores have a
-ceiling, which the first three laws for them know nothing of. Chosen on BLEU of real translation systems by the size of
-their training data (``tests/laws/data/bleu_curves.csv`` and others), where the logistic with free ceiling predicts
-three to six times nearer than the log-law."""
+"""Weights of the laws before the curve is seen, 1 for the others: six parameters are often too many, for scores four
+and five, too; scores have a ceiling, which the first three laws for them know nothing of. Chosen on BLEU of real
+translation systems by the size of their training data (``tests/laws/data/bleu_curves.csv`` and others), where the
+logistic with free ceiling predicts three to six times nearer than the log-law."""
 
 
 def choose(
@@ -111,14 +113,15 @@ def choose_many(
             n_boot=n_boot,
             seed=seed,
         )
-        for trial, made in zip(batch, fits, strict=True):
-            trial.fit = made
+        for trial, made, expected in zip(batch, fits, errors_ahead(fits), strict=True):
+            trial.fit, trial.expected = made, float(expected)
     return [_decide(curve, own, average) for curve, own in zip(curves, per_curve, strict=True)]
 
 
 @dataclass
 class _Trial:
-    """One law on one curve: budgets, splits, and (later) the error of every split and the fit to all points."""
+    """One law on one curve: budgets, splits, and (later) the error of every split, the fit to all points and the error
+    that it expects ahead."""
 
     law: Law
     curve: Curve
@@ -129,6 +132,7 @@ class _Trial:
     splits: list[int]
     errors: FloatArray | None = None
     fit: Fit | None = None
+    expected: float = np.inf
 
 
 def _splits(budgets: int) -> list[int]:
@@ -179,7 +183,7 @@ def _decide(curve: Curve, trials: Sequence[_Trial], average: bool) -> Choice:
     prior = np.array([known_before.get(name, 1.0) for name in names])
     known = np.isfinite(errors)
     fits = [trial.fit for trial in trials if trial.fit is not None]
-    mean = average_fit(curve, fits, prior, errors)
+    mean = average_fit(curve, fits, prior, errors, np.array([trial.expected for trial in trials]))
     weights = mean.state.weights
     order = sorted(
         range(len(trials)), key=lambda i: (not known[i], errors[i] if known[i] else -weights[i], fits[i].law.size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Curve:
         pretrain_tokens: D_p of every point, in tokens [n]. Several points may share one D_p (seeds, repeats).
         values: the measured values [n], scores in their own points, cross-entropy in nats per target token.
         held_out: points that must never enter a fit, only judge it [n].
-        seeds: seed of every point [n], or None.
+        seeds: seed of every point [n], numbers or names, None or below 0 where it is not known; or None.
         weights: case weights [n], default all 1.
         baseline: value(s) without pretraining; never part of a fit.
         lower_is_better: direction of the metric; None takes it from the metric's name.
@@ -199,14 +200,14 @@ class Curve:
         """
         groups = self.groups()
         usable = groups.index >= 0
-        if self.seeds is None or not usable.any():
+        if self.seeds is None or not usable.any() or not all(map(_known, self.seeds[usable])):
             return self.seed_noise()
         budget, values = groups.index[usable], self.values[usable]
-        names, seed = np.unique(self.seeds[usable], return_inverse=True)
+        names, seed = np.unique(self.seeds[usable].astype(str), return_inverse=True)
         cells = np.zeros((groups.size, names.size))
         np.add.at(cells, (budget, seed), 1)
         freedom = values.size - groups.size - names.size + 1
-        if names.min() < 0 or names.size < 2 or freedom < 2 or cells.min() == 0 or np.any(cells != cells[0]):
+        if names.size < 2 or freedom < 2 or cells.min() == 0 or np.any(cells != cells[0]):
             return self.seed_noise()
         of_budget = np.bincount(budget, values) / np.bincount(budget)
         of_seed = np.bincount(seed, values) / np.bincount(seed)
@@ -256,6 +257,10 @@ class Groups:
     @property
     def size(self) -> int:
         return int(self.pretrain_tokens.size)
+
+
+def _known(seed: Any) -> bool:
+    return seed is not None and seed == seed and not (isinstance(seed, Real) and seed < 0)
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .composite import Composite
 from .curve import FloatArray
 from .inference import State
-from .profile import deviations
+from .profile import deviations, deviations_of_many
 from .results import Fit, Prediction
 from .statistics import t_quantile
 
@@ -52,24 +53,31 @@ def values(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
     return np.exp(evaluate_log(fit, tokens)[0])
 
 
-def error_at(fit: Fit, tokens: float) -> float:
-    """Return the standard error of log f at one D_p of a fit of one law; inf where it has none.
+def errors_at(fits: Sequence[Fit], pretrain_tokens: FloatArray) -> FloatArray:
+    """Return the standard error of log f of fits of one law, each at its own D_p [f]; inf where it has none.
 
     With a profile: half the width of the interval there over its t, at t = 1 or for 95 %, whichever is more. Without,
     parameters at their bounds are taken to stay there.
     """
-    state: State = fit.state
-    place = np.array([tokens])
-    value, jacobian = evaluate_log(fit, place)
-    if not np.isfinite(value[0]):
-        return np.inf
-    if state.likelihood is None:
-        error = float(_error(jacobian, _given_bounds(fit))[0])
-    else:
-        t = np.array([1.0, t_quantile(0.975, state.freedom)])
-        (moved,) = deviations(fit.law, state.theta, state.likelihood, state.scale.z(np.log(place)), t)
-        error = float(np.max(moved.sum(0) / (2 * t)))
-    return error if np.isfinite(error) else np.inf
+    errors = np.full(len(fits), np.inf)
+    alike: dict[int, list[int]] = {}  # by number of budgets
+    for place, (fit, tokens) in enumerate(zip(fits, pretrain_tokens, strict=True)):
+        value, jacobian = evaluate_log(fit, np.array([tokens]))
+        if not np.isfinite(value[0]):
+            continue
+        if fit.state.likelihood is None:
+            errors[place] = _error(jacobian, _given_bounds(fit))[0]
+        else:
+            alike.setdefault(fit.state.likelihood.z.size, []).append(place)
+    for places in alike.values():
+        states: list[State] = [fits[place].state for place in places]
+        t = np.array([[1.0, t_quantile(0.975, state.freedom)] for state in states])
+        at = [state.scale.z(np.log(pretrain_tokens[[place]])) for state, place in zip(states, places, strict=True)]
+        likelihoods = [state.likelihood for state in states if state.likelihood is not None]
+        theta = np.stack([state.theta for state in states])
+        moved = deviations_of_many(fits[0].law, theta, likelihoods, np.stack(at), t)
+        errors[places] = np.max(moved[:, 0].sum(1) / (2 * t), -1)
+    return np.where(np.isfinite(errors), errors, np.inf)
 
 
 def log_quantiles(fit: Fit, tokens: FloatArray, deviates: FloatArray) -> FloatArray:

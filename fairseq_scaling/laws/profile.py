@@ -15,6 +15,7 @@ Gauss-Newton steps from the best theta, for all D, sides and t at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -59,19 +60,32 @@ def deviations(law: Law, theta: FloatArray, likelihood: Likelihood, at: FloatArr
         at: z of the predictions [m]; the law must have a value there.
         roots: ascending, above 0 [k].
     """
-    shape = (len(at), 2, len(roots))
-    points = np.empty((np.prod(shape), likelihood.z.size + 1))
-    points[:, :-1], points[:, -1] = likelihood.z, np.repeat(at, 2 * len(roots))
+    return deviations_of_many(law, theta[None], [likelihood], at[None], roots[None])[0]
+
+
+def deviations_of_many(
+    law: Law, theta: FloatArray, likelihoods: Sequence[Likelihood], at: FloatArray, roots: FloatArray
+) -> FloatArray:
+    """Return ``deviations`` for several fits of one law to equally many budgets: theta [f, p], at [f, m], roots [f, k]
+    -> [f, m, 2, k]."""
+    (count, places), size = at.shape, 2 * roots.shape[1]
+    shape = (count, places, 2, roots.shape[1])
+    each = places * size  # rows of one fit
+    budgets = [np.stack([getattr(one, name) for one in likelihoods]) for name in ("z", "values", "weight")]
+    z, values, weight = (np.repeat(column, each, 0) for column in budgets)
+    weight /= np.repeat([one.variance for one in likelihoods], each)[:, None]
     side = np.broadcast_to(np.array([-1.0, 1.0])[:, None], shape).ravel()
-    slack = np.broadcast_to(roots**2, shape).ravel()
-    moved, found, squares = _climb(law, theta, likelihood, _Rows(points, side, slack))
-    # What was found for another place, side or t may lead further here.
+    slack = np.broadcast_to(roots[:, None, None] ** 2, shape).ravel()
+    points = np.concatenate([z, np.repeat(at.ravel(), size)[:, None]], 1)
+    moved, found, squares = _climb(law, np.repeat(theta, each, 0), _Rows(points, values, weight, side, slack))
+    # What was found for another place, side or t of the same fit may lead further here.
     with np.errstate(all="ignore"):
-        there = law.evaluate(found, at[None])[0] - law.evaluate(theta[None], at[None])[0]
-        over = np.sqrt(np.maximum(squares / slack[:, None], 1.0))
-        there = np.where(over < 1 + _PRECISION, side[:, None] * np.repeat(there.T, shape[1] * shape[2], 0) / over, 0.0)
-    moved = np.maximum(moved, np.max(np.nan_to_num(there), 1)).reshape(shape)
-    return np.maximum.accumulate(moved, -1)
+        there = law.evaluate(found, np.repeat(at, each, 0))[0] - np.repeat(law.evaluate(theta, at)[0], each, 0)
+        there = there.reshape(count, each, places).transpose(0, 2, 1)[:, :, None]
+        over = np.sqrt(np.maximum(squares.reshape(count, 1, each) / roots[..., None] ** 2, 1.0))[:, None]
+        there = np.nan_to_num(np.where(over < 1 + _PRECISION, there / over, 0.0))
+    farthest = np.stack([-there.min(-1), there.max(-1)], 2)
+    return np.maximum.accumulate(np.maximum(moved.reshape(shape), farthest), -1)
 
 
 class _Columns:
@@ -83,9 +97,12 @@ class _Columns:
 
 @dataclass
 class _Rows(_Columns):
-    """What is looked for, a row for each place, side and t: points and, last, the place [b, g + 1]; -1 or 1; t^2."""
+    """What is looked for, a row for each fit, place, side and t: points and, last, the place [b, g + 1]; values and
+    weights / s^2 of the points [b, g]; -1 or 1; t^2 [b]."""
 
     points: FloatArray
+    values: FloatArray
+    weight: FloatArray
     side: FloatArray
     slack: FloatArray
 
@@ -109,22 +126,21 @@ class _Look(_Columns):
         return _Look(*(np.where(where.reshape(-1, *[1] * (old.ndim - 1)), new, old) for old, new in pairs))
 
 
-def _climb(
-    law: Law, theta: FloatArray, likelihood: Likelihood, rows: _Rows
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return how far side * log f gets with S <= S0 + slack s^2 [b], theta there [b, p], and (S - S0) / s^2 [b]."""
+def _climb(law: Law, theta: FloatArray, rows: _Rows) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return how far side * log f gets from theta [b, p] with S <= S0 + slack s^2 [b], theta there [b, p], and
+    (S - S0) / s^2 [b]."""
     count = rows.side.size
-    now = _look(law, likelihood, np.tile(theta, (count, 1)), rows)
+    now = _look(law, theta, rows)
     origin, limit = now.reached, now.squares + rows.slack
     damping, price = np.full(count, 1e-3), np.sqrt(rows.slack)
     moved, found, squares = np.zeros(count), now.theta.copy(), np.zeros(count)
-    least, places = now.squares[0], np.arange(count)
+    least, places = now.squares, np.arange(count)
     for number in range(1, _STEPS + 1):
         step, price = _step(law, now, limit, damping, price)
-        trial = _look(law, likelihood, np.clip(now.theta + step, law.lower, law.upper), rows)
+        trial = _look(law, np.clip(now.theta + step, law.lower, law.upper), rows)
         if 0 < law.linear < theta.size and number > _PATIENCE:
             answer = _step(law, trial, limit, np.full(len(places), 1e-9), price, law.linear)[0]
-            other = _look(law, likelihood, np.clip(trial.theta + answer, law.lower, law.upper), rows)
+            other = _look(law, np.clip(trial.theta + answer, law.lower, law.upper), rows)
             trial = trial.take(other, _better(trial, other, limit, price))
         better = _better(now, trial, limit, price)
         with np.errstate(invalid="ignore"):
@@ -139,7 +155,7 @@ def _climb(
         # Along the profile dS = 2 price d log f.
         mend = (limit - now.squares)[done] / (2 * np.maximum(price[done], 1e-12))
         moved[places[done]] = reach + np.clip(mend, -0.2 * np.abs(reach), 0.02 * np.abs(reach))
-        found[places[done]], squares[places[done]] = now.theta[done], now.squares[done] - least
+        found[places[done]], squares[places[done]] = now.theta[done], now.squares[done] - least[places[done]]
         stay = ~done
         if not np.any(stay):
             break
@@ -148,14 +164,13 @@ def _climb(
     return moved, found, squares
 
 
-def _look(law: Law, likelihood: Likelihood, theta: FloatArray, rows: _Rows) -> _Look:
-    weight = likelihood.weight / likelihood.variance
+def _look(law: Law, theta: FloatArray, rows: _Rows) -> _Look:
     with np.errstate(all="ignore"):
         value, jacobian = law.evaluate(theta, rows.points)
-        residual = likelihood.values - value[:, :-1]
-        squares = np.sum(weight * residual**2, 1)
+        residual = rows.values - value[:, :-1]
+        squares = np.sum(rows.weight * residual**2, 1)
         inner = jacobian[:, :-1]
-        weighted = (inner * weight[:, None]).transpose(0, 2, 1)
+        weighted = (inner * rows.weight[..., None]).transpose(0, 2, 1)
         return _Look(
             theta,
             rows.side * value[:, -1],

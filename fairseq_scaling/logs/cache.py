@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import __version__
+from ..fingerprint import code_fingerprint
 from ..whole_files import write_whole
 from .packing import pack, unpack
 from .segments import FileReading
@@ -51,14 +50,6 @@ class Cache:
             return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "fairseq_scaling" / "logs"
         except RuntimeError:
             return None
-
-    @cached_property
-    def version(self) -> bytes:
-        """A hash of everything that decides what a file is taken to say."""
-        digest = hashlib.sha256(f"{__version__} {platform.python_version()}".encode())
-        for module in sorted(Path(__file__).parent.glob("*.py")):
-            digest.update(module.read_bytes())
-        return digest.digest()
 
     def reading(self, path: Path, name: str, read: Callable[[], FileReading]) -> FileReading:
         """Return what the file holds: as it is kept here, else by reading it; ``name`` stands for it in origins."""
@@ -132,7 +123,7 @@ class Cache:
 
     def _digest(self, lines: list[bytes]) -> bytes:
         """Return what tells that a file is whole and of this version of the reader."""
-        digest = hashlib.sha256(self.version)
+        digest = hashlib.sha256(code_fingerprint("logs").encode())
         for line in lines:
             digest.update(line + b"\n")
         return digest.hexdigest().encode()

@@ -37,8 +37,8 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     """Return ``x weight^T``.
 
     For products in bfloat16 (``torch.set_float32_matmul_precision("medium")``) oneDNN makes a kernel for every number
-    of rows, which takes time and about a megabyte that it never gives back. There rows of zeros are added up to one of
-    a few numbers.
+    of rows, which takes time and about a megabyte that it never gives back. There one of a few numbers of rows is
+    multiplied so, and the few that are left in float32.
 
     Args:
         x: [..., size].
@@ -47,8 +47,11 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     Returns:
         [..., features].
     """
-    if _is_plain(x) and _is_medium() and _missing_rows(x) and not torch.is_autocast_enabled("cpu"):
-        return _PaddedLinear.apply(x, weight)
+    if _is_plain(x) and _is_medium() and not torch.is_autocast_enabled("cpu"):
+        rows = x.numel() // x.size(-1)
+        regular = _regular_rows(rows)
+        if regular < rows:
+            return _SplitLinear.apply(x, weight, regular)
     return F.linear(x, weight)
 
 
@@ -136,8 +139,8 @@ def _keep_mask(shape: Sequence[int], probability: float) -> Tensor:
     # numpy draws twice as fast as PyTorch, which seeds it here; 64 bits serve four elements.
     seed = int(torch.empty((), dtype=torch.int64).random_())
     drawn = np.random.SFC64(seed).random_raw((size + 3) // 4).view(np.int16)[:size]
-    kept = drawn >= _dropped(probability) - (1 << 15)
-    return torch.from_numpy(np.multiply(kept, np.float32(_scale(probability)))).view(*shape)
+    kept = torch.from_numpy(drawn).to(torch.float32).ge_(_dropped(probability) - (1 << 15))
+    return kept.mul_(_scale(probability)).view(*shape)
 
 
 def _dropped(probability: float) -> int:
@@ -165,19 +168,9 @@ def _in_float32() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _missing_rows(x: Tensor) -> int:
-    """Return how many rows ``x`` [..., size] lacks to one of at most 8 numbers between a power of two and the next."""
-    rows = x.numel() // x.size(-1)
-    return -rows % max(16, 1 << max(0, rows.bit_length() - 4))
-
-
-def _padded(x: Tensor) -> Tensor:
-    """Return ``x`` [..., size] as [rows, size], with zeros in the rows that it lacks."""
-    rows = x.numel() // x.size(-1)
-    result = x.new_empty(rows + _missing_rows(x), x.size(-1))
-    result[:rows].view(x.shape).copy_(x)
-    result[rows:] = 0
-    return result
+def _regular_rows(rows: int) -> int:
+    """Return the largest number up to ``rows`` that is one of at most 8 between a power of two and the next."""
+    return rows - rows % max(16, 1 << max(0, rows.bit_length() - 4))
 
 
 def _bmm(x: Tensor, y: Tensor) -> Tensor:
@@ -191,22 +184,34 @@ def _bmm(x: Tensor, y: Tensor) -> Tensor:
         return torch.bmm(x, y)
 
 
-class _PaddedLinear(torch.autograd.Function):
+class _SplitLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        rows = _padded(x)
-        ctx.save_for_backward(rows, weight)
-        # shrinking leaves the memory where it is; a view could not be overwritten by what follows
-        return torch.mm(rows, weight.t()).resize_(*x.shape[:-1], weight.size(0))
+    def forward(ctx: Any, x: Tensor, weight: Tensor, regular: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.regular = regular
+        return _split_mm(x, weight.t(), regular)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        rows, weight = ctx.saved_tensors
-        shape = (*grad.shape[:-1], weight.size(1))
-        grad = _padded(grad)
-        grad_x = torch.mm(grad, weight).resize_(shape) if ctx.needs_input_grad[0] else None
-        return grad_x, torch.mm(grad.t(), rows) if ctx.needs_input_grad[1] else None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (x, weight), regular = ctx.saved_tensors, ctx.regular
+        grad_x = _split_mm(grad, weight, regular) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return grad_x, None, None
+        x, grad = x.flatten(0, -2), grad.flatten(0, -2)
+        grad_weight = torch.mm(grad[:regular].t(), x[:regular])
+        with _in_float32():
+            return grad_x, grad_weight.addmm_(grad[regular:].t(), x[regular:]), None
+
+
+def _split_mm(x: Tensor, y: Tensor, regular: int) -> Tensor:
+    """Return x y for ``x`` [..., size], its rows from ``regular`` on in float32."""
+    result = x.new_empty(*x.shape[:-1], y.size(1))
+    x, rows = x.flatten(0, -2), result.flatten(0, -2)
+    torch.mm(x[:regular], y, out=rows[:regular])
+    with _in_float32():
+        torch.mm(x[regular:], y, out=rows[regular:])
+    return result
 
 
 class _AddDropout(torch.autograd.Function):
@@ -243,19 +248,20 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         inverse = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.size(-1)).add_(epsilon).rsqrt_()
-        normed = x * inverse
-        ctx.save_for_backward(normed, inverse, weight)
-        return normed * weight
+        ctx.save_for_backward(x, inverse, weight)
+        return (x * inverse).mul_(weight)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        normed, inverse, weight = ctx.saved_tensors
-        product = grad * normed
-        # d(normed)/dx takes out the part of the gradient that points along normed
-        along = (product @ weight).div_(weight.numel()).unsqueeze_(-1)
-        grad_x = (grad * weight).addcmul_(normed, along, value=-1).mul_(inverse)
-        return grad_x, product.flatten(0, -2).sum(0), None
+        x, inverse, weight = ctx.saved_tensors
+        # The gradient of PyTorch's layer norm, one pass over memory, is this one for a mean of 0, but for what the
+        # mean itself depends on.
+        grad_x, grad_weight, _ = torch.ops.aten.native_layer_norm_backward(
+            grad, x, [x.size(-1)], torch.zeros_like(inverse), inverse, weight, None, [True, True, False]
+        )
+        of_mean = (grad @ weight).div_(x.size(-1)).unsqueeze_(-1).mul_(inverse)
+        return grad_x.add_(of_mean), grad_weight, None
 
 
 class _Attention(torch.autograd.Function):

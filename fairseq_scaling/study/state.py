@@ -3,7 +3,8 @@
 ``.study/records/<job>.json`` tells how a job went; ``.study/done/<job>.json`` exists while its result counts, and is
 what Snakemake looks at. A job counts as done when it finished with the words of today and with the inputs of today: its
 identity is a hash of its words and of the results of the jobs it needs. A corpus is identified by its content, so that
-a corpus made again with the same bytes lets every training stand; so are the checkpoints that a study is given.
+a corpus made again with the same bytes lets every training stand; so are the checkpoints that a study is given. The
+fits are made again, too, where the code that makes them has changed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from .. import whole_files
 from ..errors import DataError
-from ..fingerprint import fingerprint
+from ..fingerprint import code_fingerprint, fingerprint
 from . import choice
 from .plan import Job, Plan
 
@@ -93,6 +94,8 @@ class StudyFolder:
             needs = {"corpus": self._fingerprint(plan)}
         stamps: list[Any] = _stamps(job.words, Path(plan.source_folder)) if job.stage == "fetch" else []
         stamps += [(place, _content(path)) for place, path in sorted(plan.given_to(job).items())]
+        if job.stage == "fit":  # takes seconds: a better version of the laws is to be used on old runs
+            stamps.append(("code", code_fingerprint("logs", "laws", "report")))
         return hashlib.sha256(json.dumps([job.words, needs, stamps], sort_keys=True).encode()).hexdigest()
 
     def is_done(self, plan: Plan, job: Job) -> bool:

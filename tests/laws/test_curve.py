@@ -77,6 +77,17 @@ def test_what_a_seed_does_at_every_budget_is_no_noise_between_budgets(shift):
     assert noise == pytest.approx(np.sqrt(np.sum(residual**2) / freedom))
 
 
+def test_seeds_may_have_names_and_where_one_is_unknown_repeats_are_plain():
+    tokens = np.repeat([1e9, 2e9, 4e9, 8e9], 2)
+    values = np.array([10.0, 11.0, 12.0, 13.5, 14.0, 15.0, 15.2, 16.0])
+    numbers, names, unknown, negative = (
+        Curve("c", "bleu", tokens, values, seeds=seeds * 4) for seeds in ([1, 2], ["one", "two"], [1, None], [1, -1])
+    )
+    assert names.noise_between_budgets() == numbers.noise_between_budgets() != numbers.seed_noise()
+    assert unknown.noise_between_budgets() == negative.noise_between_budgets() == numbers.seed_noise()
+    assert Curve.from_dict(names.to_dict()).noise_between_budgets() == names.noise_between_budgets()
+
+
 @pytest.mark.parametrize("left_out", [0, 5])
 def test_seeds_that_are_not_those_of_every_budget_are_plain_repeats(left_out):
     tokens, seeds = np.repeat([1e9, 2e9, 4e9], 2), np.array([1, 2, 1, 2, 1, 2])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fairseq_scaling.models._t5_kernels import (
     _keep_mask,
+    _regular_rows,
     add_dropout,
     attention,
     dropout,
@@ -183,14 +184,25 @@ def test_linear_equals_its_formula_in_either_precision(shape: tuple[int, ...], m
         assert (near - exact).norm() <= 0.02 * exact.norm()
 
 
-def test_products_in_bfloat16_have_few_numbers_of_rows(medium: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = set()
+def test_products_in_bfloat16_have_few_numbers_of_rows_and_leave_few_rows(
+    medium: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    products = []
     mm = torch.mm
-    monkeypatch.setattr(torch, "mm", lambda x, y: (rows.add(len(x)), mm(x, y))[1])
-    numbers = [number for number in range(1, 2049) if linear(torch.ones(number, 4), torch.ones(4, 4)).size(0) == number]
-    assert len(numbers) == 2048
-    assert len(rows) <= 8 + 8 * 4
-    assert all(any(number <= padded < max(number + 16, 1.125 * number) for padded in rows) for number in numbers)
+
+    def recorded(x: Tensor, y: Tensor, **more: Tensor) -> Tensor:
+        products.append((len(x), torch.get_float32_matmul_precision()))
+        return mm(x, y, **more)
+
+    monkeypatch.setattr(torch, "mm", recorded)
+    weight = torch.ones(4, 4)
+    for number in range(1, 2049):
+        products.clear()
+        linear(torch.ones(number, 4), weight)
+        exact = sum(rows for rows, precision in products if precision == "highest")
+        assert exact < max(16, number / 8)
+        assert sum(rows for rows, _ in products) in (0, number)  # none where one product does for all
+    assert sum(_regular_rows(rows) == rows for rows in range(1, 2049)) <= 8 + 8 * 4
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.93])

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
+from fairseq_scaling.study import state
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.job import NOTHING_FITTED, run_job
-from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.plan import Plan, make_plan
 from fairseq_scaling.study.state import StudyFolder
 
 from .conftest import Fakes, Finished
@@ -82,6 +83,16 @@ def test_a_changed_setting_runs_again_what_depends_on_it_and_nothing_else(
     assert "finetuning/en-fr/200k/de1/" in started[0]
     # It started afresh: a checkpoint of the other rate must not be gone on from.
     assert "Loaded" not in (finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/train.log").read_text()
+
+
+def test_fits_are_made_again_where_the_code_that_makes_them_has_changed(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StudyFolder(finished)
+    plan = Plan.read(folder.plan_path)
+    assert folder.pending(plan, plan.jobs) == []
+    monkeypatch.setattr(state, "code_fingerprint", lambda *packages: "of another version")
+    assert [job.stage for job in folder.pending(plan, plan.jobs)] == ["fit"]
 
 
 def test_a_further_mixture_runs_alone(finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write) -> None:
