@@ -139,8 +139,8 @@ def _keep_mask(shape: Sequence[int], probability: float) -> Tensor:
     # numpy draws twice as fast as PyTorch, which seeds it here; 64 bits serve four elements.
     seed = int(torch.empty((), dtype=torch.int64).random_())
     drawn = np.random.SFC64(seed).random_raw((size + 3) // 4).view(np.int16)[:size]
-    kept = torch.from_numpy(drawn).to(torch.float32).ge_(_dropped(probability) - (1 << 15))
-    return kept.mul_(_scale(probability)).view(*shape)
+    kept = drawn >= _dropped(probability) - (1 << 15)
+    return torch.from_numpy(np.multiply(kept, np.float32(_scale(probability)))).view(*shape)
 
 
 def _dropped(probability: float) -> int:
