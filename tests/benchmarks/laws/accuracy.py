@@ -75,28 +75,29 @@ def extrapolation(data: Path, first: int = 0, interval: str = "profile") -> dict
     choices = laws.choose_many([curve for _, curve in curves], interval=interval)
     took = time.process_time() - began
     rows: dict[str, np.ndarray] = {}
-    inside: dict[str, list[np.ndarray]] = {}
     for position, choice in enumerate(choices):
-        inside.setdefault(domains[position], []).append(interval_scores(choice.fit))
         single = next(c.fit for c in choice.candidates if c.fit.law.name != "average")
         fits = {"average (the choice)": choice.fit, "least rolling-origin error": single, **choice.fits}
         for label, fit in fits.items():
             if label != "average":
                 rows.setdefault(label, np.full(len(curves), np.nan))[position] = _rmsle(fit)
-    names = sorted(set(domains))
+    inside = [interval_scores(choice.fit) for choice in choices]
+    groups = {name: np.flatnonzero(domains == name) for name in sorted(set(domains))}
+    shown = {**groups, "all": np.arange(len(curves))} if len(groups) > 1 else groups
     print(f"{len(curves)} curves in {took:.1f} s; mean RMSLE on held-out points")
-    print(f"  {'':<28}" + "".join(f"{f'{name} ({np.sum(domains == name)})':>12}" for name in names))
-    means: dict[str, dict[str, float]] = {name: {} for name in names}
+    print(f"  {'':<28}" + "".join(f"{f'{name} ({len(members)})':>12}" for name, members in shown.items()))
     for label, errors in rows.items():
-        for name in names:
-            # A law that was no candidate for some curves has no mean that compares.
-            means[name][label] = float(np.mean(errors[domains == name]))
-        print(f"  {label:<28}" + "".join(f"{means[name][label]:12.4f}" for name in names))
-    held, scores, widths = np.array([np.concatenate(inside[name], 1).mean(1) for name in names]).T
+        # A law that was no candidate for some curves has no mean that compares.
+        print(f"  {label:<28}" + "".join(f"{np.mean(errors[members]):12.4f}" for members in shown.values()))
+    pooled = [np.concatenate([inside[i] for i in members], 1).mean(1) for members in shown.values()]
+    held, scores, widths = np.array(pooled).T
     print(f"  {'in the 95 % interval':<28}" + "".join(f"{share:12.1%}" for share in held))
     for label, column in (("its score (logarithms)", scores), ("its mean width", widths)):
         print(f"  {label:<28}" + "".join(f"{value:12.3f}" for value in column))
-    return means
+    return {
+        name: {label: float(np.mean(errors[members])) for label, errors in rows.items()}
+        for name, members in groups.items()
+    }
 
 
 def holding_out(curve: laws.Curve, first: int) -> laws.Curve:
