@@ -91,7 +91,7 @@ def draw_laws() -> Figure:
     cells = figure.subplots(5, 3, gridspec_kw={"hspace": 0.68, "wspace": 0.24}).ravel()
     figure.subplots_adjust(left=0.045, right=0.985, top=0.945, bottom=0.03)
     rows = [(name, laws.fit(example(name), name)) for name in LAWS]
-    rows.append(("average", laws.choose(example("saturating")).fit))
+    rows.append(("average", laws.choose(example("logistic")).fit))
     rows.append(("two_stage", laws.fit_two_stage(*two_stage_curves())))
     for axes, (name, fit) in zip(cells, rows, strict=False):
         _draw_fit(axes, fit)
@@ -215,7 +215,7 @@ def _axes(axes: Axes, tokens: np.ndarray) -> None:
 
 def _name(axes: Axes, name: str, latex: str, metric: str) -> None:
     kind = {"bleu": "BLEU", "cross_entropy": "cross-entropy"}[metric]
-    axes.set_title(f"${latex}$".replace(r"\frac", r"\dfrac"), loc="left", fontsize=8.5, color=INK, pad=8)
+    axes.set_title(f"${latex}$".replace(r"\frac", r"\dfrac"), loc="left", fontsize=8.5, color=INK, pad=11)
     axes.annotate(
         name, (0, 1), xycoords="axes fraction", xytext=(0, 40), textcoords="offset points", fontsize=10.5,
         fontweight="bold", color=INK, annotation_clip=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,10 @@ _SCORE_PRIOR = {
 and five, too; scores have a ceiling, which the first three laws for them know nothing of. Chosen on BLEU of real
 translation systems by the size of their training data (``tests/laws/data/bleu_curves.csv`` and others), where the
 logistic with free ceiling predicts three to six times nearer than the log-law."""
+
+_SCORE_PRIOR_ABOVE_BASELINE = {**_SCORE_PRIOR, "logistic": 5.0, "saturating": 1.0, "m4": 1.0}
+"""The same where a score without pretraining was measured: the curve starts from there, as these two laws can, and not
+from 0, as the logistic has to."""
 
 
 def choose(
@@ -179,8 +183,7 @@ def _decide(curve: Curve, trials: Sequence[_Trial], average: bool) -> Choice:
         errors = np.sqrt(np.mean(filled**2, 1)) if table.shape[1] else np.full(len(trials), np.nan)
     errors = np.where(splits > 0, errors, np.nan)
     names = [trial.law.name for trial in trials]
-    known_before = _PRIOR if curve.lower_is_better else _SCORE_PRIOR
-    prior = np.array([known_before.get(name, 1.0) for name in names])
+    prior = np.array([_known_before(curve).get(name, 1.0) for name in names])
     known = np.isfinite(errors)
     fits = [trial.fit for trial in trials if trial.fit is not None]
     mean = average_fit(curve, fits, prior, errors, np.array([trial.expected for trial in trials]))
@@ -218,6 +221,13 @@ def _decide(curve: Curve, trials: Sequence[_Trial], average: bool) -> Choice:
     pooled = float(np.sqrt(np.sum(weights * np.nan_to_num(errors) ** 2))) if known.any() else float("nan")
     first = Candidate(mean, pooled, int(splits.max(initial=0)), 1.0)
     return Choice(curve, mean, (first, *candidates), reason, sure)
+
+
+def _known_before(curve: Curve) -> Mapping[str, float]:
+    """Return what laws are worth before the curve is seen; 1 where it says nothing of a law."""
+    if curve.lower_is_better:
+        return _PRIOR
+    return _SCORE_PRIOR if curve.baseline_value is None else _SCORE_PRIOR_ABOVE_BASELINE
 
 
 def _count(budgets: int) -> str:

@@ -139,3 +139,18 @@ def test_intervals_hold_what_real_systems_reached():
             inside += interval_scores(laws.choose(holding_out(curve, 4)).fit)[0].tolist()
     assert len(inside) == 90
     assert 0.9 < np.mean(inside) < 0.99
+
+
+def test_where_a_baseline_was_measured_laws_that_start_above_0_count_more():
+    """Without it the curve is taken for one that starts from 0, as those of BLEU by parallel data do."""
+    values = 12 + 10 / (1 + (1e10 / TOKENS) ** 1.3)
+    truth = 12 + 10 / (1 + (1e10 / 2.56e11) ** 1.3)
+    error, weight = {}, {}
+    for baseline in (None, 12.0):
+        noise = 1 + 0.003 * np.array([1, -1, 1, 1, -1, 1])
+        curve = laws.Curve("c", "bleu", TOKENS[:6], values[:6] * noise, baseline=baseline)
+        choice = laws.choose(curve)
+        error[baseline] = abs(np.log(choice.fit.values([2.56e11])[0] / truth))
+        weight[baseline] = choice.fit.coefficients["weight of saturating"].value
+    assert weight[12.0] > 2 * weight[None]
+    assert error[12.0] < error[None]
