@@ -47,6 +47,13 @@ def test_curves_of_translation_systems_are_compared_with_the_best_single_law(tmp
     assert 0 < float(row.measured) < 0.05
 
 
+def test_coverage_is_counted_for_the_intervals_of_the_package_and_for_the_bootstraps() -> None:
+    row = table._coverage(repeats=2, peer_repeats=1)
+    assert row.goal == "93 to 97 %"
+    assert "2 curves" in row.cells[0]
+    assert any("residual bootstrap" in cell and "case bootstrap" in cell for cell in row.cells)
+
+
 def test_a_residual_bootstrap_promises_more_than_the_intervals_of_the_package() -> None:
     """With five budgets three coefficients leave residuals that are far too small."""
     generator = np.random.default_rng(3)

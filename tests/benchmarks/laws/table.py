@@ -176,7 +176,7 @@ def _speed(curves: Path | None, problems: int, starts: int) -> list[Row]:
 def _coverage(repeats: int, peer_repeats: int) -> Row:
     _title("Coverage")
     ours = coverage(repeats)
-    peers = {kind: coverage(peer_repeats, kind) for kind in ("residual", "case")}
+    peers = {kind: coverage(peer_repeats, interval=kind) for kind in ("residual", "case")}
     theirs = "; ".join(f"{kind} bootstrap {_range(cells)}" for kind, cells in peers.items())
     reached = 0.93 <= min(ours) and max(ours) <= 0.97
     what = f"coverage of nominal 95 % intervals at 4x, {len(ours)} cases of {repeats} curves"
