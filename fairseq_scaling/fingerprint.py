@@ -34,7 +34,7 @@ def code_fingerprint(*packages: str) -> str:
     """
     digest = hashlib.sha256(f"{__version__} {platform.python_version()}".encode())
     for package in packages:
-        for module in sorted((Path(__file__).parent / package).glob("*.py")):
+        for module in sorted((Path(__file__).parent / package).rglob("*.py")):
             digest.update(module.read_bytes())
     return digest.hexdigest()
 

@@ -68,6 +68,10 @@ def test_the_code_of_packages_counts_and_that_of_others_does_not(
     laws, both = now("laws"), now("laws", "logs")
     (tmp_path / "logs/a.py").write_text("x = 2\n")
     assert now("laws") == laws != both != now("laws", "logs")
+    (tmp_path / "laws/forms").mkdir()
+    (tmp_path / "laws/forms/b.py").write_text("x = 1\n")
+    with_forms = now("laws")
+    assert with_forms != laws
     monkeypatch.setattr(module, "__version__", "0.0.0")
-    assert now("laws") != laws
+    assert now("laws") != with_forms
     code_fingerprint.cache_clear()

@@ -183,7 +183,8 @@ def _decide(curve: Curve, trials: Sequence[_Trial], average: bool) -> Choice:
         errors = np.sqrt(np.mean(filled**2, 1)) if table.shape[1] else np.full(len(trials), np.nan)
     errors = np.where(splits > 0, errors, np.nan)
     names = [trial.law.name for trial in trials]
-    prior = np.array([_known_before(curve).get(name, 1.0) for name in names])
+    known_before = _known_before(curve)
+    prior = np.array([known_before.get(name, 1.0) for name in names])
     known = np.isfinite(errors)
     fits = [trial.fit for trial in trials if trial.fit is not None]
     mean = average_fit(curve, fits, prior, errors, np.array([trial.expected for trial in trials]))

@@ -90,14 +90,13 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None) -> 
 
 def to_curve(data: CurvePoints) -> laws.Curve:
     """Return the engine's curve; its points stand in the order of ``data.points``."""
-    seeds = [point.seed for point in data.points]
     return laws.Curve(
         name=data.name,
         metric=data.metric,
         pretrain_tokens=np.array([point.pretrain_tokens for point in data.points], float),
         values=np.array([point.value for point in data.points], float),
         held_out=np.array([point.held_out for point in data.points], bool),
-        seeds=np.array([-1 if seed is None else seed for seed in seeds]) if any(s is not None for s in seeds) else None,
+        seeds=np.array([point.seed for point in data.points]),
         weights=np.array([point.weight for point in data.points], float),
         baseline=np.array([point.value for point in data.baselines], float) if data.baselines else None,
         lower_is_better=data.lower_is_better,

@@ -121,7 +121,7 @@ def test_the_ends_of_a_law_that_cannot_fall_do_not_fall(law):
 def test_a_curve_at_the_edge_of_its_law_keeps_a_useful_interval():
     """The logistic law ends as a power law here; the delta method takes its ceiling for free to go anywhere."""
     upper = {kind: laws.choose(BENDING_UP, interval=kind).fit.predict(16e6).upper for kind in ("profile", "delta")}
-    assert upper["profile"] < 40 < 60 < upper["delta"]
+    assert upper["profile"] < 30 < 60 < upper["delta"]
 
 
 @pytest.mark.parametrize("law", ["logistic", "log_law", "average"])
