@@ -95,6 +95,12 @@ def test_a_study_is_trained_translated_scored_and_fitted(
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == f"Report: {out}/results/report.html"
     assert "<html" in (out / "results/report.html").read_text("utf-8")
+    # Its programs were forked: what fairseq says when it is imported was said once, elsewhere.
+    sign = "fairseq.tasks.text_to_speech"
+    assert (out / "logs/fork-server.log").read_text("utf-8").count(sign) == 1
+    logs = list(out.rglob("train.log"))
+    assert logs
+    assert not any(sign in log.read_text("utf-8") for log in logs)
     curves = json.loads((out / "results/fits.json").read_text("utf-8"))["curves"]
     assert {"bleu", "chrf", "cross_entropy"} <= {curve["metric"] for curve in curves}
 

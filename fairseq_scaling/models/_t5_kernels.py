@@ -5,16 +5,17 @@ Each function equals a line of plain PyTorch, given in its docstring; tests comp
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from . import _t5_bfloat16 as bfloat16
+from ._t5_random import keep_factors, kept_scale
 
 _LITTLE = 1 << 24
 """Multiplications of a batched product that are not worth a kernel in bfloat16."""
@@ -34,25 +35,26 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """Return ``x weight^T``.
-
-    For products in bfloat16 (``torch.set_float32_matmul_precision("medium")``) oneDNN makes a kernel for every number
-    of rows, which takes time and about a megabyte that it never gives back. There one of a few numbers of rows is
-    multiplied so, and the few that are left in float32.
+    """Return ``x weight^T``, [..., features].
 
     Args:
         x: [..., size].
         weight: [features, size].
-
-    Returns:
-        [..., features].
     """
-    if _is_plain(x) and _is_medium() and not torch.is_autocast_enabled("cpu"):
-        rows = x.numel() // x.size(-1)
-        regular = _regular_rows(rows)
-        if regular < rows:
-            return _SplitLinear.apply(x, weight, regular)
-    return F.linear(x, weight)
+    return bfloat16.linear(x, weight) if _is_medium(x) else F.linear(x, weight)
+
+
+def relu_feed_forward(x: Tensor, wi: Tensor, wo: Tensor, probability: float, training: bool) -> Tensor:
+    """Return ``dropout(relu(x wi^T), probability, training) wo^T``, [..., size].
+
+    Args:
+        x: [..., size].
+        wi: [hidden, size].
+        wo: [size, hidden].
+    """
+    if _is_medium(x) and bfloat16.has_instructions():
+        return bfloat16.relu_feed_forward(x, wi, wo, probability if training else 0.0)
+    return linear(relu_dropout(linear(x, wi), probability, training), wo)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None, dropout: float) -> Tensor:
@@ -72,7 +74,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor
         [batch, queries, heads * size].
     """
     if _is_plain(q):
-        keep = _keep_mask((*q.shape[:3], k.size(2)), dropout) if dropout else None
+        keep = keep_factors((*q.shape[:3], k.size(2)), dropout) if dropout else None
         return _Attention.apply(q, k, v, bias, mask, keep)
     added = bias[None].to(q.dtype) if bias is not None else None
     if mask is not None:
@@ -85,26 +87,26 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor
 def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
     """Return what ``F.dropout`` does, with other random numbers; on CPUs in a fraction of its time.
 
-    The probability is rounded to a multiple of 2^-16; the random numbers follow from PyTorch's generator.
+    The random numbers follow from PyTorch's generator, see ``_t5_random``.
     """
     if not training or not probability:
         return x
     if _is_plain(x):
-        return x * _keep_mask(x.shape, probability)
+        return x * keep_factors(x.shape, probability)
     return F.dropout(x, probability)
 
 
 def add_dropout(x: Tensor, y: Tensor, probability: float, training: bool) -> Tensor:
     """Return ``x + dropout(y, probability, training)``."""
     if training and probability and _is_plain(x) and _is_plain(y):
-        return _AddDropout.apply(x, y, _keep_mask(y.shape, probability))
+        return _AddDropout.apply(x, y, keep_factors(y.shape, probability))
     return x + dropout(y, probability, training)
 
 
 def relu_dropout(x: Tensor, probability: float, training: bool) -> Tensor:
     """Return ``dropout(x.relu(), probability, training)``; ``x`` is overwritten."""
     if training and probability and _is_plain(x):
-        return _ReluDropout.apply(x, _keep_mask(x.shape, probability), _scale(probability))
+        return _ReluDropout.apply(x, keep_factors(x.shape, probability), kept_scale(probability))
     return dropout(x.relu_(), probability, training)
 
 
@@ -133,44 +135,9 @@ def _is_plain(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32
 
 
-def _keep_mask(shape: Sequence[int], probability: float) -> Tensor:
-    """Return 0 with that probability and else the number that keeps the mean at 1, for every place of ``shape``."""
-    size = math.prod(shape)
-    # numpy draws twice as fast as PyTorch, which seeds it here; 64 bits serve four elements.
-    seed = int(torch.empty((), dtype=torch.int64).random_())
-    drawn = np.random.SFC64(seed).random_raw((size + 3) // 4).view(np.int16)[:size]
-    kept = drawn >= _dropped(probability) - (1 << 15)
-    return torch.from_numpy(np.multiply(kept, np.float32(_scale(probability)))).view(*shape)
-
-
-def _dropped(probability: float) -> int:
-    """Return how many of 2^16 numbers drop an element."""
-    return round(probability * (1 << 16))
-
-
-def _scale(probability: float) -> float:
-    return (1 << 16) / ((1 << 16) - _dropped(probability))
-
-
-def _is_medium() -> bool:
-    """Return whether float32 matrices may be multiplied in bfloat16."""
-    return torch.get_float32_matmul_precision() == "medium"
-
-
-@contextmanager
-def _in_float32() -> Iterator[None]:
-    """Multiply matrices in float32 here, whatever precision was asked for."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def _regular_rows(rows: int) -> int:
-    """Return the largest number up to ``rows`` that is one of at most 8 between a power of two and the next."""
-    return rows - rows % max(16, 1 << max(0, rows.bit_length() - 4))
+def _is_medium(x: Tensor) -> bool:
+    """Return whether products of a tensor are to be made in bfloat16."""
+    return _is_plain(x) and bfloat16.is_medium() and not torch.is_autocast_enabled("cpu")
 
 
 def _bmm(x: Tensor, y: Tensor) -> Tensor:
@@ -178,40 +145,10 @@ def _bmm(x: Tensor, y: Tensor) -> Tensor:
     sides are multiples of 16: those of pretraining are, those of sentences would need a kernel for nearly every batch.
     """
     regular = (x.size(1) | x.size(2) | y.size(2)) % 16 == 0
-    if (regular and x.numel() * y.size(2) >= _LITTLE) or not _is_medium():
+    if (regular and x.numel() * y.size(2) >= _LITTLE) or not bfloat16.is_medium():
         return torch.bmm(x, y)
-    with _in_float32():
+    with bfloat16.in_float32():
         return torch.bmm(x, y)
-
-
-class _SplitLinear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, regular: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.regular = regular
-        return _split_mm(x, weight.t(), regular)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (x, weight), regular = ctx.saved_tensors, ctx.regular
-        grad_x = _split_mm(grad, weight, regular) if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:
-            return grad_x, None, None
-        x, grad = x.flatten(0, -2), grad.flatten(0, -2)
-        grad_weight = torch.mm(grad[:regular].t(), x[:regular])
-        with _in_float32():
-            return grad_x, grad_weight.addmm_(grad[regular:].t(), x[regular:]), None
-
-
-def _split_mm(x: Tensor, y: Tensor, regular: int) -> Tensor:
-    """Return x y for ``x`` [..., size], its rows from ``regular`` on in float32."""
-    result = x.new_empty(*x.shape[:-1], y.size(1))
-    x, rows = x.flatten(0, -2), result.flatten(0, -2)
-    torch.mm(x[:regular], y, out=rows[:regular])
-    with _in_float32():
-        torch.mm(x[regular:], y, out=rows[regular:])
-    return result
 
 
 class _AddDropout(torch.autograd.Function):
@@ -304,6 +241,18 @@ class _Attention(torch.autograd.Function):
         return grad_q.unflatten(0, heads), grad_k.unflatten(0, heads), grad_v.unflatten(0, heads), grad_bias, None, None
 
 
+def _chunks(number: int, most: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield (start, end, whether that many rows come often) of consecutive chunks of ``number`` rows."""
+    unit = 64 if most >= 64 else 16
+    most, start = most - most % unit, 0
+    while start < number:
+        rows = min(most, number - start)
+        # what is less than a unit is another number in every batch
+        rows = rows - rows % unit or rows
+        yield start, start + rows, rows % unit == 0
+        start += rows
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     # logits of that many bytes at a time: small enough to stay in a core's cache between the passes over them
     CHUNK_BYTES = 2 << 20
@@ -316,11 +265,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         rows = max(16, _LinearCrossEntropy.CHUNK_BYTES // (4 * weight.size(0)))
         buffer = features.new_empty(min(rows, features.size(0)), weight.size(0))
         total = torch.zeros((), dtype=torch.float64)
-        for start in range(0, features.size(0), rows):
-            chunk, target = features[start : start + rows], targets[start : start + rows, None]
-            # the rest has another number of rows in every batch
-            with nullcontext() if chunk.size(0) == rows else _in_float32():
-                logits = torch.mm(chunk, weight.t(), out=buffer[: chunk.size(0)])
+        for start, end, regular in _chunks(features.size(0), rows):
+            chunk, target = features[start:end], targets[start:end, None]
+            with nullcontext() if regular else bfloat16.in_float32():
+                logits = torch.mm(chunk, weight.t(), out=buffer[: end - start])
                 total -= logits.gather(1, target).sum(dtype=torch.float64)
                 largest = logits.amax(1)
                 probabilities = torch.softmax(logits, 1, out=logits)
@@ -329,7 +277,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 if need_features or need_weight:
                     probabilities.scatter_add_(1, target, probabilities.new_full((1, 1), -1.0).expand_as(target))
                 if grad_features is not None:
-                    torch.mm(probabilities, weight, out=grad_features[start : start + rows])
+                    torch.mm(probabilities, weight, out=grad_features[start:end])
                 if grad_weight is not None:
                     grad_weight.addmm_(probabilities.t(), chunk)
         ctx.save_for_backward(grad_features, grad_weight)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._t5_kernels import attention, dropout, linear, relu_dropout, rms_norm
+from ._t5_kernels import attention, dropout, linear, relu_feed_forward, rms_norm
 
 
 class RMSNorm(nn.Module):
@@ -122,8 +122,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [..., d_model] -> the same shape."""
         if self.gate is None:
-            hidden = relu_dropout(linear(x, self.wi), self.dropout, self.training)
-        else:
-            gate, straight = linear(x, torch.cat((self.gate, self.wi))).chunk(2, dim=-1)
-            hidden = dropout(F.gelu(gate, approximate="tanh") * straight, self.dropout, self.training)
+            return relu_feed_forward(x, self.wi, self.wo, self.dropout, self.training)
+        gate, straight = linear(x, torch.cat((self.gate, self.wi))).chunk(2, dim=-1)
+        hidden = dropout(F.gelu(gate, approximate="tanh") * straight, self.dropout, self.training)
         return linear(hidden, self.wo)

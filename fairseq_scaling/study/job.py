@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,9 +18,10 @@ from pathlib import Path
 from typing import IO
 
 from . import choice
-from .gpus import free_gpus
+from .gpus import GPU_STAGES, free_gpus
 from .lock import alone
 from .plan import Job, Plan
+from .programs import find_program, run_program
 from .progress import fraction_in_log
 from .state import StudyFolder
 
@@ -33,6 +32,11 @@ _RESUMABLE = {"fetch", "pretrain", "finetune"}
 NOTHING_FITTED = 3
 # What the commands of this project, and argparse, end with where a setting is wrong; 127: the program is not there.
 _HOPELESS = {2, 127}
+# Small models on CPUs spend a few percent of their time on memory that glibc gives back to the system at each update
+# and gets again, page by page. It is to keep it, in large pages.
+_KEEP_MEMORY = ":".join(
+    f"glibc.malloc.{name}" for name in ("hugetlb=1", f"mmap_threshold={1 << 30}", f"trim_threshold={1 << 31}")
+)
 
 
 def main() -> int:
@@ -123,19 +127,6 @@ def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
     return [find_program(words[0]) or words[0], *words[1:]]
 
 
-def find_program(name: str) -> str | None:
-    """Return where a program is: in SCALING_STUDY_PROGRAMS, beside this Python, or on the PATH; None: nowhere.
-
-    Beside this Python comes before the PATH, so that ``.venv/bin/scaling-study`` works without activating ``.venv``.
-    """
-    places = [
-        os.environ.get("SCALING_STUDY_PROGRAMS", ""),
-        str(Path(sys.executable).parent),
-        os.environ.get("PATH", ""),
-    ]
-    return shutil.which(name, path=os.pathsep.join(place for place in places if place))
-
-
 def _missing(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
     """Return the files that a job should have left and has not: its own, and those that jobs to come read."""
     own = [name for name in job.writes if not (folder.path / name).exists()]
@@ -156,6 +147,8 @@ def _run(
         "COLUMNS": os.environ.get("COLUMNS", "120"),
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(job.threads)),
     }
+    if job.stage in GPU_STAGES:
+        environment.setdefault("GLIBC_TUNABLES", _KEEP_MEMORY)
     cwd = plan.source_folder if job.stage == "fetch" else str(folder.path)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(_open_log(folder.path / job.log, append=job.stage in _RESUMABLE))
@@ -170,10 +163,7 @@ def _run(
             result.parent.mkdir(parents=True, exist_ok=True)
             output = stack.enter_context(part.open("wb"))
         try:
-            code = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=cwd, env=environment, check=False,
-                pass_fds=locks,
-            ).returncode  # fmt: skip
+            code = run_program(command, output, log, cwd, environment, locks, folder.fork_server_log)
         except OSError as error:
             log.write(f"cannot start {command[0]}: {error.strerror}\n".encode())
             return 127

@@ -56,6 +56,11 @@ class Scheduling:
         return self.profile is not None or "--executor" in self.arguments
 
     @property
+    def may_fork(self) -> bool:
+        """Whether jobs may be forked from a process that has imported fairseq: here, and not where GPUs are shared."""
+        return not self.remote and not self.gpus
+
+    @property
     def patience(self) -> float:
         """Seconds that Snakemake gets to take back what it has started."""
         return _PATIENCE_CLUSTER if self.remote else _PATIENCE_HERE

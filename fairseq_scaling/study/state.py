@@ -38,6 +38,7 @@ class StudyFolder:
         self.sequential_path = self.private / "sequential.json"
         self.lock_path = self.private / "lock"
         self.snakemake_log = self.path / "logs/snakemake.log"
+        self.fork_server_log = self.path / "logs/fork-server.log"
         self.report = self.path / "results/report.html"
         self.table = self.path / "results/table.txt"
         self.interim = self.path / "interim"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DataError, ScalingError
-from .job import find_program
 from .lock import locked
 from .plan import Job, Plan
 from .preflight import check_flags
+from .programs import SERVERS_VARIABLE, find_program
 from .progress import Progress, calibrated, fraction_in_log
 from .scheduling import Scheduling, snakemake_command
 from .state import Record, StudyFolder, check_corpus, write_whole
@@ -150,13 +152,20 @@ def _supervised(
             observe(observe_jobs(plan, folder, jobs, names, live=True))
 
     show()  # at once: Snakemake takes seconds to start
-    with folder.snakemake_log.open("ab") as log:
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(folder.snakemake_log.open("ab"))
+        environment = scheduling.environment()
+        # Who sets it, even to nothing, decides.
+        if scheduling.may_fork and SERVERS_VARIABLE not in environment:
+            # Not in the study's folder, whose path can be too long for a socket.
+            sockets = tempfile.TemporaryDirectory(prefix="scaling-study-", ignore_cleanup_errors=True)
+            environment[SERVERS_VARIABLE] = stack.enter_context(sockets)
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env=scheduling.environment(),
+            env=environment,
             start_new_session=True,
             pass_fds=[lock],
         )

@@ -5,9 +5,11 @@
 
 The study runs as its users run it, one job on each core: training, validation, translation, scores, laws, figures. The
 plain way is a pretraining run for every budget (task span_masked_lm, fairseq's transformer in the same dimensions, as
-many blocks in a batch), a finetuning and a fairseq-generate for every model, each on all cores, without validation and
-what follows; its data are made beforehand and not timed. Who saves one run at several updates, or starts several jobs
-by hand, is faster than that. Both begin with the finished corpus. --part divides budgets and finetuning updates;
+many blocks in a batch), a finetuning and a fairseq-generate for every model, each on all cores. As in the study, each
+pretraining ends with the cross-entropy of held-out text, and each finetuning with that of the validation and test
+sentences; not with that of the pretraining's text, which stock fairseq cannot measure there, and without what follows.
+Its data are made beforehand and not timed. Who saves one run at several updates, or starts several jobs by hand, is
+faster than that. Both begin with the finished corpus. --part divides budgets and finetuning updates;
 --finished takes the study's time from the records of the whole study that ran there just before, from the end of its
 corpus to the end of its last job; if it was stopped between, that counts. Times are of the clock: nothing else may run
 beside it.
@@ -45,8 +47,7 @@ _THREADS = count_cores()
 _FLAGS = [
     "--optimizer", "adam", "--lr", "1e-3", "--lr-scheduler", "inverse_sqrt", "--warmup-updates", "50",
     "--clip-norm", "1.0", "--required-batch-size-multiple", "1",
-    "--num-workers", "0", "--disable-validation", "--no-epoch-checkpoints", "--log-format", "json",
-    "--log-interval", "50",
+    "--num-workers", "0", "--no-epoch-checkpoints", "--log-format", "json", "--log-interval", "50",
 ]  # fmt: skip
 
 
@@ -120,6 +121,8 @@ class PlainWay:
         }
         for name, (mixture, budget) in self.models.items():
             self._write(f"text/{name}/train", self._text(mixture, budget))
+            held_out = (self.corpus.mono(language, "valid") for language in mixture.languages)
+            self._write(f"text/{name}/valid", (sentence for sentences in held_out for sentence in sentences))
         pair = self.corpus.pair(*self.task.split("-"), "train")
         ends = np.cumsum([len(source) + len(target) for source, target in zip(*pair, strict=True)])
         number = int(np.searchsorted(ends, parse_tokens(finetuning["finetune_tokens"][0])))
@@ -127,8 +130,10 @@ class PlainWay:
             self._write(f"pairs/train.{self.task}.{language}", [side[row] for row in range(number)])
             dictionary = self.folder / f"pairs/dict.{language}.txt"
             dictionary.symlink_to(self.corpus.dictionary_path)
-        for language, side in zip(self.task.split("-"), self.corpus.pair(*self.task.split("-"), "test"), strict=True):
-            self._write(f"pairs/test.{self.task}.{language}", [side[row] for row in range(len(side))])
+        for split in ("valid", "test"):
+            sides = self.corpus.pair(*self.task.split("-"), split)
+            for language, side in zip(self.task.split("-"), sides, strict=True):
+                self._write(f"pairs/{split}.{self.task}.{language}", [side[row] for row in range(len(side))])
 
     def stages(self) -> Iterator[tuple[str, list[list[str]]]]:
         """Yield the stages with their commands, in order."""
@@ -154,6 +159,7 @@ class PlainWay:
         return [
             _program("train"), str(self.folder / "pairs"), "--task", "translation", *start,
             "--max-tokens", str(section["fairseq"]["max-tokens"]), "--max-update", str(section["updates"]),
+            "--valid-subset", "valid,test", "--validate-interval", "1000000",  # at the end alone
             "--seed", str(seed), "--save-dir", str(self._last(f"{name}-{seed}").parent), *_FLAGS,
             "--source-lang", self.task.split("-")[0], "--target-lang", self.task.split("-")[1],
             *self._model(section["fairseq"]["dropout"]),
@@ -187,7 +193,7 @@ class PlainWay:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_token_file(path, sentences, token_dtype(self.corpus.manifest["vocabulary"]["size"]))
-        if name.startswith("text/"):
+        if name.endswith("/train"):
             (path.parent / "dict.txt").symlink_to(self.corpus.dictionary_path)
 
 

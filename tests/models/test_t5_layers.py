@@ -9,18 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fairseq_scaling.models import _t5_bfloat16
+from fairseq_scaling.models._t5_bfloat16 import regular_step
 from fairseq_scaling.models._t5_kernels import (
-    _keep_mask,
-    _regular_rows,
+    _chunks,
     add_dropout,
     attention,
     dropout,
     linear,
     linear_cross_entropy,
     relu_dropout,
+    relu_feed_forward,
     rms_norm,
 )
 from fairseq_scaling.models._t5_layers import PositionBias, position_bucket
+from fairseq_scaling.models._t5_random import keep_bits, keep_factors
 
 
 def leaves(*tensors: Tensor, double: bool = False) -> list[Tensor]:
@@ -130,7 +133,7 @@ def test_attention_with_dropout_equals_its_formula() -> None:
     torch.manual_seed(7)
     result = attention(*ours, None, 0.4)
     torch.manual_seed(7)
-    keep = _keep_mask((batch, heads, queries, keys), 0.4).double()
+    keep = keep_factors((batch, heads, queries, keys), 0.4).double()
     assert 0 < (keep == 0).sum() < keep.numel()
     weights = (exact[0] @ exact[1].transpose(-1, -2) + exact[3]).softmax(-1) * keep
     expected = (weights @ exact[2]).transpose(1, 2).flatten(2)
@@ -202,7 +205,83 @@ def test_products_in_bfloat16_have_few_numbers_of_rows_and_leave_few_rows(
         exact = sum(rows for rows, precision in products if precision == "highest")
         assert exact < max(16, number / 8)
         assert sum(rows for rows, _ in products) in (0, number)  # none where one product does for all
-    assert sum(_regular_rows(rows) == rows for rows in range(1, 2049)) <= 8 + 8 * 4
+    assert sum(rows % regular_step(rows) == 0 for rows in range(1, 2049)) <= 8 + 8 * 4
+
+
+@pytest.mark.parametrize("instructions", [True, False])
+@pytest.mark.parametrize("probability", [0.0, 0.1])
+@pytest.mark.parametrize("shape", [(7, 3, 24), (1, 24), (40, 25, 24), (64, 24)])
+def test_feed_forward_equals_its_formula_in_either_precision(
+    shape: tuple[int, ...], probability: float, instructions: bool, medium: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_t5_bfloat16, "has_instructions", lambda: instructions)
+    generator = torch.manual_seed(0)
+    given = [torch.randn(size, generator=generator) for size in (shape, (32, 24), (24, 32))]
+    upstream = torch.randn(shape, generator=generator)
+    for precision, tolerance in (("highest", 1e-5), ("medium", 0.02)):
+        exact = leaves(*given, double=True)
+        # Near 0 rounding decides what relu lets through, and with it a whole gradient.
+        torch.set_float32_matmul_precision("highest")
+        x, wi, _ = (tensor.bfloat16().float() if precision == "medium" else tensor for tensor in given)
+        keep = (x @ wi.T > 0).double()
+        torch.manual_seed(5)
+        if probability:
+            # In bfloat16 the rows are filled up before; numbers are drawn in the same order.
+            keep *= keep_factors(keep.shape, probability)
+        expected = exact[0] @ exact[1].T * keep @ exact[2].T
+        (expected * upstream.double()).sum().backward()
+
+        torch.set_float32_matmul_precision(precision)
+        ours = leaves(*given)
+        torch.manual_seed(5)
+        result = relu_feed_forward(*ours, probability, training=True)
+        # what follows may overwrite it
+        result.mul_(upstream).sum().backward()
+        expected = expected * upstream
+        for near, right in zip([result, *(x.grad for x in ours)], [expected, *(x.grad for x in exact)], strict=True):
+            assert near is not None
+            assert right is not None
+            assert near.dtype == torch.float32
+            assert near.shape == right.shape
+            assert (near - right).norm() <= tolerance * right.norm()
+    rested = relu_feed_forward(*given, probability, training=False)
+    assert (rested - F.relu(given[0] @ given[1].T) @ given[2].T).norm() <= 0.02 * rested.norm()
+
+
+def test_products_of_the_feed_forward_in_bfloat16_have_few_numbers_of_rows(
+    medium: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_t5_bfloat16, "has_instructions", lambda: True)
+    numbers = set()
+    mm = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda x, y: (numbers.add(len(x)), mm(x, y))[1])
+    for number in range(1, 2049):
+        before = len(numbers)
+        relu_feed_forward(torch.ones(number, 4), torch.ones(8, 4), torch.ones(4, 8), 0.0, training=True)
+        assert number <= max(numbers) < number + max(17, number / 8)
+        assert len(numbers) <= before + 1
+    assert len(numbers) <= 8 + 8 * 4
+
+
+@pytest.mark.parametrize("most", [16, 50, 100, 248])
+def test_chunks_of_the_cross_entropy_cover_all_rows_in_few_sizes(most: int) -> None:
+    often, unit = set(), 64 if most >= 64 else 16
+    for number in range(1, 1500):
+        chunks = list(_chunks(number, most))
+        assert [start for start, _, _ in chunks] == [0, *(end for _, end, _ in chunks[:-1])]
+        assert chunks[-1][1] == number
+        assert all(end - start <= most for start, end, _ in chunks)
+        often |= {end - start for start, end, regular in chunks if regular}
+        assert sum(end - start for start, end, regular in chunks if not regular) == number % unit
+    assert len(often) <= 3
+
+
+def test_dropout_as_bits_makes_the_same_choices() -> None:
+    torch.manual_seed(3)
+    factors = keep_factors((5, 77), 0.3)
+    torch.manual_seed(3)
+    assert torch.equal(keep_bits((5, 77), 0.3) == -1, factors != 0)
+    assert set(keep_bits((5, 77), 0.3).unique().tolist()) == {-1, 0}
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.93])
@@ -219,7 +298,7 @@ def test_dropout_drops_the_share_it_should_and_keeps_the_mean(probability: float
 
 
 def test_dropout_treats_neighbours_independently() -> None:
-    kept = (_keep_mask((4_000, 4), 0.3) != 0).double()  # four neighbours share one drawn number
+    kept = (keep_factors((4_000, 4), 0.3) != 0).double()  # four neighbours share one drawn number
     correlation = torch.corrcoef(kept.T) - torch.eye(4)
     assert correlation.abs().max() < 4 / 4_000**0.5
 

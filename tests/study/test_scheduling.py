@@ -37,6 +37,20 @@ def test_gpus_limit_what_trains_and_nothing_else() -> None:
     assert Scheduling(cores=8, gpus=("0", "1")).side_by_side == 2
 
 
+@pytest.mark.parametrize(
+    ("scheduling", "may"),
+    [
+        (Scheduling(), True),
+        (Scheduling(gpus=()), True),
+        (Scheduling(gpus=("0",)), False),
+        (Scheduling(profile=PROFILES / "slurm"), False),
+        (Scheduling(arguments=("--executor", "slurm")), False),
+    ],
+)
+def test_jobs_are_forked_here_and_without_gpus(scheduling: Scheduling, may: bool) -> None:
+    assert scheduling.may_fork == may
+
+
 def test_a_profile_that_is_none_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no such folder\n.*one of: slurm"):
         find_profile("slrum")
