@@ -104,10 +104,21 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> Program:
     os.chdir(request["folder"])
     sys.argv = request["command"]
     random.seed()
-    # What was said while importing has set up logging, before the program could say how it wants it.
-    logging.getLogger().handlers.clear()
-    entry = next(iter(metadata.entry_points(group="console_scripts", name=os.path.basename(sys.argv[0]))))
+    return _load(os.path.basename(sys.argv[0]))
+
+
+def _load(name: str) -> Program:
+    """Return the entry point of a program, with logging set up as if it had imported all by itself."""
+    (entry, *_) = metadata.entry_points(group="console_scripts", name=name)
+    root = logging.getLogger()
+    # Importing fairseq sets up logging, unless the program has done so before, as fairseq-train does.
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
+    root.setLevel(logging.WARNING)
     program: Program = entry.load()
+    if not root.handlers:
+        root.handlers[:] = handlers
+        root.setLevel(level)
     return program
 
 

@@ -1,4 +1,4 @@
-"""Find the programs of a study and run them; those that import fairseq are forked from a process that has done so.
+"""Find the programs of a study and run them; fairseq's are forked from a process that has imported it.
 
 Python with torch and fairseq starts in seconds, and a study of short runs starts often. So the first job that needs
 them starts a server (``_fork_server``), which imports them once and forks for every later job.
@@ -21,8 +21,8 @@ from typing import IO
 # Names the folder of the servers' sockets; unset: no server. They are no sockets of the network: only processes of the
 # same person can open the folder.
 SERVERS_VARIABLE = "SCALING_STUDY_FORK_SERVERS"
-# What it pays for; the others start quickly.
-_FORKED = ("fairseq-train", "fairseq-generate", "score-translations")
+# The others start quickly.
+_FORKED = ("fairseq-train", "fairseq-generate")
 _SERVER = Path(__file__).with_name("_fork_server.py")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ import torch
 
 from fairseq_scaling.study import programs
 from tests import toy
-from tests.tasks.runs import PRETRAINING, ROOT
+from tests.tasks.runs import FINETUNING, ROOT
 
 BIN = Path(sys.executable).parent
 # A program of the server's names, which does what its arguments say.
@@ -143,10 +145,10 @@ def test_a_server_that_cannot_start_is_done_without(
     broken.write_text("raise SystemExit('broken')\n")
     monkeypatch.setattr(programs, "_SERVER", broken)
     with tempfile.TemporaryDirectory() as sockets:
-        result = run("--help", program="score-translations", **{programs.SERVERS_VARIABLE: sockets})
+        result = run("--help", program="fairseq-train", **{programs.SERVERS_VARIABLE: sockets})
     assert result.code == 0
-    assert "Usage" in result.output
-    missing = run("--help", program="score-translations", **{programs.SERVERS_VARIABLE: str(tmp_path / "nowhere")})
+    assert "usage: fairseq-train" in result.output
+    missing = run("--help", program="fairseq-train", **{programs.SERVERS_VARIABLE: str(tmp_path / "nowhere")})
     assert missing == result
 
 
@@ -159,25 +161,43 @@ def test_other_programs_are_started(run: Run, environment: dict[str, str], tmp_p
 
 
 def test_messages_and_codes_of_a_wrong_flag_are_the_same(run: Run) -> None:
-    words = ["--no-such-flag"]
-    forked = run(*words, program="score-translations")
-    started = run(*words, program="score-translations", **{programs.SERVERS_VARIABLE: ""})
-    assert forked == started
-    assert forked.code == 2
+    words = ["nowhere", "--no-such-flag"]
+    forked = run(*words, program="fairseq-train")
+    started = run(*words, program="fairseq-train", **{programs.SERVERS_VARIABLE: ""})
+    assert forked.code == started.code == 2
+    assert forked.errors.splitlines()[-1] == started.errors.splitlines()[-1]
+    assert "--no-such-flag" in forked.errors
 
 
-def test_a_forked_training_is_bit_for_bit_a_started_one(run: Run, tmp_path: Path) -> None:
+def test_what_is_forked_prints_and_writes_what_it_does_when_started(
+    run: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
     corpus = toy.make_corpus(tmp_path / "toy")
-    weights, logs = [], []
-    for name, more in (("forked", {}), ("started", {programs.SERVERS_VARIABLE: ""})):
-        flags = [*PRETRAINING, "--user-dir", ROOT / "fairseq_scaling", "--save-dir", tmp_path / name]
-        result = run(corpus, *flags, program="fairseq-train", **more)
-        assert result.code == 0, result.errors[-3000:]
-        lines = [line.split(" | ") for line in result.output.splitlines()]
-        # What fairseq says while it is imported, the server has heard.
-        logs.append([line[1:3] for line in lines if len(line) > 2 and line[2] != "fairseq.tasks.text_to_speech"])
-        state = torch.load(tmp_path / name / "checkpoint3.pt", weights_only=True)
-        weights.append(state["model"])
-    assert logs[0] == logs[1] != []
+    results, weights = [], []
+    with tempfile.TemporaryDirectory(prefix="test-") as sockets:
+        for servers in (sockets, ""):
+            more = {"PYTHONPATH": str(ROOT), programs.SERVERS_VARIABLE: servers}
+            models = tmp_path / "models"
+            shared = ["--user-dir", ROOT / "fairseq_scaling"]
+            trained = run(corpus, *FINETUNING, *shared, "--save-dir", models, program="fairseq-train", **more)
+            assert trained.code == 0, trained.errors[-3000:]
+            generated = run(
+                corpus, *shared, "--task", "scaling_translation", "-s", "aa", "-t", "bb", "--beam", 2,
+                "--path", models / "checkpoint_last.pt", "--num-workers", 0, "--max-len-b", 20, **more,
+            )  # fmt: skip
+            assert generated.code == 0, generated.errors[-3000:]
+            assert "SCALING_RUN" in generated.errors
+            results.append([said(text) for text in (trained.output, generated.output, generated.errors)])
+            weights.append(torch.load(models / "checkpoint_last.pt", weights_only=True)["model"])
+            shutil.rmtree(models)
+    assert results[0] == results[1]
+    assert all(results[0])
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def said(text: str) -> list[str]:
+    """Return what a log and translations say, without times, and without what is said while fairseq is imported."""
+    times = re.compile(r'^[\d-]+ [\d:]+ | in [\d.]+ ?s.*|"[a-z_]*(wps|ups|wall)": "?[\d.]+"?')
+    log = re.compile(r"(DEBUG|INFO|WARNING):|[\d-]+ [\d:]+ \||[STHDP]-\d|Generate")
+    return [times.sub("", line) for line in text.splitlines() if log.match(line) and "text_to_speech" not in line]
