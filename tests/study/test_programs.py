@@ -149,7 +149,8 @@ def test_a_server_that_cannot_start_is_done_without(
     assert result.code == 0
     assert "usage: fairseq-train" in result.output
     missing = run("--help", program="fairseq-train", **{programs.SERVERS_VARIABLE: str(tmp_path / "nowhere")})
-    assert missing == result
+    assert missing.code == 0
+    assert missing.output.splitlines()[1:] == result.output.splitlines()[1:]
 
 
 def test_other_programs_are_started(run: Run, environment: dict[str, str], tmp_path: Path) -> None:
@@ -161,12 +162,12 @@ def test_other_programs_are_started(run: Run, environment: dict[str, str], tmp_p
 
 
 def test_messages_and_codes_of_a_wrong_flag_are_the_same(run: Run) -> None:
-    words = ["nowhere", "--no-such-flag"]
+    words = ["nowhere", "--arch", "none"]
     forked = run(*words, program="fairseq-train")
     started = run(*words, program="fairseq-train", **{programs.SERVERS_VARIABLE: ""})
     assert forked.code == started.code == 2
-    assert forked.errors.splitlines()[-1] == started.errors.splitlines()[-1]
-    assert "--no-such-flag" in forked.errors
+    message = "fairseq-train: error: argument --arch/-a: invalid choice: 'none'"
+    assert all(result.errors.splitlines()[-1].startswith(message) for result in (forked, started))
 
 
 def test_what_is_forked_prints_and_writes_what_it_does_when_started(
@@ -190,14 +191,16 @@ def test_what_is_forked_prints_and_writes_what_it_does_when_started(
             results.append([said(text) for text in (trained.output, generated.output, generated.errors)])
             weights.append(torch.load(models / "checkpoint_last.pt", weights_only=True)["model"])
             shutil.rmtree(models)
-    assert results[0] == results[1]
-    assert all(results[0])
+    for forked, started in zip(*results, strict=True):
+        assert forked
+        for one, other in zip(forked, started, strict=True):
+            assert one == other
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def said(text: str) -> list[str]:
     """Return what a log and translations say, without times, and without what is said while fairseq is imported."""
-    times = re.compile(r'^[\d-]+ [\d:]+ | in [\d.]+ ?s.*|"[a-z_]*(wps|ups|wall)": "?[\d.]+"?')
+    times = re.compile(r'^[\d-]+ [\d:]+ | in [\d.]+ ?s.*|took [\d.]+ seconds|"[a-z_]*(wps|ups|wall)": "?[\d.]+"?')
     log = re.compile(r"(DEBUG|INFO|WARNING):|[\d-]+ [\d:]+ \||[STHDP]-\d|Generate")
     return [times.sub("", line) for line in text.splitlines() if log.match(line) and "text_to_speech" not in line]
