@@ -74,7 +74,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     folder = tmp_path_factory.mktemp("end-to-end")
     toy.write_files(folder / "text")
     (folder / "study.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
-    return folder, scaling_study("run", folder / "study.yaml", "--out", folder / "out", "--cores", "2")
+    here = ("--cores", "2", "--gpus", "none")
+    return folder, scaling_study("run", folder / "study.yaml", "--out", folder / "out", *here)
 
 
 def values(out: Path, metric: str) -> dict[int, float]:
@@ -145,7 +146,7 @@ def test_the_models_learn_to_translate(study: tuple[Path, subprocess.CompletedPr
 def test_a_second_run_does_nothing(study: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, _ = study
     before = times(folder / "out")
-    again = scaling_study("run", folder / "study.yaml", "--out", folder / "out", "--cores", "2")
+    again = scaling_study("run", folder / "study.yaml", "--out", folder / "out", "--cores", "2", "--gpus", "none")
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[0] == "toy: nothing to do."
     assert times(folder / "out") == before

@@ -27,8 +27,6 @@ from typing import Any, NoReturn
 
 _IDLE = 60.0
 _MOST_DESCRIPTORS = 64
-# What the programs import on their way, besides fairseq.
-_LATER = ("torch._dynamo", "sacrebleu", "sacremoses", "sentencepiece")
 
 Program = Callable[[], str | int | None]
 
@@ -65,9 +63,8 @@ def _import_everything(package: str) -> None:
     from fairseq.utils import import_user_module
 
     import_user_module(Namespace(user_dir=package))
-    for name in _LATER:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    # Optimizers import it on their way.
+    importlib.import_module("torch._dynamo")
 
 
 def _handle(connection: socket.socket) -> Program:

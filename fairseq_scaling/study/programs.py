@@ -7,16 +7,18 @@ them starts a server (``_fork_server``), which imports them once and forks for e
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
+
+from .lock import alone
 
 # Names the folder of the servers' sockets; unset: no server. They are no sockets of the network: only processes of the
 # same person can open the folder.
@@ -75,15 +77,16 @@ def _find_server(program: str, environment: Mapping[str, str], log: Path | None)
     """Return a connection to the server that has imported what a program needs; None: start it the usual way."""
     folder = environment.get(SERVERS_VARIABLE)
     path = Path(program)
+    if not folder or not Path(folder).is_dir():
+        return None
     # A program of the person's own need not be what its name says.
-    if not folder or path.name not in _FORKED or path.parent != Path(sys.executable).parent:
+    if path.name not in _FORKED or path.parent != Path(sys.executable).parent:
         return None
     # The number of threads is read when torch is imported.
     address = Path(folder) / f"threads-{environment.get('OMP_NUM_THREADS', '')}"
     connection = socket.socket(socket.AF_UNIX)
     try:
-        with address.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(address.with_suffix(".lock")):
             try:
                 connection.connect(str(address))
             except (FileNotFoundError, ConnectionRefusedError):
@@ -131,4 +134,4 @@ def _run_forked(
             return int(answers.readline())
     except (OSError, ValueError):
         # A server that was killed after the beginning takes the job for killed, too: it must not run a second time.
-        return -9 if begun else None
+        return -signal.SIGKILL if begun else None

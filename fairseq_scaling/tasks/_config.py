@@ -26,7 +26,7 @@ class ScalingTaskConfig(FairseqDataclass):
         metadata={
             "help": "how float32 matrices are multiplied, as torch.set_float32_matmul_precision says it: highest in "
             "float32; high in TF32 where a GPU has it; medium also in bfloat16 where a CPU has instructions for it "
-            "(AMX), and rounds to it what feed-forward layers with ReLU compute; sums, weights, gradients of weights "
+            "(AMX), and rounds to it what feed-forward layers with ReLU compute, gradients too; sums, weights "
             "and the optimizer stay in float32"
         },
     )

@@ -153,7 +153,7 @@ def test_a_server_that_cannot_start_is_done_without(
     assert missing.output.splitlines()[1:] == result.output.splitlines()[1:]
 
 
-def test_other_programs_are_started(run: Run, environment: dict[str, str], tmp_path: Path) -> None:
+def test_other_programs_are_started(run: Run, tmp_path: Path) -> None:
     own = tmp_path / "fairseq-generate"
     own.write_text("#!/bin/sh\necho my own\n")
     own.chmod(0o755)
@@ -170,9 +170,7 @@ def test_messages_and_codes_of_a_wrong_flag_are_the_same(run: Run) -> None:
     assert all(result.errors.splitlines()[-1].startswith(message) for result in (forked, started))
 
 
-def test_what_is_forked_prints_and_writes_what_it_does_when_started(
-    run: Run, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_what_is_forked_prints_and_writes_what_it_does_when_started(run: Run, tmp_path: Path) -> None:
     corpus = toy.make_corpus(tmp_path / "toy")
     results, weights = [], []
     with tempfile.TemporaryDirectory(prefix="test-") as sockets:
