@@ -22,21 +22,22 @@ if TYPE_CHECKING:
 
 Words = list[str]
 
-# What every training of a study does, unless its `fairseq:` mapping says otherwise. No worker processes, because as
-# many runs as there are cores go side by side; a batch multiple of 1, because fairseq's default of 8 drops sentences.
+# What every training of a study does, unless its `fairseq:` mapping says otherwise: as in the paper, and where that
+# leaves it open as T5 (Raffel et al. 2020). No worker processes, because as many runs as there are cores go side by
+# side; a batch multiple of 1, because fairseq's default of 8 drops sentences.
 _TRAINING = {
-    "criterion": "cross_entropy",
-    "optimizer": "adam",
-    "lr": "1e-3",
-    "lr-scheduler": "inverse_sqrt",
-    "clip-norm": "1.0",
+    "criterion": "t5_cross_entropy",
+    "optimizer": "t5_adafactor",
     "num-workers": 0,
     "required-batch-size-multiple": 1,
     "log-interval": 50,
 }
-_PRETRAINING = {**_TRAINING, "warmup-updates": 100, "batch-size": 16}
+_PRETRAINING = {**_TRAINING, "lr": "1.0", "lr-scheduler": "t5_inverse_sqrt", "batch-size": 256}
 # Validation at the end alone: fairseq always validates when it stops.
-_FINETUNING = {**_TRAINING, "warmup-updates": 100, "max-tokens": 1500, "validate-interval": 1_000_000}
+_FINETUNING = {
+    **_TRAINING, "lr": "0.001", "lr-scheduler": "fixed", "batch-size": 128, "dropout": 0.1,
+    "validate-interval": 1_000_000,
+}  # fmt: skip
 # How many times a finetuning saves, to resume from, before it ends. Epochs can be as short as a few updates.
 _SAVES = 4
 PAIR_TOKENS = 30  # a guess: target tokens of a sentence
@@ -170,7 +171,7 @@ def pretraining_settings(study: Study, mixture: Mixture, rate: str | None = None
     section = study.pretraining
     chosen = {} if rate is None else {"lr": rate}
     own = section.override(mixture).fairseq
-    return {**_PRETRAINING, **study.model.fairseq, **section.fairseq, **chosen, **own}
+    return _with_defaults(_PRETRAINING, {**study.model.fairseq, **section.fairseq, **chosen, **own})
 
 
 def finetune(
@@ -210,7 +211,7 @@ def finetuning_settings(study: Study, run: Finetuning, rate: str | None = None) 
     """
     section = study.finetuning
     updates = section.updates
-    settings = {**_FINETUNING, **study.model.fairseq, **section.fairseq}
+    settings = {**study.model.fairseq, **section.fairseq}
     if rate is not None:
         settings["lr"] = rate
     if run.start.pretrain_tokens == 0 and section.baseline is not None:
@@ -220,16 +221,23 @@ def finetuning_settings(study: Study, run: Finetuning, rate: str | None = None) 
         if override.applies(run.start, run.finetune_tokens, run.task):
             updates = override.updates or updates
             settings |= override.fairseq
+    settings = _with_defaults(_FINETUNING, settings)
     epochs = updates * 2 * batch_tokens(study, settings) / run.finetune_tokens
     return updates, {"save-interval": max(1, round(epochs / _SAVES)), **settings}
+
+
+def _with_defaults(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with defaults beneath them. Who says how many tokens are a batch has also said how many rows."""
+    sized = settings.get("max-tokens") is not None
+    return {name: value for name, value in defaults.items() if not (sized and name == "batch-size")} | {**settings}
 
 
 def batch_tokens(study: Study, settings: Mapping[str, Any]) -> int:
     """Return about how many target tokens an update of a finetuning with these flags reads, on all its GPUs."""
     steps = int(float(str(settings.get("update-freq") or 1))) * (study.resources_of["finetune"].gpus or 1)
-    if size := settings.get("batch-size"):
-        return int(size) * PAIR_TOKENS * steps
-    return int(float(settings.get("max-tokens") or 1500)) * steps
+    if tokens := settings.get("max-tokens"):
+        return int(float(tokens)) * steps
+    return int(settings.get("batch-size") or 1) * PAIR_TOKENS * steps
 
 
 def translate(study: Study, task: tuple[str, str], folder: str, subset: str) -> Words:

@@ -147,11 +147,15 @@ def _fairseq_problem(name: str, words: list[str]) -> str:
     package = Path(__file__).parent.parent
     import_tasks(str(package / "tasks"), "fairseq_scaling.tasks")
     import_models(str(package / "models"), "fairseq_scaling.models")
+    from ..tasks._config import refuse_bf16
+
     parser: Any = options.get_training_parser() if name == "fairseq-train" else options.get_generation_parser()
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            options.parse_args_and_arch(parser, input_args=words)
+            refuse_bf16(options.parse_args_and_arch(parser, input_args=words).bf16)
+    except SettingError as error:
+        return str(error)
     except SystemExit:
         message = errors.getvalue().strip().splitlines()[-1].partition("error: ")[2]
         known = [option for action in parser._actions for option in action.option_strings]

@@ -146,7 +146,7 @@ class Pretraining(Section):
 
     mixtures: Annotated[list[PretrainingMixture], Field(min_length=1)]
     budgets: Budgets
-    input_length: Positive = 64
+    input_length: Positive = 512
     seeds: Seeds = [1]
     learning_rates: PretrainingRateChoice | None = None
     fairseq: PretrainingFlags = {}

@@ -20,6 +20,7 @@ from ..errors import CheckpointError, SettingError
 from . import _run
 from ._batches import STANDS_IN, EpochPlan, PlannedBatches
 from ._checkpoints import LAST, check_whole, described, mend_last, read_checkpoint
+from ._config import refuse_bf16
 from ._sentencepiece import CorpusSentencePiece
 from ._starting import check_model, check_stage, starting_point
 
@@ -45,6 +46,8 @@ class ScalingTask(FairseqTask):
     @classmethod
     def setup_task(cls, cfg: Any, from_checkpoint: bool = False, **kwargs: Any) -> ScalingTask:
         """Return the task; ``from_checkpoint`` says that the settings are those a checkpoint was saved with."""
+        if not from_checkpoint:
+            refuse_bf16(cfg.bf16)
         corpus = Corpus.open(cfg.data)
         torch.set_float32_matmul_precision(str(cfg.matmul_precision))
         return cls(cfg, corpus, load_dictionary(corpus), from_checkpoint)

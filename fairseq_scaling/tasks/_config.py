@@ -3,10 +3,13 @@
 # No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING
+
+from ..errors import SettingError
 
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
@@ -48,3 +51,11 @@ class ScalingTaskConfig(FairseqDataclass):
     max_tokens: Optional[int] = II("dataset.max_tokens")
     optimizer_settings: Any = II("optimizer")
     lr_scheduler_settings: Any = II("lr_scheduler")
+
+
+def refuse_bf16(bf16: bool) -> None:
+    """Raise SettingError for fairseq's ``--bf16`` where there is no TPU: it would end in an error about devices."""
+    if bf16 and find_spec("torch_xla") is None:
+        raise SettingError(
+            "--bf16", bf16, "for fairseq this means a TPU, and torch_xla is not installed", "use --bf16-autocast"
+        )

@@ -53,10 +53,11 @@ def preprocess(*arguments: object) -> tuple[float, float]:
     return run([sys.executable, "-m", "preprocess", *map(str, arguments)])
 
 
-def run(command: list[str], threads: int = 1) -> tuple[float, float]:
-    """Run a command to its end; return its processor time in seconds and its memory in bytes."""
+def run(command: list[str], threads: int = 1, output: Path = Path(os.devnull)) -> tuple[float, float]:
+    """Run a command to its end, its output in a file; return its processor time in seconds and its memory in bytes."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT, env=environment)
+    with output.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE, cwd=ROOT, env=environment)
     assert process.stderr is not None
     errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
