@@ -50,8 +50,8 @@ def advise(
     reached = float(curve.groups().values[-1])
     worthwhile = WORTHWHILE_SHARE * abs(reached) if worthwhile is None else worthwhile
     action, why = _action(verdict, doubling, worthwhile, curve)
-    below = -verdict.evidence.get("gain_over_baseline", 0.0)
-    if action == "add data" and below > 2 * verdict.evidence.get("gain_over_baseline_standard_error", 0.0):
+    if action == "add data" and _against_baseline(verdict) < -2:
+        below = -verdict.evidence["gain_over_baseline"]
         most = _gains(one, curve, [10.0])[10.0]
         if most.value < below:
             action, why = "change the data", "even ten times the data is expected to stay worse than no pretraining."
@@ -176,6 +176,9 @@ def _action(verdict: Verdict, doubling: Estimate, worthwhile: float, curve: Curv
     if verdict.kind == "saturated":
         if verdict.evidence.get("improves"):
             return "stop", f"{metric} has reached its plateau."
+        if _against_baseline(verdict) > 2:
+            smallest = format_tokens(float(curve.groups().pretrain_tokens[0]))
+            return "stop", f"{metric} stays flat: the first {smallest} tokens bring what pretraining brings."
         return (
             "finetuning data suffices",
             f"{metric} stays flat: the finetuning set is large enough, pretraining adds nothing.",
@@ -189,6 +192,13 @@ def _action(verdict: Verdict, doubling: Estimate, worthwhile: float, curve: Curv
     if np.isfinite(doubling.lower) and doubling.lower > 0:
         return "add data", f"{metric} still improves with pretraining."
     return "run more points", f"{metric} improves, but the points do not yet say whether it goes on."
+
+
+def _against_baseline(verdict: Verdict) -> float:
+    """Return the gain of the largest budget over no pretraining, in its standard errors; 0 where that is not known."""
+    gain = float(verdict.evidence.get("gain_over_baseline", 0.0))
+    error = float(verdict.evidence.get("gain_over_baseline_standard_error", 0.0))
+    return gain / error if error else float(np.sign(gain)) * np.inf if gain else 0.0
 
 
 def _gains(fit: Fit, curve: Curve, factors: Sequence[float]) -> dict[float, Estimate]:

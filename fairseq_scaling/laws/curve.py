@@ -21,6 +21,7 @@ LOWER_IS_BETTER: Mapping[str, bool] = {
     "rouge_l": False,
     "rouge": False,
     "ter": True,
+    "wer": True,
     "cross_entropy": True,
 }
 """Direction of the metrics this project knows; any other metric must say which way is better."""

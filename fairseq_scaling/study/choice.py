@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CRITERIA = ("cross_entropy", "bleu", "chrf")
 _PLACEHOLDER = re.compile(r"\{chosen:([^}]+)\}")
 _END = 20_000  # characters of a log in which its last error stands
-# What stands in the words before the choice: only the check of the flags sees it.
+# What stands in the words before the choice. Only the check of the flags sees it: no job runs with it.
 _NOT_YET = "1"
 
 
@@ -36,6 +36,12 @@ def placeholder(file: str) -> str:
 def filled(word: str, folder: Path) -> str:
     """Return a word with its placeholder replaced by what was chosen, or by a number where nothing is chosen yet."""
     return _PLACEHOLDER.sub(lambda match: chosen(folder / match[1]) or _NOT_YET, word)
+
+
+def missing(words: Sequence[str], folder: Path) -> Path | None:
+    """Return the choice file that words wait for and that does not say anything yet, if there is one."""
+    files = (folder / match[1] for word in words if (match := _PLACEHOLDER.search(word)))
+    return next((file for file in files if chosen(file) is None), None)
 
 
 def chosen(file: Path) -> str | None:
@@ -100,6 +106,8 @@ def describe(choice: Mapping[str, Any]) -> str:
 
 
 def _value(run: RunRecord, by: str) -> float | None:
+    if run.diverged:  # it may have been measured on its way
+        return None
     if by == "cross_entropy":
         value = run.cross_entropies.get("valid")
     else:

@@ -45,7 +45,7 @@ def removable(plan: Plan, folder: StudyFolder, pretrained: bool) -> list[Removab
             "finetuned models that are translated and scored", "finetuning again",
             [path for job in finetuned for path in _checkpoints(folder, job)], sum(job.seconds for job in finetuned),
         ),
-        Removable("what finished pretrainings would go on from", "never needed", resumable, 0.0),
+        Removable("what finished pretrainings would go on from", "needed for a further budget alone", resumable, 0.0),
     ]  # fmt: skip
     if pretrained:
         used_up = [job for job in trained if _readers_done(plan, job, waiting)]

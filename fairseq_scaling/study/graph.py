@@ -109,6 +109,16 @@ class Job:
     def run(self) -> str:
         return self.id.split("/", 1)[1]
 
+    @property
+    def budgets(self) -> list[str]:
+        """Of a pretraining, its budgets as its words have them; of other jobs none."""
+        return self.words[self.words.index("--budgets") + 1].split(",") if self.stage == "pretrain" else []
+
+    def words_until(self, number: int) -> list[str]:
+        """Return the words of the pretraining that would end after so many of the budgets."""
+        place = self.words.index("--budgets") + 1
+        return [*self.words[:place], ",".join(self.budgets[:number]), *self.words[place + 1 :]]
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -64,7 +64,8 @@ def run_job(
         environment: further variables for the command.
         locks: file descriptors that the command holds open as long as it runs, whatever happens to this process.
     """
-    identity = folder.identity(plan, job)
+    identities = folder.identities(plan, job)
+    identity = identities[-1]
     if folder.stands(plan, job) and not folder.lost(plan, job):
         folder.mark_done(job.id, identity)
         return 0
@@ -73,9 +74,7 @@ def run_job(
         # The attempt before has found that no further one can help.
         return int(record["code"])
     stuck_before = attempt > 1 and record is not None and record.get("stuck", False)
-    # A finished training whose files were removed has nothing left to do: going on would not make them again.
-    unfinished = record is not None and record["identity"] == identity and not folder.has_ended(job, record)
-    if not (unfinished and job.stage in _RESUMABLE):
+    if not (job.stage in _RESUMABLE and folder.goes_on(plan, job)):
         folder.remove(job)
 
     command = resolve(folder, plan, job)
@@ -85,9 +84,9 @@ def run_job(
         command += ["--max-epoch", str(limit)]
     log = folder.path / job.log
     record = {
-        "state": "running", "identity": identity, "command": command, "log": str(log), "started": time.time(),
-        "fraction": fraction_in_log(log, job.goal), "host": platform.node(), "process": os.getpid(),
-        "attempt": attempt, "attempts": attempts,
+        "state": "running", "identity": identity, "identities": identities, "command": command, "log": str(log),
+        "started": time.time(), "fraction": fraction_in_log(log, job.goal), "host": platform.node(),
+        "process": os.getpid(), "attempt": attempt, "attempts": attempts,
     }  # fmt: skip
     folder.write_record(job.id, record)
     code = _run(folder, plan, job, command, environment or {}, locks)
@@ -98,7 +97,7 @@ def run_job(
             file.write("The next start begins this job afresh.\n")
         code, hopeless = 1, True
         # No identity: what was gone on from once would only end without these files again.
-        record["identity"] = ""
+        record |= {"identity": "", "identities": []}
     record |= {"code": code, "seconds": time.time() - record["started"]}
     if code == 0:
         how = {"state": "finished"} if limit is None else {"state": "paused", "budgets": limit}
@@ -141,6 +140,10 @@ def _run(
     further: Mapping[str, str],
     locks: Sequence[int],
 ) -> int:
+    if missing := choice.missing(job.words, folder.path):
+        with _open_log(folder.path / job.log, append=True) as log:
+            log.write(f"no learning rate is chosen: {missing} is not there, or not to be read\n".encode())
+        return 1
     environment = {
         **os.environ,
         **further,

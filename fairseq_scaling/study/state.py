@@ -3,8 +3,9 @@
 ``.study/records/<job>.json`` tells how a job went; ``.study/done/<job>.json`` exists while its result counts, and is
 what Snakemake looks at. A job counts as done when it finished with the words of today and with the inputs of today: its
 identity is a hash of its words and of the results of the jobs it needs. A corpus is identified by its content, so that
-a corpus made again with the same bytes lets every training stand; so are the checkpoints that a study is given. The
-fits are made again, too, where the code that makes them has changed.
+a corpus made again with the same bytes lets every training stand; so are the checkpoints that a study is given. A
+pretraining has an identity for each of its budgets: a further one lets all that was made of the others stand. The fits
+are made again, too, where the code that makes them has changed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from . import choice
 from .plan import Job, Plan
 
 Record = dict[str, Any]
+
+_TRAININGS = ("pretrain", "finetune")
 
 
 class StudyFolder:
@@ -90,14 +93,24 @@ class StudyFolder:
 
     def identity(self, plan: Plan, job: Job) -> str:
         """Return the hash of all that decides a job's result."""
-        needs = {need: self._result(plan, need) for need in job.needs}
-        if not needs and "{corpus}" in job.words:
-            needs = {"corpus": self._fingerprint(plan)}
+        return self.identities(plan, job)[-1]
+
+    def identities(self, plan: Plan, job: Job) -> list[str]:
+        """Return the identity of a pretraining at each of its budgets, which no later budget changes; else just one."""
+        needs = {need: self._result(plan, need, job) for need in job.needs}
+        if "{corpus}" in job.words and not any(need.startswith("encode/") for need in needs):
+            needs["corpus"] = self._fingerprint(plan)
         stamps: list[Any] = _stamps(job.words, Path(plan.source_folder)) if job.stage == "fetch" else []
         stamps += [(place, _content(path)) for place, path in sorted(plan.given_to(job).items())]
         if job.stage == "fit":  # takes seconds: a better version of the laws is to be used on old runs
             stamps.append(("code", code_fingerprint("logs", "laws", "report")))
-        return hashlib.sha256(json.dumps([job.words, needs, stamps], sort_keys=True).encode()).hexdigest()
+        if job.stage in _TRAININGS and (gpus := job.resources.get("gpu", 1)) not in (0, 1):
+            stamps.append(("gpus", gpus))  # each takes a batch of its own
+        variants = [job.words_until(number + 1) for number in range(len(job.budgets))] or [job.words]
+        return [
+            hashlib.sha256(json.dumps([words, needs, stamps], sort_keys=True).encode()).hexdigest()
+            for words in variants
+        ]
 
     def is_done(self, plan: Plan, job: Job) -> bool:
         """Tell whether a job's result counts, its needs being done."""
@@ -110,8 +123,24 @@ class StudyFolder:
             record is not None
             and self.has_ended(job, record)
             and all((self.path / name).exists() for name in job.writes)
-            and record["identity"] == self.identity(plan, job)
+            and is_prefix(self.identities(plan, job), made(record))
         )
+
+    def goes_on(self, plan: Plan, job: Job) -> bool:
+        """Tell whether what a job has left behind is the beginning of what it is to do now.
+
+        That of a pretraining may have ended: at the last budget that it had then.
+        """
+        record = self.record(job.id)
+        if record is None:
+            return False
+        wanted = self.identities(plan, job)
+        if made(record) == wanted:
+            # One whose files were removed has nothing left to do: going on would not make them again.
+            return not self.has_ended(job, record)
+        last = (self.path / job.log).with_name("checkpoint_last.pt")
+        lost = any(0 < _budget_number(name) <= len(made(record)) for name in self.lost(plan, job))
+        return is_prefix(made(record), wanted) and last.exists() and not lost
 
     def is_paused(self, job: Job) -> bool:
         """Tell whether a pretraining stopped at a budget before its last."""
@@ -150,7 +179,7 @@ class StudyFolder:
             for job in jobs:
                 if job.id in waiting:
                     waiting |= {maker for name, maker in job.reads.items() if not (self.path / name).exists()}
-                elif waiting & set(job.needs):
+                elif any(need in waiting and not self._has_made(plan, need, job) for need in job.needs):
                     waiting.add(job.id)
             if len(waiting) == before:
                 return [job for job in jobs if job.id in waiting]
@@ -167,14 +196,25 @@ class StudyFolder:
     def _record_path(self, job_id: str) -> Path:
         return self.private / "records" / f"{job_id}.json"
 
-    def _result(self, plan: Plan, job_id: str) -> str:
+    def _result(self, plan: Plan, job_id: str, reader: Job) -> str:
+        """Return the identity of what ``reader`` gets of a job it needs, as it is there now."""
         if job_id.startswith("encode/"):
             return self._fingerprint(plan)
         if job_id.startswith("choose/"):
             # What was chosen counts, not how: a choice made again with the same outcome lets every training stand.
             return choice.chosen(self.path / plan.by_id[job_id].writes[0]) or ""
         record = self.record(job_id)
-        return record["identity"] if record else ""
+        if record is None:
+            return ""
+        number = _budget_read(reader, job_id)
+        return made(record)[: number or None][-1]
+
+    def _has_made(self, plan: Plan, job_id: str, reader: Job) -> bool:
+        """Tell whether a pretraining that is pending has made, and will leave, what ``reader`` got of it."""
+        number, record = _budget_read(reader, job_id), self.record(job_id)
+        if not number or record is None:
+            return False
+        return made(record)[:number] == self.identities(plan, plan.by_id[job_id])[:number]
 
     def _fingerprint(self, plan: Plan) -> str:
         try:
@@ -182,6 +222,15 @@ class StudyFolder:
         except (OSError, ValueError):
             return ""
         return str(values.get("fingerprint", ""))
+
+
+def made(record: Record) -> list[str]:
+    """Return the identities of what a job was to make when its record was written."""
+    return record.get("identities") or [record["identity"]]
+
+
+def is_prefix(some: Sequence[str], all_of_them: Sequence[str]) -> bool:
+    return list(some) == list(all_of_them[: len(some)])
 
 
 def check_corpus(folder: StudyFolder, plan: Plan) -> None:
@@ -195,6 +244,17 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file, and the folders it lies in, so that it is never there in part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     whole_files.write_whole(path, text)
+
+
+def _budget_read(reader: Job, job_id: str) -> int:
+    """Return the number of the budget whose checkpoint ``reader`` reads of a pretraining; 0: it reads none."""
+    return max((_budget_number(name) for name, maker in reader.reads.items() if maker == job_id), default=0)
+
+
+def _budget_number(name: str) -> int:
+    """Return the number of the budget at which a checkpoint was taken; 0: the file is none."""
+    found = re.search(r"/checkpoint(\d+)\.pt$", name)
+    return int(found[1]) if found else 0
 
 
 def _content(path: Path) -> str:

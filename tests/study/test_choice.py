@@ -19,6 +19,7 @@ from fairseq_scaling.study.state import StudyFolder
 
 from .conftest import Fakes
 from .test_plan import value_of
+from .test_workflow import kinds, set_environment
 
 Write = Callable[[dict[str, Any] | str], Path]
 LOGS = Path(__file__).parents[1] / "logs/golden"
@@ -118,6 +119,59 @@ def test_the_least_cross_entropy_of_valid_wins_and_a_diverged_run_never_does(tmp
     assert values["0.1"] is None
     assert found["chosen"] == min(("0.01", "0.003"), key=lambda rate: values[rate])
     assert "diverged" in choice.describe(found)
+
+
+def test_a_run_that_diverged_after_it_was_validated_never_wins(tmp_path: Path) -> None:
+    folders = runs(tmp_path, r0_1="train-json-bleu.log", r0_01="train-json-bleu.log")
+    best = choice.choose(folders, "cross_entropy")["candidates"][0]["value"]
+    assert best is not None
+    log = folders["0.1"] / "train.log"
+    lines = log.read_text().splitlines()
+    place = max(number for number, line in enumerate(lines) if "| train_inner |" in line)
+    head, record = lines[place].split(" | train_inner | ")
+    lines.append(f"{head} | train_inner | " + json.dumps({**json.loads(record), "loss": "nan"}))
+    log.write_text("\n".join(lines) + "\n")
+    found = choice.choose(folders, "cross_entropy")
+    assert found["chosen"] == "0.01"
+    assert found["candidates"][0]["value"] is None
+
+
+def test_a_training_whose_rate_is_not_chosen_fails_and_can_be_tried_again(
+    choosing: dict[str, Any], write_study: Write, fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file of a choice can arrive late on a file system of several nodes."""
+    set_environment(monkeypatch, fakes.environment())
+    plan, folder = plan_of(choosing, write_study), StudyFolder(tmp_path / "out")
+    job = plan.by_id["pretrain/de1/seed1"]
+    assert run_job(folder, plan, job, 1, 2) == 1
+    assert fakes.started() == []
+    assert "no learning rate is chosen" in (folder.path / job.log).read_text()
+    record = folder.record(job.id)
+    assert record is not None
+    assert record["state"] == "retry"
+    file = folder.path / ".study/candidates/pretraining/de1/choice.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"chosen": "0.01"}')
+    assert run_job(folder, plan, job, 2, 2) == 0
+    assert kinds(fakes.started()) == {"fairseq-train": 1}
+
+
+def test_another_corpus_changes_trainings_whose_rate_stays(
+    choosing: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    del choosing["text"]
+    choosing["corpus"] = "corpus"
+    (tmp_path / "corpus").mkdir()
+    plan, folder = plan_of(choosing, write_study), StudyFolder(tmp_path / "out")
+    for job in plan.of_stage("choose"):
+        (folder.path / job.writes[0]).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / job.writes[0]).write_text('{"chosen": "0.01"}')
+    trained = [plan.by_id["pretrain/de1/seed1"], plan.by_id["finetune/en-fr/200k/baseline/seed1"]]
+    identities = []
+    for content in ("abc", "other"):
+        (tmp_path / "corpus/corpus.json").write_text(json.dumps({"fingerprint": content}))
+        identities.append([folder.identity(plan, job) for job in trained])
+    assert not set(identities[0]) & set(identities[1])
 
 
 def test_upstream_cross_entropy_decides_in_a_pretraining(tmp_path: Path) -> None:

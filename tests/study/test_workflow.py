@@ -105,6 +105,63 @@ def test_a_further_mixture_runs_alone(finished: Path, fakes: Fakes, values: dict
     assert all("/fr1/" in line for line in started if line.startswith("fairseq-"))
 
 
+def test_a_further_budget_goes_on_from_the_last_one_and_lets_what_was_made_of_it_stand(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    values["pretraining"]["budgets"] = ["1M", "2M"]
+    study = write_study(values)
+    plan = make_plan(load_study(study))
+    pending = StudyFolder(finished).pending(plan, plan.jobs)
+    assert [job.stage for job in pending if "/1M/" in job.id] == []
+    result = fakes.run("run", study, "--out", finished)
+    assert result.returncode == 0, result.stderr
+    started = fakes.started()
+    assert kinds(started) == {
+        "fairseq-train": 2 + 2, "fairseq-generate": 2, "score-translations": 2, "fit-scaling": 1,
+    }  # fmt: skip
+    assert not [line for line in started if "/1M/" in line]
+    assert "Loaded checkpoint with 10 steps" in (finished / "pretraining/de1/seed1/train.log").read_text()
+    # One budget less trains nothing; the same budgets again neither.
+    for budgets in (["1M"], ["1M", "2M"]):
+        values["pretraining"]["budgets"] = budgets
+        assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
+        assert kinds(fakes.started()) == {"fit-scaling": 1}
+
+
+def test_a_further_budget_trains_from_the_beginning_where_there_is_nothing_to_go_on_from(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    (finished / "pretraining/de1/seed1/checkpoint_last.pt").unlink()
+    values["pretraining"]["budgets"] = ["1M", "2M"]
+    assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
+    # Only the 2M runs are new: a checkpoint made again is the same, bit for bit.
+    assert kinds(fakes.started())["fairseq-train"] == 2 + 2
+    assert "Loaded" not in (finished / "pretraining/de1/seed1/train.log").read_text()
+    assert (finished / "pretraining/de1/seed1/checkpoint2.pt").exists()
+
+
+def test_a_budget_in_between_trains_again_and_runs_anew_what_comes_behind_it(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+) -> None:
+    """Batches are cut at a budget, so that what follows is another run."""
+    values["pretraining"]["budgets"] = ["0.5M", "1M"]
+    assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
+    started = fakes.started()
+    assert kinds(started)["fairseq-train"] == 2 + 4
+    assert "Loaded" not in (finished / "pretraining/de1/seed1/train.log").read_text()
+
+
+def test_a_number_of_gpus_is_part_of_a_training(
+    finished: Path, values: dict[str, Any], write_study: Write
+) -> None:
+    """Each takes a batch of its own: with another number it is another run."""
+    folder = StudyFolder(finished)
+    for gpus, stages in ((1, set()), (4, {"pretrain", "finetune", "translate", "score", "fit"})):
+        values["resources"] = {"default": {"gpus": gpus}}
+        plan = make_plan(load_study(write_study(values)))
+        assert {job.stage for job in folder.pending(plan, plan.jobs)} == stages
+
+
 def test_a_corpus_made_again_with_the_same_content_lets_the_trainings_stand(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
