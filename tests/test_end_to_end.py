@@ -43,18 +43,21 @@ STUDY: dict[str, Any] = {
             "decoder-layers": 1,
             "d-model": 64,
             "d-ff": 128,
-            "optimizer": "t5_adafactor",
             "lr-scheduler": "fixed",
-            "criterion": "t5_cross_entropy",
-            "warmup-updates": 0,
+            "clip-norm": 1.0,
         },
     },
-    "pretraining": {"mixtures": ["aa:0.5,bb:0.5"], "budgets": list(BUDGETS), "fairseq": {"lr": 0.01}},
+    "pretraining": {
+        "mixtures": ["aa:0.5,bb:0.5"],
+        "budgets": list(BUDGETS),
+        "input_length": 64,
+        "fairseq": {"lr": 0.01, "batch-size": 16},
+    },
     "finetuning": {
         "tasks": ["aa-bb"],
         "finetune_tokens": ["10k"],
         "updates": 200,
-        "fairseq": {"lr": 0.02, "max-tokens": 1000},
+        "fairseq": {"lr": 0.02, "max-tokens": 1000, "dropout": 0},
     },
     "translation": {"beam": 2},
 }
@@ -182,3 +185,26 @@ def test_an_exported_archive_gives_the_same_points_and_fits_again_and_names_no_f
     assert again.returncode in (0, 3), again.stderr
     for name in ("points.csv", "predictions.csv"):
         assert (tmp_path / "toy/again" / name).read_text() == (out / "results" / name).read_text()
+
+
+@pytest.mark.slow
+def test_a_further_budget_goes_on_from_the_last_one_and_changes_none_of_the_others(
+    study: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = study
+    out, further = folder / "out", 50_000
+    before, bleu = times(out), values(out, "bleu")
+    result = scaling_study(
+        "run", folder / "study.yaml", "--out", out, "--cores", "2", "--gpus", "none",
+        "--set", f"pretraining.budgets={[*BUDGETS, further]}",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    after = values(out, "bleu")
+    assert set(after) == {*bleu, further // BLOCK * BLOCK}
+    assert {tokens: after[tokens] for tokens in bleu} == bleu
+    now = times(out)
+    trained = [name for name in before if name.startswith("finetuning/")]
+    assert trained
+    assert {name: now[name] for name in trained} == {name: before[name] for name in trained}
+    log = (out / "pretraining/aa0.5-bb0.5/seed1/train.log").read_text("utf-8")
+    assert f"going on after {CONSUMED[-1]} pretraining tokens" in log
