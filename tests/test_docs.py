@@ -86,7 +86,7 @@ def test_assumed_noises_and_weights_are_those_of_the_code() -> None:
             n for n, names in re.findall(r"([\d.]+) for ([\w, ]+?)(?=, [\d.]+ for|, in )", line) if title in names
         )
         assert float(number) == ASSUMED_NOISE[metric]
-    for name, weights in (("losses", _PRIOR), ("scores", _SCORE_PRIOR)):
+    for name, weights in (("losses and TER", _PRIOR), ("scores", _SCORE_PRIOR)):
         (row,) = re.findall(rf"^\| {name} \| (.*) \|$", PAGE, re.M)
         said = {
             law: float(number)

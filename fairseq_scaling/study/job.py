@@ -65,9 +65,8 @@ def run_job(
         locks: file descriptors that the command holds open as long as it runs, whatever happens to this process.
     """
     identities = folder.identities(plan, job)
-    identity = identities[-1]
     if folder.stands(plan, job) and not folder.lost(plan, job):
-        folder.mark_done(job.id, identity)
+        folder.mark_done(job.id)
         return 0
     record = folder.record(job.id)
     if attempt > 1 and record is not None and record["state"] == "failed":
@@ -84,7 +83,7 @@ def run_job(
         command += ["--max-epoch", str(limit)]
     log = folder.path / job.log
     record = {
-        "state": "running", "identity": identity, "identities": identities, "command": command, "log": str(log),
+        "state": "running", "identities": identities, "command": command, "log": str(log),
         "started": time.time(), "fraction": fraction_in_log(log, job.goal), "host": platform.node(),
         "process": os.getpid(), "attempt": attempt, "attempts": attempts,
     }  # fmt: skip
@@ -96,13 +95,13 @@ def run_job(
             file.write(f"The command ended without an error, but these files are not there: {', '.join(missing)}.\n")
             file.write("The next start begins this job afresh.\n")
         code, hopeless = 1, True
-        # No identity: what was gone on from once would only end without these files again.
-        record |= {"identity": "", "identities": []}
+        # No identities: what was gone on from once would only end without these files again.
+        record["identities"] = []
     record |= {"code": code, "seconds": time.time() - record["started"]}
     if code == 0:
         how = {"state": "finished"} if limit is None else {"state": "paused", "budgets": limit}
         folder.write_record(job.id, {**record, **how})
-        folder.mark_done(job.id, identity)
+        folder.mark_done(job.id)
         return 0
     # A second failure at the same place is the settings' or the data's fault: a further attempt only costs time.
     record["stuck"] = code > 0 and fraction_in_log(log, job.goal) <= record["fraction"]

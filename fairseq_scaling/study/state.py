@@ -55,13 +55,13 @@ class StudyFolder:
             record = json.loads(self._record_path(job_id).read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        return record if isinstance(record, dict) and "identity" in record else None
+        return record if isinstance(record, dict) and "identities" in record else None
 
     def write_record(self, job_id: str, record: Record) -> None:
         write_whole(self._record_path(job_id), json.dumps(record, indent=1))
 
-    def mark_done(self, job_id: str, identity: str) -> None:
-        write_whole(self.done_path(job_id), json.dumps({"identity": identity}))
+    def mark_done(self, job_id: str) -> None:
+        write_whole(self.done_path(job_id), "")
 
     def write_limits(self, limits: Mapping[str, int], settled: Sequence[str] = ()) -> None:
         """Note after how many budgets pretrainings stop (job -> number; none: after the last), and why some do."""
@@ -98,7 +98,7 @@ class StudyFolder:
     def identities(self, plan: Plan, job: Job) -> list[str]:
         """Return the identity of a pretraining at each of its budgets, which no later budget changes; else just one."""
         needs = {need: self._result(plan, need, job) for need in job.needs}
-        if "{corpus}" in job.words and not any(need.startswith("encode/") for need in needs):
+        if "{corpus}" in job.words and job.stage != "encode":
             needs["corpus"] = self._fingerprint(plan)
         stamps: list[Any] = _stamps(job.words, Path(plan.source_folder)) if job.stage == "fetch" else []
         stamps += [(place, _content(path)) for place, path in sorted(plan.given_to(job).items())]
@@ -123,7 +123,7 @@ class StudyFolder:
             record is not None
             and self.has_ended(job, record)
             and all((self.path / name).exists() for name in job.writes)
-            and is_prefix(self.identities(plan, job), made(record))
+            and is_prefix(self.identities(plan, job), record["identities"])
         )
 
     def goes_on(self, plan: Plan, job: Job) -> bool:
@@ -132,15 +132,13 @@ class StudyFolder:
         That of a pretraining may have ended: at the last budget that it had then.
         """
         record = self.record(job.id)
-        if record is None:
-            return False
-        wanted = self.identities(plan, job)
-        if made(record) == wanted:
+        had, wanted = record["identities"] if record else [], self.identities(plan, job)
+        if record is None or had == wanted:
             # One whose files were removed has nothing left to do: going on would not make them again.
-            return not self.has_ended(job, record)
+            return record is not None and not self.has_ended(job, record)
         last = (self.path / job.log).with_name("checkpoint_last.pt")
-        lost = any(0 < _budget_number(name) <= len(made(record)) for name in self.lost(plan, job))
-        return is_prefix(made(record), wanted) and last.exists() and not lost
+        lost = any(0 < _budget_number(name) <= len(had) for name in self.lost(plan, job))
+        return bool(had) and is_prefix(had, wanted) and last.exists() and not lost
 
     def is_paused(self, job: Job) -> bool:
         """Tell whether a pretraining stopped at a budget before its last."""
@@ -204,17 +202,15 @@ class StudyFolder:
             # What was chosen counts, not how: a choice made again with the same outcome lets every training stand.
             return choice.chosen(self.path / plan.by_id[job_id].writes[0]) or ""
         record = self.record(job_id)
-        if record is None:
-            return ""
-        number = _budget_read(reader, job_id)
-        return made(record)[: number or None][-1]
+        identities: list[str] = record["identities"] if record else []
+        return "".join(identities[: _budget_read(reader, job_id) or None][-1:])
 
     def _has_made(self, plan: Plan, job_id: str, reader: Job) -> bool:
         """Tell whether a pretraining that is pending has made, and will leave, what ``reader`` got of it."""
         number, record = _budget_read(reader, job_id), self.record(job_id)
         if not number or record is None:
             return False
-        return made(record)[:number] == self.identities(plan, plan.by_id[job_id])[:number]
+        return record["identities"][:number] == self.identities(plan, plan.by_id[job_id])[:number]
 
     def _fingerprint(self, plan: Plan) -> str:
         try:
@@ -222,11 +218,6 @@ class StudyFolder:
         except (OSError, ValueError):
             return ""
         return str(values.get("fingerprint", ""))
-
-
-def made(record: Record) -> list[str]:
-    """Return the identities of what a job was to make when its record was written."""
-    return record.get("identities") or [record["identity"]]
 
 
 def is_prefix(some: Sequence[str], all_of_them: Sequence[str]) -> bool:

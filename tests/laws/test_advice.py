@@ -102,10 +102,8 @@ def test_pairs_are_compared_alike_whatever_else_is_compared():
     ("baseline", "action"), [([22.0, 22.2], "stop"), ([30.0, 30.1], "finetuning data suffices")]
 )
 def test_a_flat_curve_above_the_baseline_does_not_say_that_pretraining_adds_nothing(baseline, action):
-    values = np.r_[30.1, 30.2, 29.9, 30.1, 30.0, 30.2]
-    curve = laws.Curve(
-        "c", "bleu", np.r_[TOKENS, TOKENS], np.r_[values, values + 0.2], seeds=np.repeat([1, 2], 6), baseline=baseline
-    )
+    values = np.r_[30.1, 30.2, 29.9, 30.1, 30.0, 30.2, 30.0, 29.9, 30.2, 30.2, 29.9, 30.1]
+    curve = laws.Curve("c", "bleu", np.tile(TOKENS, 2), values, seeds=np.repeat([1, 2], 6), baseline=baseline)
     advice = laws.advise(curve)
     assert advice.action == action
     assert ("the first 1B tokens bring what pretraining brings" in advice.sentence) == (action == "stop")

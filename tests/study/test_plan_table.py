@@ -63,9 +63,9 @@ def test_what_is_done_is_told_with_its_measured_speed(
         for name in job.writes:
             (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
             (folder.path / name).write_text("{}")
-        identity = folder.identity(plan, job)
-        folder.write_record(job.id, {"identity": identity, "state": "finished", "seconds": 10.0})
-        folder.mark_done(job.id, identity)
+        identities = folder.identities(plan, job)
+        folder.write_record(job.id, {"identities": identities, "state": "finished", "seconds": 10.0})
+        folder.mark_done(job.id)
     trained = [job for job in plan.jobs if job.stage in ("pretrain", "finetune")]
     speed = Work.total(job.work for job in trained).flops / (10 * len(trained))
     rows, text = table(write_study(values), "--out", folder.path, "--hardware", "a100")

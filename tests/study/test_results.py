@@ -179,10 +179,9 @@ def test_the_archive_says_a_command_that_a_shell_understands(finished: Path, tmp
     remark = 'de:1 is settled:\n  it\'s "enough"'
     fit.words.extend(["--remark", remark])
     folder.plan_path.write_text(plan.to_json())
-    identity = folder.identity(plan, fit)
     record = folder.record(fit.id)
     assert record is not None
-    folder.write_record(fit.id, {**record, "identity": identity})
+    folder.write_record(fit.id, {**record, "identities": folder.identities(plan, fit)})
     archive = tmp_path / "study.tar.gz"
     result = fakes.run("export", "--out", finished, "--archive", archive)
     assert result.returncode == 0, result.stderr
