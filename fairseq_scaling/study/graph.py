@@ -109,6 +109,11 @@ class Job:
     def run(self) -> str:
         return self.id.split("/", 1)[1]
 
+    def flag(self, name: str, default: str = "") -> str:
+        """Return the value of a flag (``budgets``) among the words."""
+        flag = f"--{name}"
+        return self.words[self.words.index(flag) + 1] if flag in self.words else default
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -143,8 +148,12 @@ class Plan:
 
     def until(self, stage: str) -> list[Job]:
         """Return the jobs of a stage and all that they need, in order."""
+        return self.with_needs(job.id for job in self.of_stage(stage))
+
+    def with_needs(self, ids: Iterable[str]) -> list[Job]:
+        """Return jobs and all that they need, in order."""
         wanted: set[str] = set()
-        queue = [job.id for job in self.of_stage(stage)]
+        queue = [*ids]
         while queue:
             name = queue.pop()
             if name not in wanted:
