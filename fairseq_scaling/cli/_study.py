@@ -8,6 +8,7 @@ import click
 
 from ..errors import DataError
 from ..study.plan import Plan, make_plan
+from ..study.sequential import as_decided
 from ..study.state import StudyFolder
 
 study_argument = click.argument("study", type=click.Path(path_type=Path), metavar="STUDY.yaml")
@@ -45,12 +46,13 @@ def open_study(
 
     wanted = load_study(study, settings)
     plan, folder = make_plan(wanted), StudyFolder(out or Path("work") / wanted.name)
-    # A corpus that will be made anew says nothing about the text that there will be.
-    corpus = None if folder.pending(plan, plan.until("encode")) else find_corpus(wanted, folder)
     if check:
         check_given(wanted)
+        # A corpus that will be made anew says nothing about the text that there will be.
+        stands = all(folder.stands(plan, job) for job in plan.until("encode"))
+        corpus = find_corpus(plan, folder) if stands else None
         if corpus is not None:
-            check_text(wanted, corpus)
+            check_text(plan, corpus)
         plan = make_plan(wanted, corpus.manifest["vocabulary"]["size"] if corpus is not None else given_rows(wanted))
     return plan, folder
 
@@ -58,12 +60,15 @@ def open_study(
 def open_started(study: Path | None, out: Path | None, settings: tuple[str, ...] = ()) -> tuple[Plan, StudyFolder]:
     """Return the same of a study that may also be named by its folder alone, where its last plan lies.
 
+    What a sequential run has decided not to run is no part of the plan, whichever way the study is named.
+
     Raises:
         DataError: no study was ever started there.
         click.UsageError: neither is given, or settings without the STUDY.yaml that they change.
     """
     if study is not None:
-        return open_study(study, out, settings)
+        plan, folder = open_study(study, out, settings)
+        return as_decided(plan, folder), folder
     if out is None:
         raise click.UsageError("give STUDY.yaml or --out")
     if settings:

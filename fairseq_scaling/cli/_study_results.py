@@ -89,13 +89,16 @@ def export(
 ) -> None:
     """Write one archive to publish: settings, points, logs, fits, versions, checksums. Give STUDY.yaml or --out.
 
+    The study must be finished with these settings, and not run now; --out alone takes those of its last run.
     The same study gives the same bytes. Folders of this machine are replaced by placeholders. fit-scaling reads it
     again, once unpacked; its README.txt says how.
     """
+    from ..study.config import settings_text
     from ..study.export import export as write
     from ..study.progress import format_bytes
 
     plan, folder = open_started(study, out, settings)
     archive = archive or Path(f"{plan.name}.tar.gz")
-    files, size = write(plan, folder, archive, study, weights)
+    text = None if study is None else settings_text(study, settings)
+    files, size = write(plan, folder, archive, text, weights)
     click.echo(f"{archive}: {files} files, {format_bytes(size)}")

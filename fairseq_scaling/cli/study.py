@@ -54,7 +54,8 @@ for command in (plan, schema, choose, report, clean, export):
 @click.option(
     "--sequential",
     is_flag=True,
-    help="Budgets in growing order; a mixture is pretrained no further once the advice for its score is settled.",
+    help="Budgets in growing order; a mixture is pretrained no further once the advice for its score is settled. What "
+    "is evaluated already stays in the results.",
 )
 @click.option(
     "--retries",
@@ -96,6 +97,7 @@ def run(
     scaling-study run study.yaml --profile slurm     on a SLURM cluster: docs/clusters.md
     """
     from ..study import workflow
+    from ..study.config import settings_text
     from ..study.gpus import find_gpus, parse_gpus
     from ..study.scheduling import find_profile
 
@@ -107,15 +109,16 @@ def run(
     if sequential and until not in (None, "fit"):
         raise SettingError("--until", until, "with --sequential the laws decide", "leave one of them out")
     if dry_run:
-        _print_pending(plan, folder, until)
+        _print_pending(plan, folder, until, sequential)
         return
+    text = settings_text(study, settings)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         if sequential:
-            done = _run_sequentially(plan, folder, scheduling, study)
+            done = _run_sequentially(plan, folder, scheduling, text)
         else:
-            done = _run(plan, folder, scheduling, until, study)
+            done = _run(plan, folder, scheduling, until, text)
     except KeyboardInterrupt:
         print_error("stopped. The same command goes on where it was.")
         sys.exit(EXIT_INTERRUPTED)
@@ -141,7 +144,7 @@ def status(study: Path | None, out: Path | None, settings: tuple[str, ...]) -> N
 
 
 def _run(
-    plan: Plan, folder: StudyFolder, scheduling: Scheduling, until: str | None, study: Path,
+    plan: Plan, folder: StudyFolder, scheduling: Scheduling, until: str | None, settings: str,
     limits: Mapping[str, int] | None = None,
 ) -> int:  # fmt: skip
     """Run a plan with its progress on standard error; return how many jobs that were."""
@@ -149,23 +152,25 @@ def _run(
     from ..study.workflow import run_plan
 
     with show_progress(plan, scheduling.side_by_side) as display:
-        return run_plan(plan, folder, scheduling, until, study, limits, display.update, display.print_failure)
+        return run_plan(plan, folder, scheduling, until, settings, limits, display.update, display.print_failure)
 
 
-def _run_sequentially(plan: Plan, folder: StudyFolder, scheduling: Scheduling, study: Path) -> int:
+def _run_sequentially(plan: Plan, folder: StudyFolder, scheduling: Scheduling, settings: str) -> int:
     from ..study.sequential import run_sequentially
 
     def run(part: Plan, limits: Mapping[str, int]) -> int:
-        return _run(part, folder, scheduling, None, study, limits)
+        return _run(part, folder, scheduling, None, settings, limits)
 
     return run_sequentially(plan, folder, run, lambda text: click.echo(text, err=True))
 
 
-def _print_pending(plan: Plan, folder: StudyFolder, until: str | None) -> None:
+def _print_pending(plan: Plan, folder: StudyFolder, until: str | None, sequential: bool) -> None:
     pending = folder.pending(plan, plan.until(until) if until else plan.jobs)
     for job in pending:
         click.echo(f"{job.stage:<14} {job.label}")
-    click.echo(f"{len(pending)} jobs to do" if pending else "nothing to do")
+    # Which of them a sequential run leaves out only the scores can say.
+    most = " at most: --sequential leaves out the budgets that a mixture turns out not to need"
+    click.echo(f"{len(pending)} jobs to do{most if sequential else ''}" if pending else "nothing to do")
 
 
 def _print_results(folder: StudyFolder, until: str | None) -> None:

@@ -38,6 +38,11 @@ def load(text: str, path: Path) -> tuple[Any, Lines]:
     return values, lines
 
 
+def dump(values: dict[str, Any]) -> str:
+    """Return values as YAML, in their order."""
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
 def replace(values: dict[str, Any], settings: Sequence[str]) -> dict[tuple[Any, ...], str]:
     """Set values, in place, as ``KEY=VALUE`` says: ``pretraining.budgets=[1M, 2M]``, ``text.pairs[0]=en-fr``.
 

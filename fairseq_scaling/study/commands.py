@@ -3,7 +3,7 @@
 Words hold placeholders instead of the folders of this machine: ``{corpus}``, ``{out}`` (the study's folder) and
 ``{package}`` (this package, for ``--user-dir``). So the same study has the same words everywhere, and a step is done
 again exactly when its words, or what it reads, have changed. A learning rate that the study chooses while it runs is a
-placeholder, too (see ``choice``).
+placeholder, too (see ``choice``), and so is every file of the person's own (see ``given``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..mixture import Mixture
 from ..quantities import format_tokens, parse_tokens
-from .given import DICTIONARY, SENTENCEPIECE, checkpoint_word
+from .given import DICTIONARY, SENTENCEPIECE, checkpoint_word, with_placeholders
 from .graph import Start
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def score(study: Study, task: tuple[str, str], folder: str, subset: str) -> Word
             "subset": subset,
             "out": f"{{out}}/{folder}/scores.json",
         }),
-        *options(study.scoring),
+        *options(with_placeholders(study, "scoring")),
     ]  # fmt: skip
 
 
@@ -282,7 +282,7 @@ def fit(study: Study, inputs: list[str]) -> Words:
     ``inputs`` are run folders and files, as paths below the study's folder. The job runs there, so that the results
     name them in the same way wherever the study lies.
     """
-    return ["fit-scaling", *inputs, "--out", "results", *options(study.fitting)]
+    return ["fit-scaling", *inputs, "--out", "results", *options(with_placeholders(study, "fitting"))]
 
 
 def shares(mixture: Mixture) -> str:

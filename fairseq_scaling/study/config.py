@@ -164,16 +164,7 @@ def load_study(path: str | Path, settings: Sequence[str] = ()) -> Study:
         SettingError: a key is unknown or missing, or a value is impossible; the message names the file, the line (or
             the ``--set``), the key, its value and what would be right. All mistakes are named at once.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "study.yaml"
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        message = f"{path}: {error.strerror}\n  Name a study.yaml; examples/quickstart has one to copy."
-        raise DataError(message) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start + 1} is no UTF-8\n  Save the file as UTF-8.") from None
+    path, text = _read(path)
     values, lines = _yaml.load(text, path)
     if not isinstance(values, dict):
         raise DataError(f"{path}: a study is a mapping that begins with name, text, pretraining and finetuning")
@@ -185,6 +176,33 @@ def load_study(path: str | Path, settings: Sequence[str] = ()) -> Study:
     except ValidationError as error:
         where = _messages.Where(path, lines, places)
         raise _messages.StudyError("\n".join(_messages.message(Study, where, one) for one in error.errors())) from None
+
+
+def settings_text(path: str | Path, settings: Sequence[str] = ()) -> str:
+    """Return a study.yaml in which the ``settings`` of ``load_study`` stand; as it is, comments and all, without any.
+
+    Relative paths in it begin at the folder of the study.yaml that it was made from.
+    """
+    path, text = _read(path)
+    if not settings:
+        return text
+    values, _ = _yaml.load(text, path)
+    _yaml.replace(values, settings)
+    return f"# {path.name} and the settings that --set replaced or added, as one file.\n{_yaml.dump(values)}"
+
+
+def _read(path: str | Path) -> tuple[Path, str]:
+    """Return the file that names a study (the study.yaml of a folder), and its text."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "study.yaml"
+    try:
+        return path, path.read_text("utf-8")
+    except OSError as error:
+        message = f"{path}: {error.strerror}\n  Name a study.yaml; examples/quickstart has one to copy."
+        raise DataError(message) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start + 1} is no UTF-8\n  Save the file as UTF-8.") from None
 
 
 def study_schema() -> dict[str, Any]:

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import DataError
-from .plan import Plan
+from .lock import is_running
+from .plan import CANDIDATES, Plan
 from .state import StudyFolder
 
 # Of the commands of a study, those whose versions decide its numbers.
@@ -33,6 +34,8 @@ plan.json       every command, with placeholders: {{out}} is this folder, {{pack
 results/        points, fits, predictions, figures and the report
 pretraining/, finetuning/, logs/
                 the log of every run, its translations and its scores
+.study/candidates/
+                where learning rates were chosen: the choices, and the runs that tried the rates
 corpus.json     sizes, sources and checksums of the text
 versions.json   with what it was exported
 {given}SHA256SUMS      sha256sum --check SHA256SUMS
@@ -42,19 +45,19 @@ The laws again, in this folder: {fit}
 
 
 def export(
-    plan: Plan, folder: StudyFolder, archive: Path, settings: Path | None = None, weights: bool = False
+    plan: Plan, folder: StudyFolder, archive: Path, settings: str | None = None, weights: bool = False
 ) -> tuple[int, int]:
     """Write the archive (``.tar.gz``) and return how many files it holds and how many bytes it has.
 
     Args:
-        settings: the study.yaml; None: the one that the study was last run with.
+        settings: the text of the study.yaml that the plan was made from; None: the one that the study was last run
+            with.
         weights: put the checkpoints in, too.
 
     Raises:
-        DataError: the study has no results yet, or the archive cannot be written.
+        DataError: the study is not finished with these settings or runs now, or the archive cannot be written.
     """
-    if not folder.report.exists():
-        raise DataError(f"{folder.path}: no results yet\n  Finish it first: scaling-study run")
+    _check_finished(plan, folder)
     replacements = _replacements(plan, folder)
     contents: dict[str, bytes | Path] = dict(_files(folder, weights, replacements))
     contents |= _made(plan, folder, settings, replacements)
@@ -75,6 +78,21 @@ def export(
         temporary.unlink(missing_ok=True)
         raise DataError(f"{archive}: cannot be written: {error.strerror}") from None
     return len(contents), archive.stat().st_size
+
+
+def _check_finished(plan: Plan, folder: StudyFolder) -> None:
+    """Raise DataError where the results that are there are not those of the plan, or may change right now."""
+    if is_running(folder):
+        raise DataError(f"{folder.path}: this study is running\n  Export it when it has ended: scaling-study status")
+    if not folder.report.exists():
+        raise DataError(f"{folder.path}: no results yet\n  Finish it first: scaling-study run")
+    if pending := folder.pending(plan, plan.jobs):
+        raise DataError(
+            f"{folder.path}: {len(pending)} of {len(plan.jobs)} jobs are not done with these settings, the first of "
+            f"them: {pending[0].label}\n"
+            "  The results that are there are not theirs. Finish it first (scaling-study run), or name the settings\n"
+            "  that made them: --out alone for those of the last run, STUDY.yaml and --set for others."
+        )
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes | Path) -> None:
@@ -99,7 +117,7 @@ def _files(
     folder: StudyFolder, weights: bool, replacements: list[tuple[bytes, bytes]]
 ) -> Iterator[tuple[str, bytes | Path]]:
     """Yield (name in the archive, content or file) of what the study has made and others can read."""
-    tops = ("results", "pretraining", "finetuning", "logs")
+    tops = ("results", "pretraining", "finetuning", "logs", CANDIDATES)
     paths = [path for top in tops for path in (folder.path / top).rglob("*") if path.is_file()]
     if (alignment := folder.path / "alignment.json").exists():
         paths.append(alignment)
@@ -112,7 +130,7 @@ def _files(
 
 
 def _made(
-    plan: Plan, folder: StudyFolder, settings: Path | None, replacements: list[tuple[bytes, bytes]]
+    plan: Plan, folder: StudyFolder, settings: str | None, replacements: list[tuple[bytes, bytes]]
 ) -> dict[str, bytes]:
     """Return what is written for the archive, and the files that lie elsewhere in the study."""
     versions = {"fairseq_scaling": __version__, "python": platform.python_version()}
@@ -120,7 +138,7 @@ def _made(
     values = json.loads(plan.to_json())
     files = {word: Path(path) for word, path in plan.given.items() if Path(path).is_file()}
     given = {word: {"file": path.name, "sha256": _checksum(path)} for word, path in files.items()}
-    line = "given.json      the checkpoints and the vocabulary that it started from: names, checksums\n" * bool(given)
+    line = "given.json      the files of its author's own that it was given: names, checksums\n" * bool(given)
     fit = shlex.join(plan.of_stage("fit")[0].words).replace("--out results", "--out again")
     made = {
         "README.txt": _READ_ME.format(name=plan.name, version=__version__, given=line, fit=fit).encode(),
@@ -129,11 +147,10 @@ def _made(
     }
     if given:
         made["given.json"] = f"{json.dumps(given, indent=1)}\n".encode()
-    elsewhere = {
-        "study.yaml": settings or folder.settings_path,
-        "corpus.json": folder.corpus(plan) / "corpus.json",
-    }
-    made |= {name: path.read_bytes() for name, path in elsewhere.items() if path.is_file()}
+    if settings is not None:
+        made["study.yaml"] = settings.encode()
+    elsewhere = {"study.yaml": folder.settings_path, "corpus.json": folder.corpus(plan) / "corpus.json"}
+    made |= {name: path.read_bytes() for name, path in elsewhere.items() if name not in made and path.is_file()}
     return {name: _replaced(data, replacements) for name, data in made.items()}
 
 

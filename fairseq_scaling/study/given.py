@@ -1,4 +1,4 @@
-"""Files of the person's own that the runs of a study start from: finished checkpoints, and their models' vocabulary.
+"""Files of the person's own that a study reads: finished checkpoints, their models' vocabulary, COMET's model.
 
 The words of a study name them by placeholders, as they name its folders: where such a file lies decides nothing, what
 it holds does.
@@ -7,7 +7,7 @@ it holds does.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..data.dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE, read_symbols
 from ..errors import DataError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SENTENCEPIECE = "{sentencepiece}"
 DICTIONARY = "{dictionary}"
 _NAMES = {SENTENCEPIECE: SENTENCEPIECE_FILE, DICTIONARY: DICTIONARY_FILE}
+# Section of study.yaml -> those of its command's options that name a file.
+_FILE_OPTIONS = {"scoring": ("comet-model", "reference", "source", "run"), "fitting": ("mapping",)}
 
 
 def checkpoint_word(name: str) -> str:
@@ -25,16 +27,24 @@ def checkpoint_word(name: str) -> str:
     return f"{{checkpoint:{name}}}"
 
 
+def with_placeholders(study: Study, section: str) -> dict[str, Any]:
+    """Return the options of ``scoring`` or ``fitting``, the files that they name as placeholders."""
+    files = {name: _option_word(section, name) for name in _named(study, section)}
+    return {**getattr(study, section), **files}
+
+
 def given_files(study: Study) -> dict[str, str]:
-    """Return placeholder -> path of every file that the study starts from, whether it is there or not."""
+    """Return placeholder -> path of every file that the study reads, whether it is there or not."""
     files = {checkpoint_word(one.name): study.folder / one.file for one in study.checkpoints}
+    for section in _FILE_OPTIONS:
+        files |= {_option_word(section, name): study.folder / path for name, path in _named(study, section).items()}
     if study.text is not None and study.text.vocabulary is not None:
         files |= {word: study.folder / study.text.vocabulary / name for word, name in _NAMES.items()}
     return {word: str(path) for word, path in files.items()}
 
 
 def check_given(study: Study) -> None:
-    """Raise DataError where a file that the study starts from is missing; all of them are named at once."""
+    """Raise DataError where a file that the study reads is missing; all of them are named at once."""
     files = given_files(study)
     missing = {word for word, path in files.items() if not Path(path).is_file()}
     problems = [
@@ -49,6 +59,13 @@ def check_given(study: Study) -> None:
             f"text.vocabulary = {study.text.vocabulary}: no {names} in {study.folder / str(study.text.vocabulary)}\n"
             "  name the folder in which scaling-convert from-hf has written the checkpoint, or a corpus folder"
         )
+    problems += [
+        f"{section}.{name} = {path}: there is no file {files[_option_word(section, name)]}\n"
+        "  paths begin at the folder of study.yaml"
+        for section in _FILE_OPTIONS
+        for name, path in _named(study, section).items()
+        if _option_word(section, name) in missing
+    ]
     if problems:
         raise DataError("\n".join(problems))
 
@@ -61,3 +78,15 @@ def given_rows(study: Study) -> int | None:
     """
     files = given_files(study)
     return len(read_symbols(Path(files[DICTIONARY]))) if DICTIONARY in files else None
+
+
+def _named(study: Study, section: str) -> dict[str, str]:
+    """Return option -> file, as it stands in study.yaml."""
+    options: dict[str, Any] = getattr(study, section)
+    named = {name: options.get(name) for name in _FILE_OPTIONS[section]}
+    # With a brace it is a pattern of paths, which a mapping may be instead.
+    return {name: value for name, value in named.items() if isinstance(value, str) and "{" not in value}
+
+
+def _option_word(section: str, name: str) -> str:
+    return f"{{{section}:{name}}}"

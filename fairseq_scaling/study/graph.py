@@ -112,7 +112,12 @@ class Job:
     @property
     def budgets(self) -> list[str]:
         """Of a pretraining, its budgets as its words have them; of other jobs none."""
-        return self.words[self.words.index("--budgets") + 1].split(",") if self.stage == "pretrain" else []
+        return self.flag("budgets").split(",") if self.stage == "pretrain" else []
+
+    def flag(self, name: str, default: str = "") -> str:
+        """Return the value of a flag (``mixture``) among the words."""
+        flag = f"--{name}"
+        return self.words[self.words.index(flag) + 1] if flag in self.words else default
 
     def words_until(self, number: int) -> list[str]:
         """Return the words of the pretraining that would end after so many of the budgets."""
@@ -153,8 +158,12 @@ class Plan:
 
     def until(self, stage: str) -> list[Job]:
         """Return the jobs of a stage and all that they need, in order."""
+        return self.with_needs(job.id for job in self.of_stage(stage))
+
+    def with_needs(self, ids: Iterable[str]) -> list[Job]:
+        """Return jobs and all that they need, in order."""
         wanted: set[str] = set()
-        queue = [job.id for job in self.of_stage(stage)]
+        queue = [*ids]
         while queue:
             name = queue.pop()
             if name not in wanted:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
+from typing import IO
 
-from .job import NOTHING_FITTED, find_program
+from .job import NOTHING_FITTED, resolve
 from .plan import Job, Plan
 from .state import StudyFolder
 
@@ -36,11 +37,26 @@ def fit_interim(plan: Plan, folder: StudyFolder) -> Interim:
     there = [other for other in scored if other.id not in waiting]
     if not there:
         return Interim(0, len(scored), NOTHING_FITTED)
-    words = interim_words(plan, folder, job, waiting)
-    program = find_program(words[0]) or words[0]
-    environment = {**os.environ, "COLUMNS": os.environ.get("COLUMNS", "120")}
-    code = subprocess.run([program, *words[1:]], cwd=folder.path, env=environment, check=False).returncode
+    code = run_fit(plan, folder, interim_words(plan, folder, job, waiting))
     return Interim(len(there), len(scored), code)
+
+
+def run_fit(plan: Plan, folder: StudyFolder, words: Sequence[str], output: IO[bytes] | None = None) -> int:
+    """Run the fit of a plan with other words; return its exit code. What it says goes to the terminal or a file."""
+    (job,) = plan.of_stage("fit")
+    command = resolve(folder, plan, replace(job, words=[*words]))
+    environment = {**os.environ, "COLUMNS": os.environ.get("COLUMNS", "120")}
+    return subprocess.run(
+        command, cwd=folder.path, env=environment, stdout=output, stderr=output, check=False
+    ).returncode  # fmt: skip
+
+
+def fit_words(plan: Plan, out: str) -> list[str]:
+    """Return the words of the fit, its results in another folder."""
+    (job,) = plan.of_stage("fit")
+    words = list(job.words)
+    words[words.index("--out") + 1] = out
+    return words
 
 
 def interim_words(plan: Plan, folder: StudyFolder, fit: Job, waiting: Set[str]) -> list[str]:
@@ -51,6 +67,4 @@ def interim_words(plan: Plan, folder: StudyFolder, fit: Job, waiting: Set[str]) 
         there = (folder.path / name).exists() if plan.by_id[maker].stage == "pretrain" else maker not in waiting
         if not there:
             missing |= {name, name.rpartition("/")[0]}
-    words = [word for word in fit.words if word not in missing]
-    words[words.index("--out") + 1] = folder.interim.name
-    return words
+    return [word for word in fit_words(plan, folder.interim.name) if word not in missing]

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from ..errors import ScalingError
 from . import choice
 from .gpus import GPU_STAGES, free_gpus
 from .lock import alone
@@ -45,7 +46,8 @@ def main() -> int:
     job = plan.by_id[sys.argv[2]]
     attempt, attempts = (int(word) for word in sys.argv[3:5] or ("1", "1"))
     with alone(folder.private / "running" / f"{job.id}.lock") as lock, free_gpus(job) as (gpu, gpu_locks):
-        return run_job(folder, plan, job, attempt, attempts, gpu, [lock, *gpu_locks])
+        code = run_job(folder, plan, job, attempt, attempts, gpu, [lock, *gpu_locks])
+        return _check_corpus(folder, plan, job) if code == 0 and job.stage == "encode" else code
 
 
 def run_job(
@@ -123,6 +125,29 @@ def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
         words = [word.replace(placeholder, place) for word in words]
     words = [choice.filled(word, folder.path) for word in words]
     return [find_program(words[0]) or words[0], *words[1:]]
+
+
+def _check_corpus(folder: StudyFolder, plan: Plan, job: Job) -> int:
+    """Take a job that has made a corpus as failed where its text is too little for the study; return the exit code.
+
+    The corpus stays, and stands: a study that asks less of it does not make it again.
+    """
+    from .text_check import check_text, find_corpus
+
+    record = folder.record(job.id) or {}
+    try:
+        if (corpus := find_corpus(plan, folder)) is not None:
+            check_text(plan, corpus)
+    except ScalingError as error:
+        folder.done_path(job.id).unlink(missing_ok=True)
+        if record["state"] != "failed":  # else it was told in the attempt before
+            with (folder.path / job.log).open("a", encoding="utf-8") as log:
+                log.write(f"{error}\n")
+        folder.write_record(job.id, {**record, "state": "failed", "code": 2, "made": True})
+        return 2
+    if record["state"] != "finished":
+        folder.write_record(job.id, {**record, "state": "finished", "code": 0})
+    return 0
 
 
 def _missing(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:

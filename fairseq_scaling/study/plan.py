@@ -16,7 +16,7 @@ from .graph import STAGES, Job, Plan, Work
 if TYPE_CHECKING:
     from .config import Study
 
-__all__ = ["STAGES", "Job", "Plan", "make_plan", "mixture_name"]
+__all__ = ["CANDIDATES", "STAGES", "Job", "Plan", "make_plan", "mixture_name"]
 
 # FLOP/s of one core, and tokens a second of a model that is none of ours: only the first guess of a duration. The
 # progress line measures.
@@ -29,7 +29,7 @@ _STEP_SECONDS = {
 }  # fmt: skip
 _ALIGNMENT = "alignment.json"
 # Below a name with a dot: who reads the logs of the whole folder must not find them among the runs.
-_CANDIDATES = ".study/candidates"
+CANDIDATES = ".study/candidates"
 
 
 def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
@@ -127,7 +127,7 @@ class _Planner:
         deciding = None
         for mixture in section.mixtures:
             name = mixture_name(mixture if deciding is None else deciding)
-            file = f"{_CANDIDATES}/pretraining/{name}/choice.json"
+            file = f"{CANDIDATES}/pretraining/{name}/choice.json"
             rate = choice.placeholder(file) if asked else None
             needs, reads = self.after_corpus, {}
             # An override of this mixture may give a rate of its own.
@@ -148,7 +148,7 @@ class _Planner:
         assert asked is not None
         candidates = {}
         for rate in asked.grid:
-            folder = f"{_CANDIDATES}/pretraining/{mixture_name(mixture)}/lr{rate}"
+            folder = f"{CANDIDATES}/pretraining/{mixture_name(mixture)}/lr{rate}"
             job = self._pretraining_job(mixture, self.study.pretraining.seeds[0], folder, rate, [asked.budget])
             label = f"try lr {rate}, pretrain {mixture}"
             job = replace(job, label=label, needs=self.after_corpus, group="pretrain: try learning rates")
@@ -205,7 +205,7 @@ class _Planner:
         label = f"{label} {'-'.join(run.task)} {format_tokens(run.finetune_tokens)}"
         needs = [*self.after_corpus, *after]
         reads = {run.checkpoint: after[-1]} if run.checkpoint else {}
-        file = f"{_CANDIDATES}/finetuning/{name}/choice.json"
+        file = f"{CANDIDATES}/finetuning/{name}/choice.json"
         rate = choice.placeholder(file) if asked else None
         if asked and commands.finetuning_settings(self.study, run, rate)[1]["lr"] == rate:
             yield from self._finetuning_choice(run, name, needs, reads, label, file)
@@ -225,7 +225,7 @@ class _Planner:
         assert asked is not None
         candidates = {}
         for rate in asked.grid:
-            folder = f"{_CANDIDATES}/finetuning/{name}/lr{rate}"
+            folder = f"{CANDIDATES}/finetuning/{name}/lr{rate}"
             job = self._finetuning_job(run, section.seeds[0], folder, rate, asked.by)
             own = f"try lr {rate}, {label}"
             job = replace(

@@ -9,6 +9,7 @@ fit an encoder-decoder, whose two halves see different numbers of positions, so 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..mixture import Mixture
     from .config import Study
 
+CORRUPTION_FLAGS = ("noise-density", "mean-span-length")
 # Forward and backward: the gradients of inputs and of weights cost as much as the forward pass each.
 _TRAINING = 3
 _BUCKETS = 32  # of relative positions, in each half of the model
@@ -143,22 +145,19 @@ def expected_vocabulary(study: Study) -> int:
     return int(pieces) + _ADDED_SYMBOLS + len(study.text.languages)
 
 
-def corruption(study: Study, mixture: Mixture) -> SpanCorruption:
-    """Return how the blocks of a pretraining are cut and masked."""
+def corruption(input_length: int, settings: Mapping[str, Any]) -> SpanCorruption:
+    """Return how the blocks of a pretraining with these flags are cut and masked."""
     from ..data.corruption import SpanCorruption
 
-    settings = commands.pretraining_settings(study, mixture)
     chosen = {
-        name.replace("-", "_"): float(settings[name])
-        for name in ("noise-density", "mean-span-length")
-        if settings.get(name) is not None
+        name.replace("-", "_"): float(settings[name]) for name in CORRUPTION_FLAGS if settings.get(name) is not None
     }
-    return SpanCorruption.for_input_length(study.pretraining.input_length, **chosen)
+    return SpanCorruption.for_input_length(input_length, **chosen)
 
 
 def pretraining(study: Study, shape: Shape, mixture: Mixture, budget: int) -> Work:
     """Return the work of a pretraining up to ``budget`` tokens: whole blocks, nothing padded."""
-    blocks = corruption(study, mixture)
+    blocks = corruption(study.pretraining.input_length, commands.pretraining_settings(study, mixture))
     one = shape.forward(blocks.input_length, blocks.target_length)
     return one.times(budget // blocks.block_length, _TRAINING)
 

@@ -18,6 +18,8 @@ from ..errors import DataError
 from ..mixture import Mixture
 from ..quantities import format_tokens, parse_tokens
 from .commands import options
+from .interim import fit_words, run_fit
+from .job import NOTHING_FITTED
 from .plan import Job, Plan
 from .progress import format_duration
 from .state import StudyFolder
@@ -52,8 +54,9 @@ class Settled:
 
     def __str__(self) -> str:
         reasons = "; ".join(f"{curve}: {sentence}" for curve, sentence in self.advice.items())
+        done = "pretrained" if self.tokens else "finetuned"
         return (
-            f"{self.mixture} is settled: not pretrained beyond {format_tokens(self.budget)} of "
+            f"{self.mixture} is settled: not {done} beyond {format_tokens(self.budget)} of "
             f"{format_tokens(self.largest)} tokens.\n  Saved: {format_tokens(self.tokens)} tokens of pretraining and "
             f"{self.runs} finetunings, about {format_duration(self.seconds)} on one core.\n  {reasons}"
         )
@@ -62,9 +65,10 @@ class Settled:
 def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callable[[str], None]) -> int:
     """Run a plan budget by budget; return how many jobs were done.
 
-    The first round takes as many budgets as a verdict needs. A mixture is settled when the advice for each of its
-    curves of the study's first score (BLEU, as a rule) is one of ``SETTLING`` and was the same a budget before. The
-    laws are deterministic, so that a run that was stopped comes to the same decisions again.
+    The first round takes as many budgets as a verdict needs, and all that are evaluated already: nothing that is there
+    is left out of the results. A mixture is settled when the advice for each of its curves of the study's first score
+    (BLEU, as a rule) is one of ``SETTLING`` and was the same a budget before. The laws are deterministic, so that a run
+    that was stopped comes to the same decisions again.
 
     Args:
         run: runs a part of the plan whose pretrainings stop after so many budgets (see ``workflow.run_plan``).
@@ -75,32 +79,73 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
     """
     from ..laws.diagnosis import FEWEST_BUDGETS
 
-    budgets = {job.id: len(budgets_of(job)) for job in plan.reported("pretrain")}
-    mixtures = {job.id: mixture_of(job) for job in plan.reported("pretrain")}
-    if not budgets:
+    trained: dict[str, list[Job]] = {}
+    for job in plan.reported("pretrain"):
+        trained.setdefault(mixture_of(job), []).append(job)
+    if not trained:
         return run(plan, {})  # of checkpoints that the study is given there is nothing to stop
-    reached: dict[str, int] = {}
+    last = {mixture: len(budgets_of(jobs[0])) for mixture, jobs in trained.items()}
+    reached = {
+        mixture: max(min(FEWEST_BUDGETS, last[mixture]), evaluated(plan, folder, jobs))
+        for mixture, jobs in trained.items()
+    }
+
+    def limits_at(numbers: Mapping[str, int]) -> dict[str, int]:
+        return {job.id: numbers[name] for name in trained for job in trained[name] if numbers[name] < last[name]}
+
+    limits = limits_at(reached)
+    remarks = folder.settled if limits else []  # what a run before this one has decided
     settled: dict[str, Settled] = {}
-    before: Advice = {}
+    before: Advice | None = None
     done = 0
-    for number in range(min(FEWEST_BUDGETS, *budgets.values()), max(budgets.values()) + 1):
-        reached |= {job: min(number, of) for job, of in budgets.items() if mixtures[job] not in settled}
-        limits = {job: stop for job, stop in reached.items() if stop < budgets[job]}
-        part = limited(plan, limits)
-        done += run(part, limits)
+    while True:
+        reported = remarks
+        done += run(limited(plan, limits, reported), limits)
         now = advice(folder.path / "results/fits.json")
-        for mixture in dict.fromkeys(mixtures[job] for job in limits):
-            if mixture not in settled and is_settled(now.get(mixture, {}), before.get(mixture, {})):
-                settled[mixture] = _settle(plan, folder, part, mixture, reached, now[mixture])
-                tell(str(settled[mixture]))
+        going = [name for name in trained if reached[name] < last[name] and name not in settled]
+        if before is None:
+            older = [name for name in going if reached[name] > FEWEST_BUDGETS]
+            part = limited(plan, limits_at({**reached, **{name: reached[name] - 1 for name in older}}))
+            found = advice_apart(part, folder) if older else {}
+            before = {name: curves for name, curves in found.items() if name in older}
+        for name in going:
+            if is_settled(now.get(name, {}), before.get(name, {})):
+                settled[name] = _settle(plan, folder, trained[name], reached[name], now[name])
+                tell(str(settled[name]))
         before = now
-        folder.write_limits(limits, [str(one) for one in settled.values()])
-        if all(mixtures[job] in settled for job in limits):
+        remarks = [str(one) for one in settled.values()]
+        folder.write_limits(limits, remarks)
+        going = [name for name in going if name not in settled]
+        if not going:
             break
-    if settled:
+        reached |= {name: reached[name] + 1 for name in going}
+        limits = limits_at(reached)
+    if remarks != reported:
         # The report of the last round was made before its decisions, and knows the runs alone that there are.
-        done += run(limited(plan, limits, [str(one) for one in settled.values()]), limits)
+        done += run(limited(plan, limits, remarks), limits)
     return done
+
+
+def as_decided(plan: Plan, folder: StudyFolder) -> Plan:
+    """Return the part of a study's plan that its sequential run, if its last run was one, has come to."""
+    numbers = {job.id: (folder.limit(job.id), len(budgets_of(job))) for job in plan.reported("pretrain")}
+    limits = {name: limit for name, (limit, last) in numbers.items() if limit is not None and limit < last}
+    return limited(plan, limits, folder.settled) if limits else plan
+
+
+def evaluated(plan: Plan, folder: StudyFolder, trained: Sequence[Job]) -> int:
+    """Return how many budgets of a mixture, from the first one on, are finetuned, translated and scored everywhere.
+
+    ``trained`` are its pretrainings, one for each seed, which may have stopped or gone on since.
+    """
+    if folder.pending(plan, plan.with_needs(need for job in trained for need in job.needs)):
+        return 0
+    for job in trained:
+        record = folder.record(job.id)
+        if record is None or record["identities"][:1] != folder.identities(plan, job)[:1]:
+            return 0
+    undone = [number for job, number in _numbered(plan, trained) if not folder.is_done(plan, job)]
+    return min([number - 1 for number in undone], default=len(budgets_of(trained[0])))
 
 
 def limited(plan: Plan, limits: Mapping[str, int], remarks: Sequence[str] = ()) -> Plan:
@@ -147,6 +192,21 @@ def advice(fits: Path) -> Advice:
     return found
 
 
+def advice_apart(plan: Plan, folder: StudyFolder) -> Advice:
+    """Return the advice of a plan whose runs are there, without touching the results.
+
+    Raises:
+        DataError: the fit fails, or holds no score.
+    """
+    out = folder.private / "earlier"
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "fit.log").open("wb") as log:
+        code = run_fit(plan, folder, [*fit_words(plan, str(out)), "--no-report"], log)
+    if code not in (0, NOTHING_FITTED):
+        raise DataError(f"fit-scaling ended with exit code {code}; its log is {out / 'fit.log'}")
+    return advice(out / "fits.json")
+
+
 def is_settled(now: Mapping[str, tuple[str, str]], before: Mapping[str, tuple[str, str]]) -> bool:
     """Tell whether every curve of a mixture has the same advice as a budget before, and one that ends pretraining."""
     return bool(now) and all(
@@ -156,57 +216,72 @@ def is_settled(now: Mapping[str, tuple[str, str]], before: Mapping[str, tuple[st
 
 def budgets_of(job: Job) -> list[int]:
     """Return the budgets of a pretraining, in tokens."""
-    return [parse_tokens(budget) for budget in _flag(job, "--budgets").split(",")]
+    return [parse_tokens(budget) for budget in job.budgets]
 
 
 def mixture_of(job: Job) -> str:
-    return str(Mixture.parse(_flag(job, "--mixture")))
-
-
-def _flag(job: Job, name: str) -> str:
-    return job.words[job.words.index(name) + 1]
+    return str(Mixture.parse(job.flag("mixture")))
 
 
 def _settle(
     plan: Plan,
     folder: StudyFolder,
-    part: Plan,
-    mixture: str,
-    reached: Mapping[str, int],
+    trained: Sequence[Job],
+    reached: int,
     curves: Mapping[str, tuple[str, str]],
 ) -> Settled:
-    trained = [job for job in plan.reported("pretrain") if mixture_of(job) == mixture]
-    kept = {job.id for job in part.jobs}
-    left = [job for job in plan.jobs if job.id not in kept and _belongs(plan, job, trained)]
+    jobs = _numbered(plan, trained)
+    left = [job for job, number in jobs if number > reached and not folder.is_done(plan, job)]
     tokens, seconds = 0, sum(job.seconds for job in left)
+    budgets = budgets_of(trained[0])
     for job in trained:
-        budgets = budgets_of(job)
-        saved = budgets[-1] - budgets[reached[job.id] - 1]
+        saved = budgets[-1] - budgets[_budgets_passed(folder, job, reached) - 1]
         tokens += saved
         seconds += job.seconds * saved / budgets[-1]
-    budgets = budgets_of(trained[0])
     return Settled(
-        mixture=mixture,
-        budget=budgets[reached[trained[0].id] - 1],
+        mixture=mixture_of(trained[0]),
+        budget=budgets[reached - 1],
         largest=budgets[-1],
         advice={curve: sentence for curve, (_, sentence) in curves.items()},
         tokens=tokens,
         runs=sum(job.stage == "finetune" for job in left),
-        seconds=seconds * _measured(part, folder),
+        seconds=seconds * _measured(folder, [job for job, number in jobs if number <= reached]),
     )
 
 
-def _belongs(plan: Plan, job: Job, trained: list[Job]) -> bool:
-    """Tell whether a job needs one of these pretrainings, directly or through others."""
-    ids = {one.id for one in trained}
-    return any(need in ids or _belongs(plan, plan.by_id[need], trained) for need in job.needs)
+def _numbered(plan: Plan, trained: Sequence[Job]) -> list[tuple[Job, int]]:
+    """Return the jobs that need one of these pretrainings, each with the number of the budget that it is about."""
+    makers = {job.id for job in trained}
+    numbers: dict[str, int] = {}
+    for job in plan.jobs:
+        if job.stage == "fit":
+            continue
+        found = [number for name, maker in job.reads.items() if maker in makers and (number := _budget(name))]
+        found += [numbers[need] for need in job.needs if need in numbers]
+        if found:
+            numbers[job.id] = max(found)
+    return [(plan.by_id[name], number) for name, number in numbers.items()]
 
 
-def _measured(part: Plan, folder: StudyFolder) -> float:
-    """Return the measured duration of the finetunings that are done, divided by the planned one."""
+def _budget(name: str) -> int | None:
+    """Return the number of the budget whose checkpoint a file is."""
+    number = re.search(r"/checkpoint(\d+)\.pt$", name)
+    return int(number[1]) if number else None
+
+
+def _budgets_passed(folder: StudyFolder, job: Job, reached: int) -> int:
+    """Return how many of its budgets a pretraining has passed: ``reached``, or more than are evaluated."""
+    record = folder.record(job.id) or {}
+    if record.get("state") == "finished":
+        return len(budgets_of(job))
+    return max(reached, int(record.get("budgets", 0)))
+
+
+def _measured(folder: StudyFolder, jobs: Sequence[Job]) -> float:
+    """Return the measured duration of the finetunings among jobs that are done, divided by the planned one."""
     spent = planned = 0.0
-    for job in part.of_stage("finetune"):
-        record = folder.record(job.id)
+    for job in jobs:
+        record = folder.record(job.id) if job.stage == "finetune" else None
         if record and record.get("seconds"):
             spent += float(record["seconds"])
             planned += job.seconds
@@ -223,11 +298,7 @@ def _until(job: Job, number: int) -> Job:
 
 def _beyond(job: Job, limits: Mapping[str, int]) -> bool:
     """Tell whether a job reads the checkpoint of a budget that is not to be run."""
-    for name, maker in job.reads.items():
-        number = re.search(r"/checkpoint(\d+)\.pt$", name)
-        if number and int(number[1]) > limits.get(maker, math.inf):
-            return True
-    return False
+    return any((_budget(name) or 0) > limits.get(maker, math.inf) for name, maker in job.reads.items())
 
 
 def _without(job: Job, dropped: set[str]) -> Job:

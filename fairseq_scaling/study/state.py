@@ -146,10 +146,13 @@ class StudyFolder:
         return record is not None and record["state"] == "paused"
 
     def has_ended(self, job: Job, record: Record) -> bool:
-        """Tell whether a job has finished, or is a pretraining that stopped at a budget and is not to go on yet."""
+        """Tell whether a job has finished, or is a pretraining that stopped at a budget and is not to go on yet.
+
+        So has one that was taken as failed for what it has made: a corpus too small for its study (see ``job.main``).
+        """
         limit = self.limit(job.id)
         paused = limit is not None and record["state"] == "paused" and record["budgets"] >= limit
-        return paused or record["state"] == "finished"
+        return paused or record["state"] == "finished" or "made" in record
 
     def lost(self, plan: Plan, job: Job) -> list[str]:
         """Return the files of ``job`` that are not there although another job still has to read them.

@@ -35,7 +35,7 @@ def run_plan(
     folder: StudyFolder,
     scheduling: Scheduling,
     until: str | None = None,
-    settings: Path | None = None,
+    settings: str | None = None,
     limits: Mapping[str, int] | None = None,
     observe: Observer | None = None,
     announce_failure: Callable[[str], None] | None = None,
@@ -47,7 +47,8 @@ def run_plan(
         folder: where the study lives; made where it is missing.
         scheduling: where the jobs run, and how many side by side.
         until: the last stage to do; None: all.
-        settings: the study.yaml, of which the study keeps a copy.
+        settings: the text of the study.yaml that the plan was made from (see ``config.settings_text``), which the study
+            keeps.
         limits: pretraining -> number of budgets after which it stops for now; None: after the last.
         observe: called at once, and then about once a second, with the state of all jobs.
         announce_failure: called with a text as soon as a job has failed, also where it is tried again; independent
@@ -62,7 +63,7 @@ def run_plan(
         folder.snakemake_log.parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder.plan_path, plan.to_json())
         if settings is not None:
-            write_whole(folder.settings_path, settings.read_text("utf-8"))
+            write_whole(folder.settings_path, settings)
         folder.write_limits(limits or {}, folder.settled if limits else ())
         jobs = plan.until(until) if until else plan.jobs
         pending = folder.pending(plan, jobs)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fairseq_scaling.errors import DataError, ScalingError, SettingError
-from fairseq_scaling.study.config import load_study, study_schema
+from fairseq_scaling.study.config import load_study, settings_text, study_schema
 from fairseq_scaling.study.plan import make_plan
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +138,21 @@ def set_refusal(path: Path, *settings: str) -> str:
     with pytest.raises(ScalingError) as caught:
         load_study(path, settings)
     return str(caught.value)
+
+
+def test_a_file_with_the_settings_of_the_command_line_means_the_same_study(
+    values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    content = f"# of ours\n{yaml.safe_dump(values, sort_keys=False)}"
+    path = write_study(content)
+    assert settings_text(path) == settings_text(tmp_path) == content
+    settings = [
+        "text.languages=[de, en, fr, 'no']", "pretraining.fairseq.lr=1e-3", "name='2026'",
+        "finetuning.overrides=[{task: en-fr, updates: 7}]", "pretraining.mixtures[1]=de:1/3,fr:2/3",
+    ]  # fmt: skip
+    merged = tmp_path / "merged.yaml"
+    merged.write_text(settings_text(path, settings), "utf-8")
+    assert make_plan(load_study(merged)) == make_plan(load_study(path, settings))
 
 
 def test_settings_of_the_command_line_replace_those_of_the_file(values: dict[str, Any], write_study: Write) -> None:

@@ -153,6 +153,34 @@ def test_the_example_of_the_readme_is_a_study(write_study: Write) -> None:
     assert len(plan.of_stage("finetune")) == 2 * 2 * 2
 
 
+def test_files_that_scoring_and_fitting_name_begin_at_the_folder_of_study_yaml_and_must_be_there(
+    given: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    given |= {"scoring": {"metrics": "comet", "comet_model": "comet/model.ckpt"}, "fitting": {"mapping": "runs.csv"}}
+    study = load_study(write_study(given))
+    with pytest.raises(DataError) as caught:
+        check_given(study)
+    message = str(caught.value)
+    assert f"scoring.comet-model = comet/model.ckpt: there is no file {tmp_path}/comet/model.ckpt\n" in message
+    assert f"fitting.mapping = runs.csv: there is no file {tmp_path}/runs.csv\n" in message
+    save(tmp_path / "comet/model.ckpt", "comet")
+    (tmp_path / "runs.csv").touch()
+    check_given(study)
+    plan, folder = make_plan(study), StudyFolder(tmp_path / "out")
+    score, fit, tune = (plan.of_stage(stage)[0] for stage in ("score", "fit", "finetune"))
+    assert value_of(resolve(folder, plan, score), "comet-model") == str(tmp_path / "comet/model.ckpt")
+    assert value_of(resolve(folder, plan, fit), "mapping") == str(tmp_path / "runs.csv")
+    assert not [word for job in plan.jobs for word in job.words if str(tmp_path) in word]
+    # Its content decides, and for the scores alone.
+    before = [folder.identity(plan, job) for job in (score, tune)]
+    save(tmp_path / "comet/model.ckpt", "another comet")
+    after = [folder.identity(plan, job) for job in (score, tune)]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
+    given["fitting"]["mapping"] = "{mixture}/*.log"
+    plan = plan_of(given, write_study)
+    assert value_of(resolve(folder, plan, plan.of_stage("fit")[0]), "mapping") == "{mixture}/*.log"
+
+
 # -- the plan ----------------------------------------------------------------------------------------------------------
 
 

@@ -56,7 +56,8 @@ def test_price_and_hours_are_those_of_the_operations(
 def test_what_is_done_is_told_with_its_measured_speed(
     values: dict[str, Any], write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Programs that are not ours: the corpus, an empty mapping here, is not looked into.
+    # A program that is not ours: the corpus, an empty mapping here, is not looked into.
+    (tmp_path / "scaling-preprocess").touch(mode=0o755)
     monkeypatch.setenv("SCALING_STUDY_PROGRAMS", str(tmp_path))
     plan, folder = make_plan(load_study(write_study(values))), StudyFolder(tmp_path / "out")
     for job in plan.jobs[:-1]:

@@ -16,6 +16,7 @@ import yaml
 
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.interim import interim_words
+from fairseq_scaling.study.lock import locked
 from fairseq_scaling.study.plan import Plan, make_plan
 from fairseq_scaling.study.state import StudyFolder
 
@@ -71,8 +72,6 @@ def test_cleaning_keeps_what_a_run_to_come_reads(
 
 
 def test_a_running_study_is_not_cleaned(finished: Path, fakes: Fakes) -> None:
-    from fairseq_scaling.study.lock import locked
-
     with locked(StudyFolder(finished)):
         result = fakes.run("clean", "--out", finished, "--yes")
     assert result.returncode == 2
@@ -128,6 +127,50 @@ def test_an_unfinished_study_is_not_exported(fakes: Fakes, values: dict[str, Any
     result = fakes.run("export", write_study(values))
     assert result.returncode == 2
     assert "no results yet" in result.stderr
+
+
+def exported(archive: Path, name: str) -> str:
+    """Return the text of a file of an exported study."""
+    with tarfile.open(archive) as tar:
+        return tar.extractfile(f"small/{name}").read().decode()  # type: ignore[union-attr]
+
+
+def test_settings_replaced_for_the_run_are_exported_and_nothing_is_with_other_ones(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    file, more = write_study(values), ("--set", "fitting.level=0.9")
+    assert fakes.run("run", file, "--out", finished, *more).returncode == 0
+    for archive, words in (("a", ()), ("b", (file, *more))):
+        result = fakes.run("export", *words, "--out", finished, "--archive", tmp_path / archive)
+        assert result.returncode == 0, result.stderr
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert yaml.safe_load(exported(tmp_path / "a", "study.yaml")) == {**values, "fitting": {"level": 0.9}}
+    refused = fakes.run("export", file, "--out", finished, "--archive", tmp_path / "c")
+    assert refused.returncode == 2
+    assert "1 of 17 jobs are not done with these settings, the first of them: fit the laws\n" in refused.stderr
+    assert "--set" in refused.stderr
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_study_that_is_half_done_or_runs_is_not_exported(finished: Path, fakes: Fakes, tmp_path: Path) -> None:
+    words = ("export", "--out", finished, "--archive", tmp_path / "a")
+    with locked(StudyFolder(finished)):
+        result = fakes.run(*words)
+    assert (result.returncode, "this study is running" in result.stderr) == (2, True)
+    (finished / ".study/records/score/en-fr/200k/de1/seed1/1M/seed1.json").unlink()
+    result = fakes.run(*words)
+    assert (result.returncode, "2 of 17 jobs are not done" in result.stderr) == (2, True)
+
+
+def test_an_archive_holds_how_learning_rates_were_chosen(finished: Path, fakes: Fakes, tmp_path: Path) -> None:
+    candidates = finished / ".study/candidates/pretraining/de1"
+    (candidates / "lr0.1").mkdir(parents=True)
+    (candidates / "choice.json").write_text('{"chosen": "0.1"}')
+    (candidates / "lr0.1/train.log").write_text(f"saved {finished}/x\n")
+    assert fakes.run("export", "--out", finished, "--archive", tmp_path / "a").returncode == 0
+    inside = ".study/candidates/pretraining/de1"
+    assert exported(tmp_path / "a", f"{inside}/choice.json") == '{"chosen": "0.1"}'
+    assert exported(tmp_path / "a", f"{inside}/lr0.1/train.log") == "saved {out}/x\n"
 
 
 def test_an_interim_report_reads_the_scored_runs_alone(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,15 @@ from fairseq_scaling.study.cleaning import removable
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.job import run_job
 from fairseq_scaling.study.plan import Plan, make_plan
-from fairseq_scaling.study.sequential import RunPlan, advice, is_settled, limited, run_sequentially
+from fairseq_scaling.study.sequential import (
+    RunPlan,
+    advice,
+    as_decided,
+    evaluated,
+    is_settled,
+    limited,
+    run_sequentially,
+)
 from fairseq_scaling.study.state import StudyFolder
 
 from .conftest import Fakes
@@ -66,11 +76,11 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     assert text.startswith("de:1 is settled: not pretrained beyond 8M of 16M tokens.\n")
     assert "Saved: 8M tokens of pretraining and 1 finetunings, about " in text
     assert text.endswith("de:1: change the data, after 5 budgets.")
-    # Both mixtures to four budgets and to five, one to six; eleven finetunings; a fit in each round, and one with the
-    # remark that the report's readers need.
+    # Both mixtures to four budgets and to five, one to six; eleven finetunings; a fit in each round, the last one with
+    # the remark that the report's readers need.
     assert kinds(fakes.started()) == {
         "scaling-alignment": 1, "fairseq-train": 5 + 11, "fairseq-generate": 11, "score-translations": 11,
-        "fit-scaling": 4,
+        "fit-scaling": 3,
     }  # fmt: skip
     german = tmp_path / "out/pretraining/de1/seed1"
     assert (german / "checkpoint5.pt").exists()
@@ -80,6 +90,12 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     assert fit is not None
     assert fit["command"][-2:] == ["--remark", text]
     assert german / "checkpoint_last.pt" not in [path for kind in removable(plan, folder, True) for path in kind.files]
+
+    # The same command comes to the same decisions: it only asks for the advice of a budget before.
+    assert run_sequentially(plan, folder, run_here(folder), told.append) == 0
+    assert told == [text, text]
+    assert kinds(fakes.started()) == {"fit-scaling": 1}
+    assert folder.limit("pretrain/de1/seed1") == 5
 
     # A removed checkpoint is made again where a run needs it, from the beginning: the last one lies behind it.
     limits = {"pretrain/de1/seed1": 5}
@@ -101,6 +117,76 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
         "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
     }  # fmt: skip
     assert "Loaded checkpoint with 8 steps" in (german / "train.log").read_text()
+
+
+def test_nothing_that_is_evaluated_is_left_out_and_only_what_was_not_done_is_saved(
+    study: Path, fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"de:1": {"4": "stop", "5": "stop", "6": "stop"}, "en:0.5,fr:0.5": {}}
+    set_environment(monkeypatch, fakes.environment(FAKE_ADVICE=json.dumps(said)))
+    plan, folder = make_plan(load_study(study)), StudyFolder(tmp_path / "out")
+    run_here(folder)(plan, {})
+    fakes.started()
+    told: list[str] = []
+    assert run_sequentially(plan, folder, run_here(folder), told.append) == 0
+    assert (told, fakes.started(), folder.limit("pretrain/de1/seed1")) == ([], [], None)
+    # Without the last evaluation five budgets are settled, and the pretraining that is done to its end is not saved.
+    shutil.rmtree(tmp_path / "out/finetuning/en-fr/200k/de1/seed1/16M")
+    run_sequentially(plan, folder, run_here(folder), told.append)
+    (text,) = told
+    assert text.startswith("de:1 is settled: not finetuned beyond 8M of 16M tokens.\n")
+    assert "Saved: 0 tokens of pretraining and 1 finetunings, about " in text
+    assert kinds(fakes.started()) == {"fit-scaling": 3}
+    fit = folder.record("fit/results")
+    assert fit is not None
+    assert len([word for word in fit["command"] if "/de1/seed1/" in word and word.startswith("finetuning/")]) == 5
+
+
+def test_what_is_evaluated_counts_while_its_pretraining_goes_on_and_not_with_other_settings(
+    study: Path, fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(monkeypatch, fakes.environment())
+    plan, folder = make_plan(load_study(study)), StudyFolder(tmp_path / "out")
+    (german,) = [job for job in plan.of_stage("pretrain") if "de1" in job.id]
+    assert evaluated(plan, folder, [german]) == 0
+    limits = {job.id: 2 for job in plan.of_stage("pretrain")}
+    run_here(folder)(limited(plan, limits), limits)
+    assert evaluated(plan, folder, [german]) == 2
+    folder.write_limits({})
+    folder.write_record(german.id, {**(folder.record(german.id) or {}), "state": "stopped"})
+    assert evaluated(plan, folder, [german]) == 2
+    other = make_plan(load_study(study, ["pretraining.fairseq.lr=0.5"]))
+    assert evaluated(other, folder, [other.by_id[german.id]]) == 0
+
+
+def test_commands_know_the_decisions_whichever_way_the_study_is_named(
+    study: Path, fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"de:1": {"4": "stop", "5": "stop"}, "en:0.5,fr:0.5": {"4": "stop", "5": "stop"}}
+    set_environment(monkeypatch, fakes.environment(FAKE_ADVICE=json.dumps(said)))
+    out = tmp_path / "out"
+    plan, folder = make_plan(load_study(study)), StudyFolder(out)
+    run_sequentially(plan, folder, run_here(folder), lambda text: None)
+    assert as_decided(plan, folder) == Plan.read(folder.plan_path)
+    named: list[tuple[str | Path, ...]] = [("--out", out), (study, "--out", out)]
+    status, same = (fakes.run("status", *words).stdout for words in named)
+    assert status == same
+    assert "100% done" in status
+    report, same = (fakes.run("report", *words).stdout for words in named)
+    assert report == same == f"the table of results\nReport: {out}/results/report.html\n"
+    assert fakes.run("export", study, "--out", out, "--archive", tmp_path / "a.tar.gz").returncode == 0
+    with tarfile.open(tmp_path / "a.tar.gz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    text = (tmp_path / "small/README.txt").read_text()
+    words = shlex.split(text[text.index("fit-scaling ", text.index("The laws again")) :])
+    runs = [word for word in words if word.startswith(("finetuning/", "pretraining/"))]
+    assert len(runs) == 2 + 2 * 5
+    assert all((tmp_path / "small" / run).is_dir() for run in runs)
+    # A study that now has fewer budgets is none that was stopped.
+    fewer = make_plan(load_study(study, ["pretraining.budgets=[0.5M, 1M]"]))
+    assert as_decided(fewer, folder) == fewer
+    listed = fakes.run("run", study, "--out", out, "--dry-run", "--sequential").stdout.splitlines()
+    assert listed[-1].startswith(f"{len(listed) - 1} jobs to do at most: --sequential leaves out")
 
 
 @pytest.mark.slow

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from fairseq_scaling.cli.study import main
 from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.errors import SettingError
+from fairseq_scaling.study import job
 from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.text_check import check_text
+from fairseq_scaling.study.plan import Plan, make_plan
+from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.text_check import check_text, find_corpus
 from tests import toy
 
 Write = Callable[[dict[str, Any] | str], Path]
@@ -34,10 +41,14 @@ def fitting(corpus: Corpus) -> dict[str, Any]:
     }
 
 
+def plan_of(study: dict[str, Any], write_study: Write) -> Plan:
+    return make_plan(load_study(write_study(study)))
+
+
 def test_a_study_that_its_corpus_is_large_enough_for_passes(
     fitting: dict[str, Any], corpus: Corpus, write_study: Write
 ) -> None:
-    check_text(load_study(write_study(fitting)), corpus)
+    check_text(plan_of(fitting, write_study), corpus)
 
 
 def test_all_that_is_missing_is_named_at_once_with_the_largest_budget(
@@ -46,7 +57,7 @@ def test_all_that_is_missing_is_named_at_once_with_the_largest_budget(
     fitting["pretraining"] |= {"budgets": ["2k", "10M"], "mixtures": ["aa", "dd"]}
     fitting["finetuning"] |= {"finetune_tokens": ["20M"], "tasks": ["aa-bb", "aa-cc"]}
     with pytest.raises(SettingError) as caught:
-        check_text(load_study(write_study(fitting)), corpus)
+        check_text(plan_of(fitting, write_study), corpus)
     message = str(caught.value)
     held = corpus.mono("aa").tokens
     largest = int(message.partition("the largest possible budget is ")[2].partition(" ")[0])
@@ -57,11 +68,82 @@ def test_all_that_is_missing_is_named_at_once_with_the_largest_budget(
     # What it names as possible is possible.
     fitting["pretraining"] |= {"budgets": ["2k", largest], "mixtures": ["aa"]}
     fitting["finetuning"] |= {"finetune_tokens": ["1k"], "tasks": ["aa-bb"]}
-    check_text(load_study(write_study(fitting)), corpus)
+    check_text(plan_of(fitting, write_study), corpus)
 
 
 def test_too_little_validation_text_is_found(fitting: dict[str, Any], corpus: Corpus, write_study: Write) -> None:
     length = corpus.mono("aa", "valid").tokens + 1
     fitting["pretraining"] |= {"budgets": [length * 2], "input_length": length}
     with pytest.raises(SettingError, match="validation text of aa"):
-        check_text(load_study(write_study(fitting)), corpus)
+        check_text(plan_of(fitting, write_study), corpus)
+
+
+def test_too_little_text_for_trying_learning_rates_is_found(
+    fitting: dict[str, Any], corpus: Corpus, write_study: Write
+) -> None:
+    fitting["pretraining"] |= {"learning_rates": {"grid": [0.1, 0.2], "budget": "20M", "per": "study"}, "seeds": [1, 2]}
+    with pytest.raises(SettingError, match=r"budgets = 20M: .* would repeat data") as caught:
+        check_text(plan_of(fitting, write_study), corpus)
+    # The first mixture alone tries them.
+    assert str(caught.value).count("learning rates for the pretraining of aa:0.5,bb:0.5: ") == 1
+    assert "of aa:1" not in str(caught.value)
+
+
+def test_programs_of_ones_own_leave_the_check_out_only_where_they_make_the_corpus(
+    fitting: dict[str, Any], write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, folder = plan_of(fitting, write_study), StudyFolder(tmp_path / "out")
+    monkeypatch.setenv("SCALING_STUDY_PROGRAMS", str(tmp_path))
+    (tmp_path / "fairseq-train").touch(mode=0o755)
+    assert find_corpus(plan, folder) is not None
+    (tmp_path / "scaling-preprocess").touch(mode=0o755)
+    assert find_corpus(plan, folder) is None
+
+
+def test_a_corpus_that_a_study_makes_is_checked_as_soon_as_it_is_there_and_kept_for_a_smaller_study(
+    fitting: dict[str, Any], corpus: Corpus, write_study: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SCALING_STUDY_PROGRAMS", raising=False)
+    del fitting["corpus"]
+    fitting["text"] = {"source": "files", "languages": list(toy.LANGUAGES), "pairs": ["aa-bb"]}
+    fitting["finetuning"]["finetune_tokens"] = ["20M"]
+    folder, made = StudyFolder(tmp_path / "out"), []
+
+    def make(command: list[str], *_: object) -> int:
+        made.append(command[1])
+        if command[1] == "encode":
+            shutil.copytree(corpus.path, folder.path / "corpus")
+        else:
+            Path(command[command.index("--out") + 1]).mkdir(parents=True)
+        return 0
+
+    monkeypatch.setattr(job, "run_program", make)
+
+    def run(stage: str, attempt: int = 1) -> int:
+        monkeypatch.setattr(sys, "argv", ["job", str(folder.path), f"{stage}/text", str(attempt), "3"])
+        return job.main()
+
+    def write_plan() -> tuple[Path, Plan]:
+        plan = plan_of(fitting, write_study)
+        folder.plan_path.parent.mkdir(parents=True, exist_ok=True)
+        folder.plan_path.write_text(plan.to_json())
+        return tmp_path / "study.yaml", plan
+
+    study, plan = write_plan()
+    encode = plan.by_id["encode/text"]
+    assert [run(stage) for stage in ("fetch", "clean", "sentencepiece")] == [0, 0, 0]
+    assert (run("encode"), run("encode", 2)) == (2, 2)
+    log = (folder.path / encode.log).read_text()
+    assert log.count("too little text\n  finetuning of aa-bb: finetune_tokens = 20M: the corpus holds") == 1
+    record = folder.record(encode.id)
+    assert record is not None
+    assert record["state"] == "failed"
+    assert not folder.is_done(plan, encode)
+    # Whoever asks again is told at once, and what asks for less has its corpus.
+    result = CliRunner().invoke(main, ["plan", str(study), "--out", str(folder.path)])
+    assert (result.exit_code, "too little text" in result.output) == (2, True), result.output
+    fitting["finetuning"]["finetune_tokens"] = ["1k"]
+    _, plan = write_plan()
+    assert run("encode") == 0
+    assert folder.is_done(plan, plan.by_id["encode/text"])
+    assert made == ["fetch", "clean", "train-sentencepiece", "encode"]
