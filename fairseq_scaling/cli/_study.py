@@ -15,9 +15,6 @@ study_argument = click.argument("study", type=click.Path(path_type=Path), metava
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), help="The study's folder.  [default: work/NAME]", metavar="DIR"
 )
-cores_option = click.option(
-    "--cores", type=click.IntRange(min=1), help="Jobs side by side.  [default: all cores; with --profile: what it says]"
-)
 set_option = click.option(
     "--set",
     "settings",

@@ -10,19 +10,28 @@ import click
 from ..errors import SettingError
 from ..study.choice import CRITERIA
 from ..study.pricing import PEAKS, UTILISATION
-from ..study.scheduling import count_cores
+from ..study.scheduling import Capacity
 from ._common import shows_errors
-from ._study import cores_option, open_study, out_option, set_option, study_argument
+from ._study import open_study, out_option, set_option, study_argument
 
 
 @click.command()
 @study_argument
 @out_option
-@cores_option
+@click.option(
+    "--cores",
+    type=click.IntRange(min=1),
+    help="Cores of a machine, for the time.  [default: what the study was last run on, or all cores here]",
+)
 @set_option
 @click.option("--jobs", "every_job", is_flag=True, help="One row for each job, not for each kind of run.")
 @click.option("--hardware", metavar="NAME", help=f"Hours and price on: {', '.join(PEAKS)}.")
-@click.option("--flops", type=click.FloatRange(min=0, min_open=True), help="Peak FLOP/s of one device, if not listed.")
+@click.option(
+    "--flops",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Peak FLOP/s of one device, if not listed; a measured speed, which a study that has trained prints, with "
+    "--utilisation 1.",
+)
 @click.option(
     "--utilisation",
     type=click.FloatRange(0, 1, min_open=True),
@@ -62,7 +71,7 @@ def plan(
     asked = hardware is not None or flops is not None
     devices_used = pricing.hardware(hardware, flops, utilisation, devices, price) if asked else None
     plan, folder = open_study(study, out, settings, check=True)
-    print_plan(plan, folder, cores or count_cores(), devices_used, every_job)
+    print_plan(plan, folder, Capacity(cores) if cores else Capacity.of(folder), devices_used, every_job)
 
 
 @click.command()

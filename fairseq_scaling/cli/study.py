@@ -13,10 +13,10 @@ import click
 
 from ..errors import SettingError
 from ..study.plan import STAGES, Plan
-from ..study.scheduling import Scheduling, count_cores
+from ..study.scheduling import Scheduling
 from ..study.state import StudyFolder
 from ._common import EXIT_INTERRUPTED, print_error, shows_errors
-from ._study import cores_option, open_started, open_study, out_option, set_option, started_argument, study_argument
+from ._study import open_started, open_study, out_option, set_option, started_argument, study_argument
 from ._study_plan import choose, plan, schema
 from ._study_results import clean, export, report
 
@@ -47,7 +47,11 @@ for command in (plan, schema, choose, report, clean, export):
 @main.command()
 @study_argument
 @out_option
-@cores_option
+@click.option(
+    "--cores",
+    type=click.IntRange(min=1),
+    help="Cores that the jobs share; with --profile jobs in the queue.  [default: all cores; what the profile says]",
+)
 @set_option
 @click.option("--dry-run", "-n", is_flag=True, help="Only list what there is to do.")
 @click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
@@ -140,7 +144,7 @@ def status(study: Path | None, out: Path | None, settings: tuple[str, ...]) -> N
     from ..study.display import print_status
 
     plan, folder = open_started(study, out, settings)
-    print_status(plan, folder, count_cores())
+    print_status(plan, folder)
 
 
 def _run(
@@ -151,7 +155,7 @@ def _run(
     from ..study.display import show_progress
     from ..study.workflow import run_plan
 
-    with show_progress(plan, scheduling.side_by_side) as display:
+    with show_progress(plan, scheduling.capacity) as display:
         return run_plan(plan, folder, scheduling, until, settings, limits, display.update, display.print_failure)
 
 

@@ -32,7 +32,11 @@ _TRAINING = {
     "required-batch-size-multiple": 1,
     "log-interval": 50,
 }
-_PRETRAINING = {**_TRAINING, "lr": "1.0", "lr-scheduler": "t5_inverse_sqrt", "batch-size": 256}
+# Saved, to resume from, at the interval of T5, too: between two budgets a job may reach its time limit.
+_PRETRAINING = {
+    **_TRAINING, "lr": "1.0", "lr-scheduler": "t5_inverse_sqrt", "batch-size": 256,
+    "save-interval-updates": 5000, "keep-interval-updates": 1,
+}  # fmt: skip
 # Validation at the end alone: fairseq always validates when it stops.
 _FINETUNING = {
     **_TRAINING, "lr": "0.001", "lr-scheduler": "fixed", "batch-size": 128, "dropout": 0.1,
@@ -146,21 +150,22 @@ class Finetuning(NamedTuple):
 
 
 def pretrain(
-    study: Study, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int] | None = None
+    study: Study, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int], candidate: bool
 ) -> Words:
     """Return the pretraining of one mixture: all budgets, one checkpoint each (checkpoint1.pt for the first).
 
-    ``rate`` is a learning rate or its placeholder where the study chooses it; ``budgets`` those of a candidate.
+    ``rate`` is a learning rate or its placeholder where the study chooses it. Of a candidate no checkpoint is read: it
+    keeps what it goes on from alone.
     """
-    section = study.pretraining
     return [
         *_train("scaling_pretraining", study),
         *flags({
             "mixture": shares(mixture),
-            "budgets": ",".join(map(exact_tokens, budgets or section.budgets_of(mixture))),
-            "input-length": section.input_length,
+            "budgets": ",".join(map(exact_tokens, budgets)),
+            "input-length": study.pretraining.input_length,
             "seed": seed,
             "save-dir": f"{{out}}/{folder}",
+            "no-epoch-checkpoints": candidate,
         }),
         *flags(pretraining_settings(study, mixture, rate)),
     ]  # fmt: skip
@@ -234,10 +239,15 @@ def _with_defaults(defaults: Mapping[str, Any], settings: Mapping[str, Any]) -> 
 
 def batch_tokens(study: Study, settings: Mapping[str, Any]) -> int:
     """Return about how many target tokens an update of a finetuning with these flags reads, on all its GPUs."""
-    steps = int(float(str(settings.get("update-freq") or 1))) * (study.resources_of["finetune"].gpus or 1)
+    steps = batches_in_update(study, "finetune", settings)
     if tokens := settings.get("max-tokens"):
         return int(float(tokens)) * steps
     return int(settings.get("batch-size") or 1) * PAIR_TOKENS * steps
+
+
+def batches_in_update(study: Study, stage: str, settings: Mapping[str, Any]) -> int:
+    """Return how many batches an update of a training with these flags reads, on all its GPUs."""
+    return int(float(str(settings.get("update-freq") or 1))) * (study.resources_of[stage].gpus or 1)
 
 
 def translate(study: Study, task: tuple[str, str], folder: str, subset: str) -> Words:

@@ -16,6 +16,7 @@ from rich.text import Text
 from .lock import is_running
 from .plan import STAGES, Job, Plan
 from .progress import Progress, counts, format_duration, fraction_done, seconds_left
+from .scheduling import Capacity
 from .state import StudyFolder
 from .workflow import describe_failure, observe_jobs
 
@@ -25,8 +26,9 @@ _SECONDS_BETWEEN_LINES = 30.0
 class ProgressDisplay:
     """One line about a running study: the part done, the jobs done, the time left, what runs now."""
 
-    def __init__(self, plan: Plan, cores: int, console: Console) -> None:
-        self._plan, self._cores, self._console = plan, cores, console
+    def __init__(self, plan: Plan, capacity: Capacity, console: Console) -> None:
+        self._plan, self._console = plan, console
+        self._whole, self._takes = capacity.whole, {job.id: capacity.taken_by(job) for job in plan.jobs}
         self._live: Live | None = None
         self._last_line = -_SECONDS_BETWEEN_LINES
         self._last_state: tuple[int, int] | None = None
@@ -57,8 +59,11 @@ class ProgressDisplay:
 
     def _summary(self, jobs: Sequence[Progress]) -> str:
         found = counts(jobs)
-        left = format_duration(seconds_left(jobs, self._cores))
+        left = self._time_left(jobs)
         return f"{fraction_done(jobs):.0%} done, {found['finished']} of {len(jobs)} jobs, about {left} left"
+
+    def _time_left(self, jobs: Sequence[Progress]) -> str:
+        return format_duration(seconds_left(jobs, self._whole, self._takes))
 
     def _running(self, jobs: Sequence[Progress]) -> str:
         parts = [f"{self._plan.by_id[job.id].label} ({job.fraction:.0%})" for job in jobs if job.state == "running"]
@@ -71,23 +76,23 @@ class ProgressDisplay:
         row.add_column(no_wrap=True)
         row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         bar = ProgressBar(total=1.0, completed=fraction_done(jobs), width=12)
-        found, left = counts(jobs), format_duration(seconds_left(jobs, self._cores))
+        found, left = counts(jobs), self._time_left(jobs)
         summary = f"{fraction_done(jobs):.0%}, {found['finished']}/{len(jobs)} jobs, {left} left"
         row.add_row(Text(self._plan.name, style="bold"), bar, summary, Text(self._running(jobs), style="dim"))
         return row
 
 
 @contextlib.contextmanager
-def show_progress(plan: Plan, cores: int) -> Iterator[ProgressDisplay]:
+def show_progress(plan: Plan, capacity: Capacity) -> Iterator[ProgressDisplay]:
     """Yield a display that writes to standard error, so that standard output holds the results alone."""
-    display = ProgressDisplay(plan, cores, Console(file=sys.stderr))
+    display = ProgressDisplay(plan, capacity, Console(file=sys.stderr))
     try:
         yield display
     finally:
         display.close()
 
 
-def print_status(plan: Plan, folder: StudyFolder, cores: int) -> None:
+def print_status(plan: Plan, folder: StudyFolder) -> None:
     """Print how many jobs of each stage are done, run, failed or wait, the failures, and the time left."""
     console = Console()
     live = is_running(folder)
@@ -108,7 +113,8 @@ def print_status(plan: Plan, folder: StudyFolder, cores: int) -> None:
     console.print(table)
     for job in failed:
         console.print(Text(describe_failure(folder, job), style="red"), soft_wrap=True)
-    console.print(ProgressDisplay(plan, cores, console).line(jobs), soft_wrap=True, highlight=False)
+    line = ProgressDisplay(plan, Capacity.of(folder), console).line(jobs)
+    console.print(line, soft_wrap=True, highlight=False)
     for settled in folder.settled:
         console.print(f"Not run: {settled}", soft_wrap=True, highlight=False)
     if folder.report.exists() and not pending:

@@ -10,14 +10,18 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from ..errors import SettingError
+from .lock import try_lock
 from .plan import Job
 
 # What uses a GPU where there is one.
 GPU_STAGES = ("pretrain", "finetune", "translate")
+# Whose batch grows with the number of GPUs.
+_TRAININGS = ("pretrain", "finetune")
 # Names the GPUs to the jobs, as CUDA_VISIBLE_DEVICES would. Empty or unset: the jobs see what they see.
 GPUS_VARIABLE = "SCALING_STUDY_GPUS"
 
@@ -55,6 +59,26 @@ def gpus_needed(job: Job) -> int:
     return int(job.stage in GPU_STAGES) if asked is None else int(asked)
 
 
+def check_gpus(jobs: Sequence[Job], names: Sequence[str]) -> None:
+    """Raise SettingError where a training asks for more GPUs than the ``names`` of those it may use.
+
+    With fewer it would train with another batch than its settings say. A translation takes what there is: it comes out
+    the same. Where programs of the person's own start the trainings (SCALING_STUDY_PROGRAMS), these know where the GPUs
+    are.
+    """
+    if os.environ.get("SCALING_STUDY_PROGRAMS"):
+        return
+    for job in jobs:
+        if job.stage in _TRAININGS and "gpu" in job.resources and gpus_needed(job) > len(names):
+            found = f"{len(names)} ({', '.join(names)})" if names else "none"
+            raise SettingError(
+                f"resources.{job.stage}.gpus", gpus_needed(job), f"of the GPUs here the study may use {found}",
+                f"Another number makes another batch: set resources.{job.stage}.gpus to what there is, and batch-size, "
+                "max-tokens or\n  update-freq so that the batch stays. --set resources='{}' asks for none: every "
+                "training is one process. --gpus LIST\n  names GPUs that were not found.",
+            )  # fmt: skip
+
+
 @contextlib.contextmanager
 def free_gpus(job: Job) -> Iterator[tuple[dict[str, str], list[int]]]:
     """Hold the GPUs that a job needs; yield the variables that name them to the command, and the locks to hold.
@@ -66,7 +90,7 @@ def free_gpus(job: Job) -> Iterator[tuple[dict[str, str], list[int]]]:
     if not names:
         yield {}, []
         return
-    needed = min(gpus_needed(job), len(names))
+    needed = min(gpus_needed(job), len(names))  # fewer only for a translation: see check_gpus
     with contextlib.ExitStack() as stack:
         files = {name: stack.enter_context(_lock_path(name).open("a")) for name in names}
         while len(mine := _take(files, needed)) < needed:
@@ -79,10 +103,8 @@ def _take(files: Mapping[str, IO[str]], needed: int) -> list[str]:
     """Take the locks of ``needed`` GPUs and return their names, or none: who waits holds nothing."""
     mine: list[str] = []
     for name, file in files.items():
-        with contextlib.suppress(OSError):
-            if len(mine) < needed:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                mine.append(name)
+        if len(mine) < needed and try_lock(file):
+            mine.append(name)
     if len(mine) < needed:
         for name in mine:
             fcntl.flock(files[name], fcntl.LOCK_UN)

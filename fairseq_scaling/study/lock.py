@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from ..errors import DataError, SettingError
 from .state import StudyFolder
@@ -22,7 +23,7 @@ def locked(folder: StudyFolder) -> Iterator[int]:
     """Hold the study's lock; yield its file descriptor. It is free again when all who hold it have ended, however.
 
     Raises:
-        DataError: another process runs this study.
+        DataError: another process runs this study, or its file system knows no locks.
         SettingError: the folder cannot be written.
     """
     try:
@@ -32,17 +33,13 @@ def locked(folder: StudyFolder) -> Iterator[int]:
         raise SettingError("--out", folder.path, f"cannot write there: {error.strerror}") from None
     with file:
         deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if _owner_lives(folder) or time.monotonic() > deadline:
-                    raise DataError(
-                        f"{folder.path}: this study is running already (process {_owner(folder) or 'unknown'})\n"
-                        f"  Watch it: scaling-study status --out {folder.path}"
-                    ) from None
-                time.sleep(0.1)
+        while not try_lock(file):
+            if _owner_lives(folder) or time.monotonic() > deadline:
+                raise DataError(
+                    f"{folder.path}: this study is running already (process {_owner(folder) or 'unknown'})\n"
+                    f"  Watch it: scaling-study status --out {folder.path}"
+                )
+            time.sleep(0.1)
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))
@@ -51,15 +48,27 @@ def locked(folder: StudyFolder) -> Iterator[int]:
 
 
 def is_running(folder: StudyFolder) -> bool:
-    """Tell whether a process runs this study now."""
+    """Tell whether a process runs this study now (DataError where its file system knows no locks)."""
     try:
         with folder.lock_path.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return not try_lock(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
-    except OSError:
-        return True
-    return False
+
+
+def try_lock(file: IO[Any], kind: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file unless another process holds its lock; tell whether it is held now.
+
+    Raises:
+        DataError: its file system knows no locks.
+    """
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise _no_locks(file.name, error) from None
+    return True
 
 
 @contextlib.contextmanager
@@ -68,11 +77,24 @@ def alone(path: Path) -> Iterator[int]:
 
     A cluster can still run a job of a study whose starter was killed: its successor waits for it instead of training
     in the same folder beside it.
+
+    Raises:
+        DataError: its file system knows no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _no_locks(path, error) from None
         yield file.fileno()
+
+
+def _no_locks(path: Path | str, error: OSError) -> DataError:
+    return DataError(
+        f"{path}: cannot be locked ({error.strerror}): its file system knows no locks\n"
+        "  They keep two processes from the same work. Have it mounted with flock, or name a folder elsewhere: --out."
+    )
 
 
 def _owner(folder: StudyFolder) -> int | None:

@@ -149,31 +149,36 @@ class _Planner:
         candidates = {}
         for rate in asked.grid:
             folder = f"{CANDIDATES}/pretraining/{mixture_name(mixture)}/lr{rate}"
-            job = self._pretraining_job(mixture, self.study.pretraining.seeds[0], folder, rate, [asked.budget])
+            seed = self.study.pretraining.seeds[0]
+            job = self._pretraining_job(mixture, seed, folder, rate, [asked.budget], candidate=True)
             label = f"try lr {rate}, pretrain {mixture}"
             job = replace(job, label=label, needs=self.after_corpus, group="pretrain: try learning rates")
             candidates[rate] = job
-            yield replace(job, candidate=True)
+            yield job
         yield _choice_job(
             f"choose/pretraining/{mixture_name(mixture)}", "cross_entropy", candidates, file, f"{mixture}"
         )
 
-    def _pretraining_job(self, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int]) -> Job:
+    def _pretraining_job(
+        self, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int], candidate: bool = False
+    ) -> Job:
         settings = commands.pretraining_settings(self.study, mixture, rate)
         work, kept = Work(), 0
         if self.shape is not None:
             work = pricing.pretraining(self.study, self.shape, mixture, budgets[-1])
-            kept = pricing.kept_bytes(self.shape, settings, len(budgets))
+            updates = pricing.pretraining_updates(self.study, mixture, budgets[-1])
+            kept = pricing.kept_bytes(self.shape, settings, updates, 0 if candidate else len(budgets))
         return Job(
             id=f"pretrain/{_run_name(folder)}",
             stage="pretrain",
             label="",
-            words=commands.pretrain(self.study, mixture, seed, folder, rate, budgets),
+            words=commands.pretrain(self.study, mixture, seed, folder, rate, budgets, candidate),
             writes=[f"{folder}/train.log"],
             owns=[folder],
             log=f"{folder}/train.log",
-            seconds=self._seconds(work, budgets[-1]),
+            seconds=self._seconds("pretrain", work, budgets[-1]),
             goal=("pretrain_tokens", budgets[-1]),
+            candidate=candidate,
             tokens=budgets[-1],
             work=work,
             kept=kept,
@@ -246,7 +251,7 @@ class _Planner:
         work, kept = Work(), 0
         if self.shape is not None:
             work = pricing.finetuning(self.shape, trained)
-            kept = 0 if chosen_by == "cross_entropy" else pricing.kept_bytes(self.shape, settings)
+            kept = 0 if chosen_by == "cross_entropy" else pricing.kept_bytes(self.shape, settings, updates)
         return Job(
             id=f"finetune/{_run_name(folder)}",
             stage="finetune",
@@ -255,7 +260,7 @@ class _Planner:
             writes=[f"{folder}/train.log"],
             owns=[folder],
             log=f"{folder}/train.log",
-            seconds=self._seconds(work, trained),
+            seconds=self._seconds("finetune", work, trained),
             goal=("num_updates", updates),
             tokens=trained,
             work=work,
@@ -276,7 +281,7 @@ class _Planner:
             owns=[f"{folder}/generate.txt"],
             output=f"{folder}/generate.txt",
             log=f"{folder}/generate.log",
-            seconds=self._seconds(work, work.decoder_positions),
+            seconds=self._seconds("translate", work, work.decoder_positions),
             work=work,
             group="translate",
             candidate=finetune.candidate,
@@ -327,10 +332,10 @@ class _Planner:
         told = {name: value for name, value in named.items() if value is not None} | asked.snakemake
         return replace(job, threads=asked.threads or self.study.threads, resources=told)
 
-    def _seconds(self, work: Work, tokens: int) -> float:
+    def _seconds(self, stage: str, work: Work, tokens: int) -> float:
         """Return a first guess of the duration of a training or translation."""
         busy = work.flops / _CORE_SPEED if work.flops else tokens / _UNKNOWN_MODEL_SPEED
-        return _START_SECONDS + busy / self.study.threads
+        return _START_SECONDS + busy / (self.study.resources_of[stage].threads or 1)
 
 
 def _choice_job(name: str, by: str, candidates: dict[str, Job], file: str, label: str) -> Job:

@@ -14,6 +14,7 @@ from .graph import Job, Plan, Work
 from .lock import is_running
 from .pricing import Hardware
 from .progress import Progress, format_bytes, format_duration, seconds_left
+from .scheduling import Capacity
 from .state import StudyFolder
 from .workflow import observe_jobs
 
@@ -25,13 +26,13 @@ class _Column(NamedTuple):
     values: list[str]
 
 
-def print_plan(plan: Plan, folder: StudyFolder, cores: int, hardware: Hardware | None, every_job: bool) -> None:
+def print_plan(plan: Plan, folder: StudyFolder, capacity: Capacity, hardware: Hardware | None, every_job: bool) -> None:
     """Print one row for each group of jobs (or each job), their sum, and how long what is left takes.
 
     Args:
         plan: the jobs.
         folder: what is done of them stands there.
-        cores: jobs side by side, for the duration.
+        capacity: what the jobs share, for the duration.
         hardware: what hours and price are computed for; None: no such columns.
         every_job: one row for each job.
     """
@@ -53,7 +54,7 @@ def print_plan(plan: Plan, folder: StudyFolder, cores: int, hardware: Hardware |
             table.add_section()
         table.add_row(name, *(column.values[number] for column in columns))
     console.print(table)
-    for line in _closing_lines(plan, folder, pending, cores, hardware):
+    for line in _closing_lines(plan, folder, pending, capacity, hardware):
         console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -81,7 +82,7 @@ def _columns(rows: Sequence[Sequence[Job]], pending: set[str], hardware: Hardwar
 
 
 def _closing_lines(
-    plan: Plan, folder: StudyFolder, pending: set[str], cores: int, hardware: Hardware | None
+    plan: Plan, folder: StudyFolder, pending: set[str], capacity: Capacity, hardware: Hardware | None
 ) -> list[str]:
     jobs = observe_jobs(plan, folder, plan.jobs, pending, live=is_running(folder))
     lines = []
@@ -89,32 +90,41 @@ def _closing_lines(
     left = Work.total(job.work for job in plan.jobs if job.id in pending)
     if seconds and trained:
         speed = trained / seconds
+        price = "" if hardware is None else _price(left.flops / speed / 3600, hardware)
         lines.append(
-            f"Measured: {speed:.3g} FLOP/s in the trainings that are done; at that speed what is left takes "
-            f"{format_duration(left.flops / speed)} of running."
+            f"Measured: {speed:.3g} FLOP/s of one device in the trainings that are done; at that speed what is left "
+            f"takes {format_duration(left.flops / speed)} of one device{price}."
         )
     what = f"{len(pending)} of {len(plan.jobs)} jobs to do"
     if hardware is None:
         basis = "from the speed of the jobs that are done" if seconds else "a guess until the first jobs are done"
-        duration = format_duration(seconds_left(jobs, cores))
-        return [*lines, f"{what}, about {duration} with {cores} side by side ({basis})."]
+        takes = {job.id: capacity.taken_by(job) for job in plan.jobs}
+        duration = format_duration(seconds_left(jobs, capacity.whole, takes))
+        return [*lines, f"{what}, about {duration} {capacity} ({basis})."]
     hours = hardware.hours(left)
-    price = "" if hardware.price is None else f", price {_whole(hours * hardware.price, 2)}"
+    taken = f"{_hours(hours)} device hours{_price(hours, hardware)}"
     duration = format_duration(hours * 3600 / hardware.devices)
     busy = f"{hardware.devices} devices" if hardware.devices > 1 else "one device"
     return [
         *lines,
-        f"{what}: {_hours(hours)} device hours{price}; {duration} with {busy} always busy ({hardware.name}). "
+        f"{what}: {taken}; {duration} with {busy} always busy ({hardware.name}). "
         "Text, scores and fits are not counted, nor what translations take beyond their operations."
     ]  # fmt: skip
 
 
+def _price(hours: float, hardware: Hardware) -> str:
+    return "" if hardware.price is None else f", price {_whole(hours * hardware.price, 2) or 0}"
+
+
 def _measured(plan: Plan, jobs: Sequence[Progress]) -> tuple[float, float]:
-    """Return the operations of the trainings that are done, and the seconds that they ran."""
+    """Return the operations of the trainings that are done, and the seconds that devices ran for them.
+
+    A device is a GPU, or where a job asks for none all that it runs on.
+    """
     done = [job for job in jobs if job.state == "finished" and job.stage in ("pretrain", "finetune")]
     return (
         sum(plan.by_id[job.id].work.flops * job.measured_fraction for job in done),
-        sum(job.measured for job in done),
+        sum(job.measured * max(1, int(plan.by_id[job.id].resources.get("gpu", 1))) for job in done),
     )
 
 

@@ -9,6 +9,7 @@ fit an encoder-decoder, whose two halves see different numbers of positions, so 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -162,6 +163,17 @@ def pretraining(study: Study, shape: Shape, mixture: Mixture, budget: int) -> Wo
     return one.times(budget // blocks.block_length, _TRAINING)
 
 
+def pretraining_updates(study: Study, mixture: Mixture, budget: int) -> int:
+    """Return how many updates a pretraining makes up to ``budget`` tokens, on all its GPUs."""
+    settings = commands.pretraining_settings(study, mixture)
+    blocks = corruption(study.pretraining.input_length, settings)
+    rows = [int(settings["batch-size"])] if settings.get("batch-size") else []
+    if tokens := settings.get("max-tokens"):
+        rows.append(int(float(tokens)) // blocks.input_length)
+    in_update = max(1, min(rows, default=1)) * commands.batches_in_update(study, "pretrain", settings)
+    return math.ceil(budget // blocks.block_length / in_update)
+
+
 def finetuning(shape: Shape, positions: int) -> Work:
     """Return the work of a finetuning that reads ``positions`` on either side."""
     return shape.forward(_SENTENCE, _SENTENCE).times(positions / _SENTENCE, _TRAINING)
@@ -201,6 +213,12 @@ def checkpoint_bytes(shape: Shape, settings: dict[str, Any]) -> int:
     return shape.parameters * ((2 if half else 4) + moments)
 
 
-def kept_bytes(shape: Shape, settings: dict[str, Any], budgets: int = 0) -> int:
-    """Return the bytes that a training leaves behind, with one checkpoint for each of its budgets."""
-    return (budgets + _FURTHER_CHECKPOINTS) * checkpoint_bytes(shape, settings)
+def kept_bytes(shape: Shape, settings: dict[str, Any], updates: int, budgets: int = 0) -> int:
+    """Return the bytes that a training of so many updates leaves behind, with one checkpoint for each of its budgets.
+
+    Of those that it saves at intervals on the way, fairseq keeps the newest few, or all.
+    """
+    interval, keep = (int(settings.get(f"{verb}-interval-updates") or 0) for verb in ("save", "keep"))
+    between = (updates - 1) // interval if interval > 0 else 0
+    between = min(between, keep) if keep > 0 else between
+    return (budgets + _FURTHER_CHECKPOINTS + between) * checkpoint_bytes(shape, settings)

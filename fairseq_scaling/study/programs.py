@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from ..errors import DataError
 from .lock import alone
 
 # Names the folder of the servers' sockets; unset: no server. They are no sockets of the network: only processes of the
@@ -92,7 +93,7 @@ def _find_server(program: str, environment: Mapping[str, str], log: Path | None)
             except (FileNotFoundError, ConnectionRefusedError):
                 _start_server(address, environment, log)
                 connection.connect(str(address))
-    except OSError:
+    except (OSError, DataError):
         connection.close()
         return None
     return connection

@@ -102,11 +102,13 @@ def fraction_done(jobs: Sequence[Progress]) -> float:
     return sum(job.expected * job.fraction for job in jobs) / total if total else 1.0
 
 
-def seconds_left(jobs: Sequence[Progress], cores: int) -> float:
-    """Return the time until the last calibrated job ends, with ``cores`` jobs side by side.
+def seconds_left(jobs: Sequence[Progress], cores: int, takes: Mapping[str, int] | None = None) -> float:
+    """Return the time until the last calibrated job ends, on ``cores`` of which each takes one, or ``takes[id]``.
 
-    The jobs are played through: a core that is free takes the next job, in their order, whose needs have ended.
+    The jobs are played through: cores that are free take the next job, in their order, whose needs have ended; one that
+    needs more than are free holds up those behind it.
     """
+    takes = takes or {}
     unfinished = {job.id: place for place, job in enumerate(jobs) if job.state != "finished"}
     needs = [{need for need in job.needs if need in unfinished} for job in jobs]
     needed_by: dict[str, list[int]] = {}
@@ -117,12 +119,15 @@ def seconds_left(jobs: Sequence[Progress], cores: int) -> float:
     running = [(durations[place], place) for place in unfinished.values() if jobs[place].state == "running"]
     ready = [place for place in unfinished.values() if jobs[place].state == "waiting" and not needs[place]]
     heapq.heapify(running)
+    free = cores - sum(takes.get(jobs[place].id, 1) for _, place in running)
     now = 0.0
     while running or ready:
-        while ready and len(running) < max(cores, 1):
+        while ready and (free >= takes.get(jobs[ready[0]].id, 1) or not running):
             place = heapq.heappop(ready)
+            free -= takes.get(jobs[place].id, 1)
             heapq.heappush(running, (now + durations[place], place))
         now, ended = heapq.heappop(running)
+        free += takes.get(jobs[ended].id, 1)
         for place in needed_by.get(jobs[ended].id, ()):
             needs[place].discard(jobs[ended].id)
             if not needs[place] and jobs[place].state == "waiting":

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from ..errors import DataError
 from .gpus import GPU_STAGES, GPUS_VARIABLE, gpus_needed
 from .plan import Job
-from .state import StudyFolder
+from .state import StudyFolder, write_whole
 
 PROFILES = Path(__file__).parent / "profiles"
 # How long Snakemake gets to end its jobs when a study is stopped. A cluster's queue may answer late.
@@ -22,13 +24,61 @@ _PATIENCE_CLUSTER = 30.0
 _JOBS_BY_DEFAULT = 100
 
 
+class Capacity(NamedTuple):
+    """What bounds how many jobs run side by side: the cores and GPUs of a machine, or a cluster's queue.
+
+    Attributes:
+        cores: of the machine.
+        gpus: of the machine, which the jobs share out among them.
+        queue: jobs of the study that may be in a cluster's queue; 0: it runs on this machine.
+    """
+
+    cores: int = 1
+    gpus: int = 0
+    queue: int = 0
+
+    @property
+    def whole(self) -> int:
+        """All of it, in units of which every job takes a whole number."""
+        return self.queue or self.cores * (self.gpus or 1)
+
+    def taken_by(self, job: Job) -> int:
+        """Return what a job takes of the whole: its part of the cores or of the GPUs, whichever is larger."""
+        if self.queue:
+            return 1
+        cores, gpus = min(job.threads, self.cores), min(gpus_needed(job), self.gpus)
+        return max(cores * (self.gpus or 1), gpus * self.cores)
+
+    def __str__(self) -> str:
+        if self.queue:
+            return f"with {self.queue} jobs in the queue"
+        cores = "one core" if self.cores == 1 else f"{self.cores} cores"
+        gpus = "" if not self.gpus else " and one GPU" if self.gpus == 1 else f" and {self.gpus} GPUs"
+        return f"on {cores}{gpus}"
+
+    def note(self, folder: StudyFolder) -> None:
+        """Keep it in a study's folder: who asks how long the study takes need not run where its jobs do."""
+        write_whole(_noted(folder), json.dumps(self._asdict()))
+
+    @classmethod
+    def of(cls, folder: StudyFolder) -> Capacity:
+        """Return what the last start of a study had, or the cores of this machine where it never started."""
+        try:
+            return cls(**json.loads(_noted(folder).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return cls(count_cores())
+
+
+def _noted(folder: StudyFolder) -> Path:
+    return folder.private / "capacity.json"
+
+
 @dataclass(frozen=True)
 class Scheduling:
     """What spreads the jobs.
 
     Attributes:
-        cores: jobs of one thread side by side, on a cluster jobs in its queue at a time; None: all cores, or what the
-            profile says.
+        cores: of this machine, on a cluster jobs in its queue at a time; None: all cores, or what the profile says.
         retries: how often a failed job is tried again.
         profile: folder of a Snakemake profile, which names the cluster; None: this machine.
         gpus: names of the GPUs of this machine (as in CUDA_VISIBLE_DEVICES), which the jobs share out among them;
@@ -43,13 +93,11 @@ class Scheduling:
     arguments: Sequence[str] = ()
 
     @property
-    def side_by_side(self) -> int:
-        """How many jobs run at a time, for the time left: with GPUs, these."""
-        if self.cores is not None or self.profile is None:
-            here = self.cores or count_cores()
-            return min(here, len(self.gpus)) if self.gpus else here
-        jobs = _values(self.profile).get("jobs", _JOBS_BY_DEFAULT)
-        return jobs if isinstance(jobs, int) else _JOBS_BY_DEFAULT
+    def capacity(self) -> Capacity:
+        if not self.remote:
+            return Capacity(self.cores or count_cores(), len(self.gpus or ()))
+        jobs = _values(self.profile).get("jobs") if self.profile else count_cores()
+        return Capacity(queue=self.cores or (jobs if isinstance(jobs, int) and jobs > 0 else _JOBS_BY_DEFAULT))
 
     @property
     def remote(self) -> bool:

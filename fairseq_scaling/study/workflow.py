@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DataError, ScalingError
+from .gpus import check_gpus
 from .lock import locked
 from .plan import Job, Plan
 from .preflight import check_flags
@@ -56,6 +57,7 @@ def run_plan(
 
     Raises:
         DataError: another process runs this study; a program or the corpus is missing.
+        SettingError: a command refuses its flags; a training asks for GPUs that are not there.
         JobsFailed: a job failed.
         KeyboardInterrupt: stopped; all children have ended.
     """
@@ -69,9 +71,12 @@ def run_plan(
         pending = folder.pending(plan, jobs)
         if not pending:
             return 0
+        if not scheduling.remote:
+            check_gpus(pending, scheduling.gpus or ())
         check_corpus(folder, plan)
         check_programs(pending)
         check_flags(plan, folder, pending)
+        scheduling.capacity.note(folder)
         for job in pending:
             _forget(folder, job)
         code = _supervised(plan, folder, jobs, pending, scheduling, observe, announce_failure, lock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from fairseq_scaling.study import pricing
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.graph import Plan, Work
 from fairseq_scaling.study.plan import make_plan
+from preprocess.sources.wmt import WmtSource
 
 from .test_plan import value_of
 from .test_plan_table import table
@@ -45,11 +47,36 @@ def test_a_whole_pretraining_of_the_grid_has_the_papers_positions(name: str) -> 
     )
 
 
+def test_pretrainings_of_the_grid_make_the_papers_updates_and_those_of_the_quickstart_save_at_budgets_alone() -> None:
+    """1,000,000 of 256 blocks; the quickstart ends before the first save between two budgets."""
+    study = load_study(PAPER / "3b.yaml")
+    mixture = study.pretraining.mixtures[0]
+    assert pricing.pretraining_updates(study, mixture, study.pretraining.budgets[-1]) == 1_000_000
+    study = load_study(PAPER.parent / "quickstart/study.yaml")
+    updates = [
+        pricing.pretraining_updates(study, mixture, study.pretraining.budgets_of(mixture)[-1])
+        for mixture in study.pretraining.mixtures
+    ]
+    assert max(updates) < 5000
+
+
 @pytest.mark.parametrize("name", ["3b", "770m"])
 def test_a_finetuning_of_the_grid_reads_what_the_papers_reads(name: str) -> None:
     """300 steps of 128 x 512 positions."""
     for job in plan_of(name).of_stage("finetune"):
         assert job.tokens == 300 * 128 * 512
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_training_pairs_of_the_grid_are_of_its_languages(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mtdata's names and sacrebleu's; nothing is fetched."""
+    text = load_study(PAPER / f"{name}.yaml").text
+    assert text is not None
+    pairs = ["-".join(pair) for pair in text.pairs]
+    held_out = {(pair, split): text.fetch[split][pair] for pair in pairs for split in ("valid", "test")}
+    monkeypatch.setattr(shutil, "which", lambda _: "mtdata")
+    WmtSource({}, text.fetch["pair"], held_out)
+    assert list(text.fetch["pair"]) == pairs
 
 
 def test_the_models_of_the_grid_have_the_papers_vocabulary() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +12,16 @@ from typing import Any
 
 import pytest
 
-from fairseq_scaling.study.gpus import GPUS_VARIABLE, find_gpus, free_gpus, parse_gpus
-from fairseq_scaling.study.plan import Job
+from fairseq_scaling.errors import DataError, SettingError
+from fairseq_scaling.study.config import load_study
+from fairseq_scaling.study.gpus import GPUS_VARIABLE, check_gpus, find_gpus, free_gpus, parse_gpus
+from fairseq_scaling.study.plan import Job, make_plan
 from fairseq_scaling.study.scheduling import Scheduling
+from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.workflow import run_plan
 
 from .conftest import Fakes
+from .test_examples import PAPER
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +41,43 @@ def test_two_jobs_hold_two_gpus_and_a_freed_one_is_taken_again(monkeypatch: pyte
             assert {first["CUDA_VISIBLE_DEVICES"], second["CUDA_VISIBLE_DEVICES"]} == {"2", "5"}
         with free_gpus(job("translate")) as (third, _):
             assert third == first
+
+
+def test_a_job_does_not_wait_for_a_gpu_that_no_file_system_can_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setenv(GPUS_VARIABLE, "0")
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(DataError, match="knows no locks"), free_gpus(job("pretrain")):
+        pass
+
+
+@pytest.mark.parametrize(("gpus", "there"), [(("0", "1"), r"2 \(0, 1\)"), ((), "none"), (None, "none")])
+def test_a_training_with_fewer_gpus_than_it_asks_for_is_refused_before_anything_runs(
+    gpus: tuple[str, ...] | None, there: str, values: dict[str, Any],
+    write_study: Callable[[dict[str, Any]], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """It would train with another batch."""
+    monkeypatch.delenv("SCALING_STUDY_PROGRAMS", raising=False)
+    values["resources"] = {"pretrain": {"gpus": 4}}
+    plan, folder = make_plan(load_study(write_study(values))), StudyFolder(tmp_path / "out")
+    message = rf"resources.pretrain.gpus = 4: .* may use {there}\n(.*\n)?.*--set resources='{{}}'"
+    with pytest.raises(SettingError, match=message):
+        run_plan(plan, folder, Scheduling(gpus=gpus))
+    assert not folder.snakemake_log.exists()
+
+
+def test_what_a_translation_asks_for_may_be_missing_and_a_study_may_do_without_gpus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SCALING_STUDY_PROGRAMS", raising=False)
+    check_gpus([Job("translate/x", "translate", "t", [], resources={"gpu": 4})], ())
+    jobs = make_plan(load_study(PAPER / "small.yaml")).jobs
+    check_gpus(jobs, ("0",))
+    with pytest.raises(SettingError):
+        check_gpus(jobs, ())
+    check_gpus(make_plan(load_study(PAPER / "small.yaml", ["resources={}"])).jobs, ())
 
 
 def test_what_does_not_train_sees_no_gpu_and_waits_for_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,28 @@ def test_twice_the_budget_takes_about_twice_the_time(values: dict[str, Any], pla
     assert twice.seconds / once.seconds == pytest.approx(2, rel=0.01)
 
 
+def test_threads_of_a_stage_shorten_its_jobs_alone(values: dict[str, Any], plan_of: PlanOf) -> None:
+    one = plan_of(values).by_id
+    values["resources"] = {"pretrain": {"threads": 4}}
+    for job in plan_of(values).jobs:
+        start = 8.0 if job.stage == "pretrain" else 0.0
+        times = 4 if job.stage == "pretrain" else 1
+        assert (job.seconds - start) * times == pytest.approx(one[job.id].seconds - start)
+
+
+def test_a_pretraining_saves_between_its_budgets_and_a_candidate_keeps_no_budget(
+    values: dict[str, Any], plan_of: PlanOf
+) -> None:
+    """A run under a time limit must get on between two budgets, too."""
+    values["pretraining"]["learning_rates"] = {"grid": [0.1, 1.0], "budget": "0.5M"}
+    for job in plan_of(values).of_stage("pretrain"):
+        assert value_of(job.words, "save-interval-updates") == "5000"
+        assert value_of(job.words, "keep-interval-updates") == "1"
+        assert ("--no-epoch-checkpoints" in job.words) == job.candidate
+    values["pretraining"]["fairseq"] = {"save_interval_updates": 100}
+    assert value_of(plan_of(values).of_stage("pretrain")[0].words, "save-interval-updates") == "100"
+
+
 def test_options_of_every_kind() -> None:
     settings = {
         "mono": {"en": "a.txt", "fr": "b.txt"}, "pair": {"en-fr": ["c.en", "c.fr"]},

@@ -9,10 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from fairseq_scaling.cli.study import main
+from fairseq_scaling.study import pricing
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.graph import Work
 from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.plan_table import _closing_lines
 from fairseq_scaling.study.progress import format_bytes
+from fairseq_scaling.study.scheduling import Capacity
 from fairseq_scaling.study.state import StudyFolder
 
 Write = Callable[[dict[str, Any] | str], Path]
@@ -69,11 +72,36 @@ def test_what_is_done_is_told_with_its_measured_speed(
         folder.mark_done(job.id)
     trained = [job for job in plan.jobs if job.stage in ("pretrain", "finetune")]
     speed = Work.total(job.work for job in trained).flops / (10 * len(trained))
-    rows, text = table(write_study(values), "--out", folder.path, "--hardware", "a100")
+    rows, text = table(write_study(values), "--out", folder.path, "--hardware", "a100", "--price", "2")
     assert f"Measured: {speed:.3g} FLOP/s" in text
+    assert "takes 0 s of one device, price 0." in text
     assert {rows[name][1] for name in rows if name.startswith(("pretrain", "finetune", "translate"))} == {"done"}
     assert rows["fit the laws"][1] == "1"
     assert "1 of 29 jobs to do: 0 device hours" in text
+
+
+def test_what_is_left_is_priced_at_the_measured_speed_of_a_device(
+    values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    """The baseline took an hour on two GPUs."""
+    values["corpus"] = str(tmp_path / "corpus")
+    del values["text"]
+    values["resources"] = {"finetune": {"gpus": 2}}
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/corpus.json").write_text("{}")
+    plan, folder = make_plan(load_study(write_study(values))), StudyFolder(tmp_path / "out")
+    job = next(job for job in plan.of_stage("finetune") if "baseline" in job.id)
+    (folder.path / job.writes[0]).parent.mkdir(parents=True)
+    (folder.path / job.writes[0]).write_text("")
+    identity = folder.identity(plan, job)
+    folder.write_record(job.id, {"identity": identity, "state": "finished", "seconds": 3600.0})
+    folder.mark_done(job.id, identity)
+    device = pricing.hardware("a100", None, 0.3, 1, 6.0)
+    left = sum(other.work.flops for other in plan.jobs if other.id != job.id)
+    lines = _closing_lines(plan, folder, {other.id for other in plan.jobs} - {job.id}, Capacity(), device)
+    assert f"Measured: {job.work.flops / 7200:.3g} FLOP/s of one device" in lines[0]
+    price = lines[0].removesuffix(".").partition("price ")[2].replace(",", "")
+    assert float(price) == pytest.approx(6 * 2 * left / job.work.flops, rel=1e-2)
 
 
 def test_every_job_can_be_listed(values: dict[str, Any], write_study: Write, tmp_path: Path) -> None:

@@ -40,6 +40,16 @@ def test_a_free_core_takes_the_first_job_that_may_begin() -> None:
     assert seconds_left(jobs, 2) == 6
 
 
+def test_a_job_that_takes_several_cores_leaves_fewer_to_the_others() -> None:
+    """On four cores: a (3 cores, 4 s) beside b (1 core, 1 s); c needs two and waits for a, and d behind it, too."""
+    jobs = [Progress(name, "s", (), seconds) for name, seconds in (("a", 4), ("b", 1), ("c", 2), ("d", 5))]
+    assert seconds_left(jobs, 4, {"a": 3, "c": 2}) == 9
+    assert seconds_left(jobs, 4, dict.fromkeys("abcd", 4)) == 12
+    running = [Progress("a", "s", (), 8, "running", fraction=0.5), *jobs[1:]]
+    assert seconds_left(running, 4, {"a": 3, "c": 2}) == 9
+    assert seconds_left(jobs[:1], 2, {"a": 3}) == 4
+
+
 def test_the_grid_of_a_large_study_is_played_through_at_once() -> None:
     """20,000 jobs in chains of four; looking through all that wait at each end took minutes."""
 

@@ -46,6 +46,7 @@ def test_a_cleaned_study_is_still_finished_and_keeps_everything_but_checkpoints(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
     before = {path for path in finished.rglob("*") if path.is_file() and path.suffix != ".pt"}
+    (finished / "pretraining/de1/seed1/checkpoint_1_5000.pt").write_text("saved between two budgets")
     budgets = {name for name in checkpoints(finished) if name.endswith("checkpoint1.pt")}
     assert fakes.run("clean", "--out", finished, "--yes").returncode == 0
     assert checkpoints(finished) == budgets

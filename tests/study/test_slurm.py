@@ -47,7 +47,6 @@ def profile(tmp_path: Path) -> Path:
         "slurm-init-seconds-before-status-checks": 6, "slurm-status-command": "squeue", "latency-wait": 10,
         "slurm-no-account": True, "default-resources": ["mem_mb=50", "runtime=10"],
     }  # fmt: skip
-    values["set-resources"]["pretrain"] = {"mem_mb": 100}
     folder = tmp_path / "profile"
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
@@ -82,6 +81,7 @@ def test_a_study_goes_through_slurm_survives_a_killed_job_is_stopped_and_goes_on
     study |= {"corpus": "corpus"}
     study["pretraining"] = {"mixtures": ["en:0.5,fr:0.5"], "budgets": ["1M"]}
     study["finetuning"]["baseline"] = False
+    study["resources"] = {"pretrain": {"threads": 2, "memory": "100M", "time": "9min"}}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     out = tmp_path / "out"
     words = ("run", tmp_path / "study.yaml", "--out", out, "--profile", profile)
@@ -93,12 +93,14 @@ def test_a_study_goes_through_slurm_survives_a_killed_job_is_stopped_and_goes_on
     wait_for(lambda: log.exists() and log.read_text().count("num_updates") == 2)
     record = json.loads((out / ".study/records/pretrain/en0.5-fr0.5/seed1.json").read_text())
     (job,) = [line.split()[0] for line in running(cluster) if "pretrain" in line]
+    told = cluster.ask("squeue", "--noheader", f"--jobs={job}", "--format=%C %m %l").split()
     cluster.ask("scancel", job)
     # The finetuning hangs at its second step, too. Now the whole study is stopped.
     finetuning = out / "finetuning/en-fr/200k/en0.5-fr0.5/seed1/1M/seed1/train.log"
     wait_for(lambda: finetuning.exists() and finetuning.read_text().count("num_updates") == 2)
     assert "Loaded checkpoint with 2 steps" in log.read_text()
     assert record["attempts"] == 3
+    assert told == ["2", "100M", "9:00"]
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=100) == 130
     wait_for(lambda: not running(cluster))

@@ -17,6 +17,7 @@ from fairseq_scaling.study import state
 from fairseq_scaling.study.config import load_study
 from fairseq_scaling.study.job import NOTHING_FITTED, run_job
 from fairseq_scaling.study.plan import Plan, make_plan
+from fairseq_scaling.study.scheduling import Capacity
 from fairseq_scaling.study.state import StudyFolder
 
 from .conftest import Fakes, Finished
@@ -41,6 +42,7 @@ def test_a_study_runs_to_its_table_and_report(
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == ["the table of results", f"Report: {out}/results/report.html"]
     assert (out / "results/report.html").exists()
+    assert Capacity.of(StudyFolder(out)) == Capacity(cores=2)
     assert kinds(started) == {
         "scaling-preprocess": 4,
         "scaling-alignment": 1,
