@@ -192,7 +192,7 @@ def test_a_further_budget_goes_on_from_the_last_one_and_changes_none_of_the_othe
     study: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, _ = study
-    out, further = folder / "out", 50_000
+    out, further = folder / "out", 43_000
     before, bleu = times(out), values(out, "bleu")
     result = scaling_study(
         "run", folder / "study.yaml", "--out", out, "--cores", "2", "--gpus", "none",

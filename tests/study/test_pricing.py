@@ -87,7 +87,7 @@ def test_updates_are_batches_on_all_gpus(values: dict[str, Any], write_study: Wr
     values["pretraining"] |= {"input_length": 128, "fairseq": {"max-tokens": 1300, "update-freq": 3}}
     values["resources"] = {"pretrain": {"gpus": 2}}
     study = load_study(write_study(values))
-    block = pricing.corruption(study, study.pretraining.mixtures[0]).block_length
+    block = pricing.corruption(128, {}).block_length
     assert pricing.pretraining_updates(study, study.pretraining.mixtures[0], 601 * block) == 11
 
 
