@@ -21,6 +21,9 @@ WORTHWHILE_SHARE = 0.01
 """A doubling of the data that adds less than this share of the value reached is not worth its cost, unless told
 otherwise."""
 
+_ENDING = ("stop", "finetuning data suffices", "change the data")
+"""After these more of the same pretraining is not wanted."""
+
 _DRAWS = 4000
 _WELL_ALIGNED = 0.9  # of the paper's score, in which balanced source and target make 1
 _REACH = 1e6
@@ -50,17 +53,19 @@ def advise(
     reached = float(curve.groups().values[-1])
     worthwhile = WORTHWHILE_SHARE * abs(reached) if worthwhile is None else worthwhile
     action, why = _action(verdict, doubling, worthwhile, curve)
+    settled = _is_settled(action, verdict, doubling, worthwhile)
     if action == "add data" and _against_baseline(verdict) < -2:
         below = -verdict.evidence["gain_over_baseline"]
         most = _gains(one, curve, [10.0])[10.0]
         if most.value < below:
             action, why = "change the data", "even ten times the data is expected to stay worse than no pretraining."
+            settled = bool(most.upper < below)
     top = format_tokens(float(curve.groups().pretrain_tokens[-1]))
     sentence = f"{action[0].upper()}{action[1:]}: {why}"
     if verdict.kind in ("follows the law", "breakthrough", "noisy") and np.isfinite(doubling.value):
         sentence += f" Twice the data beyond {top} tokens promises {_signed(doubling)} {curve.metric}."
     chosen = {factor: gains[factor] for factor in factors}
-    return Advice(action, sentence, why, chosen, _next_budget(one, curve))
+    return Advice(action, sentence, why, chosen, _next_budget(one, curve), settled)
 
 
 def tokens_for(fit: Fit | Choice, score: float, level: float | None = None) -> Estimate:
@@ -192,6 +197,13 @@ def _action(verdict: Verdict, doubling: Estimate, worthwhile: float, curve: Curv
     if np.isfinite(doubling.lower) and doubling.lower > 0:
         return "add data", f"{metric} still improves with pretraining."
     return "run more points", f"{metric} improves, but the points do not yet say whether it goes on."
+
+
+def _is_settled(action: str, verdict: Verdict, doubling: Estimate, worthwhile: float) -> bool:
+    """Return whether an advice ends pretraining, and does so by more than an expected gain."""
+    if action == "stop" and verdict.kind != "saturated":
+        return bool(doubling.upper < worthwhile)
+    return action in _ENDING
 
 
 def _against_baseline(verdict: Verdict) -> float:

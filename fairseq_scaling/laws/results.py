@@ -324,7 +324,8 @@ class Advice:
 
     ``action`` is one of ``add data``, ``stop``, ``finetuning data suffices``, ``change the data``, ``run more points``;
     ``gains`` maps factors of the largest D_p (2, 4, 10) to the expected gain in points of the metric, positive when
-    better; ``next_budget`` is the D_p whose run would reduce the uncertainty at 10x most (NaN where none is known).
+    better; ``next_budget`` is the D_p whose run would reduce the uncertainty at 10x most (NaN where none is known);
+    ``settled`` tells whether more of the same data is not wanted and what the points leave open does not change that.
     """
 
     action: str
@@ -332,10 +333,12 @@ class Advice:
     reason: str
     gains: dict[float, Estimate]
     next_budget: float = float("nan")
+    settled: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "action": self.action,
+            "settled": self.settled,
             "sentence": self.sentence,
             "reason": self.reason,
             "gains": {f"{factor:g}": gain.to_dict() for factor, gain in self.gains.items()},

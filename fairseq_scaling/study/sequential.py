@@ -24,11 +24,8 @@ from .plan import Job, Plan
 from .progress import format_duration
 from .state import StudyFolder
 
-SETTLING = ("stop", "finetuning data suffices", "change the data")
-"""The advice after which more of the same pretraining is not wanted (see ``laws.advise``)."""
-
 RunPlan = Callable[[Plan, Mapping[str, int]], int]
-Advice = dict[str, dict[str, tuple[str, str]]]
+Advice = dict[str, dict[str, tuple[str, str, bool]]]
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,8 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
 
     The first round takes as many budgets as a verdict needs, and all that are evaluated already: nothing that is there
     is left out of the results. A mixture is settled when the advice for each of its curves of the study's first score
-    (BLEU, as a rule) is one of ``SETTLING`` and was the same a budget before. The laws are deterministic, so that a run
-    that was stopped comes to the same decisions again.
+    (BLEU, as a rule) is settled (see ``laws.Advice``) and was the same a budget before. The laws are deterministic, so
+    that a run that was stopped comes to the same decisions again.
 
     Args:
         run: runs a part of the plan whose pretrainings stop after so many budgets (see ``workflow.run_plan``).
@@ -169,7 +166,7 @@ def limited(plan: Plan, limits: Mapping[str, int], remarks: Sequence[str] = ()) 
 
 
 def advice(fits: Path) -> Advice:
-    """Return mixture -> curve -> (action, sentence) for the first score in ``fits.json``; not for cross-entropy.
+    """Return mixture -> curve -> (action, sentence, whether it is settled) for the first score in ``fits.json``.
 
     Raises:
         DataError: the file cannot be read, or holds no score.
@@ -188,7 +185,8 @@ def advice(fits: Path) -> Advice:
     for curve in curves:
         if curve["metric"] == metric and curve["advice"] and curve["setting"]["mixture"]:
             mixture = str(Mixture.parse(curve["setting"]["mixture"]))
-            found.setdefault(mixture, {})[curve["name"]] = (curve["advice"]["action"], curve["advice"]["sentence"])
+            said = curve["advice"]
+            found.setdefault(mixture, {})[curve["name"]] = (said["action"], said["sentence"], said["settled"])
     return found
 
 
@@ -207,10 +205,10 @@ def advice_apart(plan: Plan, folder: StudyFolder) -> Advice:
     return advice(out / "fits.json")
 
 
-def is_settled(now: Mapping[str, tuple[str, str]], before: Mapping[str, tuple[str, str]]) -> bool:
-    """Tell whether every curve of a mixture has the same advice as a budget before, and one that ends pretraining."""
+def is_settled(now: Mapping[str, tuple[str, str, bool]], before: Mapping[str, tuple[str, str, bool]]) -> bool:
+    """Tell whether every curve of a mixture has an advice that is settled, and the same as a budget before."""
     return bool(now) and all(
-        action in SETTLING and curve in before and before[curve][0] == action for curve, (action, _) in now.items()
+        settled and curve in before and before[curve][0] == action for curve, (action, _, settled) in now.items()
     )
 
 
@@ -228,7 +226,7 @@ def _settle(
     folder: StudyFolder,
     trained: Sequence[Job],
     reached: int,
-    curves: Mapping[str, tuple[str, str]],
+    curves: Mapping[str, tuple[str, str, bool]],
 ) -> Settled:
     jobs = _numbered(plan, trained)
     left = [job for job, number in jobs if number > reached and not folder.is_done(plan, job)]
@@ -242,7 +240,7 @@ def _settle(
         mixture=mixture_of(trained[0]),
         budget=budgets[reached - 1],
         largest=budgets[-1],
-        advice={curve: sentence for curve, (_, sentence) in curves.items()},
+        advice={curve: sentence for curve, (_, sentence, _) in curves.items()},
         tokens=tokens,
         runs=sum(job.stage == "finetune" for job in left),
         seconds=seconds * _measured(folder, [job for job, number in jobs if number <= reached]),

@@ -30,6 +30,17 @@ def test_the_papers_advice(action, values):
     assert advice.reason in advice.sentence
 
 
+def test_an_advice_to_stop_is_settled_where_no_gain_that_is_worth_it_is_left_open():
+    curve = _curve([20, 22.2, 23.9, 26.1, 28.0, 29.9])
+    for worthwhile, action, settled in ((1.0, "add data", False), (2.3, "stop", False), (9.0, "stop", True)):
+        advice = laws.advise(curve, worthwhile=worthwhile)
+        doubling = advice.gains[2.0]
+        assert (advice.action, advice.settled) == (action, settled), str(doubling)
+        assert settled == (doubling.upper < worthwhile)
+    assert laws.advise(_curve([30.1, 30.2, 29.9, 30.1, 30.0, 30.2])).settled
+    assert not laws.advise(_curve([20, 22, 24])).settled
+
+
 def test_gains_are_those_of_the_law_and_grow_with_the_data():
     fit = laws.fit(_curve(RISING))
     advice = laws.advise(fit.curve, fit)

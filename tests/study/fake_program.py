@@ -25,6 +25,7 @@ import zipfile
 from pathlib import Path
 
 STEPS = 10
+ENDING = ("stop", "finetuning data suffices", "change the data")
 
 
 def main() -> None:
@@ -131,7 +132,7 @@ def _curves(words: list[str], advice: dict[str, dict[str, str]]) -> list[dict[st
         action = actions.get(str(number), "run more points")
         curves.append({
             "name": mixture, "metric": "bleu", "setting": {"mixture": mixture},
-            "advice": {"action": action, "sentence": f"{action}, after {number} budgets."},
+            "advice": {"action": action, "sentence": f"{action}, after {number} budgets.", "settled": action in ENDING},
         })  # fmt: skip
     return curves
 

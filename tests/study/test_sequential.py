@@ -30,6 +30,7 @@ from fairseq_scaling.study.sequential import (
 from fairseq_scaling.study.state import StudyFolder
 
 from .conftest import Fakes
+from .fake_program import ENDING
 from .test_workflow import kinds, set_environment
 
 BUDGETS = ["0.5M", "1M", "2M", "4M", "8M", "16M"]
@@ -221,6 +222,7 @@ def test_what_reads_a_later_budget_is_left_out_and_the_words_of_the_rest_stay(st
     ("now", "before", "settled"),
     [
         ({"a": "stop"}, {"a": "stop"}, True),
+        ({"a": "stop?"}, {"a": "stop?"}, False),
         ({"a": "finetuning data suffices"}, {"a": "finetuning data suffices"}, True),
         ({"a": "stop"}, {"a": "change the data"}, False),
         ({"a": "stop"}, {}, False),
@@ -232,7 +234,8 @@ def test_what_reads_a_later_budget_is_left_out_and_the_words_of_the_rest_stay(st
 def test_a_mixture_is_settled_when_every_curve_says_the_same_twice(
     now: dict[str, str], before: dict[str, str], settled: bool
 ) -> None:
-    both = [{curve: (action, "") for curve, action in actions.items()} for actions in (now, before)]
+    """An advice that the points do not settle has a question mark here."""
+    both = [{curve: (action, "", action in ENDING) for curve, action in actions.items()} for actions in (now, before)]
     assert is_settled(*both) is settled
 
 
