@@ -47,11 +47,13 @@ def test_fairseq_itself_refuses_unknown_flags_and_wrong_values_and_accepts_the_d
             ("candidate", preflight.resolve(folder, plan, candidate)),
             ("unknown", [*trained["pretrain"], "--batch-sise", "8"]),
             ("value", [*trained["finetune"], "--max-tokens", "many"]),
+            ("tpu", [*trained["pretrain"], "--bf16"]),
             ("generation", [*trained["translate"], "--lenpenn", "1"]),
         ]
     )
     assert problems.pop("unknown") == "unrecognized arguments: --batch-sise 8; did you mean --batch-size?"
     assert "many" in problems.pop("value")
+    assert "use --bf16-autocast" in problems.pop("tpu")
     assert "did you mean --lenpen?" in problems.pop("generation")
     assert problems == {}
 

@@ -34,3 +34,10 @@ def test_pretraining_and_finetuning_stay_close_to_float32(
     )  # fmt: skip
     losses = [float(record["loss"]) for record in records(finetuned, "train_inner")]
     assert losses[-1] < losses[0]
+
+
+def test_the_flag_that_fairseq_has_for_tpus_is_refused_without_one(corpus: Path, tmp_path: Path) -> None:
+    printed = fairseq("train", corpus, *PRETRAINING, "--bf16", "--save-dir", tmp_path, fails=True)
+    assert "--bf16 = True: for fairseq this means a TPU" in printed
+    assert "use --bf16-autocast" in printed
+    assert "Traceback" not in printed
