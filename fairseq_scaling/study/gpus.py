@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import SettingError
+from .graph import TRAININGS
 from .lock import try_lock
 from .plan import Job
 
 # What uses a GPU where there is one.
 GPU_STAGES = ("pretrain", "finetune", "translate")
-# Whose batch grows with the number of GPUs.
-_TRAININGS = ("pretrain", "finetune")
 # Names the GPUs to the jobs, as CUDA_VISIBLE_DEVICES would. Empty or unset: the jobs see what they see.
 GPUS_VARIABLE = "SCALING_STUDY_GPUS"
 
@@ -69,7 +68,7 @@ def check_gpus(jobs: Sequence[Job], names: Sequence[str]) -> None:
     if os.environ.get("SCALING_STUDY_PROGRAMS"):
         return
     for job in jobs:
-        if job.stage in _TRAININGS and "gpu" in job.resources and gpus_needed(job) > len(names):
+        if job.stage in TRAININGS and "gpu" in job.resources and gpus_needed(job) > len(names):
             found = f"{len(names)} ({', '.join(names)})" if names else "none"
             raise SettingError(
                 f"resources.{job.stage}.gpus", gpus_needed(job), f"of the GPUs here the study may use {found}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -10,12 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..mixture import Mixture
+from ..quantities import parse_tokens
 
 # In the order in which they run. Their names are the rules of the Snakefile and the choices of --until.
 STAGES = (
     "fetch", "clean", "sentencepiece", "encode", "alignment", "choose", "pretrain", "finetune", "translate", "score",
     "fit",
 )  # fmt: skip
+TRAININGS = ("pretrain", "finetune")
+"""Those whose outcome depends on the number of GPUs: each takes a batch of its own."""
 
 
 class Start(NamedTuple):
@@ -186,3 +190,18 @@ class Plan:
     @classmethod
     def read(cls, path: Path) -> Plan:
         return cls.from_json(path.read_text("utf-8"))
+
+
+def mixture_of(pretraining: Job) -> str:
+    return str(Mixture.parse(pretraining.flag("mixture")))
+
+
+def budgets_of(pretraining: Job) -> list[int]:
+    """Return the budgets of a pretraining, in tokens."""
+    return [parse_tokens(budget) for budget in pretraining.budgets]
+
+
+def budget_number(name: str) -> int:
+    """Return the number of the budget, from 1, whose checkpoint a file is; 0: of none."""
+    found = re.search(r"/checkpoint(\d+)\.pt$", name)
+    return int(found[1]) if found else 0

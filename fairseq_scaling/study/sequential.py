@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any
 
 from ..errors import DataError
 from ..mixture import Mixture
-from ..quantities import format_tokens, parse_tokens
+from ..quantities import format_tokens
 from .commands import options
+from .graph import budget_number, budgets_of, mixture_of
 from .interim import fit_words, run_fit
 from .job import NOTHING_FITTED
 from .plan import Job, Plan
@@ -212,15 +212,6 @@ def is_settled(now: Mapping[str, tuple[str, str, bool]], before: Mapping[str, tu
     )
 
 
-def budgets_of(job: Job) -> list[int]:
-    """Return the budgets of a pretraining, in tokens."""
-    return [parse_tokens(budget) for budget in job.budgets]
-
-
-def mixture_of(job: Job) -> str:
-    return str(Mixture.parse(job.flag("mixture")))
-
-
 def _settle(
     plan: Plan,
     folder: StudyFolder,
@@ -254,24 +245,18 @@ def _numbered(plan: Plan, trained: Sequence[Job]) -> list[tuple[Job, int]]:
     for job in plan.jobs:
         if job.stage == "fit":
             continue
-        found = [number for name, maker in job.reads.items() if maker in makers and (number := _budget(name))]
+        found = [number for name, maker in job.reads.items() if maker in makers and (number := budget_number(name))]
         found += [numbers[need] for need in job.needs if need in numbers]
         if found:
             numbers[job.id] = max(found)
     return [(plan.by_id[name], number) for name, number in numbers.items()]
 
 
-def _budget(name: str) -> int | None:
-    """Return the number of the budget whose checkpoint a file is."""
-    number = re.search(r"/checkpoint(\d+)\.pt$", name)
-    return int(number[1]) if number else None
-
-
 def _budgets_passed(folder: StudyFolder, job: Job, reached: int) -> int:
     """Return how many of its budgets a pretraining has passed: ``reached``, or more than are evaluated."""
     record = folder.record(job.id) or {}
     if record.get("state") == "finished":
-        return len(budgets_of(job))
+        return max(reached, len(record["identities"]))
     return max(reached, int(record.get("budgets", 0)))
 
 
@@ -296,7 +281,7 @@ def _until(job: Job, number: int) -> Job:
 
 def _beyond(job: Job, limits: Mapping[str, int]) -> bool:
     """Tell whether a job reads the checkpoint of a budget that is not to be run."""
-    return any((_budget(name) or 0) > limits.get(maker, math.inf) for name, maker in job.reads.items())
+    return any(budget_number(name) > limits.get(maker, math.inf) for name, maker in job.reads.items())
 
 
 def _without(job: Job, dropped: set[str]) -> Job:

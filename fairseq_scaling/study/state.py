@@ -23,11 +23,10 @@ from .. import whole_files
 from ..errors import DataError
 from ..fingerprint import code_fingerprint, fingerprint
 from . import choice
+from .graph import TRAININGS, budget_number
 from .plan import Job, Plan
 
 Record = dict[str, Any]
-
-_TRAININGS = ("pretrain", "finetune")
 
 
 class StudyFolder:
@@ -104,7 +103,7 @@ class StudyFolder:
         stamps += [(place, _content(path)) for place, path in sorted(plan.given_to(job).items())]
         if job.stage == "fit":  # takes seconds: a better version of the laws is to be used on old runs
             stamps.append(("code", code_fingerprint("logs", "laws", "report")))
-        if job.stage in _TRAININGS and (gpus := job.resources.get("gpu", 1)) not in (0, 1):
+        if job.stage in TRAININGS and (gpus := job.resources.get("gpu", 1)) not in (0, 1):
             stamps.append(("gpus", gpus))  # each takes a batch of its own
         variants = [job.words_until(number + 1) for number in range(len(job.budgets))] or [job.words]
         return [
@@ -137,7 +136,7 @@ class StudyFolder:
             # One whose files were removed has nothing left to do: going on would not make them again.
             return record is not None and not self.has_ended(job, record)
         last = (self.path / job.log).with_name("checkpoint_last.pt")
-        lost = any(0 < _budget_number(name) <= len(had) for name in self.lost(plan, job))
+        lost = any(0 < budget_number(name) <= len(had) for name in self.lost(plan, job))
         return bool(had) and is_prefix(had, wanted) and last.exists() and not lost
 
     def is_paused(self, job: Job) -> bool:
@@ -242,13 +241,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def _budget_read(reader: Job, job_id: str) -> int:
     """Return the number of the budget whose checkpoint ``reader`` reads of a pretraining; 0: it reads none."""
-    return max((_budget_number(name) for name, maker in reader.reads.items() if maker == job_id), default=0)
-
-
-def _budget_number(name: str) -> int:
-    """Return the number of the budget at which a checkpoint was taken; 0: the file is none."""
-    found = re.search(r"/checkpoint(\d+)\.pt$", name)
-    return int(found[1]) if found else 0
+    return max((budget_number(name) for name, maker in reader.reads.items() if maker == job_id), default=0)
 
 
 def _content(path: Path) -> str:

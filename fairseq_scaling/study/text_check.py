@@ -11,7 +11,7 @@ from ..errors import ScalingError, SettingError
 from ..mixture import Mixture
 from ..quantities import format_tokens, parse_tokens
 from . import pricing
-from .sequential import budgets_of, mixture_of
+from .graph import budgets_of, mixture_of
 
 if TYPE_CHECKING:
     from ..data.corpus import Corpus
