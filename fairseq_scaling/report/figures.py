@@ -6,6 +6,7 @@ Drawn from the document alone (``document.py``). Text stays text in SVG; nothing
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ from .wording import tokens
 
 MOST_SERIES = len(PALETTE)
 _FONTS = ["DejaVu Sans"]
+# Matplotlib's list of fonts, one for all environments of a person, may name files of one that is gone. Its warnings,
+# one for each font that is not used here, would bury the table of results.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 _FALLBACK = "'DejaVu Sans', Verdana, Arial, sans-serif"
 UNIT = " (nats per token)"
 _LEFT, _BOTTOM, _GAP, _BETWEEN = 0.5, 0.52, 0.42, 0.4
