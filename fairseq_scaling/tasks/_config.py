@@ -55,7 +55,8 @@ class ScalingTaskConfig(FairseqDataclass):
 
 def refuse_bf16(bf16: bool) -> None:
     """Raise SettingError for fairseq's ``--bf16`` where there is no TPU: it would end in an error about devices."""
-    if bf16 and find_spec("torch_xla") is None:
+    # True and no text: in a configuration made by hand it refers to another one, ${common.bf16}.
+    if bf16 is True and find_spec("torch_xla") is None:
         raise SettingError(
             "--bf16", bf16, "for fairseq this means a TPU, and torch_xla is not installed", "use --bf16-autocast"
         )
