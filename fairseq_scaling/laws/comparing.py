@@ -49,7 +49,11 @@ def compare_metrics(
         return ", ".join(f"{c.metric} ({v.kind})" for c, v in pairs)
 
     if loss_improves and (against or flat):
-        how = "does not follow" if against else "shows no improvement beyond the noise"
+        several = len(against) + len(flat) > 1
+        if against:
+            how = "do not follow" if several else "does not follow"
+        else:
+            how = f"{'show' if several else 'shows'} no improvement beyond the noise"
         sentence = (
             f"{name}: CROSS-ENTROPY IMPROVES WHILE {(against or flat)[0][0].metric.upper()} DOES NOT. "
             f"{listed(against + flat)} {how}; deciding by cross-entropy alone would mislead."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -87,10 +88,21 @@ def run_plan(
     if failed:
         names = "\n".join(f"  {job.label}: {folder.path / job.log}" for job in failed)
         raise JobsFailed(f"{len(failed)} of {len(pending)} jobs failed:\n{names}\n  The same command tries them again.")
+    if code != 0 and (refused := refusals(folder.snakemake_log)):
+        raise JobsFailed(
+            f"SLURM takes a job not as it is asked for:\n{refused}\n  Change resources in study.yaml, or the profile "
+            f"(docs/clusters.md); the whole of it: {folder.snakemake_log}"
+        )
     if code != 0:
         lines = tail(folder.snakemake_log, 15)
         raise JobsFailed(f"Snakemake ended with code {code}; its log, {folder.snakemake_log}, ends with\n{lines}")
     return len(pending)
+
+
+def refusals(log: Path) -> str:
+    """Return what SLURM says at the end of Snakemake's log on jobs that it refuses, line by line; often nothing."""
+    said = re.findall(r"sbatch: error: (.*?)'?\.?$", tail(log, 200), re.MULTILINE)
+    return "\n".join(f"  {line}" for line in dict.fromkeys(said))
 
 
 def describe_failure(folder: StudyFolder, job: Job) -> str:

@@ -19,6 +19,7 @@ from fairseq_scaling.study.job import NOTHING_FITTED, run_job
 from fairseq_scaling.study.plan import Plan, make_plan
 from fairseq_scaling.study.scheduling import Capacity
 from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.workflow import refusals
 
 from .conftest import Fakes, Finished
 
@@ -414,3 +415,19 @@ def processes_with(word: str) -> list[str]:
         if word in command:
             found.append(command)
     return found
+
+
+def test_what_slurm_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:
+    log = tmp_path / "snakemake.log"
+    log.write_text(
+        "Error in rule pretrain:\n"
+        "    message: SLURM sbatch failed. The error message was "
+        "'sbatch: error: Memory specification can not be satisfied\n"
+        "sbatch: error: Batch job submission failed: Requested node configuration is not available'.\n"
+        "    sbatch call:\n" * 2
+    )
+    assert refusals(log) == (
+        "  Memory specification can not be satisfied\n"
+        "  Batch job submission failed: Requested node configuration is not available"
+    )
+    assert refusals(tmp_path / "none") == ""
