@@ -127,7 +127,11 @@ def test_every_line_of_the_lock_is_a_pin_or_a_comment() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", *(f"examples/{name}/README.md" for name in ("quickstart", "isik2025", "own_logs"))]
+    "name",
+    [
+        "README.md", "docs/study.md", "docs/clusters.md",
+        *(f"examples/{name}/README.md" for name in ("quickstart", "isik2025", "own_logs")),
+    ],
 )
 def test_a_readme_has_no_gap_left_and_its_links_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")

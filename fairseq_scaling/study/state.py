@@ -96,7 +96,8 @@ class StudyFolder:
 
     def identities(self, plan: Plan, job: Job) -> list[str]:
         """Return the identity of a pretraining at each of its budgets, which no later budget changes; else just one."""
-        needs = {need: self._result(plan, need, job) for need in job.needs}
+        # Of the corpus its content counts, whoever has made it.
+        needs = {need: self._result(plan, need, job) for need in job.needs if not need.startswith("encode/")}
         if "{corpus}" in job.words and job.stage != "encode":
             needs["corpus"] = self._fingerprint(plan)
         stamps: list[Any] = _stamps(job.words, Path(plan.source_folder)) if job.stage == "fetch" else []
@@ -198,8 +199,6 @@ class StudyFolder:
 
     def _result(self, plan: Plan, job_id: str, reader: Job) -> str:
         """Return the identity of what ``reader`` gets of a job it needs, as it is there now."""
-        if job_id.startswith("encode/"):
-            return self._fingerprint(plan)
         if job_id.startswith("choose/"):
             # What was chosen counts, not how: a choice made again with the same outcome lets every training stand.
             return choice.chosen(self.path / plan.by_id[job_id].writes[0]) or ""

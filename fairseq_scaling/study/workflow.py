@@ -100,8 +100,9 @@ def run_plan(
 
 
 def refusals(log: Path) -> str:
-    """Return what SLURM says at the end of Snakemake's log on jobs that it refuses, line by line; often nothing."""
-    said = re.findall(r"sbatch: error: (.*?)'?\.?$", tail(log, 200), re.MULTILINE)
+    """Return what SLURM says in Snakemake's log, since its last start, on jobs that it refuses; often nothing."""
+    started = tail(log, 200).rpartition("Building DAG of jobs")[2]
+    said = re.findall(r"sbatch: error: (.*?)'?\.?$", started, re.MULTILINE)
     return "\n".join(f"  {line}" for line in dict.fromkeys(said))
 
 

@@ -430,4 +430,7 @@ def test_what_slurm_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:
         "  Memory specification can not be satisfied\n"
         "  Batch job submission failed: Requested node configuration is not available"
     )
+    with log.open("a") as file:
+        file.write("Building DAG of jobs...\nExiting because a job execution failed.\n")
+    assert refusals(log) == ""
     assert refusals(tmp_path / "none") == ""
