@@ -87,7 +87,7 @@ def _write(document: Document, request: Request) -> list[Path]:
 
 
 def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
-    from ..report.metrics import metric_name
+    from ..metrics import metric_name
 
     if not metrics:
         return points
@@ -101,7 +101,7 @@ def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
 
 def _settle_targets(wanted: tuple[tuple[str, float], ...], points: list[Point]) -> tuple[tuple[str, float], ...]:
     """Give targets without a metric the first score there is (BLEU before the others, cross-entropy last)."""
-    from ..report.metrics import metric_name, order
+    from ..metrics import metric_name, order
 
     there = sorted({point.metric for point in points}, key=order)
     settled = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..logs import Problem
-from .metrics import order
+from ..metrics import order
 from .points import Point, curve_name
 from .settling import settle
 from .wording import tokens
