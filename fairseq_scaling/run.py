@@ -258,10 +258,9 @@ def _start(value: Any) -> Start:
     if isinstance(value, str):
         return Start(_text(value))
     content = _object(value)
-    readers: dict[str, Callable[[Any], Any]] = {
-        "pretrain_tokens": _whole, "mixture": _mixture, "run_id": _text, "checksum": _text,
-    }  # fmt: skip
-    said: dict[str, Any] = {name: read(content[name]) for name, read in readers.items() if content.get(name) is not None}
+    readers: dict[str, Callable[[Any], Any]] = dict.fromkeys(("run_id", "checksum"), _text)
+    readers |= {"pretrain_tokens": _whole, "mixture": _mixture}
+    said = {name: read(content[name]) for name, read in readers.items() if content.get(name) is not None}
     return Start(_text(content.get("name")), **said)
 
 
