@@ -147,7 +147,7 @@ def _fairseq_problem(name: str, words: list[str]) -> str:
     package = Path(__file__).parent.parent
     import_tasks(str(package / "tasks"), "fairseq_scaling.tasks")
     import_models(str(package / "models"), "fairseq_scaling.models")
-    from ..tasks._config import refuse_bf16
+    from ..tasks.config import refuse_bf16
 
     parser: Any = options.get_training_parser() if name == "fairseq-train" else options.get_generation_parser()
     errors = io.StringIO()

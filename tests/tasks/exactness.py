@@ -21,12 +21,11 @@ import pytest
 from fairseq.data import iterators
 from hypothesis import strategies as st
 
-from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.data.corruption import SpanCorruption
+from fairseq_scaling.data.dictionary import sentinel_ids
 from fairseq_scaling.data.plan import Interleaving
 from fairseq_scaling.errors import SettingError
 from fairseq_scaling.mixture import Mixture
-from fairseq_scaling.tasks._base import load_dictionary, sentinel_ids
 from fairseq_scaling.tasks._batches import STANDS_IN
 from fairseq_scaling.tasks.scaling_pretraining import ScalingPretrainingConfig, ScalingPretrainingTask
 from tests.data.tiny import END, write_corpus
@@ -98,10 +97,9 @@ class Run:
     """A run on the corpus of a setting, driven as fairseq's training loop drives one."""
 
     def __init__(self, setting: Setting, folder: Path) -> None:
-        corpus = Corpus.open(folder)
-        self.task = ScalingPretrainingTask(_config(setting, folder), corpus, load_dictionary(corpus))
+        self.task = ScalingPretrainingTask.setup_task(_config(setting, folder))
         self.task.load_dataset("train")
-        self._sentinels = set(sentinel_ids(self.task.dictionary))
+        self._sentinels = set(sentinel_ids(self.task.dictionary.symbols))
         self._setting = setting
         block = setting.block
         self._numbers = {
