@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from fairseq_scaling.cli._common import Command
 from fairseq_scaling.errors import SettingError
 
 from .sources import SOURCES, Request, open_source
@@ -51,7 +52,7 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--source",
     "source_names",
@@ -123,7 +124,7 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
     _summary(f"{out}: raw text", rows)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("raw", type=_FOLDER)
 @click.option("--out", required=True, type=_FOLDER, help="The clean folder to write.")
 @click.option(
@@ -203,7 +204,7 @@ def clean(raw: Path, out: Path, workers: int, overwrite: bool, **options: Any) -
     _summary(f"{out}: text", rows)
 
 
-@click.command("train-sentencepiece")
+@click.command(cls=Command, name="train-sentencepiece")
 @click.argument("clean_folder", metavar="CLEAN", type=_FOLDER)
 @click.option("--out", required=True, type=_FILE, help="The model file to write.")
 @click.option("--vocab-size", default=2000, show_default=True, help="Pieces over all languages.")
@@ -226,7 +227,7 @@ def train_sentencepiece(clean_folder: Path, out: Path, overwrite: bool, **option
     _summary(f"{out}: {options['vocab_size']:,} pieces", rows)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("clean_folder", metavar="CLEAN", type=_FOLDER)
 @click.option("--model", required=True, type=_FILE, help="SentencePiece model.")
 @click.option("--dictionary", type=_FILE, help="Keep the numbers of this dict.txt: that of a converted checkpoint.")

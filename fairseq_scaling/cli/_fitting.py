@@ -60,8 +60,8 @@ def fit(request: Request) -> Outcome:
     points = _only(points, request.metrics)
 
     from ..report.analysis import Settings, analyse
-    from ..report.curves import collect
     from ..report.document import build_document
+    from ..report.points.curves import collect
 
     inputs.remarks = list(request.remarks)
     settings = Settings(**request.settings, targets=_settle_targets(request.targets, points))
@@ -87,7 +87,7 @@ def _write(document: Document, request: Request) -> list[Path]:
 
 
 def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
-    from ..report.metrics import metric_name
+    from ..metrics import metric_name
 
     if not metrics:
         return points
@@ -101,7 +101,7 @@ def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
 
 def _settle_targets(wanted: tuple[tuple[str, float], ...], points: list[Point]) -> tuple[tuple[str, float], ...]:
     """Give targets without a metric the first score there is (BLEU before the others, cross-entropy last)."""
-    from ..report.metrics import metric_name, order
+    from ..metrics import metric_name, order
 
     there = sorted({point.metric for point in points}, key=order)
     settled = []

@@ -13,11 +13,11 @@ from ..errors import ScalingError
 from ..laws.curve import FloatArray
 from ..logs import Problem
 from ..logs.record import Alignment
+from ..metrics import order
 from ..mixture import Mixture
 from ..quantities import format_tokens
 from .analysis import CurveAnalysis
-from .curves import CurvePoints
-from .metrics import order
+from .points.curves import CurvePoints
 
 FEWEST_MIXTURES = 3
 """Of two mixtures any measure puts one first: a rank correlation of them would be 1 or -1 whatever was measured."""

@@ -12,8 +12,8 @@ import numpy as np
 from .. import laws
 from ..errors import ScalingError
 from ..logs import Problem
-from .curves import CurvePoints
-from .metrics import CROSS_ENTROPY, order
+from ..metrics import CROSS_ENTROPY, order
+from .points.curves import CurvePoints
 
 FEWEST_BUDGETS = 3
 """A curve with fewer distinct budgets than this is listed, not fitted: a line through two points is no evidence."""

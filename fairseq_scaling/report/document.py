@@ -16,11 +16,11 @@ import numpy as np
 from .. import __version__, laws
 from ..logs import Problem
 from ..logs.record import Alignment
+from ..metrics import CROSS_ENTROPY
 from .alignment import match, rank_agreements
 from .analysis import Analysis, CurveAnalysis, Settings
-from .curves import CurvePoints, Unplaced
-from .metrics import CROSS_ENTROPY
 from .points import Point, mixture_label
+from .points.curves import CurvePoints, Unplaced
 from .run_points import Forgetting
 
 FORMAT = 1

@@ -19,9 +19,9 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from ..metrics import CROSS_ENTROPY, describe, order
 from ..quantities import format_tokens
 from .document import Document
-from .metrics import CROSS_ENTROPY, describe, order
 from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, means, series_key, shorten, span_of, style
 from .wording import tokens
 

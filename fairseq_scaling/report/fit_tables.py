@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from ..metrics import CROSS_ENTROPY
 from .document import EXTRAPOLATIONS, Document, chosen_law, single_laws
-from .metrics import CROSS_ENTROPY
 from .table import Table, columns
 from .wording import (
     MINUS,

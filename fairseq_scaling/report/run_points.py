@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..logs import Problem, RunRecord
-from .metrics import CROSS_ENTROPY, KNOWN_METRICS, describe, metric_name
+from ..metrics import CROSS_ENTROPY, METRICS, describe, metric_name
 from .points import Point, mixture_label
 from .wording import tokens as shown_tokens
 
@@ -100,7 +100,7 @@ def _start_names(runs: Iterable[RunRecord]) -> dict[str, str]:
 def _add_scores(run: RunRecord, result: RunPoints) -> None:
     for written, score in run.scores.items():
         metric = metric_name(written)
-        if metric not in KNOWN_METRICS:
+        if metric not in METRICS:
             result.problems.append(
                 _problem(
                     run,

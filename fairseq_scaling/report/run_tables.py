@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from ..metrics import Metric, order
 from .document import Document
-from .metrics import Metric, order
 from .points import mixture_label
 from .table import Table, columns, mean
 from .wording import MINUS, NONE, display_names, metric_of, metric_title, score, tokens

@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..metrics import CROSS_ENTROPY, METRICS, describe
 from ..quantities import parse_tokens
 from .document import leading, settings_in_order
-from .metrics import CROSS_ENTROPY, KNOWN_METRICS, describe
 from .wording import display_names, is_score, metric_title, tokens
 
 MISLEADING = "Cross-entropy improves while the score does not"
 SCORE_ONLY = "The score improves while cross-entropy does not"
-_METRIC = re.compile(rf"\b({'|'.join(KNOWN_METRICS)})\b")
+_METRIC = re.compile(rf"\b({'|'.join(METRICS)})\b")
 _TOKENS = re.compile(r"\b\d+(?:\.\d{1,3})?[kMBT]\b")
 
 
@@ -30,7 +30,7 @@ def say(sentence: str, labels: Mapping[str, str], subject: str = "") -> str:
     pieces = re.split("(" + "|".join(re.escape(name) for name in names) + ")", sentence) if names else [sentence]
     said = [labels[piece] if piece in labels else _plain(piece) for piece in pieces]
     text = "".join(said)
-    keeps = (*labels.values(), *(describe(metric).title for metric in KNOWN_METRICS if metric != CROSS_ENTROPY))
+    keeps = (*labels.values(), *(describe(metric).title for metric in METRICS if metric != CROSS_ENTROPY))
     return text if text.startswith(keeps) else text[:1].upper() + text[1:]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..metrics import CROSS_ENTROPY, Metric, describe
 from ..quantities import format_tokens
-from .metrics import CROSS_ENTROPY, Metric, describe
 
 NONE = "\u2013"
 MINUS = "\u2212"

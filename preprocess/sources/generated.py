@@ -132,7 +132,7 @@ class GeneratedSource(Source):
         self._sizes = {kind: round(share * words) for kind, share in _SHARES.items()}
         self._grammars: dict[str, Grammar] = {}
         for language in languages:
-            self._grammar(language)
+            self.grammar(language)
 
     @classmethod
     def from_request(cls, request: Request) -> GeneratedSource:
@@ -141,13 +141,13 @@ class GeneratedSource(Source):
 
     def monolingual(self, language: str) -> Iterator[str]:
         if language in LANGUAGES:
-            grammar = self._grammar(language)
+            grammar = self.grammar(language)
             for meaning in itertools.islice(self.meanings(f"text in {language}"), self._sentences):
                 yield grammar.sentence(meaning)
 
     def parallel(self, source: str, target: str) -> Iterator[tuple[str, str]]:
         if source in LANGUAGES and target in LANGUAGES:
-            left, right = self._grammar(source), self._grammar(target)
+            left, right = self.grammar(source), self.grammar(target)
             for meaning in itertools.islice(self.meanings("pairs"), self._pairs):
                 yield left.sentence(meaning), right.sentence(meaning)
 
@@ -181,10 +181,11 @@ class GeneratedSource(Source):
             "seed": self._seed,
         }
 
-    def _grammar(self, name: str) -> Grammar:
+    def grammar(self, name: str) -> Grammar:
+        """Return the grammar of one of ``LANGUAGES``."""
         if name not in self._grammars:
             language = LANGUAGES[name]
-            parent = self._grammar(language.parent) if language.parent else None
+            parent = self.grammar(language.parent) if language.parent else None
             self._grammars[name] = Grammar(language, self._sizes, Random(f"{self._seed} grammar of {name}"), parent)
         return self._grammars[name]
 
