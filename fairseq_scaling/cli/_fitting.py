@@ -11,6 +11,7 @@ from ..errors import DataError, SettingError
 if TYPE_CHECKING:
     from ..report.document import Document
     from ..report.points import Point
+    from ..report.points.roles import TableOptions
 
 
 class NothingToFit(DataError):
@@ -31,6 +32,8 @@ class Request:
     with_report: bool
     max_figures: int
     cached: bool
+    tables: TableOptions | None = None
+    noise: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,15 @@ def fit(request: Request) -> Outcome:
         SettingError: a setting does not go with what was read.
     """
     from ..logs import Cache
+    from ..problems import Problem, count_problems
     from ..report.reading import read_inputs
 
-    points, inputs = read_inputs(request.paths, request.mapping, Cache() if request.cached else None)
+    points, inputs = read_inputs(request.paths, request.mapping, Cache() if request.cached else None, request.tables)
     if not points:
-        lines = ["no readable run and no readable row: nothing to fit", *map(str, inputs.problems)]
+        kinds = [problem for problem in inputs.problems if isinstance(problem, Problem)]
+        others = [str(problem) for problem in inputs.problems if not isinstance(problem, Problem)]
+        counted = [f"{each.first.place}: {each.message}" for each in count_problems(kinds)]
+        lines = ["no readable run and no readable row: nothing to fit", *counted, *others]
         raise NothingToFit("\n  ".join(lines))
     points = _only(points, request.metrics)
 
@@ -65,7 +72,7 @@ def fit(request: Request) -> Outcome:
 
     inputs.remarks = list(request.remarks)
     settings = Settings(**request.settings, targets=_settle_targets(request.targets, points))
-    collection = collect(points)
+    collection = collect(points, _noise(request.noise, points))
     analysis = analyse(collection.curves, settings)
     inputs.problems += collection.problems
     inputs.unplaced = collection.unplaced
@@ -97,6 +104,18 @@ def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
         if metric not in there:
             raise SettingError("--metric", metric, "no point has it", f"there are {', '.join(there)}")
     return [point for point in points if point.metric in chosen]
+
+
+def _noise(given: tuple[tuple[str, float], ...], points: list[Point]) -> dict[str, float]:
+    """Return metric -> standard deviation of one run; every metric must be among the points."""
+    from ..metrics import metric_name
+
+    there = list(dict.fromkeys(point.metric for point in points))
+    noise = {metric_name(metric): value for metric, value in given}
+    for metric in noise:
+        if metric not in there:
+            raise SettingError("--noise", metric, "no point has it", f"there are {', '.join(there)}")
+    return noise
 
 
 def _settle_targets(wanted: tuple[tuple[str, float], ...], points: list[Point]) -> tuple[tuple[str, float], ...]:

@@ -98,10 +98,17 @@ def to_curve(data: CurvePoints) -> laws.Curve:
         held_out=np.array([point.held_out for point in data.points], bool),
         seeds=np.array([point.seed for point in data.points]),
         weights=np.array([point.weight for point in data.points], float),
+        stderr=_stderr(data),
         baseline=np.array([point.value for point in data.baselines], float) if data.baselines else None,
         lower_is_better=data.lower_is_better,
         attributes={key: value for key, value in data.attributes().items() if value not in (None, "")},
     )
+
+
+def _stderr(data: CurvePoints) -> np.ndarray | None:
+    """Return the standard errors of the points, NaN where one has none; None where none has one."""
+    known = [np.nan if point.stderr is None else point.stderr for point in data.points]
+    return np.array(known, float) if not np.isnan(known).all() else None
 
 
 def _prepare(data: CurvePoints) -> CurveAnalysis:
@@ -194,6 +201,9 @@ def _compare_mixtures(analyses: Sequence[CurveAnalysis], settings: Settings) -> 
     for members in groups.values():
         metric = min((member.data.metric for member in members), key=order)
         rivals = [member for member in members if member.data.metric == metric]
+        # Of several test sets the first one decides: scores on two do not compare.
+        test_set = min(member.data.first.test_set for member in rivals)
+        rivals = [member for member in rivals if member.data.first.test_set == test_set]
         largest = [max(point.pretrain_tokens for point in rival.data.points) for rival in rivals]
         pairs = [(i, j, min(largest[i], largest[j])) for i, j in combinations(range(len(rivals)), 2)][:_MOST_PAIRS]
         choices = []

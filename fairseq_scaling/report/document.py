@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, laws
-from ..logs import Problem
+from .. import __version__, laws, logs
 from ..logs.record import Alignment
 from ..metrics import CROSS_ENTROPY
+from ..problems import Problem, count_problems
 from .alignment import match, rank_agreements
 from .analysis import Analysis, CurveAnalysis, Settings
 from .points import Point, mixture_label
@@ -39,7 +39,9 @@ class Inputs:
     finetuning_runs: int = 0
     pretraining_runs: int = 0
     tables: int = 0
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem | logs.Problem] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    """What the columns of each table were taken for, where that was guessed."""
     forgetting: list[Forgetting] = field(default_factory=list)
     alignments: list[Alignment] = field(default_factory=list)
     unplaced: list[Unplaced] = field(default_factory=list)
@@ -60,6 +62,7 @@ def build_document(analysis: Analysis, settings: Settings, inputs: Inputs) -> Do
             "finetuning_runs": inputs.finetuning_runs,
             "pretraining_runs": inputs.pretraining_runs,
             "tables": inputs.tables,
+            "columns": inputs.columns,
             "alignments": len(inputs.alignments),
         },
         "curves": [_curve(curve, settings, matched.by_curve.get(curve.data.name)) for curve in analysis.curves],
@@ -69,12 +72,17 @@ def build_document(analysis: Analysis, settings: Settings, inputs: Inputs) -> Do
         "unplaced": [_unplaced(group) for group in inputs.unplaced],
         "forgetting": [asdict(row) for row in inputs.forgetting],
         "remarks": inputs.remarks,
-        "problems": [
-            {"file": problem.file, "line": problem.line, "message": problem.message}
-            for problem in [*inputs.problems, *analysis.problems, *matched.problems]
-        ],
+        "problems": _problems([*inputs.problems, *analysis.problems, *matched.problems]),
     }
     return plain(document)
+
+
+def _problems(problems: Sequence[Problem | logs.Problem]) -> list[Document]:
+    """Return the problems; those of one kind are counted, the others are listed one by one."""
+    kinds = [problem for problem in problems if isinstance(problem, Problem)]
+    others = [problem for problem in problems if not isinstance(problem, Problem)]
+    listed = [{"file": each.file, "line": each.line, "message": each.message} for each in others]
+    return [counted.as_json() for counted in count_problems(kinds)] + listed
 
 
 def versions() -> dict[str, str]:

@@ -32,7 +32,10 @@ def make_comparable(points: Iterable[Point]) -> list[Point]:
     - Runs of one curve that stopped at nearly one D_p, as other pretraining seeds do, stand at one D_p: to the laws
       these are repeats, not further sizes.
     """
-    filled = _fill(list(points), ("parameters", "corpus"), curve_name)
+    filled = [
+        point if point.test_set else replace(point, test_set=str(point.details.get("subset") or "")) for point in points
+    ]
+    filled = _fill(filled, ("parameters", "corpus"), curve_name)
     filled = _fill(filled, ("parameters", "corpus"), _model)
     filled = _fill(filled, ("test_set",), lambda p: (curve_name(p), p.metric))
     filled = _fill(filled, ("test_set",), lambda p: (_model(p), p.metric))

@@ -168,7 +168,8 @@ def _curve_key(point: Point) -> Hashable:
 def _condition(point: Point) -> tuple[Hashable, ...]:
     """What a baseline must share with a curve: everything but the pretraining."""
     model = (point.architecture, point.parameters)
-    return (point.source_lang, point.target_lang, point.finetune_tokens, *model, point.corpus, point.metric)
+    test = (point.corpus, point.metric, point.test_set, point.fixed)
+    return (point.source_lang, point.target_lang, point.finetune_tokens, *model, *test)
 
 
 def _curve(members: Sequence[Point], problems: list[Problem]) -> CurvePoints:
@@ -233,7 +234,7 @@ def _contradictions(curve: CurvePoints) -> list[Problem]:
     """Return warnings about points that stand on one curve but do not compare."""
     problems = []
     points = curve.points + curve.baselines
-    where = {"file": curve.first.file, "line": curve.first.line, "curve": curve.name}
+    where: dict[str, Any] = {"file": curve.first.file, "line": curve.first.line, "curve": curve.name}
     if len({point.lower_is_better for point in points}) > 1:
         problems.append(CurveProblem.MIXED_DIRECTIONS.at(**where, metric=curve.metric))
     signatures = sorted({str(point.details["signature"]) for point in points if point.details.get("signature")})
@@ -253,8 +254,7 @@ def _repeats(curve: CurvePoints) -> Problem | None:
             quantity = point.quantity
             before = "" if point.pretrain_seed is None else f"pretraining seed {point.pretrain_seed} and "
             where = f"at {quantity.symbol} {quantity.format(point.pretrain_tokens, 3)} with {before}seed {point.seed}"
-            place = {"file": point.file, "line": point.line, "curve": curve.name}
-            return CurveProblem.REPEATS.at(**place, metric=curve.metric, where=where)
+            return CurveProblem.REPEATS.at(point.file, point.line, curve=curve.name, metric=curve.metric, where=where)
         seen.add(run)
     return None
 
@@ -273,9 +273,8 @@ def _mixed_scales(curve: CurvePoints) -> Problem | None:
     alike = [100 * value if 0 < value <= 1 else value for value in values]
     if 3 * _roughness(alike) > _roughness(values):
         return None
-    place = {"file": curve.first.file, "line": curve.first.line, "curve": curve.name}
-    said = {"small": len(small), "all": len(values), "value": f"{small[0]:g}"}
-    return CurveProblem.MIXED_SCALES.at(**place, title=row.title, **said)
+    said: dict[str, Any] = {"small": len(small), "all": len(values), "value": f"{small[0]:g}", "title": row.title}
+    return CurveProblem.MIXED_SCALES.at(curve.first.file, curve.first.line, curve=curve.name, **said)
 
 
 def _roughness(values: Sequence[float]) -> float:

@@ -28,6 +28,8 @@ class Point:
         scale: the value of a perfect score where it is not that of the metric's row (see ``Metric.at_scale``).
         test_set: name of the test set; empty where it is unknown.
         finetune_tokens: D_f in tokens.
+        finetune_tokens_read: tokens that the finetuning read, repetitions counted, where it says so.
+        updates: of the finetuning.
         fixed: what a curve over another quantity than D_p keeps fixed: ``D_p=3B``.
         corpus: fingerprint of the corpus.
         apart: what tells the curve of a run from others of the same name.
@@ -49,8 +51,10 @@ class Point:
     source_lang: str = ""
     target_lang: str = ""
     finetune_tokens: int | None = None
+    finetune_tokens_read: int | None = None
     architecture: str = ""
     parameters: int | None = None
+    updates: int | None = None
     corpus: str = ""
     test_set: str = ""
     stderr: float | None = None
@@ -101,7 +105,7 @@ def curve_name(point: Point) -> str:
     if point.curve is not None:
         return point.curve
     mixture = mixture_label(point.mixture) if point.pretrain_tokens else point.quantity.none
-    parts = [point.task or "unknown task", mixture, *([point.fixed] if point.fixed else [])]
+    parts = [point.task or "unknown task", *_mixture_parts(point, mixture)]
     if point.finetune_tokens is not None:
         parts.append(f"D_f={format_tokens(point.finetune_tokens)}")
     if point.architecture:
@@ -109,6 +113,13 @@ def curve_name(point: Point) -> str:
     if point.apart:
         parts.append(point.apart)
     return " / ".join(parts)
+
+
+def _mixture_parts(point: Point, mixture: str) -> list[str]:
+    """Return mixture and fixed D_p; without pretraining there is no mixture to name."""
+    if not point.fixed:
+        return [mixture]
+    return [mixture, point.fixed] if point.mixture else [point.fixed]
 
 
 @lru_cache(maxsize=4096)
