@@ -292,7 +292,7 @@ class _Assignment:
         groups: list[tuple[str, ...]] = [() for _ in sizes]
         for i in [i for i in self.free if i not in self.numeric]:
             cells = self.sheet.cells(i)
-            if not any(cells) or len(set(cells)) == len(cells) > 1 or _goes_with(cells, sizes):
+            if all(map(is_missing, cells)) or len(set(cells)) == len(cells) > 1 or _goes_with(cells, sizes):
                 continue
             deeper = [(*group, cell) for group, cell in zip(groups, cells, strict=True)]
             members: dict[tuple[str, ...], set[str]] = defaultdict(set)
@@ -315,7 +315,8 @@ class _Assignment:
         return _Unclear(ColumnProblem.SEVERAL_X.at(self.name, 1, candidates=" and ".join(shown), command=command))
 
     def _no_x(self, wanted: Quantity) -> _Unclear:
-        command = self._command(f"{wanted.name}={self._guess(0)}")
+        scores = [] if self._has_values() else [f"bleu={self._guess(-1)}"]
+        command = self._command(f"{wanted.name}={self._guess(0)}", *scores)
         found = names_of(self.sheet.columns)
         return _Unclear(ColumnProblem.NO_X.at(self.name, 1, wanted=wanted.title, found=found, command=command))
 
@@ -329,6 +330,11 @@ class _Assignment:
 
     def _x_given(self, x: Column) -> str:
         return f"{'x' if self.options.x else PRETRAIN_TOKENS.name}={x.name}"
+
+    def _has_values(self) -> bool:
+        """Return whether a column is named like a metric, or the user or the table says where the values are."""
+        said = any(role not in (*OPTIONAL, *QUANTITIES, "x", "curve") for role in self.given)
+        return said or self._by_alias("metric") is not None or any(map(self._metric_of, self.free))
 
     def _guess(self, place: int) -> str:
         """Return a free column of numbers for a command that the user may have to change."""

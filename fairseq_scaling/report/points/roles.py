@@ -72,6 +72,24 @@ LAST_X = (FINETUNE_TOKENS, PARAMETERS, FLOPS, HOURS)
 """What it may be where the table has nothing of ``X_ORDER`` and only one of these."""
 
 _UNIT = re.compile(r"^(?P<name>.*?)\s*[\[(](?P<unit>[^\])]*)[\])]\s*$")
+_NOUNS = frozenset(
+    (
+        "%",
+        "per",
+        "cent",
+        "percent",
+        "pct",
+        "tokens",
+        "token",
+        "of",
+        "in",
+        "parameters",
+        "params",
+        "nats",
+        "bits",
+        "points",
+    )
+)
 
 
 class ColumnProblem(ProblemKind):
@@ -158,8 +176,9 @@ def without_unit(column: str) -> tuple[str, float]:
     """Return a column's name without its unit, and the unit's factor: ``tokens (B)`` and ``params_M`` have one."""
     match = _UNIT.match(column)
     if match:
-        factor = factor_of(re.sub(r"\b(tokens?|parameters?|params|of)\b", "", match["unit"], flags=re.I))
-        return match["name"], factor or 1.0
+        words = [word for word in match["unit"].lower().split() if word not in _NOUNS]
+        factor = factor_of(" ".join(words))
+        return (match["name"], factor or 1.0) if factor is not None or not words else (column.strip(), 1.0)
     words = re.split(r"[_\s]+", column.strip())
     factor = factor_of(words[-1]) if len(words) > 1 and words[-1].lower() not in ("g", "t", "k") else None
     if factor is None:

@@ -17,7 +17,6 @@ from .numbers import is_number
 TABLE_ENDINGS = (".csv", ".tsv")
 JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 _WORKBOOKS = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".pkl")
-_LARGEST_HEADER = 100_000
 
 
 class SheetProblem(ProblemKind):
@@ -54,10 +53,13 @@ class Sheet:
         return [row.cells[column] for row in self.rows]
 
 
-def read_sheet(path: Path, name: str | None = None) -> Sheet:
-    """Return the table of a file; ``name`` is what problems call it.
+def read_sheet(path: Path, name: str | None = None, limit: int | None = None) -> Sheet:
+    """Return the table of a file. Lines above the column names (a title, comments) and empty rows are skipped.
 
-    Lines above the column names (a title, comments that begin with ``#``) and empty rows are skipped.
+    Args:
+        path: the file.
+        name: what problems call it; default: the path as given.
+        limit: the number of bytes to read; of a longer file the last line is left out.
     """
     name = name or str(path)
     sheet = Sheet(path)
@@ -65,7 +67,7 @@ def read_sheet(path: Path, name: str | None = None) -> Sheet:
         sheet.problems.append(SheetProblem.NOT_TEXT.at(name, reason=f"a {path.suffix[1:]} file"))
         return sheet
     try:
-        text = _decoded(path.read_bytes())
+        text = _text(path, limit)
     except OSError as error:
         sheet.problems.append(SheetProblem.UNREADABLE.at(name, reason=error.strerror or str(error)))
         return sheet
@@ -81,15 +83,18 @@ def read_sheet(path: Path, name: str | None = None) -> Sheet:
     return sheet
 
 
-def header_of(path: Path) -> list[str]:
-    """Return the column names of a CSV file's first line, lower case; empty where it has none."""
-    try:
-        with path.open("rb") as file:
-            text = _decoded(file.read(_LARGEST_HEADER), cut=True)
-    except (OSError, ValueError):
-        return []
-    header = text.split("\n", 1)[0].rstrip("\r")
-    return [column.strip().lower() for column in next(csv.reader([header], delimiter=_separator([header])), [])]
+def _text(path: Path, limit: int | None) -> str:
+    """Return the text of a file, or of its beginning.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no text.
+    """
+    with path.open("rb") as file:
+        content = file.read() if limit is None else file.read(limit + 1)
+    if limit is None or len(content) <= limit:
+        return _decoded(content)
+    return _decoded(content, cut=True).rpartition("\n")[0]
 
 
 def _decoded(content: bytes, cut: bool = False) -> str:
@@ -113,6 +118,8 @@ def _decoded(content: bytes, cut: bool = False) -> str:
 def _from_csv(sheet: Sheet, text: str, name: str) -> None:
     lines = [line for line in text.splitlines()[:200] if line.strip() and not line.startswith("#")]
     sheet.separator = _separator(lines)
+    if not sheet.separator:
+        text, sheet.separator = re.sub(r"[ \t]+", "\t", re.sub(r"(?m)^#[ \t]*", "#", text)), "\t"
     header: list[str] | None = None
     comment: list[str] | None = None
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sheet.separator, skipinitialspace=True)
@@ -175,7 +182,10 @@ def _is_rule(cells: list[str]) -> bool:
 
 
 def _separator(lines: list[str]) -> str:
-    """Return the separator that cuts most lines into the same number of cells, the larger number first."""
+    """Return the separator that cuts most lines into the same number of cells, the larger number first.
+
+    Empty where none does but blanks.
+    """
     best, found = (0.0, 1), ","
     for separator in (",", ";", "\t", "|"):
         counts = [len(next(csv.reader([line], delimiter=separator), [])) for line in lines[:50]]
@@ -183,7 +193,8 @@ def _separator(lines: list[str]) -> str:
         score = (counts.count(usual) / len(counts) if usual > 1 else 0.0, usual)
         if score > best:
             best, found = score, separator
-    return found
+    words = {len(line.split()) for line in lines[:50]}
+    return "" if best[0] == 0 and len(words) <= 2 and min(words, default=0) > 1 else found
 
 
 def _from_json(sheet: Sheet, text: str, name: str) -> None:

@@ -20,10 +20,13 @@ from .columns import assign
 from .numbers import Number, column_mark, grouping_mark, is_missing, parse_number
 from .point import Point
 from .roles import Roles, TableOptions, ValueColumn
-from .sheets import JSON_ENDINGS, TABLE_ENDINGS, Row, Sheet, SheetProblem, header_of, read_sheet
+from .sheets import JSON_ENDINGS, TABLE_ENDINGS, Row, Sheet, SheetProblem, read_sheet
 
 _TRUE, _FALSE = {"1", "true", "yes"}, {"", "0", "false", "no"}
 _PAIR = re.compile(r"([A-Za-z]{2,3}(?:_[A-Za-z]+)?)\s*(?:-|->|\u2192|\u2013|>|_to_|2)\s*([A-Za-z]{2,3}(?:_[A-Za-z]+)?)")
+_BEGINNING = 100_000
+"""Bytes that are read to see whether a file is a table."""
+
 _FEW = 3
 """Of fewer rows nothing is said about the table as a whole."""
 
@@ -40,7 +43,7 @@ class RowProblem(ProblemKind):
     )  # fmt: skip
     BELOW_ZERO = "{column} is below 0", "it is {cell}", "row left out"
     BELOW_ONE = (
-        "{column} is less than one of the {unit} that it counts",
+        "{column} is below 1, but it counts {unit}",
         "it is {cell}",
         "row left out; where the column counts billions write --columns '{role}={column}*1e9'",
     )
@@ -81,24 +84,16 @@ class _BadRow(Exception):
 
 
 def is_named_table(path: Path) -> bool:
-    """Return whether a file that the user names is a table: by its ending, or by its first line or record."""
-    if path.suffix.lower() in TABLE_ENDINGS:
-        return True
-    return is_known_table(path) if path.suffix.lower() in JSON_ENDINGS else _has_own_header(path)
+    """Return whether a file that the user names is a table: by its ending, or because its columns can be told."""
+    return path.suffix.lower() in TABLE_ENDINGS or is_known_table(path)
 
 
 def is_known_table(path: Path) -> bool:
     """Return whether the columns of a file can be told by their names."""
-    if _has_own_header(path):
+    sheet = read_sheet(path, limit=None if path.suffix.lower() in JSON_ENDINGS else _BEGINNING)
+    if {"curve", PRETRAIN_TOKENS.name} <= {column.lower() for column in sheet.columns}:
         return True
-    sheet = read_sheet(path)
     return bool(sheet.rows) and assign(sheet, TableOptions(), str(path))[0] is not None
-
-
-def _has_own_header(path: Path) -> bool:
-    """Return whether the file's first line names the columns ``curve`` and ``pretrain_tokens``."""
-    columns = header_of(path)
-    return "curve" in columns and PRETRAIN_TOKENS.name in columns
 
 
 def read_table(path: Path, name: str | None = None, options: TableOptions | None = None) -> Table:
