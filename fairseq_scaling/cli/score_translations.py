@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DataError, SettingError
-from ._common import shows_errors
+from ._common import Command, shows_errors
 
 if TYPE_CHECKING:
-    from ..logs.record import Score
+    from ..scores.score_file import Score
 
 _file = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("generated", type=_file)
 @click.option("--reference", "-r", type=_file, help="Raw reference text, one sentence a line.")
 @click.option("--source", "-s", type=_file, help="Raw source text; COMET needs it.")
@@ -82,10 +82,11 @@ def main(
 
     Exit codes: 0 done, 2 something to mend (the message says what).
     """
-    from ..logs.generation import Generation, read_generation, read_text
-    from ..logs.json_file import write_json
-    from ..logs.score_file import score_object
-    from ..logs.scores import METRICS, score_translations
+    from ..json_file import write_json
+    from ..scores.generation import Generation, read_generation
+    from ..scores.score_file import score_object
+    from ..scores.scoring import METRICS, score_translations
+    from ..scores.text import read_text
 
     wanted = list(dict.fromkeys(metric.strip() for metric in metrics.split(",") if metric.strip()))
     unknown = [metric for metric in wanted if metric not in METRICS]
@@ -94,7 +95,7 @@ def main(
     if out is not None and not out.absolute().parent.is_dir():
         raise SettingError("--out", out, "there is no such folder", f"mkdir -p {out.parent}")
     if plain:
-        generation = Generation(read_text(generated, "translation"), None, None, None, None, "plain")
+        generation = Generation(read_text(generated, "translation"), None, None, None, None, None, "plain")
     else:
         generation = read_generation(generated)
     subset = subset or generation.subset or "test"

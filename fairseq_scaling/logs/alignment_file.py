@@ -11,9 +11,9 @@ from typing import Any
 
 from .. import __version__
 from ..errors import DataError, ScalingError
+from ..json_file import opens_object
 from ..mixture import Mixture
 from .files import Unreadable, read_whole
-from .json_file import opens_object
 from .record import Alignment
 
 FORMAT = 1

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ..errors import DataError
+from ..scores.score_file import check_format, parse_scores
 from .joining import Group
 from .printed_scores import eval_bleu_signature, parse_result
 from .record import Origin, Problem, Score
-from .score_file import check_format, parse_scores
 from .segments import TRAINING, Stats
 
 Scores = dict[str, dict[str, tuple[Score, Origin]]]

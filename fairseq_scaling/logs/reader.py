@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError
+from ..scores.score_file import looks_like_score_file, read_score_file
 from .alignment_file import looks_like_alignment_file, read_alignment_file
 from .build import build_record
 from .cache import Cache
@@ -15,7 +16,6 @@ from .files import first_bytes, looks_binary, walk
 from .joining import Mapped, join
 from .mapping import PathMapping
 from .record import Alignment, Origin, Problem, Reading, RunRecord
-from .score_file import looks_like_score_file, read_score_file
 from .segments import FileReading, Said, Segment, read_file
 
 # what score-translations prints beside a file says nothing that the file does not

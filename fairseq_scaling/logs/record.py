@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..mixture import Mixture
+from ..scores.score_file import Score
 
 LN2 = math.log(2.0)
 
@@ -16,25 +17,6 @@ class Origin(NamedTuple):
 
     file: str
     line: int
-
-
-@dataclass(frozen=True)
-class Score:
-    """A metric's value with the signature that says how it was made.
-
-    Attributes:
-        value: the score as the tool printed it (BLEU, chrF and TER in percent).
-        signature: sacrebleu's signature; scores that fairseq printed begin with ``fairseq:``, since fairseq does not
-            say enough to make them comparable. Scores compare only when their signatures are equal.
-        details: ``subset``, and where known ``brevity_penalty``, ``precisions`` (4 floats, percent),
-            ``hypothesis_length``, ``reference_length``, ``sentences``.
-        resolution: half a unit of the last printed digit; 0.0 when the value is at full precision.
-    """
-
-    value: float
-    signature: str
-    details: dict[str, Any] = field(default_factory=dict)
-    resolution: float = 0.0
 
 
 @dataclass(frozen=True)

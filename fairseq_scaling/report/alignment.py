@@ -12,10 +12,10 @@ from ..errors import ScalingError
 from ..laws.curve import FloatArray
 from ..logs import Problem
 from ..logs.record import Alignment
+from ..metrics import order
 from ..mixture import Mixture
 from ..quantities import format_tokens
-from .curves import CurvePoints
-from .metrics import order
+from .points.curves import CurvePoints
 from .results import Agreement, Correlation, CurveResult
 
 FEWEST_MIXTURES = 3

@@ -18,12 +18,12 @@ from .. import __version__, laws
 from ..errors import ScalingError
 from ..logs import Problem
 from ..logs.record import Alignment
+from ..metrics import CROSS_ENTROPY, Metric, describe, order
 from . import results
 from .alignment import match, rank_agreements
-from .curves import CurvePoints, Unplaced
 from .limits import limits
-from .metrics import CROSS_ENTROPY, describe, order
 from .points import Point, mixture_label
+from .points.curves import CurvePoints, Unplaced
 from .reading import Inputs
 from .results import Action, CurveResult, PointResult, Report, Setting, Use, VerdictKind
 
@@ -191,9 +191,7 @@ def _choose(ready: Sequence[_Fitted], settings: Settings) -> None:
                 one.problem = str(error)
 
 
-def _result(
-    one: _Fitted, verdict: laws.Verdict | None, settings: Settings, overlap: Alignment | None
-) -> CurveResult:
+def _result(one: _Fitted, verdict: laws.Verdict | None, settings: Settings, overlap: Alignment | None) -> CurveResult:
     data, choice = one.data, one.choice
     fields: dict[str, Any] = {
         "name": data.name,
@@ -284,10 +282,11 @@ def _forecast(choice: laws.Choice, curve: laws.Curve, advice: laws.Advice, level
     # One call for all: intervals come from draws, which cost more than the points.
     at_points, ahead, continued = _parts(choice.predict, budgets, largest, line)
     top = int(np.argmax(budgets))
+    reached, lower, upper = (float(x[top]) for x in (at_points.value, at_points.lower, at_points.upper))
     return results.Forecast(
         name=choice.law.name,
         level=level,
-        reached=laws.Estimate(*(float(column[top]) for column in (at_points.value, at_points.lower, at_points.upper))),
+        reached=laws.Estimate(reached, lower, upper),
         gains={factor: advice.gains[factor] for factor in results.GAINS},
         at_points=at_points,
         ahead=ahead,
@@ -328,9 +327,14 @@ def _parts(predict: Any, budgets: np.ndarray, largest: float, line: np.ndarray) 
     sizes = [budgets, largest * np.array(results.GAINS), line]
     whole = predict(np.concatenate(sizes))
     ends = np.cumsum([0, *map(len, sizes)])
-    columns = (whole.pretrain_tokens, whole.value, whole.lower, whole.upper)
     return [
-        laws.Prediction(*(column[start:end] for column in columns), whole.level)
+        laws.Prediction(
+            whole.pretrain_tokens[start:end],
+            whole.value[start:end],
+            whole.lower[start:end],
+            whole.upper[start:end],
+            whole.level,
+        )
         for start, end in zip(ends[:-1], ends[1:], strict=True)
     ]
 
@@ -355,9 +359,7 @@ def _unplaced(group: Unplaced) -> results.UnplacedResult:
     )
 
 
-def _compare_metrics(
-    fitted: Sequence[_Fitted], verdicts: Sequence[laws.Verdict | None]
-) -> list[results.MetricFinding]:
+def _compare_metrics(fitted: Sequence[_Fitted], verdicts: Sequence[laws.Verdict | None]) -> list[results.MetricFinding]:
     """Return, for every curve with cross-entropy and a score, whether they tell the same story."""
     groups: dict[str, list[tuple[laws.Curve, laws.Verdict]]] = defaultdict(list)
     for one, verdict in zip(fitted, verdicts, strict=True):
@@ -376,10 +378,10 @@ def _compare_metrics(
         found.append(
             results.MetricFinding(
                 name,
-                scores[0][0].metric,
+                _metric(scores[0][0]),
                 misleads=misleading and not lead_improves,
                 score_only=compared.kind == "score only",
-                others=tuple(c.metric for c, v in scores[1:] if not v.evidence.get("improves"))
+                others=tuple(_metric(c) for c, v in scores[1:] if not v.evidence.get("improves"))
                 if misleading and lead_improves
                 else (),
                 relation=results.Relation(
@@ -423,6 +425,10 @@ def _compare_mixtures(fitted: Sequence[_Fitted], settings: Settings) -> list[res
                 )
             )
     return found
+
+
+def _metric(curve: laws.Curve) -> Metric:
+    return describe(curve.metric, curve.lower_is_better)
 
 
 def _finite(value: float) -> float | None:

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
 from ..logs import Cache, Problem, read_runs
-from .csv_points import is_table, read_table
-from .document import Inputs
+from ..logs.record import Alignment
 from .points import Point
-from .run_points import points_of_runs
+from .points.curves import Unplaced
+from .points.tables import is_table, read_table
+from .run_points import Forgetting, points_of_runs
 
 _TABLE_ENDINGS = (".csv", ".tsv")
 OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
+
+
+@dataclass
+class Inputs:
+    """What was read, beside the points. ``remarks`` are the user's own: what no log says, such as runs not made."""
+
+    paths: list[str] = field(default_factory=list)
+    finetuning_runs: int = 0
+    pretraining_runs: int = 0
+    tables: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    forgetting: list[Forgetting] = field(default_factory=list)
+    alignments: list[Alignment] = field(default_factory=list)
+    unplaced: list[Unplaced] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def read_inputs(

@@ -14,7 +14,7 @@ from typing import Any
 from ..laws import Estimate, Prediction
 from ..logs import Problem
 from ..logs.record import Alignment
-from .metrics import CROSS_ENTROPY, Metric
+from ..metrics import CROSS_ENTROPY, Metric
 from .run_points import Forgetting
 
 GAINS = (2.0, 4.0, 10.0)
@@ -115,6 +115,10 @@ class PointResult:
     file: str = ""
     line: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def held_out(self) -> bool:
+        return self.use is Use.HELD_OUT
 
     @property
     def place(self) -> str:
@@ -248,7 +252,7 @@ class CurveResult:
         for point in self.points:
             sizes.setdefault(point.pretrain_tokens, []).append(point)
         return [
-            (size, sum(p.value for p in group) / len(group), any(p.use is Use.HELD_OUT for p in group))
+            (size, sum(p.value for p in group) / len(group), any(p.held_out for p in group))
             for size, group in sorted(sizes.items())
         ]
 
@@ -275,11 +279,11 @@ class MetricFinding:
     """
 
     name: str
-    metric: str
+    metric: Metric
     misleads: bool
     score_only: bool = False
     probability: float | None = None
-    others: tuple[str, ...] = ()
+    others: tuple[Metric, ...] = ()
     relation: Relation | None = None
 
 
@@ -389,6 +393,21 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Section:
+    """The tasks that differ in D_f alone: one section of the page, one figure."""
+
+    tasks: tuple[Task, ...]
+
+    @property
+    def setting(self) -> Setting:
+        return self.tasks[0].setting
+
+    @property
+    def curves(self) -> list[CurveResult]:
+        return [curve for task in self.tasks for entry in task.entries for curve in entry.curves]
+
+
+@dataclass(frozen=True)
 class Report:
     """The whole report."""
 
@@ -431,6 +450,14 @@ class Report:
             pairs = tuple(c for c in self.mixture_comparisons if {c.first, c.second} <= names)
             found.append(Task(tuple(entries), pairs))
         return found
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        groups: dict[tuple[str, ...], list[Task]] = {}
+        for task in self.tasks:
+            one = task.setting
+            groups.setdefault((one.task, one.architecture, one.apart), []).append(task)
+        return [Section(tuple(tasks)) for tasks in groups.values()]
 
     def finding(self, name: str) -> MetricFinding | None:
         """Return what the metrics of a curve say together."""

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from fairseq_scaling.cli.score_translations import main
 from fairseq_scaling.logs import read_runs
-from fairseq_scaling.logs.generation import read_generation, read_text
+from fairseq_scaling.scores.generation import read_generation
+from fairseq_scaling.scores.text import read_text
 from tests.logs.samples import GOLDEN
 
 GENERATED, REFERENCE, SOURCE = (

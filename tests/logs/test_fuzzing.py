@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED, main
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.logs import Cache, Reading, RunRecord, files, read_runs, skimming
-from fairseq_scaling.logs.generation import read_generation
+from fairseq_scaling.scores.generation import read_generation
 from tests.logs.fuzzing import KEEPING, KINDS, MIXING, RESPELLING, SAMPLES, Mutant, mutate
 from tests.logs.oracle import Judge, sentences, validations
 from tests.logs.samples import GOLDEN, plugin_log, run_object, score_file

@@ -13,7 +13,7 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.logs import read_runs
-from fairseq_scaling.logs.generation import read_generation
+from fairseq_scaling.scores.generation import read_generation
 from tests.logs.fuzzing import CHANGING, KEEPING, SAMPLES, cut_then_other, interleave
 from tests.logs.samples import FAIRSEQ_0_9, GOLDEN, plugin_log, run_object
 

@@ -5,124 +5,171 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError
-from ..whole_files import write_whole
-from .document import FORMAT, Document
-from .html import render_page
-from .run_tables import point_use
+import numpy as np
+
+from ...errors import DataError
+from ...laws import Prediction
+from ...whole_files import write_whole
+from ..results import Forecast, LawResult, Report
+from .page import render_page
+from .wording import answer, kind_sentence
 
 if TYPE_CHECKING:
     from .figures import Drawing
 
+FORMAT = 2
+"""Version of ``fits.json``; 1 had the weighted average of laws in place of the forecast."""
 POINT_COLUMNS = (
     "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",
     "weight", "lower_is_better", "source_lang", "target_lang", "architecture", "parameters", "corpus", "alignment",
-    "run_id", "signature", "used", "reason", "origin",
+    "run_id", "signature", "lower", "upper", "used", "reason", "origin",
 )  # fmt: skip
 PREDICTION_COLUMNS = (
     "curve", "metric", "law", "chosen", "pretrain_tokens", "predicted", "lower", "upper", "observed", "held_out",
 )  # fmt: skip
 
 
-def write_data(document: Document, folder: Path) -> list[Path]:
+def write_data(report: Report, folder: Path) -> list[Path]:
     """Write ``points.csv``, ``fits.json`` and ``predictions.csv`` and return their paths.
 
     ``points.csv`` is itself a table that ``fit-scaling`` reads.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report_to_json(report), ensure_ascii=False, indent=1, allow_nan=False)
     return [
-        _write(folder / "points.csv", _csv(POINT_COLUMNS, point_rows(document))),
-        _write(folder / "fits.json", json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"),
-        _write(folder / "predictions.csv", _csv(PREDICTION_COLUMNS, prediction_rows(document))),
+        _write(folder / "points.csv", _csv(POINT_COLUMNS, point_rows(report))),
+        _write(folder / "fits.json", text + "\n"),
+        _write(folder / "predictions.csv", _csv(PREDICTION_COLUMNS, prediction_rows(report))),
     ]
 
 
-def write_report(document: Document, drawings: Sequence[Drawing], folder: Path) -> list[Path]:
-    """Write ``figures/*.svg``, ``figures/*.pdf`` and ``report.html`` and return their paths, the report first."""
+def write_page(report: Report, drawings: Sequence[Drawing], folder: Path) -> list[Path]:
+    """Write ``report.html``, ``figures/*.svg`` and ``figures/*.pdf`` and return their paths, the page first."""
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    paths = [_write(folder / "report.html", render_page(document, drawings))]
+    paths = [_write(folder / "report.html", render_page(report, drawings))]
     for drawing in drawings:
         paths.append(_write(figures / f"{drawing.name}.svg", drawing.svg))
         paths.append(_write(figures / f"{drawing.name}.pdf", drawing.pdf))
     return paths
 
 
-def read_document(path: Path) -> Document:
-    """Return the document of a ``fits.json``, from which tables, figures and page can be made again.
+def report_to_json(report: Report) -> dict[str, Any]:
+    """Return the report in JSON types: every field under its name, kinds as their values, NaN and infinity as null.
 
-    Raises:
-        DataError: the file is not one, or of another format.
+    Verdict and advice of a curve also carry their sentence, as the page shows it.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a fit file ({error})\n  write one with fit-scaling") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise DataError(f"{path}: not a fit file of format {FORMAT}\n  write it again with fit-scaling")
+    document: dict[str, Any] = {"format": FORMAT, **_plain(report)}
+    for curve, written in zip(report.curves, document["curves"], strict=True):
+        written["chosen"] = curve.forecast.name if curve.forecast else None
+        if curve.verdict and curve.advice:
+            written["verdict"]["sentence"] = kind_sentence(curve)
+            written["advice"]["sentence"] = answer(curve)
     return document
 
 
-def point_rows(document: Document) -> list[list[Any]]:
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Prediction):
+        names = {"pretrain_tokens": "pretrain_tokens", "value": "predicted", "lower": "lower", "upper": "upper"}
+        # Seven digits are more than a reader or a figure can use, and half the size in the file.
+        return {new: _plain(np.array([float(f"{x:.7g}") for x in getattr(value, old)])) for old, new in names.items()}
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {f"{key:g}" if isinstance(key, float) else str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return value if isinstance(value, int) else str(value)
+
+
+def point_rows(report: Report) -> list[list[Any]]:
     """Return the rows of ``points.csv``: fitted, held-out and baseline points, and those left out."""
     rows = []
-    for curve in document["curves"]:
-        setting = curve["setting"]
-        for point in [*curve["baseline"], *curve["points"], *curve["left_out"]]:
+    for curve in report.curves:
+        one = curve.setting
+        for point in (*curve.baseline, *curve.points, *curve.left_out):
+            pretrained = point.pretrain_tokens != 0
             rows.append(
                 [
-                    curve["name"],
-                    curve["metric"],
-                    point["consumed"],
-                    point["value"],
-                    int(point["held_out"]),
-                    point["seed"],
-                    point["pretrain_seed"],
-                    setting["mixture"] if point["pretrain_tokens"] else "",
-                    setting["finetune_tokens"],
-                    point["weight"],
-                    int(curve["lower_is_better"]),
-                    setting["source_lang"],
-                    setting["target_lang"],
-                    setting["architecture"],
-                    setting["parameters"],
-                    setting["corpus"],
-                    setting["alignment"] if point["pretrain_tokens"] else None,
-                    point["run_id"],
-                    point["details"].get("signature", ""),
-                    point_use(point),
-                    point.get("reason", ""),
-                    f"{point['file']}:{point['line']}" if point["line"] else point["file"],
+                    curve.name,
+                    curve.metric.name,
+                    point.consumed,
+                    point.value,
+                    int(point.held_out),
+                    point.seed,
+                    point.pretrain_seed,
+                    one.mixture if pretrained else "",
+                    one.finetune_tokens,
+                    point.weight,
+                    int(curve.metric.lower_is_better),
+                    one.source_lang,
+                    one.target_lang,
+                    one.architecture,
+                    one.parameters,
+                    one.corpus,
+                    one.alignment if pretrained else None,
+                    point.run_id,
+                    point.details.get("signature", ""),
+                    point.lower,
+                    point.upper,
+                    point.use.value,
+                    point.reason,
+                    point.place,
                 ]
             )
     return rows
 
 
-def prediction_rows(document: Document) -> list[list[Any]]:
-    """Return the rows of ``predictions.csv``: every point and law, then 2, 4 and 10 times the largest D_p."""
+def prediction_rows(report: Report) -> list[list[Any]]:
+    """Return the rows of ``predictions.csv``: every point and law, then 2, 4 and 10 times the largest D_p.
+
+    The forecast (``chosen`` 1) comes first, for this run, continued.
+    """
     rows = []
-    for curve in document["curves"]:
-        for law in curve["laws"]:
-            head = [curve["name"], curve["metric"], law["name"], int(law["chosen"])]
-            for point, *predicted in zip(curve["points"], *_columns(law["at_points"]), strict=True):
-                rows.append([*head, *predicted, point["value"], int(point["held_out"])])
-            rows += [[*head, *predicted, None, None] for predicted in zip(*_columns(law["extrapolated"]), strict=True)]
+    for curve in report.curves:
+        if curve.forecast is None:
+            continue
+        predictors: list[Forecast | LawResult] = [curve.forecast, *curve.laws]
+        for law in predictors:
+            chosen = int(law.name == curve.forecast.name)
+            head = [curve.name, curve.metric.name, law.name, chosen]
+            for point, *predicted in zip(curve.points, *_columns(law.at_points), strict=True):
+                rows.append([*head, *predicted, _plain(point.value), int(point.held_out)])
+            rows += [[*head, *predicted, None, None] for predicted in zip(*_columns(law.ahead), strict=True)]
     return rows
 
 
-def _columns(prediction: Document) -> list[list[Any]]:
-    return [prediction[key] for key in ("pretrain_tokens", "predicted", "lower", "upper")]
+def _columns(prediction: Prediction) -> list[list[Any]]:
+    columns = (prediction.pretrain_tokens, prediction.value, prediction.lower, prediction.upper)
+    return [_plain(column) for column in columns]
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([_plain(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 

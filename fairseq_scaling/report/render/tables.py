@@ -28,6 +28,7 @@ from .wording import (
     unit,
 )
 
+
 def outcome_table(task: Task) -> Table:
     """Return what came out for each mixture and metric of a task; the table that the terminal shows, too."""
     table = Table(
@@ -90,7 +91,7 @@ def wanted_table(report: Report) -> Table:
 
 
 def mixtures_table(report: Report) -> Table:
-    """Return which of two mixtures is ahead at the largest D_p both reached, where they cross, and what one is worth."""
+    """Return which of two mixtures is ahead at the largest D_p both reached, and where they cross."""
     table = Table(
         "Which mixture is better",
         columns("Mixture", "against", "D_p#", "Ahead", "Probability#", "Difference#", "Cross at#", "Worth#"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ...laws import Estimate
 from ...metrics import CROSS_ENTROPY, Metric
-from ...quantities import format_tokens
+from ...quantities import format_tokens, short_tokens
 from ..limits import FEW_SIZES
 from ..results import (
     Action,
@@ -107,8 +107,8 @@ def gain(estimate: Estimate | None, metric: Metric) -> str:
 
 
 def tokens(value: float | None) -> str:
-    """Return a size with three digits: a run consumes a little less than its budget, 299934 -> ``300k``."""
-    return NONE if value is None else format_tokens(float(f"{value:.3g}"))
+    """Return a size with three digits, a dash where there is none."""
+    return NONE if value is None else short_tokens(value)
 
 
 def percent(value: float | None) -> str:
@@ -292,9 +292,9 @@ def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
     return text
 
 
-def finding_sentence(finding: MetricFinding, entry: Entry, lower: Callable[[str], str]) -> str:
-    """Return what a reader must know of the metrics together, or nothing; ``lower`` gives a metric's title."""
-    lead = lower(finding.metric)
+def finding_sentence(finding: MetricFinding) -> str:
+    """Return what a reader must know of the metrics together, or nothing."""
+    lead = finding.metric.title
     if finding.misleads:
         return (
             f"Cross-entropy improves while {lead} does not{probably(finding.probability)}: do not decide by "
@@ -303,9 +303,8 @@ def finding_sentence(finding: MetricFinding, entry: Entry, lower: Callable[[str]
     if finding.score_only:
         return f"{capital(lead)} improves although cross-entropy does not."
     if finding.others:
-        return f"{capital(lead)} improves with cross-entropy, but {enumerate_all(list(map(lower, finding.others)))} " + (
-            "does not." if len(finding.others) == 1 else "do not."
-        )
+        others = enumerate_all([metric.title for metric in finding.others])
+        return f"{capital(lead)} improves with cross-entropy, but {others} do{'es' * (len(finding.others) == 1)} not."
     return ""
 
 
@@ -313,7 +312,11 @@ def limit_sentence(limit: Limit) -> str:
     """Return what the data cannot show."""
     given = dict(limit.values)
     if limit.kind is LimitKind.SHORT_RANGE:
-        given = {"factor": number(given["high"] / given["low"]), "low": tokens(given["low"]), "high": tokens(given["high"])}
+        given = {
+            "factor": number(given["high"] / given["low"]),
+            "low": tokens(given["low"]),
+            "high": tokens(given["high"]),
+        }
     elif limit.kind is LimitKind.UNEQUAL_LENGTHS:
         given = {name: f"{value:.2f}" for name, value in given.items()}
     elif limit.kind is LimitKind.ONE_MODEL:

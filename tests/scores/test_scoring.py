@@ -10,8 +10,9 @@ import pytest
 import sacrebleu
 
 from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.logs.generation import read_generation, read_text
-from fairseq_scaling.logs.scores import METRICS, score_translations
+from fairseq_scaling.scores.generation import read_generation
+from fairseq_scaling.scores.scoring import METRICS, score_translations
+from fairseq_scaling.scores.text import read_text
 from tests.logs.samples import GOLDEN
 
 HYPOTHESES = read_generation(GOLDEN / "generate-sacrebleu-detok.txt").hypotheses

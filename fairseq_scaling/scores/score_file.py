@@ -1,21 +1,39 @@
-"""The file that score-translations writes: one JSON object with ``format``, ``run_id``, ``subset`` and ``scores``."""
+"""Scores with signatures, and the file that score-translations writes of them: one JSON object."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .files import Unreadable, read_whole
-from .json_file import opens_object
-from .record import Score
+from ..json_file import opens_object
+from .text import read_bytes
 
 FORMAT = 1
-_LARGEST = 16 << 20
 _FIELDS = ("value", "signature")
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value with the signature that says how it was made.
+
+    Attributes:
+        value: the score as the tool printed it (BLEU, chrF and TER in percent).
+        signature: sacrebleu's signature; scores that fairseq printed begin with ``fairseq:``, since fairseq does not
+            say enough to make them comparable. Scores compare only when their signatures are equal.
+        details: ``subset``, and where known ``brevity_penalty``, ``precisions`` (4 floats, percent),
+            ``hypothesis_length``, ``reference_length``, ``sentences``.
+        resolution: half a unit of the last printed digit; 0.0 when the value is at full precision.
+    """
+
+    value: float
+    signature: str
+    details: dict[str, Any] = field(default_factory=dict)
+    resolution: float = 0.0
 
 
 def score_object(
@@ -53,8 +71,8 @@ def read_score_file(path: Path) -> dict[str, Any] | None:
         DataError: it is cut, damaged, or of another format.
     """
     try:
-        content = json.loads(read_whole(path, _LARGEST))
-    except (Unreadable, ValueError, RecursionError):
+        content = json.loads(read_bytes(path))
+    except (DataError, ValueError, RecursionError):
         raise DataError("the score file is cut or damaged: write it again with score-translations") from None
     if not isinstance(content, dict) or "scores" not in content:
         return None

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import DataError, SettingError
-from .record import Score
+from .score_file import Score
 
 METRICS = ("bleu", "chrf", "ter", "rouge_l", "comet")
 DEFAULT_METRICS = ("bleu", "chrf", "ter")

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import ScalingError
-from ..logs import Problem
-from ..mixture import Mixture
-from ..quantities import parse_tokens
-from .metrics import KNOWN_METRICS, describe, metric_name
-from .points import Point
+from ...errors import ScalingError
+from ...logs import Problem
+from ...metrics import METRICS, describe, metric_name
+from ...mixture import Mixture
+from ...quantities import parse_tokens
+from .point import Point
 
 REQUIRED = ("curve", "metric", "pretrain_tokens", "value")
 OPTIONAL = ("held_out", "seed", "mixture", "finetune_tokens", "weight", "lower_is_better")
@@ -154,14 +154,14 @@ def _point(row: dict[str, str], file: str, line: int) -> Point:
 def _direction(metric: str, row: dict[str, str]) -> bool:
     """Return whether lower is better, which a table must say for a metric this tool does not know."""
     written = row.get("lower_is_better", "")
-    if metric in KNOWN_METRICS:
+    if metric in METRICS:
         known = describe(metric).lower_is_better
         if written and _flag(row, "lower_is_better") != known:
             raise _BadRow(f"lower_is_better = {written}, but of {metric} {'lower' if known else 'higher'} is better")
         return known
     if not written:
         raise _BadRow(
-            f"metric {metric!r} is none of {', '.join(KNOWN_METRICS)}: say in a column lower_is_better (0 or 1) "
+            f"metric {metric!r} is none of {', '.join(METRICS)}: say in a column lower_is_better (0 or 1) "
             f"which way is better"
         )
     return _flag(row, "lower_is_better")

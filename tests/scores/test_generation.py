@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fairseq_scaling.errors import DataError
-from fairseq_scaling.logs.generation import join_pieces, read_generation, read_text
+from fairseq_scaling.scores.generation import join_pieces, read_generation
+from fairseq_scaling.scores.text import read_text
 from tests.logs.samples import GOLDEN
 
 COMPLETE = (
@@ -67,7 +68,7 @@ def test_a_wild_number_does_not_make_it_wait(tmp_path: Path) -> None:
 def test_a_second_output_in_the_same_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "gen.txt"
     path.write_bytes((GOLDEN / "generate-sacrebleu-detok.txt").read_bytes() * 2)
-    with pytest.raises(DataError, match="stands there twice"):
+    with pytest.raises(DataError, match="is listed twice"):
         read_generation(path)
 
 
@@ -97,7 +98,7 @@ def test_what_is_no_output_is_refused(tmp_path: Path, text: str, message: str) -
 def test_text_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "ref.txt"
     path.write_bytes("eins\nzwölf\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"ref.txt:2: is no UTF-8 text"):
+    with pytest.raises(DataError, match=r"ref.txt:2: is not UTF-8 text"):
         read_text(path)
 
 

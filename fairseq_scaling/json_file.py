@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
-from ..whole_files import write_whole
+from .errors import DataError
+from .whole_files import write_whole
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.report.csv_points import is_table, read_table
+from fairseq_scaling.report.points.tables import is_table, read_table
 
 HEADER = "curve,metric,pretrain_tokens,value"
 
@@ -86,10 +86,10 @@ def test_a_bad_optional_cell_is_named(tmp_path: Path, column: str, value: str, s
 
 
 def test_another_metric_says_which_way_is_better(tmp_path: Path) -> None:
-    read = read_table(table(tmp_path, f"{HEADER},lower_is_better\nc,Error rate,1e6,1,1\nc,accuracy,1e6,1,0\n"))
+    read = read_table(table(tmp_path, f"{HEADER},lower_is_better\nc,Latency,1e6,1,1\nc,speed,1e6,1,0\n"))
     assert [(point.metric, point.lower_is_better) for point in read.points] == [
-        ("Error rate", True),
-        ("accuracy", False),
+        ("Latency", True),
+        ("speed", False),
     ]
 
 
