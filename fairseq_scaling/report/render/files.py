@@ -16,6 +16,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...laws import Prediction
+from ...metrics import Metric
 from ...whole_files import write_whole
 from ..results import Forecast, LawResult, Report
 from .page import render_page
@@ -29,7 +30,7 @@ FORMAT = 2
 POINT_COLUMNS = (
     "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",
     "weight", "lower_is_better", "source_lang", "target_lang", "architecture", "parameters", "corpus", "alignment",
-    "run_id", "signature", "lower", "upper", "used", "reason", "origin",
+    "run_id", "signature", "used", "reason", "origin",
 )  # fmt: skip
 PREDICTION_COLUMNS = (
     "curve", "metric", "law", "chosen", "pretrain_tokens", "predicted", "lower", "upper", "observed", "held_out",
@@ -68,6 +69,8 @@ def report_to_json(report: Report) -> dict[str, Any]:
     """
     document: dict[str, Any] = {"format": FORMAT, **_plain(report)}
     for curve, written in zip(report.curves, document["curves"], strict=True):
+        written["lower_is_better"] = curve.metric.lower_is_better
+        written["largest_pretrain_tokens"] = _plain(curve.largest)
         written["chosen"] = curve.forecast.name if curve.forecast else None
         if curve.verdict and curve.advice:
             written["verdict"]["sentence"] = kind_sentence(curve)
@@ -80,6 +83,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, Metric):
+        return value.name
     if isinstance(value, Prediction):
         names = {"pretrain_tokens": "pretrain_tokens", "value": "predicted", "lower": "lower", "upper": "upper"}
         # Seven digits are more than a reader or a figure can use, and half the size in the file.
@@ -131,8 +136,6 @@ def point_rows(report: Report) -> list[list[Any]]:
                     one.alignment if pretrained else None,
                     point.run_id,
                     point.details.get("signature", ""),
-                    point.lower,
-                    point.upper,
                     point.use.value,
                     point.reason,
                     point.place,

@@ -100,6 +100,12 @@ def _section(
     """Return one translation task and model: figure of the metric that decides, answers, table, other metrics."""
     shown = [drawing for drawing in drawings if drawing.curves & {curve.name for curve in section.curves}]
     title = condition(section.setting, with_size=len(section.tasks) == 1)
+    alarms = [
+        tag("p", tag("b", f"{names[entry.name]}: "), finding_sentence(finding), class_="loud", role="note")
+        for task in section.tasks
+        for entry in task.entries
+        if (finding := report.finding(entry.name)) and finding.misleads
+    ]
     blocks = [
         join(
             [
@@ -112,6 +118,7 @@ def _section(
     return tag(
         "div",
         tag("h3", title or "All curves"),
+        alarms,
         [_figure(drawing) for drawing in shown if drawing.leads],
         blocks,
         [_figure(drawing) for drawing in shown if not drawing.leads],
@@ -122,17 +129,10 @@ def _section(
 
 def _answers(report: Report, task: Task, names: Mapping[str, str], level: str) -> Markup:
     """Return the answers of one task: a card for each mixture, which mixture is ahead, and the table of outcomes."""
-    alarms = [
-        (entry, finding) for entry in task.entries if (finding := report.finding(entry.name)) and finding.misleads
-    ]
     table = outcome_table(task)
     mixture = mixture_sentence(task, dict(names))
     return join(
         [
-            [
-                tag("p", tag("b", f"{short_name(entry)}: "), finding_sentence(finding), class_="loud", role="note")
-                for entry, finding in alarms
-            ],
             tag("div", [_card(report, entry, level) for entry in task.entries], class_="cards"),
             tag("p", tag("b", "Which mixture: "), mixture, class_="answer") if mixture else None,
             _written(table) if any(curve.forecast for e in task.entries for curve in e.curves) else None,
