@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..run import READABLE_FORMATS
 from .config import identity, parse_config, setting
 from .files import Block, RawLine, TooLong, Unreadable, is_undivided, read_blocks, split_block
 from .lines import Line, parse_line, telling
@@ -237,11 +238,12 @@ class _FileReader:
         if not isinstance(content.get("run_id"), str) or not content["run_id"].strip():
             self.problem(origin.line, "SCALING_RUN", "the SCALING_RUN line has no run_id: it was left out")
             return
-        if content.get("format") != 1:
+        if content.get("format") not in READABLE_FORMATS:
             self.problem(
                 origin.line,
                 "format",
-                f"the SCALING_RUN line has format {content.get('format')!r}, this version knows 1: "
+                f"the SCALING_RUN line has format {content.get('format')!r}, "
+                f"this version reads {' and '.join(map(str, READABLE_FORMATS))}: "
                 "it was left out; install the fairseq_scaling that wrote it, or a newer one",
             )
             return
