@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DataError, SettingError
 
 if TYPE_CHECKING:
-    from ..report.document import Document
     from ..report.points import Point
     from ..report.points.roles import TableOptions
+    from ..report.results import Report
 
 
 class NothingToFit(DataError):
@@ -38,11 +38,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found, the files to name on the terminal, and how many curves were fitted."""
+    """What was found, and the files to name on the terminal."""
 
-    document: Document
+    report: Report
     files: list[Path]
-    fitted: int
 
 
 def fit(request: Request) -> Outcome:
@@ -67,29 +66,27 @@ def fit(request: Request) -> Outcome:
     points = _only(points, request.metrics)
 
     from ..report.analysis import Settings, analyse
-    from ..report.document import build_document
     from ..report.points.curves import collect
 
     inputs.remarks = list(request.remarks)
     settings = Settings(**request.settings, targets=_settle_targets(request.targets, points))
     collection = collect(points, _noise(request.noise, points))
-    analysis = analyse(collection.curves, settings)
     inputs.problems += collection.problems
     inputs.unplaced = collection.unplaced
-    document = build_document(analysis, settings, inputs)
-    return Outcome(document, _write(document, request), analysis.fitted)
+    report = analyse(collection.curves, settings, inputs)
+    return Outcome(report, _write(report, request))
 
 
-def _write(document: Document, request: Request) -> list[Path]:
+def _write(report: Report, request: Request) -> list[Path]:
     """Write the files and return those to name on the terminal."""
-    from ..report.files import write_data, write_report
+    from ..report.render.files import write_data, write_page
 
-    written = write_data(document, request.out)
+    written = write_data(report, request.out)
     if request.with_report:
-        from ..report.figures import draw_all
+        from ..report.render.figures import draw_all
 
-        report, *figures = write_report(document, draw_all(document, request.max_figures), request.out)
-        written = [report, *written, *([request.out / "figures"] if figures else [])]
+        page, *figures = write_page(report, draw_all(report, request.max_figures), request.out)
+        written = [page, *written, *([request.out / "figures"] if figures else [])]
     return written
 
 

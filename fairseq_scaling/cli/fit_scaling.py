@@ -253,13 +253,13 @@ def main(
         watch(request, every)
         return
     outcome = fit(request)
-    for line in outcome.document["inputs"]["columns"]:
+    for line in outcome.report.read.columns:
         click.echo(f"Read {line}")
 
-    from ..report.terminal import make_console, print_report
+    from ..report.render.terminal import make_console, print_report
 
-    print_report(outcome.document, make_console(), outcome.files)
-    if outcome.fitted == 0:
+    print_report(outcome.report, make_console(), outcome.files)
+    if outcome.report.fitted == 0:
         click.echo("Nothing could be fitted: no curve has enough points.", err=True)
         sys.exit(EXIT_NOTHING_FITTED)
 

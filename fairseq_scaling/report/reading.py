@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
 from ..logs import Cache, Problem, read_runs
+from ..logs.record import Alignment
+from ..problems import Problem as KindProblem
 from ..quantities import quantity
-from .document import Inputs
 from .points import Point
 from .points.axis import over
+from .points.curves import Unplaced
 from .points.roles import TableOptions
 from .points.sheets import TABLE_ENDINGS
 from .points.tables import is_known_table, is_named_table, read_table
-from .run_points import points_of_runs
+from .run_points import Forgetting, points_of_runs
 
 OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
+
+
+@dataclass
+class Inputs:
+    """What was read, beside the points. ``remarks`` are the user's own: what no log says, such as runs not made."""
+
+    paths: list[str] = field(default_factory=list)
+    finetuning_runs: int = 0
+    pretraining_runs: int = 0
+    tables: int = 0
+    problems: list[Problem | KindProblem] = field(default_factory=list)
+    forgetting: list[Forgetting] = field(default_factory=list)
+    alignments: list[Alignment] = field(default_factory=list)
+    unplaced: list[Unplaced] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    """What the columns of each table were taken for, where that was guessed."""
 
 
 def read_inputs(

@@ -19,12 +19,6 @@ _MOST_SETTINGS = 5
 class CurveProblem(ProblemKind):
     """What is wrong with the points of a curve."""
 
-    IMPOSSIBLE = (
-        "{title} cannot be {side} {bound}, left out",
-        "the value is {value}",
-        "a metric has one scale: --scale {metric}=100 says that 100 is a perfect score",
-    )
-    OUT_OF_RANGE = "{title} cannot be {side} {bound}, left out", "the value is {value}"
     MIXED_SCALES = (
         "{title}: the values look as if some were shares (0 to 1) and some per cent (0 to 100)",
         "{small} of {all} are at most 1, the first is {value}",
@@ -127,7 +121,7 @@ def collect(points: Iterable[Point], noise: Mapping[str, float] | None = None) -
     claimed: set[Hashable] = set()
     told: set[str] = set()
     for key, members in trained.items():
-        curve = _curve(members, collection.problems)
+        curve = _curve(members)
         curve.noise = (noise or {}).get(curve.metric)
         if key in own_baselines:
             curve.baselines = own_baselines[key]
@@ -172,14 +166,13 @@ def _condition(point: Point) -> tuple[Hashable, ...]:
     return (point.source_lang, point.target_lang, point.finetune_tokens, *model, *test)
 
 
-def _curve(members: Sequence[Point], problems: list[Problem]) -> CurvePoints:
+def _curve(members: Sequence[Point]) -> CurvePoints:
     left_out: list[tuple[Point, str]] = []
     used = []
     for point in sorted(_without_doubles(members, left_out), key=_by_size):
-        problem = _impossible(point)
-        if problem is not None:
-            left_out.append((point, problem.headline))
-            problems.append(problem)
+        reason = _impossible(point)
+        if reason:
+            left_out.append((point, reason))
         else:
             used.append(point)
     return CurvePoints(
@@ -191,21 +184,15 @@ def _curve(members: Sequence[Point], problems: list[Problem]) -> CurvePoints:
     )
 
 
-def _impossible(point: Point) -> Problem | None:
-    """Return what is wrong with a value that lies outside of its metric's range."""
+def _impossible(point: Point) -> str:
+    """Return why a value cannot be one of its metric; empty where it can."""
     row = describe(point.metric, point.lower_is_better, point.scale)
     if row.is_possible(point.value):
-        return None
-    above = point.value > row.upper
-    said = {
-        "title": row.title,
-        "side": "above" if above else "below",
-        "bound": f"{row.upper if above else row.lower:g}",
-        "value": f"{point.value:g}",
-    }
-    if above and row.scale == 1:
-        return CurveProblem.IMPOSSIBLE.at(point.file, point.line, metric=point.metric, **said)
-    return CurveProblem.OUT_OF_RANGE.at(point.file, point.line, **said)
+        return ""
+    if point.value < row.lower:
+        return f"{row.title} cannot be below {row.lower:g}"
+    per_cent = f"; if it is in per cent write --scale {point.metric}=100" if row.scale == 1 else ""
+    return f"{row.title} cannot be above {row.upper:g}{per_cent}"
 
 
 def _without_doubles(points: Iterable[Point], left_out: list[tuple[Point, str]]) -> list[Point]:
