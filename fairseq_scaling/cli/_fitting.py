@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DataError, SettingError
 
 if TYPE_CHECKING:
-    from ..report.document import Document
     from ..report.points import Point
+    from ..report.points.roles import TableOptions
+    from ..report.results import Report
 
 
 class NothingToFit(DataError):
@@ -31,15 +32,16 @@ class Request:
     with_report: bool
     max_figures: int
     cached: bool
+    tables: TableOptions | None = None
+    noise: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found, the files to name on the terminal, and how many curves were fitted."""
+    """What was found, and the files to name on the terminal."""
 
-    document: Document
+    report: Report
     files: list[Path]
-    fitted: int
 
 
 def fit(request: Request) -> Outcome:
@@ -51,38 +53,40 @@ def fit(request: Request) -> Outcome:
         SettingError: a setting does not go with what was read.
     """
     from ..logs import Cache
+    from ..problems import Problem, count_problems
     from ..report.reading import read_inputs
 
-    points, inputs = read_inputs(request.paths, request.mapping, Cache() if request.cached else None)
+    points, inputs = read_inputs(request.paths, request.mapping, Cache() if request.cached else None, request.tables)
     if not points:
-        lines = ["no readable run and no readable row: nothing to fit", *map(str, inputs.problems)]
+        kinds = [problem for problem in inputs.problems if isinstance(problem, Problem)]
+        others = [str(problem) for problem in inputs.problems if not isinstance(problem, Problem)]
+        counted = [f"{each.first.place}: {each.message}" for each in count_problems(kinds)]
+        lines = ["no readable run and no readable row: nothing to fit", *counted, *others]
         raise NothingToFit("\n  ".join(lines))
     points = _only(points, request.metrics)
 
     from ..report.analysis import Settings, analyse
-    from ..report.document import build_document
     from ..report.points.curves import collect
 
     inputs.remarks = list(request.remarks)
     settings = Settings(**request.settings, targets=_settle_targets(request.targets, points))
-    collection = collect(points)
-    analysis = analyse(collection.curves, settings)
+    collection = collect(points, _noise(request.noise, points))
     inputs.problems += collection.problems
     inputs.unplaced = collection.unplaced
-    document = build_document(analysis, settings, inputs)
-    return Outcome(document, _write(document, request), analysis.fitted)
+    report = analyse(collection.curves, settings, inputs)
+    return Outcome(report, _write(report, request))
 
 
-def _write(document: Document, request: Request) -> list[Path]:
+def _write(report: Report, request: Request) -> list[Path]:
     """Write the files and return those to name on the terminal."""
-    from ..report.files import write_data, write_report
+    from ..report.render.files import write_data, write_page
 
-    written = write_data(document, request.out)
+    written = write_data(report, request.out)
     if request.with_report:
-        from ..report.figures import draw_all
+        from ..report.render.figures import draw_all
 
-        report, *figures = write_report(document, draw_all(document, request.max_figures), request.out)
-        written = [report, *written, *([request.out / "figures"] if figures else [])]
+        page, *figures = write_page(report, draw_all(report, request.max_figures), request.out)
+        written = [page, *written, *([request.out / "figures"] if figures else [])]
     return written
 
 
@@ -97,6 +101,18 @@ def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
         if metric not in there:
             raise SettingError("--metric", metric, "no point has it", f"there are {', '.join(there)}")
     return [point for point in points if point.metric in chosen]
+
+
+def _noise(given: tuple[tuple[str, float], ...], points: list[Point]) -> dict[str, float]:
+    """Return metric -> standard deviation of one run; every metric must be among the points."""
+    from ..metrics import metric_name
+
+    there = list(dict.fromkeys(point.metric for point in points))
+    noise = {metric_name(metric): value for metric, value in given}
+    for metric in noise:
+        if metric not in there:
+            raise SettingError("--noise", metric, "no point has it", f"there are {', '.join(there)}")
+    return noise
 
 
 def _settle_targets(wanted: tuple[tuple[str, float], ...], points: list[Point]) -> tuple[tuple[str, float], ...]:

@@ -4,27 +4,59 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
 from ..logs import Cache, Problem, read_runs
-from .document import Inputs
+from ..logs.record import Alignment
+from ..problems import Problem as KindProblem
+from ..quantities import quantity
 from .points import Point
-from .points.tables import is_table, read_table
-from .run_points import points_of_runs
+from .points.axis import over
+from .points.curves import Unplaced
+from .points.roles import TableOptions
+from .points.sheets import TABLE_ENDINGS
+from .points.tables import is_known_table, is_named_table, read_table
+from .run_points import Forgetting, points_of_runs
 
-_TABLE_ENDINGS = (".csv", ".tsv")
 OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 
 
+@dataclass
+class Inputs:
+    """What was read, beside the points. ``remarks`` are the user's own: what no log says, such as runs not made."""
+
+    paths: list[str] = field(default_factory=list)
+    finetuning_runs: int = 0
+    pretraining_runs: int = 0
+    tables: int = 0
+    problems: list[Problem | KindProblem] = field(default_factory=list)
+    forgetting: list[Forgetting] = field(default_factory=list)
+    alignments: list[Alignment] = field(default_factory=list)
+    unplaced: list[Unplaced] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    """What the columns of each table were taken for, where that was guessed."""
+
+
 def read_inputs(
-    paths: Sequence[str], mapping: str | None = None, cache: Cache | None = None
+    paths: Sequence[str],
+    mapping: str | None = None,
+    cache: Cache | None = None,
+    options: TableOptions | None = None,
 ) -> tuple[list[Point], Inputs]:
     """Return the points that the paths hold, and what was read and could not be.
 
-    A file that ends in .csv or .tsv, or begins with a table's header, is a table; of a folder, every such file with a
-    table's header is one, but for what ``fit-scaling`` itself wrote there. Everything else goes to ``logs.read_runs``,
-    with the cache.
+    A file that ends in .csv or .tsv, is JSON with columns of a size and of scores, or begins with a table's header, is
+    a table; of a folder, every .csv or .tsv file whose columns are known is one, but for what ``fit-scaling`` itself
+    wrote there. Everything else goes to ``logs.read_runs``, with the cache.
+
+    Args:
+        paths: files and folders.
+        mapping: what stock logs do not say.
+        cache: of what was read before.
+        options: what the user says of tables, and the quantity on the x axis of all points.
 
     Raises:
         DataError: a path does not exist.
@@ -38,21 +70,23 @@ def read_inputs(
         if path.is_dir():
             tables += _tables_in(path, mapping)
             others.append(path)
-        elif path.suffix.lower() in _TABLE_ENDINGS or is_table(path):
+        elif is_named_table(path):
             tables.append(path)
         else:
             others.append(path)
     inputs = Inputs(paths=[str(path) for path in paths])
     points: list[Point] = []
     for path in dict.fromkeys(tables):
-        table = read_table(path)
+        table = read_table(path, options=options)
         inputs.tables += 1
         points += table.points
         inputs.problems += table.problems
+        if table.roles is not None and not table.roles.is_own:
+            inputs.columns.append(f"{path}: {table.roles.sentence()}")
     if others:
         reading = read_runs(others, mapping, cache)
         runs = points_of_runs(reading.runs)
-        points += runs.points
+        points += over(quantity(options.x), runs.points, inputs.problems) if options and options.x else runs.points
         inputs.problems += [p for p in reading.problems if not _is_about_tables(p, tables)]
         inputs.problems += [problem for problem in runs.problems if not _is_said(problem, reading.problems)]
         inputs.finetuning_runs, inputs.pretraining_runs = runs.finetuning_runs, runs.pretraining_runs
@@ -68,7 +102,7 @@ def _tables_in(folder: Path, mapping: str | None) -> list[Path]:
     """Return the tables of a folder, sorted; neither the mapping nor this tool's own output is one."""
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in _TABLE_ENDINGS or not path.is_file() or _is_own(path) or not is_table(path):
+        if path.suffix.lower() not in TABLE_ENDINGS or not path.is_file() or _is_own(path) or not is_known_table(path):
             continue
         if mapping is None or not Path(mapping).exists() or not path.samefile(mapping):
             found.append(path)

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..logs import Problem, RunRecord
 from ..metrics import CROSS_ENTROPY, METRICS, describe, metric_name
+from ..quantities import short_tokens
 from .points import Point, mixture_label
-from .wording import tokens as shown_tokens
 
 
 @dataclass(frozen=True)
@@ -252,6 +252,6 @@ def _problem(run: RunRecord, field_name: str, message: str) -> Problem:
     file, line = _origin(run, field_name)
     nothing = "no pretraining" if run.pretrain_tokens == 0 else _said(run, "start", str) or mixture_label("")
     mixture = mixture_label(str(run.mixture)) if run.mixture is not None else nothing
-    tokens = "D_p unknown" if run.pretrain_tokens is None else f"D_p {shown_tokens(run.pretrain_tokens)}"
+    tokens = "D_p unknown" if run.pretrain_tokens is None else f"D_p {short_tokens(run.pretrain_tokens)}"
     task = f"{run.source_lang}-{run.target_lang} " if run.source_lang and run.target_lang else ""
     return Problem(file, line, f"run {run.run_id} ({task}{mixture}, {tokens}): {message}")
