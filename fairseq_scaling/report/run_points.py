@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..logs import Problem, RunRecord
 from ..metrics import CROSS_ENTROPY, METRICS, describe, metric_name
 from ..quantities import short_tokens
 from .points import Point, mixture_label
+from .starts import Starts, start_of
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def points_of_runs(runs: Iterable[RunRecord]) -> RunPoints:
     finetuning = [run for run in runs if run.stage == "finetuning"]
     pretraining = [run for run in runs if run.stage != "finetuning"]
     result = RunPoints(pretraining_runs=len(pretraining), finetuning_runs=len(finetuning))
-    starts = _start_names(finetuning)
+    starts = Starts(finetuning)
     groups: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in finetuning:
-        if run.pretrain_tokens is None:
+        if run.pretrain_tokens is None and not starts.is_baseline(run):
             result.problems.append(
                 _problem(run, "pretrain_tokens", "D_p is unknown, the run is on no curve; say it with --mapping")
             )
-            if run.run_id not in starts:
+            if run.run_id not in starts.names:
                 continue
         if run.diverged:
             # What was scored or validated before, or after, says nothing of this D_p.
@@ -76,25 +76,9 @@ def points_of_runs(runs: Iterable[RunRecord]) -> RunPoints:
         for run in group:
             _add_scores(run, result)
             _add_cross_entropy(run, subset, result)
-    named = (point if point.is_placed else replace(point, start=starts[point.run_id]) for point in result.points)
-    result.points = list(named)
+    result.points = starts.placed(result.points)
     result.forgetting = _forgetting(finetuning, pretraining)
     return result
-
-
-def _start_names(runs: Iterable[RunRecord]) -> dict[str, str]:
-    """Return run id -> name of its start, of the runs that say that D_p is unknown; like names are told apart."""
-    said = {
-        run.run_id: (name, str(_said(run, "pretrain_run_id", str)))
-        for run in runs
-        if run.pretrain_tokens is None and (name := _said(run, "start", str))
-    }
-    contents: dict[str, set[str]] = defaultdict(set)
-    for name, content in said.values():
-        contents[name].add(content)
-    return {
-        run_id: name if len(contents[name]) == 1 else f"{name} ({content})" for run_id, (name, content) in said.items()
-    }
 
 
 def _add_scores(run: RunRecord, result: RunPoints) -> None:
@@ -250,7 +234,8 @@ def _origin(run: RunRecord, *fields: str) -> tuple[str, int]:
 
 def _problem(run: RunRecord, field_name: str, message: str) -> Problem:
     file, line = _origin(run, field_name)
-    nothing = "no pretraining" if run.pretrain_tokens == 0 else _said(run, "start", str) or mixture_label("")
+    start = start_of(run)
+    nothing = "no pretraining" if run.pretrain_tokens == 0 else start.name if start else mixture_label("")
     mixture = mixture_label(str(run.mixture)) if run.mixture is not None else nothing
     tokens = "D_p unknown" if run.pretrain_tokens is None else f"D_p {short_tokens(run.pretrain_tokens)}"
     task = f"{run.source_lang}-{run.target_lang} " if run.source_lang and run.target_lang else ""

@@ -155,7 +155,7 @@ class ScalingTask(FairseqTask):
                 "what is left over at the end of an epoch, or before a budget, would not be trained on", "leave it out",
             )  # fmt: skip
         self._check_lengths(dataset, max_positions)
-        self.check_batch_limits(dataset, max_tokens)
+        self._check_max_tokens(dataset, max_tokens)
         plan = self.epoch_plan(dataset, max_tokens, max_sentences)
         batches = PlannedBatches(
             dataset, plan, epoch, shard_id, num_shards, num_workers, data_buffer_size, self._has_made_all_updates
@@ -167,20 +167,19 @@ class ScalingTask(FairseqTask):
     def trains_on(self, dataset: FairseqDataset) -> bool:
         return dataset is self.datasets.get("train")
 
-    def check_batch_limits(self, dataset: FairseqDataset, max_tokens: int | None) -> None:
-        """Raise SettingError where a batch cannot hold the longest sentence; fairseq itself fails an assertion."""
-        sizes = torch.as_tensor(dataset.sizes) if len(dataset) else torch.zeros(1)
-        longest = int(sizes.max())
-        if max_tokens is not None and longest > max_tokens:
+    def _check_max_tokens(self, dataset: FairseqDataset, max_tokens: int | None) -> None:
+        """Raise SettingError where a batch cannot hold the longest sample; fairseq itself fails an assertion."""
+        if max_tokens is None or not len(dataset):
+            return
+        sizes = getattr(dataset, "sizes", None)
+        longest = dataset.num_tokens(0) if sizes is None else int(sizes.max())  # blocks are all of one length
+        if longest > max_tokens:
+            shared = self.trains_on(dataset) or self.cfg.max_tokens_valid in (None, self.cfg.max_tokens)
+            name = "max_tokens" if shared else "max_tokens_valid"
+            what = "a block" if sizes is None else "the longest sentence"
             raise SettingError(
-                self.max_tokens_option(dataset), max_tokens, f"the longest sentence has {longest} tokens",
-                f"give at least {longest}",
-            )  # fmt: skip
-
-    def max_tokens_option(self, dataset: FairseqDataset) -> str:
-        """Return the option that limits the tokens in a batch of a dataset."""
-        own = self.cfg.max_tokens_valid not in (None, self.cfg.max_tokens) and not self.trains_on(dataset)
-        return option("max_tokens_valid" if own else "max_tokens")
+                option(name), max_tokens, f"{what} has {longest} tokens, more than a batch", f"give at least {longest}"
+            )
 
     def train_step(
         self, sample: Any, model: Any, criterion: Any, optimizer: Any, update_num: int, ignore_grad: bool = False

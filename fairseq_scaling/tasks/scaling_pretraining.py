@@ -134,14 +134,6 @@ class ScalingPretrainingTask(ScalingTask):
         size = plan.budget_blocks[-1]
         return BlockDataset(streams, plan.at, size, self.corruption, self.dictionary, sentinels, self.cfg.seed)
 
-    def check_batch_limits(self, dataset: FairseqDataset, max_tokens: int | None) -> None:
-        positions = self.corruption.input_length
-        if max_tokens is not None and max_tokens < positions:
-            raise SettingError(
-                self.max_tokens_option(dataset), max_tokens, f"holds no block of {positions} positions",
-                f"give at least {positions}, or a smaller --input-length",
-            )  # fmt: skip
-
     def epoch_plan(self, dataset: FairseqDataset, max_tokens: int | None, max_sentences: int | None) -> EpochPlan:
         limits = [max_sentences, max_tokens and max_tokens // self.corruption.input_length]
         size = min(limit for limit in limits if limit is not None)

@@ -117,22 +117,6 @@ def test_a_folder_of_another_finetuning_is_refused(finetuned: tuple[Path, str], 
         assert re.search(rf"^Error: {complaint} = .*checkpoint in --save-dir", printed, re.MULTILINE)
 
 
-def test_finetuning_sets_are_nested_and_exact(corpus: Path) -> None:
-    from fairseq_scaling.data import hashing
-    from fairseq_scaling.data.permutation import Permutation
-    from fairseq_scaling.tasks.scaling_translation import training_pairs
-
-    files = Corpus.open(corpus).pair("aa", "bb", "train")
-    sizes = np.asarray(files[0].sizes, dtype=np.int64) + files[1].sizes
-    small, large = training_pairs(sizes, 1000, seed=3), training_pairs(sizes, 4000, seed=3)
-    assert np.array_equal(large[: len(small)], small)
-    assert len(np.unique(large)) == len(large)
-    order = Permutation(len(sizes), hashing.key(3, "finetuning pairs"))(np.arange(len(sizes)))
-    for taken, budget in ((small, 1000), (large, 4000)):
-        assert sizes[taken].sum() <= budget < sizes[order[: len(taken) + 1]].sum()
-    assert not np.array_equal(training_pairs(sizes, 1000, seed=4)[:5], small[:5])
-
-
 def test_every_sentence_of_the_finetuning_set_is_trained_on_in_every_epoch(finetuned: tuple[Path, str]) -> None:
     (run,) = records(finetuned[1], "SCALING_RUN")
     epochs = records(finetuned[1], "train")
