@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ..errors import DataError
-from ..scores.score_file import check_format, parse_scores
+from ..problems import Problem
+from ..scores.score_file import Score, check_format, parse_scores
 from .joining import Group
+from .kinds import LogProblem
 from .printed_scores import eval_bleu_signature, parse_result
-from .record import Origin, Problem, Score
-from .segments import TRAINING, Stats
+from .record import Origin
+from .records import TRAINING, Stats
 
 Scores = dict[str, dict[str, tuple[Score, Origin]]]
 _FILE, _GENERATED, _TRAINED = range(3)
@@ -38,32 +40,28 @@ def collect_scores(group: Group) -> tuple[Scores, list[Problem]]:
     scores: Scores = {}
     for (subset, metric), candidates in sorted(by_place.items()):
         rank = min(found.rank for found in candidates)
-        best = [found for found in candidates if found.rank == rank]
-        first = best[0]
-        other = next((found for found in best[1:] if _contradict(first.score, found.score)), None)
+        first, *others = [found for found in candidates if found.rank == rank]
+        other = next((found for found in others if _contradict(first.score, found.score)), None)
         if other is None:
             scores.setdefault(subset, {})[metric] = (first.score, first.origin)
-            continue
-        place = f"{first.origin.file}:{first.origin.line}"
-        problems.append(
-            Problem(
-                *other.origin,
-                f"run {group.run_id}: {metric} on {subset} is {other.score.value:g} ({other.score.signature}) here and "
-                f"{first.score.value:g} ({first.score.signature}) in {place}: neither was used; remove one",
+        else:
+            problems.append(
+                LogProblem.TWO_SCORES.at(
+                    *other.origin,
+                    run=group.run_id,
+                    metric=metric,
+                    subset=subset,
+                    value=_shown(other.score),
+                    other=_shown(first.score),
+                    place=f"{first.origin.file}:{first.origin.line}",
+                    remedy=group.remedy_of_two,
+                )
             )
-        )
     return scores, problems
 
 
-def preferred(subsets: Iterable[str]) -> str | None:
-    """Return the subset that stands for the run: test, a lone other test set, else valid."""
-    there = list(subsets)
-    if "test" in there:
-        return "test"
-    tests = [subset for subset in there if subset.startswith(("test", "newstest"))]
-    if len(tests) == 1:
-        return tests[0]
-    return "valid" if "valid" in there else None
+def _shown(score: Score) -> str:
+    return f"{score.value:g} ({score.signature})"
 
 
 def _contradict(one: Score, two: Score) -> bool:
@@ -71,24 +69,24 @@ def _contradict(one: Score, two: Score) -> bool:
 
 
 def _from_files(group: Group, problems: list[Problem]) -> Iterator[_Found]:
-    for said in [*(each for segment in group.segments for each in segment.score_files), *group.score_files]:
+    for said in [*(each for start in group.starts for each in start.score_files), *group.score_files]:
         try:
             check_format(said.content)
         except DataError as error:
-            problems.append(Problem(*said.origin, str(error)))
+            problems.append(LogProblem.BAD_SCORE_FILE.at(*said.origin, reason=str(error)))
             continue
         scores, messages = parse_scores(said.content)
-        problems += [Problem(*said.origin, message) for message in messages]
+        problems += [LogProblem.NO_SCORE_VALUE.at(*said.origin, reason=message) for message in messages]
         for metric, score in scores.items():
             yield _Found(_FILE, score.details["subset"], metric, score, said.origin)
 
 
 def _generated(group: Group, problems: list[Problem]) -> Iterator[_Found]:
-    for segment in group.segments:
-        for said in segment.generated:
-            parsed = parse_result(said.content["result"], segment.config)
+    for start in group.starts:
+        for said in start.generated:
+            parsed = parse_result(said.content["result"], start.config)
             if isinstance(parsed, str):
-                problems.append(Problem(*said.origin, parsed))
+                problems.append(LogProblem.NO_SCORE_VALUE.at(*said.origin, reason=parsed))
                 continue
             metric, score = parsed
             details = {**score.details, "subset": said.content["subset"], "beam": int(said.content["beam"])}
@@ -98,17 +96,17 @@ def _generated(group: Group, problems: list[Problem]) -> Iterator[_Found]:
             yield _Found(_GENERATED, str(said.content["subset"]), metric, found, said.origin)
 
 
-def _trained(group: Group) -> Iterator[_Found]:
+def _trained(group: Group) -> Iterable[_Found]:
     """Yield ``valid_bleu`` at the last update that has one."""
     last: dict[str, tuple[Stats, str]] = {}
-    for segment in group.segments:
-        if segment.mixed:
+    for start in group.starts:
+        if start.mixed is not None:
             continue
-        for stats in segment.stats.values():
+        for stats in start.records:
             if stats.tag in TRAINING or stats.number("bleu") is None:
                 continue
             if stats.tag not in last or stats.step >= last[stats.tag][0].step:
-                last[stats.tag] = (stats, eval_bleu_signature(segment.config))
+                last[stats.tag] = (stats, eval_bleu_signature(start.config))
     for subset, (stats, signature) in last.items():
         bleu = stats.number("bleu", 2)
         if bleu is not None and 0 <= bleu.value <= 100:
