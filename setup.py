@@ -18,7 +18,9 @@ TRAIN = ["ve-fairseq>=0.12.3,<0.13", "torch>=2.4"]
 STUDY = ["snakemake>=9,<10", "snakemake-executor-plugin-slurm>=2,<3"]
 ROUGE = ["rouge-score>=0.1.2"]
 # transformers and safetensors: the reference that T5 is compared with.
-TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "transformers>=5", "safetensors>=0.4"]
+TEST = [
+    "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "hypothesis>=6.100", "transformers>=5", "safetensors>=0.4",
+]  # fmt: skip
 LINT = ["ruff>=0.6", "mypy>=1.11", "types-PyYAML", "types-regex", "scipy-stubs"]
 
 setup(

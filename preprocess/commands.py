@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fairseq_scaling.cli._common import Command
 from fairseq_scaling.errors import SettingError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _workers(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--source",
     "source_names",
@@ -95,7 +96,7 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
     _summary(f"{out}: raw text", rows)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("raw", type=_FOLDER)
 @click.option("--out", required=True, type=_FOLDER, help="The clean folder to write.")
 @click.option("--min-words", default=1, show_default=True, help="Pairs: words on each side, at least.")
@@ -136,7 +137,7 @@ def clean(raw: Path, out: Path, workers: int, overwrite: bool, **options: Any) -
         _summary(f"{out}: {name}", [(reason, f"{counts[reason]:,}") for reason in ("read", *removed, "train")])
 
 
-@click.command("train-sentencepiece")
+@click.command(cls=Command, name="train-sentencepiece")
 @click.argument("clean_folder", metavar="CLEAN", type=_FOLDER)
 @click.option("--out", required=True, type=_FILE, help="The model file to write.")
 @click.option("--vocab-size", default=2000, show_default=True, help="Pieces over all languages.")
@@ -159,7 +160,7 @@ def train_sentencepiece(clean_folder: Path, out: Path, overwrite: bool, **option
     _summary(f"{out}: {options['vocab_size']:,} pieces", rows)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("clean_folder", metavar="CLEAN", type=_FOLDER)
 @click.option("--model", required=True, type=_FILE, help="SentencePiece model.")
 @click.option("--dictionary", type=_FILE, help="Keep the numbers of this dict.txt: that of a converted checkpoint.")
@@ -189,7 +190,7 @@ def encode(clean_folder: Path, model: Path, dictionary: Path | None, out: Path, 
     _summary(f"{out}: corpus", rows)
 
 
-@click.command("rank-packages", hidden=True)
+@click.command(cls=Command, name="rank-packages", hidden=True)
 @click.option("--languages", required=True, metavar="L,L", help="Languages of the study, English included.")
 @click.option("--pairs", default="", metavar="S-T,S-T", help="Their short strings count more.")
 @click.option("--out", required=True, type=_FILE, help="The package list to write (JSON).")

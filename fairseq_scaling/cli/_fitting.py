@@ -60,8 +60,8 @@ def fit(request: Request) -> Outcome:
     points = _only(points, request.metrics)
 
     from ..report.analysis import Settings, analyse
-    from ..report.curves import collect
     from ..report.document import build_document
+    from ..report.points.curves import collect
 
     inputs.remarks = list(request.remarks)
     settings = Settings(**request.settings, targets=_settle_targets(request.targets, points))

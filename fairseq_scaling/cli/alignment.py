@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SettingError
-from ._common import shows_errors
+from ._common import Command, shows_errors
 
 if TYPE_CHECKING:
     from ..data.overlap import Overlap
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WIDTH_WHEN_PIPED = 100
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("corpus", type=click.Path(path_type=Path), metavar="CORPUS")
 @click.option("--task", "tasks", multiple=True, required=True, metavar="SRC-TGT", help="A task; may be repeated.")
 @click.option(

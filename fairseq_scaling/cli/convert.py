@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from ._common import shows_errors
+from ._common import Group, shows_errors
 
 _FOLDER = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Convert T5, mT5 and ByT5 models between Hugging Face and fairseq, without loss.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import DataError, SettingError
-from ._common import shows_errors
+from ._common import Command, shows_errors
 from ._fitting import Request, fit
 
 # Not 1, with which Python ends after a traceback: scaling-study takes this code alone as done.
@@ -87,7 +87,9 @@ class _Positive(click.FloatRange):
         super().__init__(min=0, min_open=True)
 
 
-@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=Command, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
 @click.option(
     "--out",

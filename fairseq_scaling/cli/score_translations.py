@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DataError, SettingError
-from ._common import shows_errors
+from ._common import Command, shows_errors
 
 if TYPE_CHECKING:
     from ..scores.score_file import Score
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _file = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("generated", type=_file)
 @click.option("--reference", "-r", type=_file, help="Raw reference text, one sentence a line.")
 @click.option("--source", "-s", type=_file, help="Raw source text; COMET needs it.")

@@ -17,7 +17,7 @@ from ..metrics import order
 from ..mixture import Mixture
 from ..quantities import format_tokens
 from .analysis import CurveAnalysis
-from .curves import CurvePoints
+from .points.curves import CurvePoints
 
 FEWEST_MIXTURES = 3
 """Of two mixtures any measure puts one first: a rank correlation of them would be 1 or -1 whatever was measured."""

@@ -13,7 +13,7 @@ from .. import laws
 from ..errors import ScalingError
 from ..logs import Problem
 from ..metrics import CROSS_ENTROPY, order
-from .curves import CurvePoints
+from .points.curves import CurvePoints
 
 FEWEST_BUDGETS = 3
 """A curve with fewer distinct budgets than this is listed, not fitted: a line through two points is no evidence."""

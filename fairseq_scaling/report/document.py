@@ -19,8 +19,8 @@ from ..logs.record import Alignment
 from ..metrics import CROSS_ENTROPY
 from .alignment import match, rank_agreements
 from .analysis import Analysis, CurveAnalysis, Settings
-from .curves import CurvePoints, Unplaced
 from .points import Point, mixture_label
+from .points.curves import CurvePoints, Unplaced
 from .run_points import Forgetting
 
 FORMAT = 1

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..logs import Cache, Problem, read_runs
-from .csv_points import is_table, read_table
 from .document import Inputs
 from .points import Point
+from .points.tables import is_table, read_table
 from .run_points import points_of_runs
 
 _TABLE_ENDINGS = (".csv", ".tsv")

@@ -8,8 +8,8 @@ from typing import Any
 from fairseq_scaling.logs import Origin, RunRecord, Score
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.analysis import Settings, analyse
-from fairseq_scaling.report.curves import collect
 from fairseq_scaling.report.document import Document, Inputs, build_document
+from fairseq_scaling.report.points.curves import collect
 from fairseq_scaling.report.run_points import points_of_runs
 
 SIZES = (250_000, 500_000, 1_000_000, 2_000_000, 4_000_000, 8_000_000)

@@ -22,9 +22,9 @@ from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.alignment import match, spearman
 from fairseq_scaling.report.alignment_tables import agreement_table, alignment_table
 from fairseq_scaling.report.analysis import Settings, analyse
-from fairseq_scaling.report.curves import collect
 from fairseq_scaling.report.document import Document, Inputs, build_document
 from fairseq_scaling.report.html import render_page
+from fairseq_scaling.report.points.curves import collect
 from fairseq_scaling.report.run_points import points_of_runs
 from fairseq_scaling.report.tables import all_tables
 from tests.report.example import SIZES, log_law, loss_law, run

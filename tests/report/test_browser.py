@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from fairseq_scaling.report.analysis import Settings, analyse
-from fairseq_scaling.report.csv_points import read_table
-from fairseq_scaling.report.curves import collect
 from fairseq_scaling.report.document import Inputs, build_document
 from fairseq_scaling.report.figures import draw_all
 from fairseq_scaling.report.html import render_page
+from fairseq_scaling.report.points.curves import collect
+from fairseq_scaling.report.points.tables import read_table
 from fairseq_scaling.report.style import DARK, PRINT
 from tests.report.example import SIZES, document_of, log_law, loss_law, run, study
 

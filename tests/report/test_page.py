@@ -12,13 +12,13 @@ from fairseq_scaling.logs import RunRecord, Score
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.alignment_tables import alignment_table
 from fairseq_scaling.report.analysis import Settings, analyse
-from fairseq_scaling.report.csv_points import read_table
-from fairseq_scaling.report.curves import collect
 from fairseq_scaling.report.document import Document, Inputs, build_document
 from fairseq_scaling.report.figures import Drawing, draw_all
 from fairseq_scaling.report.files import write_data
 from fairseq_scaling.report.html import headline, render_page
 from fairseq_scaling.report.limits import limits
+from fairseq_scaling.report.points.curves import collect
+from fairseq_scaling.report.points.tables import read_table
 from fairseq_scaling.report.run_tables import precisions_table
 from fairseq_scaling.report.tables import all_tables, summary_tables
 from tests.report.example import BLEU_SIGNATURE, SIZES, document_of, log_law, loss_law, run, study

@@ -78,7 +78,7 @@ def test_who_asks_for_the_time_left_learns_what_the_study_runs_on(tmp_path: Path
 def test_what_study_yaml_asks_for_reaches_sbatch(
     fakes: Fakes, values: dict[str, Any], write_study: Callable[[dict[str, Any]], Path], tmp_path: Path
 ) -> None:
-    """It notes its words here, and refuses the job. The profile's own numbers stand in where study.yaml is silent."""
+    """A stand-in for sbatch writes its arguments to a file and refuses the job. Other values are the profile's."""
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus/corpus.json").write_text(json.dumps({"fingerprint": "abc"}))
     del values["text"]
@@ -88,11 +88,14 @@ def test_what_study_yaml_asks_for_reaches_sbatch(
         "pretrain": {"gpus": 4, "threads": 2, "memory": "64G"}, "finetune": {"time": "9h"}, "alignment": {"gpus": 0},
     }  # fmt: skip
     profile = yaml.safe_load((PROFILES / "slurm/config.yaml").read_text())
-    profile |= {"slurm-no-account": True, "default-resources": [*profile["default-resources"], "slurm_partition=main"]}
-    for name, text in (("profile/config.yaml", yaml.safe_dump(profile)), ("slurm/sbatch", _SBATCH)):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text(text)
-    (tmp_path / "slurm/sbatch").chmod(0o755)
+    profile |= {"slurm-no-account": True, "slurm-init-seconds-before-status-checks": 1}
+    profile |= {"default-resources": [*profile["default-resources"], "slurm_partition=main"]}
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile/config.yaml").write_text(yaml.safe_dump(profile))
+    (tmp_path / "slurm").mkdir()
+    for name in _SLURM_PROGRAMS:
+        (tmp_path / "slurm" / name).write_text(_SBATCH if name == "sbatch" else "#!/bin/sh\n")
+        (tmp_path / "slurm" / name).chmod(0o755)
     words = ("run", write_study(values), "--out", tmp_path / "out", "--profile", tmp_path / "profile", "--retries", "0")
     path = os.pathsep.join([str(tmp_path / "slurm"), os.environ["PATH"]])
     result = fakes.run(*words, PATH=path, ASKED=str(tmp_path / "asked"))
@@ -109,6 +112,8 @@ def test_what_study_yaml_asks_for_reaches_sbatch(
     assert _after("-t", finetuning) == str(9 * 60 + 2 * 120)
 
 
+# Every program of SLURM that Snakemake may start: none of them must be installed, none that is installed is started.
+_SLURM_PROGRAMS = ("sbatch", "sacct", "sacctmgr", "scancel", "scontrol", "sinfo", "squeue", "srun", "sshare")
 _SBATCH = """\
 #!/bin/sh
 echo "$*" >> "$ASKED"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import ScalingError
-from ..mixture import Mixture
-from ..quantities import format_tokens
-from .points import Point, curve_name, mixture_label
+from ...errors import ScalingError
+from ...mixture import Mixture
+from ...quantities import format_tokens
+from .point import Point, curve_name, mixture_label
 
 SAME_SIZE = 0.005
 """Pretraining sizes of one curve that differ by less than this share are one size."""

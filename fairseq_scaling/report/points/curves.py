@@ -7,11 +7,11 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..logs import Problem
-from ..metrics import order
-from .points import Point, curve_name
-from .settling import settle
-from .wording import tokens
+from ...logs import Problem
+from ...metrics import order
+from ..wording import tokens
+from .comparable import settle
+from .point import Point, curve_name
 
 _MOST_SETTINGS = 5
 

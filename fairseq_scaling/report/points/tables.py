@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import ScalingError
-from ..logs import Problem
-from ..metrics import METRICS, describe, metric_name
-from ..mixture import Mixture
-from ..quantities import parse_tokens
-from .points import Point
+from ...errors import ScalingError
+from ...logs import Problem
+from ...metrics import METRICS, describe, metric_name
+from ...mixture import Mixture
+from ...quantities import parse_tokens
+from .point import Point
 
 REQUIRED = ("curve", "metric", "pretrain_tokens", "value")
 OPTIONAL = ("held_out", "seed", "mixture", "finetune_tokens", "weight", "lower_is_better")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fairseq_scaling.logs import RunRecord
-from fairseq_scaling.report.curves import CurvePoints, collect
 from fairseq_scaling.report.points import Point, curve_name, mixture_label
+from fairseq_scaling.report.points.curves import CurvePoints, collect
 from fairseq_scaling.report.run_points import points_of_runs
 from tests.report.example import SIZES, run, study
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from ..errors import ScalingError
-from ..mixture import Mixture
-from ..quantities import format_tokens
+from ...errors import ScalingError
+from ...mixture import Mixture
+from ...quantities import format_tokens
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def curve_name(point: Point) -> str:
     """Return the name of the curve a point belongs to: the table's, or one made of everything a curve fixes.
 
     It depends on the point alone, so a curve keeps its name whatever else is read beside it, unless that would bear the
-    same name: then ``apart`` is added (see ``settling``).
+    same name: then ``apart`` is added (see ``comparable``).
     """
     if point.curve is not None:
         return point.curve

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.report.csv_points import is_table, read_table
+from fairseq_scaling.report.points.tables import is_table, read_table
 
 HEADER = "curve,metric,pretrain_tokens,value"
 
