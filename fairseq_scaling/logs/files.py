@@ -113,21 +113,6 @@ def read_lines(path: Path) -> Iterator[RawLine]:
         yield from _pieces(number, last, False)
 
 
-def read_whole(path: Path, largest: int) -> bytes:
-    """Return the content of a small file as UTF-8, unpacked.
-
-    Raises:
-        Unreadable: it cannot be read, is damaged, or is larger than ``largest`` bytes.
-    """
-    content = b""
-    for block in _decoded(path):
-        content += block
-        if len(content) > largest:
-            reason = f"it is larger than {largest >> 20} MiB"
-            raise Unreadable(lambda file: LogProblem.UNREADABLE.at(file, reason=reason))
-    return content
-
-
 def first_bytes(path: Path) -> bytes:
     """Return the first 4096 bytes of the (unpacked) file, fewer where it ends or is damaged before."""
     try:

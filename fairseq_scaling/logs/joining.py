@@ -31,7 +31,7 @@ class Group:
 
     Attributes:
         stock: no SCALING_RUN names the run.
-        loose: why it is unknown which training the scores belong to; empty where it is known.
+        loose: why it is unknown which training the scores belong to (perhaps without a reason); None where it is known.
     """
 
     run_id: str
@@ -39,7 +39,7 @@ class Group:
     members: list[Mapped] = field(default_factory=list)
     scores: list[Said] = field(default_factory=list)
     score_files: list[Said] = field(default_factory=list)
-    loose: str = ""
+    loose: str | None = None
 
     @property
     def starts(self) -> list[Start]:
@@ -84,7 +84,8 @@ def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
             group, reason = _find(member, trained)
         if group is None:
             group = _group(groups, _stock_id(member), True)
-            group.loose = group.loose or ("" if member.fields else reason)
+            if not member.fields:
+                group.loose = group.loose or reason
         group.members.append(member)
     return list(groups.values()), problems
 

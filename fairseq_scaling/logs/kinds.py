@@ -33,14 +33,18 @@ class LogProblem(ProblemKind):
     BAD_ALIGNMENT_FILE = "{reason}"
 
     # lines
-    DAMAGED_RECORD = "a record is cut or damaged and was left out", "{reason}", "look for a full disk, or two programs that write one file"
+    DAMAGED_RECORD = (
+        "a record is cut or damaged and was left out",
+        "{reason}",
+        "look for a full disk, or two programs that write one file",
+    )
     DAMAGED_OBJECT = "the {mark} line is cut or damaged and was left out"
     DAMAGED_CONFIG = "the configuration line is cut or damaged: its settings are unknown"
     MORE = "{count} more problems of this kind: {headline}"
     PERPLEXITY = "the record is damaged, its perplexity is not that of its loss: it was left out"
     NO_RUN_ID = "the SCALING_RUN line has no run_id: it was left out"
     UNKNOWN_FORMAT = (
-        "the {mark} line has format {found}, this version reads 1: it was left out",
+        "the {mark} line has format {found}, which this version does not read: it was left out",
         "",
         "install the fairseq_scaling that wrote it, or a newer one",
     )
@@ -71,7 +75,11 @@ class LogProblem(ProblemKind):
 
     # runs
     LACKS = "lacks {missing}", "", "0 for a baseline without pretraining; " + _MAPPING
-    LOOSE = "nothing says which training these scores belong to, so their pretrain_tokens are unknown", "{reason}", _MAPPING
+    LOOSE = (
+        "nothing says which training these scores belong to, so their pretrain_tokens are unknown",
+        "{reason}",
+        _MAPPING,
+    )
     CONTRADICTION = "{name} is {value} here, but {kept} counts, from {place}", "", "are these two runs?"
     OTHER_SETTINGS = "settings that differ from those in {place}: {settings}", "", "are these two runs?"
     TWO_SCORES = "{metric} on {subset} is {value} here and {other} in {place}: neither was used", "", "{remedy}"
@@ -80,16 +88,26 @@ class LogProblem(ProblemKind):
         "at update {updates} {value} nats here and {other} nats in {place}",
         "{remedy}",
     )
-    SMOOTHED = "the loss of {subset} may hold label smoothing and has no nll_loss: it is no cross-entropy and was left out"
+    SMOOTHED = (
+        "the loss of {subset} may hold label smoothing and has no nll_loss: it is no cross-entropy and was left out"
+    )
     DIVERGED = "diverged: its loss is nan or inf; it is on no curve"
-    UNFINISHED = "did not finish", "its log ends at {where}{error}", "wait for it, resume it, or use it as it is with --unfinished"
+    UNFINISHED = (
+        "did not finish",
+        "its log ends at {where}{error}",
+        "wait for it, resume it, or use it as it is with --unfinished",
+    )
     NO_SCORES = "has no translation scores", "", "run fairseq-generate and score-translations"
     NO_LOSS = "has no validation loss", "its log format may be none", "train with --log-format json"
 
     # mapping
     MAPPING_VALUE = "{reason}"
     MAPPING_TWICE = "the mapping says {name} = {value} and {other}", "", "keep one of the rows"
-    UNUSED_RULE = "the mapping's path {pattern} matches no file that was read", "", "compare it with the paths of the files"
+    UNUSED_RULE = (
+        "the mapping's path {pattern} matches no file that was read",
+        "",
+        "compare it with the paths of the files",
+    )
 
 
 MIXED = frozenset(

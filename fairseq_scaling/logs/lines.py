@@ -12,6 +12,8 @@ import re
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
+from ..run import RUN_MARK, SCORES_MARK
+
 TIMESTAMP = re.compile(
     rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d+)? \| [A-Z]+ \| |\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\["
 )
@@ -99,7 +101,7 @@ def _finite(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_float=_finite)
-_OBJECTS = {"SCALING_RUN": Kind.RUN, "SCALING_SCORES": Kind.SCORES}
+_OBJECTS = {RUN_MARK: Kind.RUN, SCORES_MARK: Kind.SCORES}
 
 # what a line must contain to be looked at, the most frequent first; everything else is chatter
 _KEYS = (

@@ -14,10 +14,9 @@ from ..problems import Problem
 from .config import component, setting
 from .joining import Group
 from .kinds import LogProblem
-from .printed import Printed, parse_exact_integer, parse_printed
+from .printed import TRAINING, Printed, Stats, parse_exact_integer, parse_printed
 from .record import LN2, Origin
-from .records import TRAINING, Stats
-from .starts import Start
+from .starts import DIVERGED, Start
 
 # criterions whose loss is the plain negative log-likelihood per token, in base 2
 _PLAIN = ("cross_entropy", "masked_lm", "adaptive_loss")
@@ -256,6 +255,6 @@ def _broken(start: Start) -> Origin | None:
         if any(loss is not None and not math.isfinite(loss.value) for loss in losses):
             return stats.origin
     error = start.progress.error
-    if error is not None and not start.progress.finished and error[0].startswith("FloatingPointError"):
+    if error is not None and not start.progress.finished and error[0].startswith(DIVERGED):
         return error[1]
     return None

@@ -1,8 +1,9 @@
 """What stock fairseq logs do not say, from a CSV table or from the paths of the files.
 
-A CSV table has a column ``path`` (a glob pattern, matched against the end of a file's path) and any of the columns of
-``FIELDS``; every row that matches a file applies. A path pattern names fields in braces:
-``{mixture}/dp{pretrain_tokens}/ft{finetune_tokens}/seed{seed}/*.log``.
+A CSV table has a column ``path`` (a glob pattern, or several separated by ``|``, matched against the end of a file's
+path) and any of the columns of ``FIELDS``; every row that matches a file applies. ``run`` is any text that tells two
+runs apart, ``checkpoint`` the checkpoint that was translated (``best``, ``last``, a number of updates or a file name).
+A path pattern names fields in braces: ``{mixture}/dp{pretrain_tokens}/ft{finetune_tokens}/seed{seed}/*.log``.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, SettingError
 from ..mixture import Mixture
+from ..problems import Problem
 from ..quantities import parse_tokens
+from .kinds import LogProblem
 from .record import Origin
 
 FIELDS = (
@@ -30,6 +34,7 @@ FIELDS = (
     "architecture",
     "parameters",
     "run",
+    "checkpoint",
 )
 _EXAMPLE = (
     "for example {mixture}/dp{pretrain_tokens}/ft{finetune_tokens}/seed{seed}/*.log, or a CSV table with a column path"
@@ -48,10 +53,35 @@ _SHAPES = {
 _PERCENT = re.compile(r"(?P<language>[A-Za-z]+)(?P<percent>\d{1,3})")
 
 
+@dataclass
+class Rule:
+    """Fields for the files whose path matches: those that the pattern names in braces, and constants.
+
+    Attributes:
+        pattern: as it was written.
+        matches: compiled patterns for the end of a path; a cell may hold several, separated by ``|``.
+        used: whether a file matched.
+    """
+
+    pattern: str
+    matches: list[re.Pattern[str]]
+    constants: dict[str, str]
+    origin: Origin
+    used: bool = False
+
+    def apply(self, name: str) -> dict[str, str] | None:
+        """Return field -> text for a file, None where the rule does not match it."""
+        match = next((match for match in (compiled.search(name) for compiled in self.matches) if match), None)
+        if match is None:
+            return None
+        self.used = True
+        return {**{key: value for key, value in match.groupdict().items() if value}, **self.constants}
+
+
 class PathMapping:
     """Fields for the files that one of its rules matches."""
 
-    def __init__(self, rules: list[tuple[re.Pattern[str], dict[str, str], Origin]]) -> None:
+    def __init__(self, rules: list[Rule]) -> None:
         self._rules = rules
 
     @classmethod
@@ -59,44 +89,44 @@ class PathMapping:
         """Return the mapping that a CSV file or a path pattern describes.
 
         Raises:
-            DataError: the CSV file is missing or can not be read.
+            DataError: the CSV file is missing or cannot be read.
             SettingError: a column or field has no known name, or nothing names a field.
         """
         text = str(mapping)
         if "{" in text:
-            return cls([(*_compile(text), Origin(f"mapping {text}", 0))])
+            return cls([Rule(text, [_compile(text)], {}, Origin(f"mapping {text}", 0))])
         return cls(_rows(Path(text)))
 
-    def fields(self, path: Path) -> tuple[dict[str, Any], dict[str, Origin], list[str]]:
-        """Return field -> value for a file, where each value came from, and messages for values that are none."""
+    def fields(self, path: Path) -> tuple[dict[str, Any], dict[str, Origin], list[Problem]]:
+        """Return field -> value for a file, where each value came from, and problems of values that are none."""
         name = "/" + path.absolute().as_posix().lstrip("/")
         written: dict[str, tuple[str, Origin]] = {}
-        messages: list[str] = []
-        for pattern, constants, origin in self._rules:
-            match = pattern.search(name)
-            if match is None:
-                continue
-            captured = {key: value for key, value in match.groupdict().items() if value}
-            for field, text in {**captured, **constants}.items():
+        problems: list[Problem] = []
+        for rule in self._rules:
+            for field, text in (rule.apply(name) or {}).items():
                 if field in written and written[field][0] != text:
-                    messages.append(f"the mapping says {field} = {written[field][0]} and {text}: keep one of the rows")
-                written.setdefault(field, (text, origin))
+                    first = written[field][0]
+                    problems.append(LogProblem.MAPPING_TWICE.at(str(path), name=field, value=first, other=text))
+                written.setdefault(field, (text, rule.origin))
         values: dict[str, Any] = {}
         for field, (text, origin) in written.items():
             try:
                 values[field] = _value(field, text)
             except SettingError as error:
-                place = f"{origin.file}:{origin.line}" if origin.line else origin.file
-                messages.append(f"{place}: {str(error).splitlines()[0]}")
+                problems.append(LogProblem.MAPPING_VALUE.at(*origin, reason=str(error).splitlines()[0]))
         origins = {field: written[field][1] for field in values}
-        return values, origins, messages
+        return values, origins, problems
+
+    def unused(self) -> list[Problem]:
+        """Return a problem for each rule that has matched no file."""
+        return [LogProblem.UNUSED_RULE.at(*rule.origin, pattern=rule.pattern) for rule in self._rules if not rule.used]
 
 
-def _rows(path: Path) -> list[tuple[re.Pattern[str], dict[str, str], Origin]]:
+def _rows(path: Path) -> list[Rule]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise DataError(f"mapping {path}: can not be read ({error.strerror})\n  {_EXAMPLE}") from None
+        raise DataError(f"mapping {path}: cannot be read ({error.strerror})\n  {_EXAMPLE}") from None
     except UnicodeDecodeError:
         raise DataError(f"mapping {path}: is no UTF-8 text\n  save the table as CSV in UTF-8") from None
     if "\0" in text:
@@ -118,17 +148,15 @@ def _rows(path: Path) -> list[tuple[re.Pattern[str], dict[str, str], Origin]]:
             pattern = (row.get("path") or "").strip()
             if not pattern:
                 continue
-            compiled, constants = _compile(pattern, needs_fields=False)
-            for field in FIELDS:
-                if isinstance(row.get(field), str) and row[field].strip():
-                    constants[field] = row[field].strip()
-            rules.append((compiled, constants, Origin(str(path), reader.line_num)))
+            constants = {field: row[field].strip() for field in FIELDS if (row.get(field) or "").strip()}
+            matches = [_compile(part.strip(), needs_fields=False) for part in pattern.split("|") if part.strip()]
+            rules.append(Rule(pattern, matches, constants, Origin(str(path), reader.line_num)))
     except csv.Error as error:
         raise DataError(f"mapping {path}:{reader.line_num}: {error}\n  save the table as CSV in UTF-8") from None
     return rules
 
 
-def _compile(pattern: str, needs_fields: bool = True) -> tuple[re.Pattern[str], dict[str, str]]:
+def _compile(pattern: str, needs_fields: bool = True) -> re.Pattern[str]:
     """Return a regular expression for the end of a path; named groups are fields."""
     names: list[str] = []
     out = []
@@ -145,7 +173,7 @@ def _compile(pattern: str, needs_fields: bool = True) -> tuple[re.Pattern[str], 
     if needs_fields and not names:
         raise SettingError("mapping", pattern, "names no field", _EXAMPLE)
     start = "" if pattern.startswith("/") else "/"
-    return re.compile("^" * pattern.startswith("/") + start + "".join(out) + "$"), {}
+    return re.compile("^" * pattern.startswith("/") + start + "".join(out) + "$")
 
 
 def _value(field: str, text: str) -> Any:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..problems import Problem
+from ..run import RUN_MARK, SCORES_MARK, Defect, read_description
 from .config import identity, parse_config, setting
 from .files import RawLine, Unreadable, read_lines
 from .kinds import LogProblem
 from .lines import Kind, Line, parse_line
+from .printed import Mixed, Records, Stats
 from .record import Origin
-from .records import Mixed, Records, Stats
 
 _SENTENCE = re.compile(rb"[STHDP]-\d+\t")
 _SENTENCE_STARTS = frozenset((b"S-", b"T-", b"H-", b"D-", b"P-", b"A-", b"I-", b"E-"))
@@ -25,6 +26,9 @@ _GIVE_UP = 64 << 20  # bytes without anything of fairseq's in them
 _EACH_KIND = 100  # problems of one kind listed one by one per file; the rest are counted
 # a handler that was added twice prints these twice, one directly after the other
 _REPEATABLE = frozenset((Kind.CONFIG, Kind.BEGIN, Kind.DONE, Kind.STATS))
+
+DIVERGED = "FloatingPointError"
+"""How fairseq says that a loss became nan or inf."""
 
 
 @dataclass
@@ -128,9 +132,13 @@ class Start:
     def trained_nothing(self) -> bool:
         """Whether a stock start of fairseq-train ended before its first record, or resumed what was done already."""
         progress = self.progress
-        idle = progress.finished and progress.resumed_at is not None
-        printed = self.run or self.records or progress.saved or self.scores or self.score_files or self.generated
-        return bool(self.config) and self.program.tool in ("", "train") and not printed and (idle or not progress.finished)
+        if not self.config or self.program.tool not in ("", "train"):
+            return False
+        if self.run or self.records or progress.saved or self.scores or self.score_files or self.generated:
+            return False
+        if progress.error is not None and progress.error[0].startswith(DIVERGED):
+            return False
+        return progress.resumed_at is not None or not progress.finished
 
     @property
     def is_empty(self) -> bool:
@@ -284,11 +292,12 @@ class _FileReader:
 
     def _run(self, line: Line, origin: Origin) -> None:
         content = line.value
-        if not isinstance(content.get("run_id"), str) or not content["run_id"].strip():
-            self.list(LogProblem.NO_RUN_ID.at(*origin))
-            return
-        if content.get("format") != 1:
-            self.list(LogProblem.UNKNOWN_FORMAT.at(*origin, mark="SCALING_RUN", found=content.get("format")))
+        described, unusable = read_description(content)
+        if described is None:
+            if unusable[0].defect is Defect.NO_RUN_ID:
+                self.list(LogProblem.NO_RUN_ID.at(*origin))
+            else:
+                self.list(LogProblem.UNKNOWN_FORMAT.at(*origin, mark=RUN_MARK, found=unusable[0].value))
             return
         start = self._now
         another = start.run is not None and start.run_id != content["run_id"]
@@ -311,7 +320,7 @@ class _FileReader:
             # score-translations prints what it writes into its file
             self._now.score_files.append(Said(line.value, origin))
         elif line.value.get("format") != 1:
-            self.list(LogProblem.UNKNOWN_FORMAT.at(*origin, mark="SCALING_SCORES", found=line.value.get("format")))
+            self.list(LogProblem.UNKNOWN_FORMAT.at(*origin, mark=SCORES_MARK, found=line.value.get("format")))
         else:
             self._now.scores.append(Said(line.value, origin))
 

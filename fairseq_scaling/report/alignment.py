@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import ScalingError
 from ..laws.curve import FloatArray
 from ..logs import Problem
-from ..logs.record import Alignment
+from ..alignment_file import Alignment
 from ..metrics import order
 from ..mixture import Mixture
 from ..quantities import format_tokens

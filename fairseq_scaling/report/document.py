@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import __version__, laws
 from ..logs import Problem
-from ..logs.record import Alignment
+from ..alignment_file import Alignment
 from ..metrics import CROSS_ENTROPY
 from .alignment import match, rank_agreements
 from .analysis import Analysis, CurveAnalysis, Settings
