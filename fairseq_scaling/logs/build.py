@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..problems import Problem
-from ..run import Defect, RunDescription, read_description
+from ..run import Defect, read_description
 from .config import component, differences, setting
 from .joining import Group
 from .kinds import LogProblem
@@ -54,7 +54,7 @@ class _Claims:
 def build_record(group: Group) -> tuple[RunRecord, list[Problem]]:
     """Return the run record of the group and the problems found in making it."""
     claims = _Claims(group.run_id)
-    description = _claim_descriptions(claims, group)
+    _claim_descriptions(claims, group)
     _claim_configurations(claims, group)
     _claim_mapping(claims, group)
     losses = collect_losses(group)
@@ -62,10 +62,9 @@ def build_record(group: Group) -> tuple[RunRecord, list[Problem]]:
     stage = claims.values.setdefault("stage", "finetuning")
     if stage == "pretraining" and (losses.consumed or any(start.run for start in group.starts)):
         # D_p of a pretraining is what it consumed, not the largest budget it was meant to reach
-        if losses.consumed or not group.stock:
-            claims.replace("pretrain_tokens", losses.consumed)
+        claims.replace("pretrain_tokens", losses.consumed)
     main = _main_start(group)
-    record = _record(group, main, claims, description, losses, scores)
+    record = _record(group, main, claims, losses, scores)
     problems = [*claims.problems, *losses.problems, *score_problems, *_start_problems(group, main)]
     return record, problems + list(_missing(record, group, main, losses))
 
@@ -79,9 +78,8 @@ def _descriptions(group: Group) -> list[Said]:
     ]
 
 
-def _claim_descriptions(claims: _Claims, group: Group) -> RunDescription | None:
-    """Claim what the run says of itself, and return the last description."""
-    found = None
+def _claim_descriptions(claims: _Claims, group: Group) -> None:
+    """Claim what the run says of itself."""
     for said in _descriptions(group):
         description, unusable = read_description(said.content)
         for defect, name, value in unusable:
@@ -90,12 +88,10 @@ def _claim_descriptions(claims: _Claims, group: Group) -> RunDescription | None:
                 claims.problems.append(problem)
         if description is None:
             continue
-        found = description
         for name in _FIELDS:
             value = getattr(description, name)
             if value is not None and (name != "stage" or "stage" in said.content):
                 claims.add(name, str(value) if name == "stage" else value, said.origin)
-    return found
 
 
 def _claim_configurations(claims: _Claims, group: Group) -> None:
@@ -141,12 +137,7 @@ def _main_start(group: Group) -> Start | None:
 
 
 def _record(
-    group: Group,
-    main: Start | None,
-    claims: _Claims,
-    description: RunDescription | None,
-    losses: Losses,
-    by_subset: Scores,
+    group: Group, main: Start | None, claims: _Claims, losses: Losses, by_subset: Scores
 ) -> RunRecord:
     values, origin = claims.values, claims.origin
     validated = str(setting(main.config, "valid_subset", "dataset") or "").split(",") if main is not None else []
@@ -184,7 +175,6 @@ def _record(
         scored=scored,
         scored_cross_entropies={subset: loss.value for subset, loss in scored_losses.items()},
         subset_kinds=kinds,
-        description=description,
         extra=_extra(group, main, values["stage"], losses, by_subset),
         origin=origin,
         **{name: values.get(name) for name in _FIELDS},
@@ -279,7 +269,7 @@ def _missing(record: RunRecord, group: Group, main: Start | None, losses: Losses
     where, run = _place(group, main), group.run_id
     if group.loose is not None and record.pretrain_tokens is None:
         yield LogProblem.LOOSE.at(*where, run=run, reason=group.loose)
-    elif record.pretrain_tokens is None:
+    elif record.pretrain_tokens is None and not (record.description and record.description.start):
         yield LogProblem.LACKS.at(*where, run=run, missing="pretrain_tokens")
     if losses.diverged is not None:
         yield LogProblem.DIVERGED.at(*losses.diverged, run=run)

@@ -101,9 +101,7 @@ def read_lines(path: Path) -> Iterator[RawLine]:
         if len(rest) > LONGEST_LINE:
             *pieces, rest = rest.split(b"\r")
             if not pieces:
-                at = number
-                limit = LONGEST_LINE >> 20
-                raise Unreadable(lambda file: LogProblem.LONG_LINE.at(file, at, number=at, limit=limit))
+                raise _too_long(number)
             for piece in pieces:
                 yield from _pieces(number, piece, True)
     *pieces, last = rest.split(b"\r")
@@ -160,6 +158,10 @@ def _below(folder: Path, real: str, seen: set[str]) -> Iterator[Path]:
         elif place not in seen:
             seen.add(place)
             yield path
+
+
+def _too_long(number: int) -> Unreadable:
+    return Unreadable(lambda file: LogProblem.LONG_LINE.at(file, number, number=number, limit=LONGEST_LINE >> 20))
 
 
 def _ended(number: int, content: bytes) -> Iterator[RawLine]:

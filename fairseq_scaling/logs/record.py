@@ -6,12 +6,13 @@ import math
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..alignment_file import Alignment
 from ..mixture import Mixture
 from ..problems import Problem
-from ..run import RunDescription
+from ..run import FORMAT, RunDescription, read_description
 from ..scores.score_file import Score
 
 LN2 = math.log(2.0)
@@ -70,7 +71,6 @@ class RunRecord:
         scored_cross_entropies: subset -> nats per target token at that checkpoint; ``cross_entropies`` where it is
             the last one, empty where it is unknown.
         subset_kinds: subset -> ``test``, ``valid`` or ``other`` (see :func:`subset_kind`).
-        description: what the run says of itself; None for stock runs.
         extra: ``validations``: list of (updates or None, subset, cross-entropy in nats), in order of updates;
             ``upstream_curve`` (pretraining): list of (pretrain_tokens, subset, cross-entropy in nats);
             ``pretrain_tokens_by_language``; ``scores_by_subset``: subset -> metric -> Score;
@@ -100,9 +100,16 @@ class RunRecord:
     scored: Scored | None = None
     scored_cross_entropies: dict[str, float] = field(default_factory=dict)
     subset_kinds: dict[str, str] = field(default_factory=dict)
-    description: RunDescription | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     origin: dict[str, Origin] = field(default_factory=dict)
+
+    @cached_property
+    def description(self) -> RunDescription | None:
+        """What the run says of itself; None for stock runs."""
+        said = self.extra.get("run")
+        if not isinstance(said, dict):
+            return None
+        return read_description({"format": FORMAT, "run_id": self.run_id, **said})[0]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 
 from .. import laws
 from ..errors import ScalingError
-from ..logs import Problem
 from ..metrics import CROSS_ENTROPY, order
+from ..problems import Problem, remark
 from .points.curves import CurvePoints
 
 FEWEST_BUDGETS = 3
@@ -81,7 +81,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None) -> 
     for analysis in ready:
         _judge(analysis, settings)
     problems = [
-        Problem(a.data.first.file, a.data.first.line, f"curve {a.data.name}, {a.data.metric}: {a.problem}")
+        remark(a.data.first.file, a.data.first.line, f"curve {a.data.name}, {a.data.metric}: {a.problem}")
         for a in analyses
         if a.problem
     ]

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, laws
-from ..logs import Problem
 from ..alignment_file import Alignment
+from ..logs import Problem
 from ..metrics import CROSS_ENTROPY
 from .alignment import match, rank_agreements
 from .analysis import Analysis, CurveAnalysis, Settings

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...logs import Problem
 from ...metrics import order
+from ...problems import Problem, remark
 from ..wording import tokens
 from .comparable import settle
 from .point import Point, curve_name
@@ -106,7 +106,7 @@ def collect(points: Iterable[Point]) -> Collection:
         if condition not in claimed:
             for point in baselines:
                 message = f"baseline ({point.metric} of {curve_name(point)}) without a curve to compare it with"
-                collection.problems.append(Problem(point.file, point.line, message))
+                collection.problems.append(remark(point.file, point.line, message))
     collection.curves.sort(key=_report_order)
     return collection
 
@@ -209,12 +209,12 @@ def _unlike_settings(curve: CurvePoints) -> Problem | None:
     ]
     more = f"; and {len(said) - _MOST_SETTINGS} more" if len(said) > _MOST_SETTINGS else ""
     what = f"its runs were finetuned with different settings, so they may not compare: {'; '.join(parts)}{more}"
-    return Problem(odd.file, odd.line, f"curve {curve.name}: {what}")
+    return remark(odd.file, odd.line, f"curve {curve.name}: {what}")
 
 
 def _warn(curve: CurvePoints, message: str, point: Point | None = None) -> Problem:
     point = point or curve.first
-    return Problem(point.file, point.line, f"curve {curve.name}, {curve.metric}: {message}")
+    return remark(point.file, point.line, f"curve {curve.name}, {curve.metric}: {message}")
 
 
 def _by_size(point: Point) -> tuple[float, int, int, float]:

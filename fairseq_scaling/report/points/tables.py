@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import ScalingError
-from ...logs import Problem
 from ...metrics import METRICS, describe, metric_name
 from ...mixture import Mixture
+from ...problems import Problem, remark
 from ...quantities import parse_tokens
 from .point import Point
 
@@ -64,30 +64,30 @@ def read_table(path: Path, name: str | None = None) -> Table:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        table.problems.append(Problem(name, 0, f"cannot be read as UTF-8 text ({error})"))
+        table.problems.append(remark(name, 0, f"cannot be read as UTF-8 text ({error})"))
         return table
     header = text.split("\n", 1)[0]
     columns = _columns(header)
     missing = [column for column in REQUIRED if column not in columns]
     if missing:
         table.problems.append(
-            Problem(name, 1, f"no column {', '.join(missing)}; a table needs the columns {', '.join(REQUIRED)}")
+            remark(name, 1, f"no column {', '.join(missing)}; a table needs the columns {', '.join(REQUIRED)}")
         )
         return table
     unknown = [c for c in columns if c and c not in REQUIRED + OPTIONAL + _ALSO_READ + _OWN]
     if unknown:
-        table.problems.append(Problem(name, 1, f"columns that nothing reads: {', '.join(unknown)}"))
+        table.problems.append(remark(name, 1, f"columns that nothing reads: {', '.join(unknown)}"))
     for line, cells in _rows(text, _separator(header), name, table.problems):
         if len(cells) != len(columns):
-            table.problems.append(Problem(name, line, f"{len(cells)} of {len(columns)} cells; row left out"))
+            table.problems.append(remark(name, line, f"{len(cells)} of {len(columns)} cells; row left out"))
             continue
         row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
         try:
             table.points.append(_point(row, name, line))
         except _BadRow as error:
-            table.problems.append(Problem(name, line, f"{error}; row left out"))
+            table.problems.append(remark(name, line, f"{error}; row left out"))
     if not table.points and not table.problems:
-        table.problems.append(Problem(name, 1, "a header without rows"))
+        table.problems.append(remark(name, 1, "a header without rows"))
     return table
 
 
@@ -100,7 +100,7 @@ def _rows(text: str, separator: str, name: str, problems: list[Problem]) -> Iter
             if any(cell.strip() for cell in cells):
                 yield reader.line_num, cells
     except csv.Error as error:
-        problems.append(Problem(name, reader.line_num, f"not CSV from here on ({error}); the rest is left out"))
+        problems.append(remark(name, reader.line_num, f"not CSV from here on ({error}); the rest is left out"))
 
 
 def _separator(header: str) -> str:
