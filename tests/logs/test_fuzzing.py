@@ -93,11 +93,11 @@ def wrong_sentences(path: Path, text: str) -> Iterator[str]:
         generation = read_generation(path)
     except DataError:
         return
-    there = sentences(text)["H" if generation.detokenised == "H" else "D"] or sentences(text)["H"]
+    there = sentences(text)["H" if generation.lines == "H" else "D"] or sentences(text)["H"]
     for number, hypothesis in enumerate(generation.hypotheses):
         texts = there.get(number, set())
         joined = {said.replace(" ", "").replace("\u2581", " ").strip() for said in texts}
-        if hypothesis not in (joined if generation.detokenised == "pieces" else texts):
+        if hypothesis not in (joined if generation.pieces else texts):
             yield f"sentence {number} stands in no line: {hypothesis!r}"
 
 
