@@ -136,9 +136,7 @@ def _main_start(group: Group) -> Start | None:
     return max(reversed(trained), key=lambda start: start.last_step, default=None)
 
 
-def _record(
-    group: Group, main: Start | None, claims: _Claims, losses: Losses, by_subset: Scores
-) -> RunRecord:
+def _record(group: Group, main: Start | None, claims: _Claims, losses: Losses, by_subset: Scores) -> RunRecord:
     values, origin = claims.values, claims.origin
     validated = str(setting(main.config, "valid_subset", "dataset") or "").split(",") if main is not None else []
     final = losses.final
@@ -177,7 +175,8 @@ def _record(
         subset_kinds=kinds,
         extra=_extra(group, main, values["stage"], losses, by_subset),
         origin=origin,
-        **{name: values.get(name) for name in _FIELDS},
+        stage=values["stage"],
+        **{name: values.get(name) for name in _FIELDS if name != "stage"},
     )
 
 

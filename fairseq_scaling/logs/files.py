@@ -37,6 +37,7 @@ _OTHER_PACKERS = {
     ".tbz2": ("tar", "tar -xf"),
     ".txz": ("tar", "tar -xf"),
 }
+_PACKERS = {"GzipFile": "gzip", "BZ2File": "bzip2", "LZMAFile": "xz"}
 PathLike = str | os.PathLike[str]
 
 
@@ -209,7 +210,7 @@ def _decoded(path: Path) -> Iterator[bytes]:
     packer = ""
     try:
         with _open(path) as stream:
-            packer = {gzip.GzipFile: "gzip", bz2.BZ2File: "bzip2", lzma.LZMAFile: "xz"}.get(type(stream), "")
+            packer = _PACKERS.get(type(stream).__name__, "")
             read = cast(io.BufferedReader, stream).read1
             block = read(BLOCK)
             encoding = _utf16(block)

@@ -138,6 +138,9 @@ def _stock_id(member: Mapped) -> str:
 
 
 def _written(fields: dict[str, Any]) -> str:
+    """Return what tells the runs of a mapping apart: the name of the run where it gives one, else all that it says."""
+    if "run" in fields:
+        return str(fields["run"])
     return repr(sorted((key, str(value)) for key, value in fields.items()))
 
 

@@ -58,20 +58,20 @@ class LogProblem(ProblemKind):
         "it was cut, it failed, or it logs elsewhere",
     )
     NO_SCORE_PRINTED = "fairseq-{tool} printed no score: it was cut, or its output went into another file"
-    UPDATES_GO_BACK = _FOREIGN, "the updates go back from {updates} (line {line})", _OWN_FILE
-    TWO_VALUES = _FOREIGN, "update {updates} is printed twice with different values (line {line})", _OWN_FILE
-    OTHER_PROGRAM = _FOREIGN, "fairseq-{tool} prints no such records (line {line})", _OWN_FILE
-    OTHER_STYLE = _FOREIGN, "some records have a time before them and others have none (line {line})", _OWN_FILE
-    EPOCH_TWICE = _FOREIGN, "epoch {epoch} begins twice (line {line})", _OWN_FILE
-    DONE_TWICE = _FOREIGN, "training is done twice (line {line})", _OWN_FILE
-    RECORDS_FIRST = _FOREIGN, "records are printed before the training begins (line {line})", _OWN_FILE
-    OTHER_TASK = _FOREIGN, "its SCALING_RUN is of another task (line {line})", _OWN_FILE
+    UPDATES_GO_BACK = _FOREIGN, "the updates go back from {updates} (line {at})", _OWN_FILE
+    TWO_VALUES = _FOREIGN, "update {updates} is printed twice with different values (line {at})", _OWN_FILE
+    OTHER_PROGRAM = _FOREIGN, "fairseq-{tool} prints no such records (line {at})", _OWN_FILE
+    OTHER_STYLE = _FOREIGN, "some records have a time before them and others have none (line {at})", _OWN_FILE
+    EPOCH_TWICE = _FOREIGN, "epoch {epoch} begins twice (line {at})", _OWN_FILE
+    DONE_TWICE = _FOREIGN, "training is done twice (line {at})", _OWN_FILE
+    RECORDS_FIRST = _FOREIGN, "records are printed before the training begins (line {at})", _OWN_FILE
+    OTHER_TASK = _FOREIGN, "its SCALING_RUN is of another task (line {at})", _OWN_FILE
     NO_CONFIG = (
         _FOREIGN,
-        "its SCALING_RUN has no configuration before it, and another run had not ended (line {line})",
+        "its SCALING_RUN has no configuration before it, and another run had not ended (line {at})",
         _OWN_FILE,
     )
-    SILENT_CONFIG = _FOREIGN, "line {line} holds the configuration of another run, which printed nothing", _OWN_FILE
+    SILENT_CONFIG = _FOREIGN, "line {at} holds the configuration of another run, which printed nothing", _OWN_FILE
 
     # runs
     LACKS = "lacks {missing}", "", "0 for a baseline without pretraining; " + _MAPPING

@@ -51,6 +51,7 @@ _DICTIONARY = re.compile(r"\[(?P<language>[\w-]{1,20})\] dictionary: \d+ types")
 _PAIR = re.compile(r"\S+ \S+ (?P<source>[A-Za-z][\w]{0,19})-(?P<target>[A-Za-z][\w]{0,19}) \d+ examples")
 _OLD_PREFIX = re.compile(r"^(?:train|valid)[_ ](?!wall)")
 _KEY = re.compile(r"[\w./ -]+")
+_BROKEN_KEY = re.compile(r"['\"{},\\]")
 _DIED = re.compile(r"(?P<error>(?:FloatingPointError|OverflowError|RuntimeError|torch\.\S*OutOfMemoryError): .*)")
 
 
@@ -218,6 +219,8 @@ def _json_stats(body: str, dated: bool) -> Line | None:
         record, _ = _DECODER.raw_decode(body)
     except (ValueError, RecursionError):
         return Line(Kind.DAMAGED_RECORD, "it is no whole JSON object")
+    if _BROKEN_KEY.search("".join(record)):
+        return Line(Kind.DAMAGED_RECORD, "two records run into each other")
     for key in record:
         if key.endswith("num_updates"):
             prefix = key[: -len("num_updates")]

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ from ..errors import DataError, SettingError
 from ..mixture import Mixture
 from ..problems import Problem
 from ..quantities import parse_tokens
+from ..whole_files import write_whole
+from .config import setting
 from .kinds import LogProblem
-from .record import Origin
+from .record import OTHER, Origin, RunRecord
 
 FIELDS = (
     "stage",
@@ -36,6 +40,11 @@ FIELDS = (
     "run",
     "checkpoint",
 )
+COLUMNS = (
+    "path", "run", "pretrain_tokens", "mixture", "finetune_tokens", "source_lang", "target_lang", "seed", "stage",
+    "architecture", "parameters", "checkpoint", "note",
+)  # fmt: skip
+"""Columns of a table that is written to be filled in."""
 _EXAMPLE = (
     "for example {mixture}/dp{pretrain_tokens}/ft{finetune_tokens}/seed{seed}/*.log, or a CSV table with a column path"
 )
@@ -211,3 +220,94 @@ def _mixture(text: str) -> Mixture | None:
     if ":" not in text and not re.fullmatch(r"[A-Za-z]+", text):
         raise SettingError("mixture", text, "not a mixture: write en:0.5,fr:0.5 or, in a path, en50-fr50")
     return Mixture.parse(text)
+
+
+def write_table(runs: Iterable[RunRecord], path: Path) -> int:
+    """Write a mapping table with a row for each run, filled in as far as the logs tell; return the number of rows.
+
+    A score whose training is unknown lies in a row of its own, unless it lies beside the only training of its folder.
+    The column ``run`` holds a name for each row: rows of the same name are one run.
+
+    Raises:
+        DataError: the file is there already, or cannot be written.
+    """
+    if path.exists():
+        raise DataError(f"{path}: is there already, and may hold what you filled in\n  name another file")
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    rows = [_row(members, patterns) for members, patterns in _row_patterns(list(runs))]
+    _name_apart(rows)
+    writer.writerows(rows)
+    try:
+        write_whole(path, text.getvalue())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})\n  name a file that you may write") from None
+    return len(rows)
+
+
+def _row_patterns(runs: list[RunRecord]) -> Iterator[tuple[list[RunRecord], list[str]]]:
+    """Yield the runs of each row, the training first, and the patterns of their files."""
+    files = {run.run_id: [Path(file).absolute() for file in run.extra["files"]] for run in runs}
+    every = [file for found in files.values() for file in found]
+    if not every:
+        return
+    base = Path(os.path.commonpath([file.parent for file in every]))
+    here: dict[Path, list[RunRecord]] = {}
+    for run in runs:
+        for folder in {file.parent for file in files[run.run_id]}:
+            here.setdefault(folder, []).append(run)
+    done: set[str] = set()
+    for run in sorted(runs, key=lambda run: run.finished is None):
+        folders = sorted({file.parent for file in files[run.run_id]})
+        beside = {other.run_id: other for folder in folders for other in here[folder] if other is not run}
+        alone = base not in folders and all(
+            other.finished is None and all(file.parent in folders for file in files[run_id])
+            for run_id, other in beside.items()
+        )
+        if run.run_id in done:
+            continue
+        members = [run, *beside.values()] if alone else [run]
+        done |= {member.run_id for member in members}
+        places = [folder / "*" for folder in folders] if alone else files[run.run_id]
+        own = {file for member in members for file in files[member.run_id]}
+        yield members, [_pattern(place, base, own, every) for place in places]
+
+
+def _pattern(place: Path, base: Path, own: set[Path], every: list[Path]) -> str:
+    """Return the pattern of a place below the base; of the whole path where the short one matches other files too."""
+
+    def written(path: Path) -> str:
+        parts = path.as_posix().split("/")
+        return "/".join("*" if part == "*" else re.sub(r"[*?{}|]", "?", part) for part in parts)
+
+    short = written(place.relative_to(base))
+    compiled = _compile(short, needs_fields=False)
+    foreign = any(compiled.search(file.as_posix()) for file in every if file not in own)
+    return written(place) if foreign else short
+
+
+def _row(members: list[RunRecord], patterns: list[str]) -> dict[str, str]:
+    run = members[0]
+    row = {name: getattr(run, name) for name in COLUMNS if name in FIELDS and hasattr(run, name)}
+    mapped = run.extra.get("mapping", {})
+    row |= {name: mapped[name] for name in ("run", "checkpoint") if name in mapped}
+    subsets = {subset for member in members for subset in member.extra["scores_by_subset"]}
+    losses = [subset for subset in run.cross_entropies if run.subset_kinds.get(subset) != OTHER]
+    said = "scores, their training is unknown" if run.finished is None else "training"
+    notes = [said if run.finished is not False else "training, did not finish"]
+    notes += [f"losses of {', '.join(sorted(losses))}"] if losses else []
+    notes += [f"scores of {', '.join(sorted(subsets))}"] if subsets else []
+    config = run.extra.get("config", {})
+    start = setting(config, "finetune_from_model", "checkpoint") or setting(config, "restore_file", "checkpoint")
+    notes += [f"started from {start}"] if start and start != "checkpoint_last.pt" else []
+    filled = {name: str(value) for name, value in row.items() if value is not None}
+    return {**filled, "path": "|".join(patterns), "note": "; ".join(notes)}
+
+
+def _name_apart(rows: list[dict[str, str]]) -> None:
+    """Give each row without a ``run`` a name of its own: as much of the end of its path as it takes."""
+    for row in rows:
+        parts = [part for part in row["path"].split("|")[0].split("/") if part != "*"]
+        row.setdefault("run", "/".join(parts))
+    rows.sort(key=lambda row: row["path"])

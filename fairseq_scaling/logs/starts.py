@@ -147,7 +147,7 @@ class Start:
     def mix(self, mixed: Mixed | None, line: int) -> None:
         """Note why the records cannot be of one run, unless a reason is known already."""
         if mixed is not None and self.mixed is None:
-            self.mixed = mixed.kind.at(*self.origin, **mixed.fields, line=line)
+            self.mixed = mixed.kind.at(*self.origin, **mixed.fields, at=line)
 
 
 @dataclass

@@ -15,8 +15,9 @@ import numpy as np
 
 from .. import __version__, laws
 from ..alignment_file import Alignment
-from ..logs import Problem
+from ..logs import Problem, Reading
 from ..metrics import CROSS_ENTROPY
+from ..problems import count_problems
 from .alignment import match, rank_agreements
 from .analysis import Analysis, CurveAnalysis, Settings
 from .points import Point, mixture_label
@@ -45,6 +46,8 @@ class Inputs:
     unplaced: list[Unplaced] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     """What the user says of the runs, or a study of those that it did not make."""
+    reading: Reading | None = None
+    """What the logs hold, None where only tables were read."""
 
 
 def build_document(analysis: Analysis, settings: Settings, inputs: Inputs) -> Document:
@@ -70,8 +73,7 @@ def build_document(analysis: Analysis, settings: Settings, inputs: Inputs) -> Do
         "forgetting": [asdict(row) for row in inputs.forgetting],
         "remarks": inputs.remarks,
         "problems": [
-            {"file": problem.file, "line": problem.line, "message": problem.message}
-            for problem in [*inputs.problems, *analysis.problems, *matched.problems]
+            counted.as_json() for counted in count_problems([*inputs.problems, *analysis.problems, *matched.problems])
         ],
     }
     return plain(document)

@@ -21,7 +21,7 @@ _CHOOSE = "--subset {metric}={subset} uses it all the same"
 class RunProblem(ProblemKind):
     """Why a run, or a value of it, is on no curve."""
 
-    UNKNOWN_SIZE = "D_p is unknown: the run is on no curve", "", "say it with --mapping"
+    UNKNOWN_SIZE = "D_p is unknown: the run is on no curve", "{start}", "say it with --mapping"
     DIVERGED = "its training diverged: on no curve"
     UNKNOWN_METRIC = (
         "metric {metric!r} is unknown",
@@ -39,8 +39,8 @@ class RunProblem(ProblemKind):
     NOT_THERE = ("no {metric} of {subset}, which --subset asks for", "", "the logs have {others}")
     UNKNOWN_CHECKPOINT = (
         "cross-entropy left out: no file says which checkpoint was scored, and the last one is not the best one",
-        "{names}",
-        "keep the configuration line of fairseq-generate (2>&1), or add a column checkpoint (best, last) to the mapping",
+        "{said}",
+        "keep fairseq-generate's configuration line (2>&1), or add a column checkpoint (best, last) to the mapping",
     )
     NO_LOSS_AT = (
         "cross-entropy left out: the log has no loss of {subset} at the checkpoint that was scored",
@@ -118,7 +118,9 @@ def points_of_runs(runs: Iterable[RunRecord], choice: Choice | None = None) -> R
     groups: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in finetuning:
         if run.pretrain_tokens is None:
-            result.problems.append(RunProblem.UNKNOWN_SIZE.at(*_origin(run, "pretrain_tokens"), run=run.run_id))
+            started = f"it started from {starts[run.run_id]}" if run.run_id in starts else ""
+            place = _origin(run, "pretrain_tokens")
+            result.problems.append(RunProblem.UNKNOWN_SIZE.at(*place, run=run.run_id, start=started))
             if run.run_id not in starts:
                 continue
         if run.diverged:
@@ -154,16 +156,22 @@ def _start_names(runs: Iterable[RunRecord]) -> dict[str, str]:
 def _add_group(runs: Sequence[RunRecord], choice: Choice, result: RunPoints) -> None:
     """Add the points of runs that share task, D_f, model and corpus."""
     scores = {run.run_id: _scores(run) for run in runs}
-    score_subsets: list[str] = []
-    for metric in sorted({metric for found in scores.values() for metric in found}):
+    subsets: dict[str, str] = {}
+    for metric in dict.fromkeys(metric for found in scores.values() for metric in found):
         values = {run.run_id: scores[run.run_id].get(metric, {}) for run in runs}
         subset = _subset(runs, values, metric, choice, result)
-        for run in runs:
-            if subset is not None:
-                _add_score(run, metric, subset, values[run.run_id], result)
         if subset is not None:
-            score_subsets.append(subset)
-    _add_cross_entropies(runs, score_subsets, choice, result)
+            subsets[metric] = subset
+    score_subsets = list(subsets.values())
+    loss_subset = _loss_subset(runs, score_subsets, choice, result)
+    for run in runs:
+        for metric, found in scores[run.run_id].items():
+            if metric in subsets:
+                _add_score(run, metric, subsets[metric], found, result)
+        if loss_subset is not None and loss_subset in run.cross_entropies:
+            _add_cross_entropy(run, loss_subset, choice, result)
+        elif choice.subset(CROSS_ENTROPY) is None:
+            _say_other_subset(run, loss_subset, score_subsets, result)
 
 
 def _scores(run: RunRecord) -> dict[str, dict[str, tuple[str, Score]]]:
@@ -218,10 +226,10 @@ def _subset(
         return None
     # most runs have it, then the one that is called like its kind, then by name
     best = min(names, key=lambda name: (-counts[name], name != kind, name))
-    others = sorted(set(names) - {best})
-    if others and best != kind:
+    if len(names) > 1 and best != kind:
+        others = ", ".join(sorted(set(names) - {best}))
         result.problems.append(
-            RunProblem.SEVERAL_SUBSETS.at(*_origin(first), metric=metric, subset=best, others=", ".join(others))
+            RunProblem.SEVERAL_SUBSETS.at(*_origin(first), metric=metric, subset=best, others=others)
         )
     return best
 
@@ -245,34 +253,35 @@ def _add_score(
     elif not math.isfinite(score.value):
         result.problems.append(RunProblem.NOT_FINITE.at(*place, run=run.run_id, metric=metric, value=score.value))
     else:
-        details = {"subset": subset, **score.details, "signature": score.signature}
+        details = {**score.details, "signature": score.signature}
         result.points.append(_point(run, metric, score.value, details, place))
 
 
-def _add_cross_entropies(
+def _loss_subset(
     runs: Sequence[RunRecord], score_subsets: Sequence[str], choice: Choice, result: RunPoints
-) -> None:
-    """Add the cross-entropies, of the subset of the scores or, without scores, of that which most runs have."""
+) -> str | None:
+    """Return the subset of the cross-entropies: that of the scores, or one of its kind; without scores any."""
     values = {run.run_id: run.cross_entropies for run in runs}
-    subset = None
-    if choice.subset(CROSS_ENTROPY) is None:
-        subset = next((name for name in score_subsets if any(name in found for found in values.values())), None)
-    if subset is None:
-        kind = subset_kind(score_subsets[0]) if score_subsets else None
-        kind = runs[0].subset_kinds.get(score_subsets[0], kind) if score_subsets else None
-        subset = _subset(runs, values, CROSS_ENTROPY, choice, result, kind)
-    for run in runs:
-        there = [name for name in run.cross_entropies if run.subset_kinds.get(name, subset_kind(name)) != OTHER]
-        if subset is not None and subset in run.cross_entropies:
-            _add_cross_entropy(run, subset, choice, result)
-        elif there and (subset is not None or score_subsets) and choice.subset(CROSS_ENTROPY) is None:
-            place, other = _origin(run, "cross_entropy", f"cross_entropies.{there[0]}"), ", ".join(sorted(there))
-            same = subset is not None
-            problem = RunProblem.OTHER_SUBSET if same else RunProblem.OTHER_KIND
-            chosen = subset if subset is not None else score_subsets[0]
-            result.problems.append(
-                problem.at(*place, run=run.run_id, metric=CROSS_ENTROPY, subset=other, chosen=chosen)
-            )
+    if not score_subsets or choice.subset(CROSS_ENTROPY) is not None:
+        return _subset(runs, values, CROSS_ENTROPY, choice, result)
+    for name in score_subsets:
+        if any(name in found for found in values.values()):
+            return name
+    kind = runs[0].subset_kinds.get(score_subsets[0], subset_kind(score_subsets[0]))
+    return _subset(runs, values, CROSS_ENTROPY, choice, result, kind)
+
+
+def _say_other_subset(run: RunRecord, chosen: str | None, score_subsets: Sequence[str], result: RunPoints) -> None:
+    """List a run whose cross-entropies are of other subsets than the curve's or, without a curve, the scores'."""
+    there = [name for name in run.cross_entropies if run.subset_kinds.get(name, subset_kind(name)) != OTHER]
+    if not there:
+        return
+    place = _origin(run, "cross_entropy", f"cross_entropies.{there[0]}")
+    kind = RunProblem.OTHER_SUBSET if chosen is not None else RunProblem.OTHER_KIND
+    against = chosen if chosen is not None else next(iter(score_subsets), None)
+    if against is not None:
+        subset = ", ".join(sorted(there))
+        result.problems.append(kind.at(*place, run=run.run_id, metric=CROSS_ENTROPY, subset=subset, chosen=against))
 
 
 def _add_cross_entropy(run: RunRecord, subset: str, choice: Choice, result: RunPoints) -> None:
@@ -281,8 +290,8 @@ def _add_cross_entropy(run: RunRecord, subset: str, choice: Choice, result: RunP
     place = _origin(run, f"cross_entropies.{subset}", "cross_entropy")
     scored = run.scored
     if scored is not None and scored.is_last is None:
-        names = f"the scores are of {scored.name}" if scored.name else ""
-        result.problems.append(RunProblem.UNKNOWN_CHECKPOINT.at(*place, run=run.run_id, names=names))
+        said = f"the scores are of {scored.name}" if scored.name else ""
+        result.problems.append(RunProblem.UNKNOWN_CHECKPOINT.at(*place, run=run.run_id, said=said))
         return
     if scored is not None and not scored.is_last:
         losses, field_name = run.scored_cross_entropies, "scored_cross_entropies"
