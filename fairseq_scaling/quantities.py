@@ -36,3 +36,8 @@ def format_tokens(tokens: int | float) -> str:
         if tokens >= factor:
             return f"{tokens / factor:.4g}{unit}"
     return f"{tokens:.4g}"
+
+
+def short_tokens(tokens: float) -> str:
+    """Return a size with three digits: a run consumes a little less than its budget, 299934 -> ``300k``."""
+    return format_tokens(float(f"{tokens:.3g}"))

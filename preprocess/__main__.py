@@ -8,7 +8,7 @@ import click
 
 from fairseq_scaling.cli._common import Group, shows_errors
 
-from .commands import clean, encode, fetch, rank_packages, train_sentencepiece
+from .commands import clean, encode, fetch, train_sentencepiece
 
 
 class _Steps(Group):
@@ -35,7 +35,7 @@ def cli() -> None:
     """
 
 
-for _command in (fetch, clean, train_sentencepiece, encode, rank_packages):
+for _command in (fetch, clean, train_sentencepiece, encode):
     cli.add_command(_command)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import regex
 
 from fairseq_scaling.errors import SettingError
+
+from .lengths import count_letters, count_words
+from .profile import LanguageProfile
 
 _PLACEHOLDER = re.compile(
     r"%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh|h|ll|l|j|z|t|L)?[diouxXeEfFgGcspQqVwmT@]\b"  # printf, gcc
@@ -21,29 +21,26 @@ _CODE = re.compile(
     r"[\\{}|<>=]|://|\bwww\.|\w@\w|\w/\w+/|(?:^|\s)/\w|(?:^|\s)--?\w|\w_\w|__|::|\w\(\)|\w->|\w\.\w+\.\w|\b0x[0-9a-f]|\b[a-z]+[A-Z]"
 )
 _LETTER = regex.compile(r"[\p{L}\p{M} ]")
-_WORD = regex.compile(r"[\p{L}\p{M}]+(?:'[\p{L}\p{M}]+)*")
-_UNSPACED = {"zh", "ja", "th", "lo", "km", "my"}
-_CHARACTERS_A_WORD = 2  # of languages that write no spaces, roughly
-_PROFILE_WORDS = 5000
-_MARGIN = 4.0  # nats by which another language must be likelier
-_UNSEEN = 1e-6
+_RUN_OF_LETTERS = regex.compile(r"[\p{L}\p{M}]")
+_CATALOGUE_PLACEHOLDERS, _CATALOGUE_LETTERS = 1, 0.7
+_GRACE = 4  # letters on each side that the ratio of lengths forgives: short texts differ by chance
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a line or pair must keep to; words are separated by spaces."""
+    """What a line or pair must keep to. Words and letters are those of ``lengths``: they fit the script."""
 
     min_words: int = 1
     max_words: int = 100
     mono_min_words: int = 1
     mono_max_words: int = 100
-    max_ratio: float = 2.5
-    """of the lengths of both sides in characters (a few characters of grace)"""
-    max_placeholders: int = 1
-    """in a side of a pair, such as %s or {name}"""
-    min_letters: float = 0.7
-    """share of letters and spaces among the characters"""
     max_characters: int = 1000
+    max_ratio: float = 2.5
+    """of the lengths of both sides in letters (a few letters of grace)"""
+    max_placeholders: int | None = None
+    """in a side of a pair, such as %s or {name}; None: 1 in text of catalogues, any number elsewhere"""
+    min_letters: float | None = None
+    """share of letters and spaces among the characters; 0: any; None: 0.7 in text of catalogues, any elsewhere"""
 
     def __post_init__(self) -> None:
         for low, high in (("min_words", "max_words"), ("mono_min_words", "mono_max_words")):
@@ -52,63 +49,43 @@ class Limits:
                 raise SettingError(option, getattr(self, low), f"must be 1 to {getattr(self, high)} ({high})")
         if self.max_ratio < 1:
             raise SettingError("--max-ratio", self.max_ratio, "must be at least 1")
+        if self.max_characters < 1:
+            raise SettingError("--max-characters", self.max_characters, "must be at least 1")
 
 
-class LanguageProfile:
-    """Word frequencies of each language, learned from the corpus itself: tells lines left in another language."""
+def reject_line(line: str, limits: Limits, catalogue: bool = False) -> str | None:
+    """Return the name of the rule that leaves a monolingual line out, None if it stays.
 
-    def __init__(self, samples: Mapping[str, Iterable[str]]) -> None:
-        self._logs: dict[str, dict[str, float]] = {}
-        for language, lines in samples.items():
-            counts: Counter[str] = Counter()
-            for line in lines:
-                counts.update(words(line))
-            total = max(1, sum(counts.values()))
-            common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_PROFILE_WORDS]
-            self._logs[language] = {word: math.log(count / total) for word, count in common}
-
-    def is_other(self, line: str, language: str) -> bool:
-        """Return whether the words of the line are far likelier in another language of the corpus."""
-        own = self._logs.get(language)
-        if own is None or len(self._logs) < 2:
-            return False
-        tokens = words(line)
-        unseen = math.log(_UNSEEN)
-        score = sum(own.get(token, unseen) for token in tokens)
-        return any(
-            sum(logs.get(token, unseen) for token in tokens) - score > _MARGIN
-            for other, logs in self._logs.items()
-            if other != language
-        )
+    Args:
+        line: normalised text.
+        limits: what it must keep to.
+        catalogue: apply the rules for catalogues: no program code, few placeholders, mostly letters.
+    """
+    return _reject_text(line, limits, catalogue) or _reject_length(line, limits.mono_min_words, limits.mono_max_words)
 
 
-def reject_line(line: str, language: str, limits: Limits, profile: LanguageProfile | None) -> str | None:
-    """Return the name of the rule that leaves a monolingual line out, None if it stays."""
-    return (
-        _reject_text(line, language, limits, profile)
-        or _reject_length(line, language, limits.mono_min_words, limits.mono_max_words)
-        or None
-    )
-
-
-def reject_pair(
-    sides: tuple[str, str], languages: tuple[str, str], limits: Limits, profile: LanguageProfile | None
-) -> str | None:
+def reject_pair(sides: tuple[str, str], limits: Limits, catalogue: bool = False) -> str | None:
     """Return the name of the rule that leaves a pair out, None if it stays."""
-    for line, language in zip(sides, languages, strict=True):
-        reason = _reject_text(line, language, limits, None)
-        reason = reason or _reject_length(line, language, limits.min_words, limits.max_words)
+    for line in sides:
+        reason = _reject_text(line, limits, catalogue) or _reject_length(line, limits.min_words, limits.max_words)
         if reason:
             return reason
     if sides[0].casefold() == sides[1].casefold():
         return "equal sides"
-    placeholders = [sorted(_PLACEHOLDER.findall(line)) for line in sides]
-    if max(map(len, placeholders)) > limits.max_placeholders or placeholders[0] != placeholders[1]:
-        return "placeholders"
-    short, long = sorted(len(line) for line in sides)
-    if (long + 4) / (short + 4) > limits.max_ratio:
+    most = _CATALOGUE_PLACEHOLDERS if limits.max_placeholders is None and catalogue else limits.max_placeholders
+    if most is not None:
+        placeholders = [sorted(_PLACEHOLDER.findall(line)) for line in sides]
+        if max(map(len, placeholders)) > most or placeholders[0] != placeholders[1]:
+            return "placeholders"
+    short, long = sorted(count_letters(line) for line in sides)
+    if (long + _GRACE) / (short + _GRACE) > limits.max_ratio:
         return "ratio"
-    if profile and any(profile.is_other(line, language) for line, language in zip(sides, languages, strict=True)):
+    return None
+
+
+def reject_language(lines: tuple[str, ...], languages: tuple[str, ...], profile: LanguageProfile | None) -> str | None:
+    """Return the name of the rule where a line is in another language of the corpus, None if none is."""
+    if profile and any(profile.is_other(line, language) for line, language in zip(lines, languages, strict=True)):
         return "language"
     return None
 
@@ -119,27 +96,21 @@ def reject_raw(*lines: str) -> str | None:
     return "NUL bytes" if any("\0" in line for line in lines) else None
 
 
-def words(line: str) -> list[str]:
-    """Return the lower-case words of a line (runs of letters), as the rules count them."""
-    found: list[str] = _WORD.findall(line.lower())
-    return found
-
-
-def _reject_text(line: str, language: str, limits: Limits, profile: LanguageProfile | None) -> str | None:
-    if not line:
+def _reject_text(line: str, limits: Limits, catalogue: bool) -> str | None:
+    if not line or line.isspace():
         return "empty"
     if len(line) > limits.max_characters:
         return "length"
-    text = _PLACEHOLDER.sub("", line)
-    if _CODE.search(text):
+    text = _PLACEHOLDER.sub("", line) if catalogue else line
+    if catalogue and _CODE.search(text):
         return "code"
-    if not text.strip() or len(_LETTER.findall(text)) < limits.min_letters * len(text) or not _WORD.search(text):
+    least = _CATALOGUE_LETTERS if limits.min_letters is None and catalogue else limits.min_letters
+    if least and (
+        not text.strip() or len(_LETTER.findall(text)) < least * len(text) or not _RUN_OF_LETTERS.search(text)
+    ):
         return "few letters"
-    if profile and profile.is_other(line, language):
-        return "language"
     return None
 
 
-def _reject_length(line: str, language: str, least: int, most: int) -> str | None:
-    count = len(line) // _CHARACTERS_A_WORD if language.partition("_")[0] in _UNSPACED else len(line.split())
-    return None if least <= count <= most else "length"
+def _reject_length(line: str, least: int, most: int) -> str | None:
+    return None if least <= count_words(line) <= most else "length"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DataError, SettingError
 
 if TYPE_CHECKING:
-    from ..report.document import Document, Inputs
     from ..report.points import Point
+    from ..report.reading import Inputs
+    from ..report.results import Report
 
 
 class NothingToFit(DataError):
@@ -45,11 +46,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found, the files to name on the terminal, and how many curves were fitted."""
+    """What was found, and the files to name on the terminal."""
 
-    document: Document
+    report: Report
     files: list[Path]
-    fitted: int
 
 
 def fit(request: Request) -> Outcome:
@@ -70,17 +70,15 @@ def fit(request: Request) -> Outcome:
     points = _only(points, request.metrics)
 
     from ..report.analysis import Settings, analyse
-    from ..report.document import build_document
     from ..report.points.curves import collect
 
     inputs.remarks = list(request.remarks)
     settings = Settings(**request.settings, targets=_settle_targets(request.targets, points))
     collection = collect(points)
-    analysis = analyse(collection.curves, settings)
     inputs.problems += collection.problems
     inputs.unplaced = collection.unplaced
-    document = build_document(analysis, settings, inputs)
-    return Outcome(document, _write(document, request), analysis.fitted)
+    report = analyse(collection.curves, settings, inputs)
+    return Outcome(report, _write(report, request))
 
 
 def write_mapping(request: Request, path: Path) -> list[str]:
@@ -118,16 +116,16 @@ def _nothing_to_fit(request: Request, inputs: Inputs) -> NothingToFit:
     return NothingToFit("\n  ".join(["no readable run and no readable row: nothing to fit", *shown]))
 
 
-def _write(document: Document, request: Request) -> list[Path]:
+def _write(report: Report, request: Request) -> list[Path]:
     """Write the files and return those to name on the terminal."""
-    from ..report.files import write_data, write_report
+    from ..report.render.files import write_data, write_page
 
-    written = write_data(document, request.out)
+    written = write_data(report, request.out)
     if request.with_report:
-        from ..report.figures import draw_all
+        from ..report.render.figures import draw_all
 
-        report, *figures = write_report(document, draw_all(document, request.max_figures), request.out)
-        written = [report, *written, *([request.out / "figures"] if figures else [])]
+        page, *figures = write_page(report, draw_all(report, request.max_figures), request.out)
+        written = [page, *written, *([request.out / "figures"] if figures else [])]
     return written
 
 

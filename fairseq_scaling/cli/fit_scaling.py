@@ -262,10 +262,10 @@ def main(
         return
     outcome = fit(request)
 
-    from ..report.terminal import make_console, print_report
+    from ..report.render.terminal import make_console, print_report
 
-    print_report(outcome.document, make_console(), outcome.files)
-    if outcome.fitted == 0:
+    print_report(outcome.report, make_console(), outcome.files)
+    if outcome.report.fitted == 0:
         click.echo("Nothing could be fitted: no curve has enough points.", err=True)
         sys.exit(EXIT_NOTHING_FITTED)
 

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..alignment_file import Alignment
 from ..errors import DataError
-from ..logs import LogProblem, Problem, read_runs
+from ..logs import LogProblem, Problem, Reading, read_runs
 from ..problems import ProblemKind
-from .document import Inputs
 from .points import Point
+from .points.curves import Unplaced
 from .points.tables import is_table, read_table
-from .run_points import Choice, RunProblem, points_of_runs
+from .run_points import Choice, Forgetting, RunProblem, points_of_runs
 
 _TABLE_ENDINGS = (".csv", ".tsv")
 OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
+
+
+@dataclass
+class Inputs:
+    """What was read, beside the points.
+
+    ``remarks`` are the user's own: what no log says, such as runs not made. ``reading`` is what the logs hold, None
+    where only tables were read.
+    """
+
+    paths: list[str] = field(default_factory=list)
+    finetuning_runs: int = 0
+    pretraining_runs: int = 0
+    tables: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    forgetting: list[Forgetting] = field(default_factory=list)
+    alignments: list[Alignment] = field(default_factory=list)
+    unplaced: list[Unplaced] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    reading: Reading | None = None
 
 
 def read_inputs(

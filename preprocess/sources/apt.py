@@ -21,7 +21,6 @@ _NO_APT = (
     "the source 'debian' needs apt-get, which is not on this machine (it is on Debian and Ubuntu)\n"
     "  use your own text instead: scaling-preprocess fetch --source files --mono en=FILE --pair en-fr=FILE,FILE"
 )
-_CONTENTS = "Acquire::IndexTargets::deb::Contents-deb"
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,8 @@ class Apt:
         """Return the path of a downloaded package."""
         return self.packages_folder / package.file_name
 
-    def use_own_lists(self, contents: bool = False) -> None:
-        """Fetch package lists into the cache and use them from now on; ``contents`` adds the lists of files.
+    def use_own_lists(self) -> None:
+        """Fetch package lists into the cache and use them from now on.
 
         Raises:
             DataError: they could not be fetched.
@@ -111,28 +110,13 @@ class Apt:
         (self._lists / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (self._lists / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         self._own_lists = True
-        result = self._run("apt-get", "update", *(_contents_options() if contents else ()))
+        result = self._run("apt-get", "update")
         if result.returncode or not self._show(["apt"]):
             raise DataError(
                 "apt-get has no package lists and could not fetch them: is there a network?\n"
                 f"  {result.stderr.strip().splitlines()[-1] if result.stderr.strip() else 'no message from apt-get'}\n"
                 "  run `sudo apt-get update`, or use your own text (--source files)"
             )
-
-    def files_of_packages(self) -> Iterator[tuple[str, str]]:
-        """Yield (file, package) over all packages of the release; fetches the lists of files (about 55 MB)."""
-        self.use_own_lists(contents=True)
-        targets = self._run(
-            "apt-get", "indextargets", *_contents_options(), "--format", "$(FILENAME)", "Created-By: Contents-deb"
-        )
-        for listing in sorted(set(targets.stdout.split())):
-            command = ["/usr/lib/apt/apt-helper", "cat-file", listing]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    file, _, packages = line.rstrip("\n").rpartition(" ")
-                    for package in packages.split(","):
-                        yield file.rstrip(), package.rpartition("/")[2]
 
     def _show(self, names: Sequence[str]) -> dict[str, Package]:
         found: dict[str, Package] = {}
@@ -193,14 +177,3 @@ def package_files(package: Path, wanted: Callable[[str], bool]) -> Iterator[tupl
                         yield name, stream.read()
         except tarfile.TarError as error:
             raise DataError(f"{package} cannot be read: {error}\n  delete it and fetch again") from None
-
-
-def _contents_options() -> list[str]:
-    options = []
-    for key, value in (
-        ("MetaKey", "$(COMPONENT)/Contents-$(ARCHITECTURE)"),
-        ("ShortDescription", "Contents-$(ARCHITECTURE)"),
-        ("Description", "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Contents (deb)"),
-    ):
-        options += ["-o", f"{_CONTENTS}::{key}={value}"]
-    return options

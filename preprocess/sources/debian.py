@@ -16,7 +16,7 @@ from fairseq_scaling.errors import DataError, SettingError
 
 from ..progress import ordered_map, progress
 from .apt import Apt, Package, package_files
-from .base import Source, split_sentences
+from .base import Request, Source, split_sentences
 from .catalogue import paragraphs, read_catalogue
 from .libreoffice import read_help_page
 from .manpage import read_manual_page
@@ -45,6 +45,7 @@ class DebianSource(Source):
     """
 
     name = "debian"
+    catalogue = True
 
     def __init__(
         self,
@@ -66,6 +67,18 @@ class DebianSource(Source):
         with progress("unpack (packages)", len(self.packages)) as advance:
             for _ in ordered_map(unpack, [self._apt.path(package) for package in self.packages], workers):
                 advance(1)
+
+    @classmethod
+    def from_request(cls, request: Request) -> DebianSource:
+        options = request.options
+        return cls.from_list(
+            Path(options["packages"] or QUICKSTART_LIST),
+            request.all_languages,
+            options["cache"] / "debian",
+            [kind.strip() for kind in options["kinds"].split(",") if kind.strip()],
+            int(options["max_download"] * 1e6),
+            options["workers"],
+        )
 
     @classmethod
     def from_list(

@@ -30,7 +30,7 @@ def write_run(folder: Path, step: int, bleu: float) -> None:
     place = folder / f"run{step}"
     place.mkdir(parents=True, exist_ok=True)
     (place / "train.log").write_text(plugin_log(run, {100: 5 - 0.3 * step, 200: 4 - 0.3 * step}))
-    (place / "scores.json").write_text(score_file(run, bleu))
+    (place / "scores.json").write_text(score_file(run, bleu, "valid"))
 
 
 def watch(monkeypatch: pytest.MonkeyPatch, looks: list[Callable[[], None]], *arguments: object) -> Result:

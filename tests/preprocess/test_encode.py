@@ -134,7 +134,9 @@ def test_unknown_characters_become_the_unknown_symbol(clean_folder: Path, model:
     replace(clean_folder, "mono.en.valid.txt", "the ☃ house\n")
     corpus = encode(clean_folder, model, tmp_path / "corpus")
     assert 3 in corpus.mono("en", "valid")[-1]
-    assert corpus.manifest["vocabulary"]["unknown_tokens"] == 0  # in training text
+    assert corpus.manifest["languages"]["en"]["valid"]["unknown_tokens"] == 1
+    assert corpus.manifest["languages"]["en"]["train"]["unknown_tokens"] == 0
+    assert corpus.manifest["vocabulary"]["unknown_tokens"] == 1
 
 
 def test_what_cannot_be_encoded_is_named(clean_folder: Path, model: Path, tmp_path: Path) -> None:

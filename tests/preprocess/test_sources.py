@@ -16,14 +16,12 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.errors import DataError, SettingError
-from preprocess.sources.apt import Apt
 from preprocess.sources.catalogue import paragraphs, read_catalogue
 from preprocess.sources.debian import QUICKSTART_LIST, DebianSource, file_language, read_package_list
 from preprocess.sources.files import FilesSource
 from preprocess.sources.libreoffice import read_help_page
 from preprocess.sources.manpage import read_manual_page
 from preprocess.sources.mc4 import Mc4Source
-from preprocess.sources.rank import rank_packages
 from preprocess.sources.wmt import WmtSource
 from tests.preprocess.samples import PretendedDebian, make_catalogue
 
@@ -191,24 +189,6 @@ def test_ubuntus_language_packs_are_read_where_there_are_any(debian: PretendedDe
     assert source.describe()["packages_unknown_to_this_release"] == []
 
 
-def test_packages_are_ranked_by_new_text_per_byte(
-    debian: PretendedDebian, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    catalogue = "usr/share/locale/fr/LC_MESSAGES/{}.mo".format
-    texts = {f"Some message number {word}": f"Un message de numéro {word}" for word in ("one", "two", "three")}
-    debian.add("rich", {catalogue("rich"): make_catalogue(texts)})
-    debian.add("copy", {catalogue("copy"): make_catalogue(texts), "usr/share/padding": b"x" * 20_000})
-    debian.add("poor", {catalogue("poor"): make_catalogue({"One more thing": "Une chose"}), "padding": b"x" * 40_000})
-    debian.add("huge", {catalogue("huge"): make_catalogue({"Too large": "Trop grand"}), "padding": b"x" * 90_000})
-    names = ("rich", "copy", "poor", "huge")
-    monkeypatch.setattr(Apt, "files_of_packages", lambda self: ((catalogue(name), name) for name in names))
-    ranking = rank_packages(["en", "fr"], ["en-fr"], tmp_path / "list.json", debian.cache, 10**6, 70_000, 1)
-    assert read_package_list(tmp_path / "list.json") == ["rich", "poor"]  # the copy adds nothing
-    assert ranking["words"] == {"en": 3 * 4 + 3, "fr": 3 * 5 + 2}
-    assert ranking["short_pairs"] == {"en-fr": 4}
-    assert ranking["packages"][0]["new_words"] == 3 * 4 + 3 * 5
-
-
 def test_without_apt_get_the_message_shows_how_to_use_ones_own_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,8 +234,11 @@ def test_files_are_read_in_the_order_given(tmp_path: Path) -> None:
     assert list(source.monolingual("en")) == ["a", "b", "c"]
     assert list(source.monolingual("fr")) == []
     assert list(source.parallel("en", "fr")) == [("yes", "oui"), ("no", "non")]
-    assert list(source.held_out("en", "fr", "test")) == [("yes", "oui"), ("no", "non")]
-    assert list(source.held_out("en", "fr", "valid")) == []
+    given = source.held_out("en", "fr")
+    assert {split: (name, list(pairs)) for split, (name, pairs) in given.items()} == {
+        "test": ("x", [("yes", "oui"), ("no", "non")])
+    }
+    assert source.held_out("fr", "en") == {}
     assert str(tmp_path) not in json.dumps(source.describe())
     with pytest.raises(SettingError, match=r"none\.en: does not exist"):
         FilesSource({"en": [tmp_path / "none.en"]}, {}, {})
@@ -309,12 +292,12 @@ def test_sacrebleus_test_sets_serve_both_directions(tmp_path: Path) -> None:
     script = (
         "from preprocess.sources.wmt import WmtSource\n"
         "source = WmtSource({}, {}, {('en-de', 'test'): 'wmt14'})\n"
-        "print(list(source.held_out('en', 'de', 'test')), list(source.held_out('en', 'de', 'valid')))\n"
+        "print([(split, name, list(pairs)) for split, (name, pairs) in source.held_out('en', 'de').items()])\n"
     )
     root = Path(__file__).parents[2]
     environment = {"SACREBLEU": str(tmp_path / "sacrebleu"), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(root)}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[('Yes', 'Ja')] []"
+    assert result.stdout.strip() == "[('test', 'wmt14', [('Yes', 'Ja')])]"
 
 
 def test_test_sets_that_sacrebleu_does_not_have_are_refused() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...metrics import order
 from ...problems import Problem, remark
-from ..wording import tokens
+from ...quantities import short_tokens
 from .comparable import settle
 from .point import Point, curve_name
 
@@ -185,7 +185,7 @@ def _contradictions(curve: CurvePoints) -> list[Problem]:
         run = (point.pretrain_tokens, point.pretrain_seed, point.seed)
         if point.seed is not None and run in seen:
             before = "" if point.pretrain_seed is None else f"pretraining seed {point.pretrain_seed} and "
-            where = f"at D_p {tokens(point.pretrain_tokens)} with {before}seed {point.seed}"
+            where = f"at D_p {short_tokens(point.pretrain_tokens)} with {before}seed {point.seed}"
             problems.append(_warn(curve, f"several values {where}; taken as repeats", point))
             break
         seen.add(run)

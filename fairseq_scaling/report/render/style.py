@@ -57,7 +57,8 @@ header, main, footer { max-width: 70rem; margin: 0 auto; padding: 0 1.5rem; }
 header { padding-top: 2.6rem; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.015em; text-wrap: balance; }
 h2 { font-size: 1.35rem; margin: 3rem 0 .8rem; letter-spacing: -.01em; }
-h3 { font-size: 1.02rem; margin: 1.8rem 0 .6rem; }
+h3 { font-size: 1.1rem; margin: 1.8rem 0 .6rem; }
+h4 { font-size: 1.02rem; margin: 1.4rem 0 .5rem; }
 p { margin: .35rem 0; max-width: 48rem; text-wrap: pretty; }
 a { color: var(--accent); text-underline-offset: .15em; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
@@ -72,14 +73,14 @@ nav ul {
   border: 2px solid var(--warn); background: var(--warn-bg); border-radius: 10px;
   padding: 1rem 1.2rem; margin: 1rem 0 1.2rem;
 }
-.loud strong:first-child { color: var(--warn); font-size: 1.1rem; }
-.loud ul { margin: .4rem 0 0; padding-left: 1.2rem; }
+.loud b { color: var(--warn); }
+.answer { font-size: 1.05rem; margin: 1rem 0; max-width: none; }
 .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); }
 .card {
   background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.2rem 1.05rem;
   display: flex; flex-direction: column; gap: .3rem; min-width: 0;
 }
-.card h3, .card h4 { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere; }
+.card h4, .card h5 { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere; }
 .card .top { display: flex; justify-content: space-between; align-items: baseline; gap: .8rem; flex-wrap: wrap; }
 .card .advice { font-size: 1.02rem; margin: .15rem 0 0; }
 .card .reason { font-size: .92rem; margin: 0 0 .35rem; }
@@ -92,22 +93,13 @@ nav ul {
 .chip.good { background: var(--good-bg); color: var(--good); }
 .chip.warn { background: var(--warn-bg); color: var(--warn); }
 .chip.info { background: var(--info-bg); color: var(--info); }
-.metrics {
-  margin: .3rem 0 0; padding: .55rem 0 0; border-top: 1px solid var(--line); display: grid;
-  gap: .4rem; font-size: .9rem;
-}
-.metrics div { display: grid; grid-template-columns: 7.2rem 1fr; gap: .2rem .8rem; }
-.metrics dt { font-weight: 600; white-space: nowrap; }
-.metrics dd { margin: 0; }
-.metrics dd b { font-weight: 600; }
-.metrics dd span { color: var(--muted); }
 figure {
   margin: 1.1rem 0; background: var(--paper); border: 1px solid var(--line); border-radius: 10px;
   padding: 1.1rem 1.2rem .9rem;
 }
 figure h3 { margin: 0 0 .6rem; }
-figure svg { display: block; width: 100%; height: auto; min-width: 40rem; }
-figure.narrow svg { max-width: 52rem; }
+figure svg { display: block; width: 100%; height: auto; min-width: 34rem; }
+figure.others svg { max-width: 52rem; }
 figure svg * { stroke-linejoin: round; stroke-linecap: butt; }
 figure svg text { font-family: inherit; }
 figcaption { margin-top: .6rem; max-width: 52rem; }
@@ -147,7 +139,6 @@ footer { color: var(--muted); font-size: .85rem; padding-top: 2rem; padding-bott
 @media (max-width: 40rem) {
   header, main, footer { padding-left: 1rem; padding-right: 1rem; }
   h1 { font-size: 1.55rem; }
-  .metrics div { grid-template-columns: 1fr; }
 }
 @page { margin: 15mm 14mm; }
 """
