@@ -12,6 +12,7 @@ from ..errors import DataError, SettingError
 
 if TYPE_CHECKING:
     from ..report.points import Point
+    from ..report.points.roles import TableOptions
     from ..report.reading import Inputs
     from ..report.results import Report
 
@@ -42,6 +43,8 @@ class Request:
     max_figures: int
     subsets: Mapping[str, str] = field(default_factory=dict)
     unfinished: bool = False
+    tables: TableOptions | None = None
+    noise: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def fit(request: Request) -> Outcome:
     from ..report.run_points import Choice
 
     choice = Choice(request.subsets, request.unfinished)
-    points, inputs = read_inputs(request.paths, request.mapping, choice)
+    points, inputs = read_inputs(request.paths, request.mapping, choice, request.tables)
     if not points:
         raise _nothing_to_fit(request, inputs)
     points = _only(points, request.metrics)
@@ -74,7 +77,7 @@ def fit(request: Request) -> Outcome:
 
     inputs.remarks = list(request.remarks)
     settings = Settings(**request.settings, targets=_settle_targets(request.targets, points))
-    collection = collect(points)
+    collection = collect(points, _noise(request.noise, points))
     inputs.problems += collection.problems
     inputs.unplaced = collection.unplaced
     report = analyse(collection.curves, settings, inputs)
@@ -93,7 +96,8 @@ def write_mapping(request: Request, path: Path) -> list[str]:
     from ..report.run_points import Choice
     from ._overview import overview
 
-    _, inputs = read_inputs(request.paths, request.mapping, Choice(request.subsets, request.unfinished))
+    choice = Choice(request.subsets, request.unfinished)
+    _, inputs = read_inputs(request.paths, request.mapping, choice, request.tables)
     if inputs.reading is None or not inputs.reading.runs:
         raise _nothing_to_fit(request, inputs)
     rows = write_table(inputs.reading.runs, path)
@@ -140,6 +144,18 @@ def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
         if metric not in there:
             raise SettingError("--metric", metric, "no point has it", f"there are {', '.join(there)}")
     return [point for point in points if point.metric in chosen]
+
+
+def _noise(given: tuple[tuple[str, float], ...], points: list[Point]) -> dict[str, float]:
+    """Return metric -> standard deviation of one run; every metric must be among the points."""
+    from ..metrics import metric_name
+
+    there = list(dict.fromkeys(point.metric for point in points))
+    noise = {metric_name(metric): value for metric, value in given}
+    for metric in noise:
+        if metric not in there:
+            raise SettingError("--noise", metric, "no point has it", f"there are {', '.join(there)}")
+    return noise
 
 
 def _settle_targets(wanted: tuple[tuple[str, float], ...], points: list[Point]) -> tuple[tuple[str, float], ...]:

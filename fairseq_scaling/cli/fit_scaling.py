@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..errors import DataError, SettingError
 from ._common import Command, shows_errors
 from ._fitting import Request, fit, write_mapping
+from ._tables import TableFlags, takes_table_flags
 
 # Not 1, with which Python ends after a traceback: scaling-study takes this code alone as done.
 EXIT_NOTHING_FITTED = 3
@@ -51,14 +53,19 @@ score-translations, alignment files of scaling-alignment, and CSV tables.
                                              while a study runs; Ctrl-C ends
 
 \b
-A table has the columns
+A table is CSV with any separator, or JSON. Columns are known by their names
+(tokens, steps, D_p ...; bleu, eval_loss, acc ...; model, seed, stderr), one
+column a metric; what was taken for what is printed. Where that is wrong:
+  fit-scaling a.csv --columns pretrain_tokens=tokens,bleu=score,curve=model
+  fit-scaling a.csv --x updates              over updates, not tokens
+The columns of points.csv are
   curve, metric, pretrain_tokens, value
 and optionally
   held_out (0/1), seed, mixture (en:0.5,fr:0.5), finetune_tokens, weight,
-  lower_is_better (0/1), source_lang, target_lang, architecture
-Metrics are bleu, chrf, ter, wer, comet, rouge_l, cross_entropy (nats per
-target token) or any other name, which then needs lower_is_better. Rows with
-pretrain_tokens 0 are the baseline. Tokens: 250000, 2.5e5 or 0.25M.
+  stderr, test_set, lower_is_better (0/1), source_lang, target_lang,
+  architecture, parameters
+Any metric will do; one that is not known needs lower_is_better or --better.
+Rows with 0 tokens are the baseline. Tokens: 250000, 2.5e5 or 0.25M.
 
 \b
 Written into --out:
@@ -191,7 +198,7 @@ class _Positive(click.FloatRange):
 )
 @click.option(
     "--write-mapping",
-    "table",
+    "mapping_table",
     type=click.Path(dir_okay=False),
     metavar="CSV",
     help="Do not fit: say what the logs hold, and write a mapping table to fill in, with a row for each run.",
@@ -204,6 +211,7 @@ class _Positive(click.FloatRange):
     help="Take the values (of one metric) from this subset, such as valid or newstest2014; may be repeated.",
 )
 @click.option("--unfinished", is_flag=True, help="Use runs whose training did not end, as far as they came.")
+@takes_table_flags
 @shows_errors
 def main(
     paths: tuple[str, ...],
@@ -223,14 +231,16 @@ def main(
     max_figures: int,
     watching: bool,
     every: float,
-    table: str | None,
+    mapping_table: str | None,
     subsets: tuple[str, ...],
     unfinished: bool,
+    **flags: Any,
 ) -> None:
     if paths[0] == "watch" and not os.path.lexists("watch"):
         watching, paths = True, paths[1:]
         if not paths:
             raise DataError("fit-scaling watch: no path is named\n  write for example fit-scaling watch logs/")
+    table_flags = TableFlags(**flags)
     request = Request(
         paths=paths,
         out=Path(out),
@@ -251,9 +261,11 @@ def main(
         max_figures=max_figures,
         subsets=_subsets(subsets),
         unfinished=unfinished,
+        tables=table_flags.options(),
+        noise=table_flags.noises(),
     )
-    if table is not None:
-        click.echo("\n".join(write_mapping(request, Path(table))))
+    if mapping_table is not None:
+        click.echo("\n".join(write_mapping(request, Path(mapping_table))))
         return
     if watching:
         from ._watch import watch
@@ -261,6 +273,8 @@ def main(
         watch(request, every)
         return
     outcome = fit(request)
+    for line in outcome.report.read.columns:
+        click.echo(f"Read {line}")
 
     from ..report.render.terminal import make_console, print_report
 

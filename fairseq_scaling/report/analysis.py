@@ -94,7 +94,12 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         versions=versions(),
         settings=settings,
         read=results.Read(
-            tuple(inputs.paths), inputs.finetuning_runs, inputs.pretraining_runs, inputs.tables, len(inputs.alignments)
+            tuple(inputs.paths),
+            inputs.finetuning_runs,
+            inputs.pretraining_runs,
+            inputs.tables,
+            len(inputs.alignments),
+            tuple(inputs.columns),
         ),
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted, verdicts)),
@@ -106,6 +111,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         remarks=tuple(inputs.remarks),
         problems=(*inputs.problems, *problems, *matched.problems),
     )
+
 
 
 def versions() -> dict[str, str]:
@@ -144,10 +150,17 @@ def to_curve(data: CurvePoints) -> laws.Curve:
         held_out=np.array([point.held_out for point in data.points], bool),
         seeds=np.array([point.seed for point in data.points]),
         weights=np.array([point.weight for point in data.points], float),
+        stderr=_stderr(data),
         baseline=np.array([point.value for point in data.baselines], float) if data.baselines else None,
         lower_is_better=data.lower_is_better,
         attributes={key: value for key, value in data.attributes().items() if value not in (None, "")},
     )
+
+
+def _stderr(data: CurvePoints) -> np.ndarray | None:
+    """Return the standard errors of the points, NaN where one has none; None where none has one."""
+    known = [np.nan if point.stderr is None else point.stderr for point in data.points]
+    return np.array(known, float) if not np.isnan(known).all() else None
 
 
 def _prepare(data: CurvePoints) -> _Fitted:
@@ -195,7 +208,7 @@ def _result(one: _Fitted, verdict: laws.Verdict | None, settings: Settings, over
     data, choice = one.data, one.choice
     fields: dict[str, Any] = {
         "name": data.name,
-        "metric": describe(data.metric, data.lower_is_better),
+        "metric": data.about,
         "setting": _setting(data.first),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
@@ -406,6 +419,9 @@ def _compare_mixtures(fitted: Sequence[_Fitted], settings: Settings) -> list[res
     for members in groups.values():
         metric = min((member.data.metric for member in members), key=order)
         rivals = [member for member in members if member.data.metric == metric]
+        # Of several test sets the first one decides: scores on two do not compare.
+        test_set = min(member.data.first.test_set for member in rivals)
+        rivals = [member for member in rivals if member.data.first.test_set == test_set]
         largest = [max(point.pretrain_tokens for point in rival.data.points) for rival in rivals]
         pairs = [(i, j, min(largest[i], largest[j])) for i, j in combinations(range(len(rivals)), 2)][:_MOST_PAIRS]
         choices = [rival.choice for rival in rivals if rival.choice is not None]
@@ -417,7 +433,7 @@ def _compare_mixtures(fitted: Sequence[_Fitted], settings: Settings) -> list[res
                 results.MixtureComparison(
                     first_name,
                     second_name,
-                    describe(metric, rivals[0].data.lower_is_better),
+                    rivals[0].data.about,
                     compared.pretrain_tokens,
                     ahead,
                     compared.difference,
@@ -428,7 +444,7 @@ def _compare_mixtures(fitted: Sequence[_Fitted], settings: Settings) -> list[res
 
 
 def _metric(curve: laws.Curve) -> Metric:
-    return describe(curve.metric, curve.lower_is_better)
+    return curve.about
 
 
 def _finite(value: float) -> float | None:

@@ -10,12 +10,15 @@ from ..alignment_file import Alignment
 from ..errors import DataError
 from ..logs import LogProblem, Problem, Reading, read_runs
 from ..problems import ProblemKind
+from ..quantities import quantity
 from .points import Point
+from .points.axis import over
 from .points.curves import Unplaced
-from .points.tables import is_table, read_table
+from .points.roles import TableOptions
+from .points.sheets import TABLE_ENDINGS
+from .points.tables import is_known_table, is_named_table, read_table
 from .run_points import Choice, Forgetting, RunProblem, points_of_runs
 
-_TABLE_ENDINGS = (".csv", ".tsv")
 OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 
 
@@ -36,16 +39,28 @@ class Inputs:
     alignments: list[Alignment] = field(default_factory=list)
     unplaced: list[Unplaced] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    """What the columns of each table were taken for, where that was guessed."""
     reading: Reading | None = None
 
 
 def read_inputs(
-    paths: Sequence[str], mapping: str | None = None, choice: Choice | None = None
+    paths: Sequence[str],
+    mapping: str | None = None,
+    choice: Choice | None = None,
+    options: TableOptions | None = None,
 ) -> tuple[list[Point], Inputs]:
     """Return the points that the paths hold, and what was read and could not be.
 
-    A file that ends in .csv or .tsv, or begins with a table's header, is a table; of a folder, every such file with a
-    table's header is one, but for what ``fit-scaling`` itself wrote there. Everything else goes to ``logs.read_runs``.
+    A file that ends in .csv or .tsv, is JSON with columns of a size and of scores, or begins with a table's header, is
+    a table; of a folder, every .csv or .tsv file whose columns are known is one, but for what ``fit-scaling`` itself
+    wrote there. Everything else goes to ``logs.read_runs``.
+
+    Args:
+        paths: files and folders.
+        mapping: what stock logs do not say.
+        choice: which subsets count, and whether unfinished runs do.
+        options: what the user says of tables, and the quantity on the x axis of all points.
 
     Raises:
         DataError: a path does not exist.
@@ -59,23 +74,25 @@ def read_inputs(
         if path.is_dir():
             tables += _tables_in(path, mapping)
             others.append(path)
-        elif path.suffix.lower() in _TABLE_ENDINGS or is_table(path):
+        elif is_named_table(path):
             tables.append(path)
         else:
             others.append(path)
     inputs = Inputs(paths=[str(path) for path in paths])
     points: list[Point] = []
     for path in dict.fromkeys(tables):
-        table = read_table(path)
+        table = read_table(path, options=options)
         inputs.tables += 1
         points += table.points
         inputs.problems += table.problems
+        if table.roles is not None and not table.roles.is_own:
+            inputs.columns.append(f"{path}: {table.roles.sentence()}")
     if others:
         known = {path.resolve() for path in tables}
         reading = read_runs(others, mapping, skip=lambda path: path.resolve() in known or _is_own(path))
         runs = points_of_runs(reading.runs, choice)
-        points += runs.points
         inputs.problems += _once([*reading.problems, *runs.problems])
+        points += over(quantity(options.x), runs.points, inputs.problems) if options and options.x else runs.points
         inputs.finetuning_runs, inputs.pretraining_runs = runs.finetuning_runs, runs.pretraining_runs
         inputs.forgetting = runs.forgetting
         inputs.alignments = reading.alignments
@@ -106,7 +123,7 @@ def _tables_in(folder: Path, mapping: str | None) -> list[Path]:
     """Return the tables of a folder, sorted; neither the mapping nor this tool's own output is one."""
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in _TABLE_ENDINGS or not path.is_file() or _is_own(path) or not is_table(path):
+        if path.suffix.lower() not in TABLE_ENDINGS or not path.is_file() or _is_own(path) or not is_known_table(path):
             continue
         if mapping is None or not Path(mapping).exists() or not path.samefile(mapping):
             found.append(path)

@@ -357,6 +357,8 @@ class Read:
     pretraining_runs: int = 0
     tables: int = 0
     alignments: int = 0
+    columns: tuple[str, ...] = ()
+    """What the columns of each table were taken for, where that was guessed."""
 
 
 @dataclass(frozen=True)

@@ -21,25 +21,46 @@ _TABLE_VARIANTS = (
 _APART = ("finetune_tokens", "parameters", "corpus")
 
 
-def settle(points: Iterable[Point]) -> list[Point]:
+def make_comparable(points: Iterable[Point]) -> list[Point]:
     """Return the points as curves can be made of them, in the same order.
 
     - A point that does not say its model's size or corpus takes that of the others of its curve, else of its task, D_f
       and architecture, where these know only one.
     - A table's name that hides several mixtures, D_f, models or corpora gives a name each; so do runs whose curves
-      would bear one name but differ in D_f, parameters or corpus.
+      would bear one name but differ in D_f, parameters or corpus. Where a metric was measured on several test sets
+      each has a curve, named by its test set.
     - Runs of one curve that stopped at nearly one D_p, as other pretraining seeds do, stand at one D_p: to the laws
       these are repeats, not further sizes.
     """
-    settled = _fill(list(points), curve_name)
-    settled = _fill(settled, lambda p: (p.source_lang, p.target_lang, p.finetune_tokens, p.architecture))
-    return _settle_sizes(_tell_apart(_settle_tables(settled)))
+    filled = _fill(list(points), ("parameters", "corpus"), curve_name)
+    filled = _fill(filled, ("parameters", "corpus"), _model)
+    return _merge_sizes(_name_test_sets(_tell_apart(_name_tables(filled))))
 
 
-def _fill(points: Sequence[Point], key: Callable[[Point], Hashable]) -> list[Point]:
+def with_test_sets(points: Iterable[Point]) -> list[Point]:
+    """Return the points with the test set of each.
+
+    A point that does not say it takes that of the others of its curve and metric, else of its task, D_f and
+    architecture, where these know only one.
+    """
+    named = [point if point.test_set else replace(point, test_set=_subset(point)) for point in points]
+    named = _fill(named, ("test_set",), lambda p: (curve_name(p), p.metric))
+    return _fill(named, ("test_set",), lambda p: (_model(p), p.metric))
+
+
+def _subset(point: Point) -> str:
+    return str(point.details.get("subset") or "")
+
+
+def _model(point: Point) -> Hashable:
+    return (point.source_lang, point.target_lang, point.finetune_tokens, point.architecture)
+
+
+def _fill(points: Sequence[Point], names: Sequence[str], key: Callable[[Point], Hashable]) -> list[Point]:
+    """Fill blank fields with the value of the other points of one key, where these have one value only."""
     known: dict[Hashable, dict[str, set[Any]]] = defaultdict(lambda: defaultdict(set))
     for point in points:
-        for name in ("parameters", "corpus"):
+        for name in names:
             if getattr(point, name):
                 known[key(point)][name].add(getattr(point, name))
     filled = []
@@ -49,7 +70,7 @@ def _fill(points: Sequence[Point], key: Callable[[Point], Hashable]) -> list[Poi
     return filled
 
 
-def _settle_tables(points: Sequence[Point]) -> list[Point]:
+def _name_tables(points: Sequence[Point]) -> list[Point]:
     """Give the curves of a table that hide several mixtures, D_f or architectures a name each, and fill in blanks."""
     variants: dict[str, dict[str, set[Any]]] = defaultdict(lambda: defaultdict(set))
     for point in points:
@@ -57,7 +78,7 @@ def _settle_tables(points: Sequence[Point]) -> list[Point]:
             for name in _TABLE_VARIANTS:
                 if getattr(point, name) not in ("", None):
                     variants[point.curve][name].add(getattr(point, name))
-    settled = []
+    named = []
     for point in points:
         if point.curve is not None:
             several = {name: values for name, values in variants[point.curve].items() if len(values) > 1}
@@ -70,8 +91,8 @@ def _settle_tables(points: Sequence[Point]) -> list[Point]:
             point = replace(point, curve=label, **blanks)
         if point.alignment is None and point.mixture and point.task:
             point = replace(point, alignment=_alignment(point))
-        settled.append(point)
-    return settled
+        named.append(point)
+    return named
 
 
 def _tell_apart(points: Sequence[Point]) -> list[Point]:
@@ -81,23 +102,40 @@ def _tell_apart(points: Sequence[Point]) -> list[Point]:
     for name, point in zip(bare, points, strict=True):
         for field in _APART:
             values[name][field].add(getattr(point, field))
-    settled = []
+    named = []
     for name, point in zip(bare, points, strict=True):
         several = {field: among for field, among in values[name].items() if len(among) > 1}
         parts = [_label(field, getattr(point, field), among) for field, among in several.items()]
-        settled.append(replace(point, apart=", ".join(parts)) if parts else point)
-    return settled
+        named.append(replace(point, apart=", ".join(parts)) if parts else point)
+    return named
 
 
-def _settle_sizes(points: Sequence[Point]) -> list[Point]:
+def _name_test_sets(points: Sequence[Point]) -> list[Point]:
+    """Add the test set to the names of the curves of which a metric was measured on several."""
+    known: dict[Hashable, set[str]] = defaultdict(set)
+    for point in points:
+        known[curve_name(point), point.metric].add(point.test_set)
+    named = []
+    for point in points:
+        if len(known[curve_name(point), point.metric]) > 1:
+            label = point.test_set or "unknown test set"
+            if point.curve is not None:
+                point = replace(point, curve=f"{point.curve} / {label}")
+            else:
+                point = replace(point, apart=", ".join(part for part in (point.apart, label) if part))
+        named.append(point)
+    return named
+
+
+def _merge_sizes(points: Sequence[Point]) -> list[Point]:
     """Set D_p of points of one curve (any metric) that differ by less than ``SAME_SIZE`` to their mean."""
     sizes: dict[str, set[float]] = defaultdict(set)
     for point in points:
         sizes[curve_name(point)].add(point.pretrain_tokens)
-    settled = {name: _merged(found) for name, found in sizes.items()}
+    merged_sizes = {name: _merged(found) for name, found in sizes.items()}
     merged = []
     for point in points:
-        size = settled[curve_name(point)][point.pretrain_tokens]
+        size = merged_sizes[curve_name(point)][point.pretrain_tokens]
         changed = size != point.pretrain_tokens
         merged.append(replace(point, pretrain_tokens=size, exact=point.pretrain_tokens) if changed else point)
     return merged

@@ -7,13 +7,28 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...metrics import order
-from ...problems import Problem, remark
-from ...quantities import short_tokens
-from .comparable import settle
+from ...metrics import Metric, describe, order
+from ...problems import Problem, ProblemKind
+from ...quantities import Quantity
+from .comparable import make_comparable, with_test_sets
 from .point import Point, curve_name
 
 _MOST_SETTINGS = 5
+
+
+class CurveProblem(ProblemKind):
+    """What is wrong with the points of a curve."""
+
+    MIXED_SCALES = (
+        "{title}: the values look as if some were shares (0 to 1) and some per cent (0 to 100)",
+        "{small} of {all} are at most 1, the first is {value}",
+        "write all on one scale",
+    )
+    MIXED_DIRECTIONS = "{metric}: lower_is_better is 0 in some rows and 1 in others, the first row counts"
+    MIXED_SIGNATURES = "{metric}: scores with different signatures do not compare", "{signatures}"
+    REPEATS = "{metric}: several values {where}, taken as repeats"
+    MIXED_SETTINGS = "its runs were finetuned with different settings, so they may not compare: {settings}"
+    LONE_BASELINE = "baseline ({metric} of {name}) without a curve to compare it with"
 
 
 @dataclass
@@ -26,6 +41,18 @@ class CurvePoints:
     points: list[Point]
     baselines: list[Point] = field(default_factory=list)
     left_out: list[tuple[Point, str]] = field(default_factory=list)
+    noise: float | None = None
+    """Standard deviation of one run in points of the metric, where the user gave it."""
+
+    @property
+    def quantity(self) -> Quantity:
+        """What stands on the x axis."""
+        return self.first.quantity
+
+    @property
+    def about(self) -> Metric:
+        """The metric at the scale of the points."""
+        return describe(self.metric, self.lower_is_better, self.first.scale)
 
     @property
     def first(self) -> Point:
@@ -46,6 +73,9 @@ class CurvePoints:
             "corpus": first.corpus,
             "signature": first.details.get("signature", ""),
             "subset": first.details.get("subset", ""),
+            "test_set": first.test_set,
+            "scale": first.scale,
+            "noise": self.noise,
         }
 
 
@@ -66,19 +96,22 @@ class Collection:
     problems: list[Problem] = field(default_factory=list)
 
 
-def collect(points: Iterable[Point]) -> Collection:
+def collect(points: Iterable[Point], noise: Mapping[str, float] | None = None) -> Collection:
     """Group points into curves.
 
     Points with D_p = 0 become the baseline of the curves of the same task, D_f, architecture, parameters, corpus and
     metric; in a table, of the curve that bears their name. Points without D_p are on no curve, but stand beside the
-    same baselines. Values that the logarithm does not know (0 and below), and values read twice, are left out with a
-    reason.
+    same baselines. Values that the metric cannot take, and values read twice, are left out with a reason.
+
+    Args:
+        points: of all runs and tables.
+        noise: metric -> standard deviation of one run in points of the metric, as the user gave it.
     """
     collection = Collection()
     trained: dict[Hashable, list[Point]] = defaultdict(list)
     own_baselines: dict[Hashable, list[Point]] = defaultdict(list)
-    points = list(points)
-    for point in settle(point for point in points if point.is_placed):
+    points = with_test_sets(points)
+    for point in make_comparable(point for point in points if point.is_placed):
         (trained if point.pretrain_tokens > 0 else own_baselines)[_curve_key(point)].append(point)
     shared: dict[Hashable, list[Point]] = defaultdict(list)
     for key, baselines in own_baselines.items():
@@ -89,6 +122,7 @@ def collect(points: Iterable[Point]) -> Collection:
     told: set[str] = set()
     for key, members in trained.items():
         curve = _curve(members)
+        curve.noise = (noise or {}).get(curve.metric)
         if key in own_baselines:
             curve.baselines = own_baselines[key]
         else:
@@ -105,8 +139,8 @@ def collect(points: Iterable[Point]) -> Collection:
     for condition, baselines in shared.items():
         if condition not in claimed:
             for point in baselines:
-                message = f"baseline ({point.metric} of {curve_name(point)}) without a curve to compare it with"
-                collection.problems.append(remark(point.file, point.line, message))
+                where = {"metric": point.metric, "name": curve_name(point)}
+                collection.problems.append(CurveProblem.LONE_BASELINE.at(point.file, point.line, **where))
     collection.curves.sort(key=_report_order)
     return collection
 
@@ -128,15 +162,17 @@ def _curve_key(point: Point) -> Hashable:
 def _condition(point: Point) -> tuple[Hashable, ...]:
     """What a baseline must share with a curve: everything but the pretraining."""
     model = (point.architecture, point.parameters)
-    return (point.source_lang, point.target_lang, point.finetune_tokens, *model, point.corpus, point.metric)
+    test = (point.corpus, point.metric, point.test_set, point.fixed)
+    return (point.source_lang, point.target_lang, point.finetune_tokens, *model, *test)
 
 
 def _curve(members: Sequence[Point]) -> CurvePoints:
     left_out: list[tuple[Point, str]] = []
     used = []
     for point in sorted(_without_doubles(members, left_out), key=_by_size):
-        if point.value <= 0:
-            left_out.append((point, f"value {point.value:g} is not above zero; the laws are fitted to logarithms"))
+        reason = _impossible(point)
+        if reason:
+            left_out.append((point, reason))
         else:
             used.append(point)
     return CurvePoints(
@@ -146,6 +182,17 @@ def _curve(members: Sequence[Point]) -> CurvePoints:
         points=used,
         left_out=left_out,
     )
+
+
+def _impossible(point: Point) -> str:
+    """Return why a value cannot be one of its metric; empty where it can."""
+    row = describe(point.metric, point.lower_is_better, point.scale)
+    if row.is_possible(point.value):
+        return ""
+    if point.value < row.lower:
+        return f"{row.title} cannot be below {row.lower:g}"
+    per_cent = f"; if it is in per cent write --scale {point.metric}=100" if row.scale == 1 else ""
+    return f"{row.title} cannot be above {row.upper:g}{per_cent}"
 
 
 def _without_doubles(points: Iterable[Point], left_out: list[tuple[Point, str]]) -> list[Point]:
@@ -174,22 +221,52 @@ def _contradictions(curve: CurvePoints) -> list[Problem]:
     """Return warnings about points that stand on one curve but do not compare."""
     problems = []
     points = curve.points + curve.baselines
+    where: dict[str, Any] = {"file": curve.first.file, "line": curve.first.line, "curve": curve.name}
     if len({point.lower_is_better for point in points}) > 1:
-        problems.append(_warn(curve, "lower_is_better is 0 in some rows and 1 in others; the first row counts"))
-    for key, what in (("signature", "signatures"), ("subset", "subsets")):
-        values = sorted({str(point.details[key]) for point in points if point.details.get(key)})
-        if len(values) > 1:
-            problems.append(_warn(curve, f"scores with different {what} do not compare: {'; '.join(values)}"))
+        problems.append(CurveProblem.MIXED_DIRECTIONS.at(**where, metric=curve.metric))
+    signatures = sorted({str(point.details["signature"]) for point in points if point.details.get("signature")})
+    if len(signatures) > 1:
+        said = "; ".join(signatures)
+        problems.append(CurveProblem.MIXED_SIGNATURES.at(**where, metric=curve.metric, signatures=said))
+    problems += [problem for problem in (_repeats(curve), _mixed_scales(curve)) if problem is not None]
+    return problems
+
+
+def _repeats(curve: CurvePoints) -> Problem | None:
+    """Return a warning where one seed has several values at one x."""
     seen: set[Hashable] = set()
     for point in curve.points:
         run = (point.pretrain_tokens, point.pretrain_seed, point.seed)
         if point.seed is not None and run in seen:
+            quantity = point.quantity
             before = "" if point.pretrain_seed is None else f"pretraining seed {point.pretrain_seed} and "
-            where = f"at D_p {short_tokens(point.pretrain_tokens)} with {before}seed {point.seed}"
-            problems.append(_warn(curve, f"several values {where}; taken as repeats", point))
-            break
+            where = f"at {quantity.symbol} {quantity.format(point.pretrain_tokens, 3)} with {before}seed {point.seed}"
+            return CurveProblem.REPEATS.at(point.file, point.line, curve=curve.name, metric=curve.metric, where=where)
         seen.add(run)
-    return problems
+    return None
+
+
+def _mixed_scales(curve: CurvePoints) -> Problem | None:
+    """Return a warning where the curve is much smoother once its values up to 1 are taken for shares of 1.
+
+    A curve that starts near 0 and rises is not: multiplied by 100, its start would lie above its end.
+    """
+    row = curve.about
+    points = [*curve.points, *(point for point, _ in curve.left_out if point.value > row.upper)]
+    values = [point.value for point in sorted(points, key=_by_size)]
+    small = [value for value in values if 0 < value <= 1]
+    if row.scale is None or not small or len(small) == len(values):
+        return None
+    alike = [100 * value if 0 < value <= 1 else value for value in values]
+    if 3 * _roughness(alike) > _roughness(values):
+        return None
+    said: dict[str, Any] = {"small": len(small), "all": len(values), "value": f"{small[0]:g}", "title": row.title}
+    return CurveProblem.MIXED_SCALES.at(curve.first.file, curve.first.line, curve=curve.name, **said)
+
+
+def _roughness(values: Sequence[float]) -> float:
+    """Return the length of the way from value to value."""
+    return sum(abs(after - before) for before, after in zip(values, values[1:], strict=False))
 
 
 def _unlike_settings(curve: CurvePoints) -> Problem | None:
@@ -208,13 +285,8 @@ def _unlike_settings(curve: CurvePoints) -> Problem | None:
         for name, count in list(said.items())[:_MOST_SETTINGS]
     ]
     more = f"; and {len(said) - _MOST_SETTINGS} more" if len(said) > _MOST_SETTINGS else ""
-    what = f"its runs were finetuned with different settings, so they may not compare: {'; '.join(parts)}{more}"
-    return remark(odd.file, odd.line, f"curve {curve.name}: {what}")
-
-
-def _warn(curve: CurvePoints, message: str, point: Point | None = None) -> Problem:
-    point = point or curve.first
-    return remark(point.file, point.line, f"curve {curve.name}, {curve.metric}: {message}")
+    settings = f"{'; '.join(parts)}{more}"
+    return CurveProblem.MIXED_SETTINGS.at(odd.file, odd.line, curve=curve.name, settings=settings)
 
 
 def _by_size(point: Point) -> tuple[float, int, int, float]:

@@ -10,20 +10,32 @@ from typing import Any
 
 from ...errors import ScalingError
 from ...mixture import Mixture
-from ...quantities import format_tokens
+from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 
 
 @dataclass(frozen=True)
 class Point:
     """One value of one metric.
 
-    ``pretrain_tokens`` is D_p in tokens (0: no pretraining, a baseline; nan: unknown, and ``start`` names the model
-    that was finetuned), ``finetune_tokens`` D_f in tokens, cross-entropies are in nats per target token. ``curve`` is
-    the name the table gave, or None for a run.
-    ``details`` holds what a metric says besides its value (brevity penalty, n-gram precisions, signature, subset).
-    ``exact`` is D_p as it was consumed where ``pretrain_tokens`` is the size that it counts as, ``corpus`` the corpus'
-    fingerprint, ``settings`` the flat settings of the finetuning as text, ``apart`` what tells the curve of a run from
-    others of the same name.
+    Attributes:
+        metric: name as in ``metrics.METRICS``, or any other one.
+        pretrain_tokens: the value on the x axis, in units of ``quantity``: D_p in tokens unless the user chose another
+            one. 0 is a baseline (no pretraining); nan is unknown, and ``start`` names the model that was finetuned.
+        value: the score, or the cross-entropy in nats per target token.
+        quantity: what stands on the x axis.
+        curve: the name that a table gave; None for a run.
+        stderr: standard error of the value in points of the metric, where it is known.
+        scale: the value of a perfect score where it is not that of the metric's row (see ``Metric.at_scale``).
+        test_set: name of the test set; empty where it is unknown.
+        finetune_tokens: D_f in tokens.
+        finetune_tokens_read: tokens that the finetuning read, repetitions counted, where it says so.
+        updates: of the finetuning.
+        fixed: what a curve over another quantity than D_p keeps fixed: ``D_p=3B``.
+        corpus: fingerprint of the corpus.
+        apart: what tells the curve of a run from others of the same name.
+        exact: the x value as it was consumed, where ``pretrain_tokens`` is the size that it counts as.
+        details: what a metric says besides its value (brevity penalty, n-gram precisions, signature, subset).
+        settings: flat settings of the finetuning, as text.
     """
 
     metric: str
@@ -39,9 +51,16 @@ class Point:
     source_lang: str = ""
     target_lang: str = ""
     finetune_tokens: int | None = None
+    finetune_tokens_read: int | None = None
     architecture: str = ""
     parameters: int | None = None
+    updates: int | None = None
     corpus: str = ""
+    test_set: str = ""
+    stderr: float | None = None
+    scale: float | None = None
+    quantity: Quantity = PRETRAIN_TOKENS
+    fixed: str = ""
     apart: str = ""
     exact: float | None = None
     alignment: float | None = None
@@ -54,7 +73,7 @@ class Point:
 
     @property
     def consumed(self) -> float:
-        """D_p exactly as it was read."""
+        """The x value exactly as it was read."""
         return self.pretrain_tokens if self.exact is None else self.exact
 
     @property
@@ -64,7 +83,7 @@ class Point:
 
     @property
     def is_placed(self) -> bool:
-        """Whether D_p is known, without which a point is on no curve."""
+        """Whether the x value is known, without which a point is on no curve."""
         return not math.isnan(self.pretrain_tokens)
 
     @property
@@ -85,8 +104,8 @@ def curve_name(point: Point) -> str:
     """
     if point.curve is not None:
         return point.curve
-    mixture = mixture_label(point.mixture) if point.pretrain_tokens else "no pretraining"
-    parts = [point.task or "unknown task", mixture]
+    mixture = mixture_label(point.mixture) if point.pretrain_tokens else point.quantity.none
+    parts = [point.task or "unknown task", *_mixture_parts(point, mixture)]
     if point.finetune_tokens is not None:
         parts.append(f"D_f={format_tokens(point.finetune_tokens)}")
     if point.architecture:
@@ -94,6 +113,13 @@ def curve_name(point: Point) -> str:
     if point.apart:
         parts.append(point.apart)
     return " / ".join(parts)
+
+
+def _mixture_parts(point: Point, mixture: str) -> list[str]:
+    """Return mixture and fixed D_p; without pretraining there is no mixture to name."""
+    if not point.fixed:
+        return [mixture]
+    return [mixture, point.fixed] if point.mixture else [point.fixed]
 
 
 @lru_cache(maxsize=4096)

@@ -115,10 +115,14 @@ def left_out_table(report: Report) -> Table:
     """Return everything that was read and not used, and everything that could not be read."""
     table = Table("Left out, and why", columns("Where", "What and why"))
     for curve in report.curves:
+        reasons: dict[str, list[PointResult]] = {}
         for point in (*curve.left_out, *curve.points):
             if point.use is Use.LEFT_OUT and point.reason != curve.problem:
-                where = f"{curve.name}, {curve.metric.title} at {tokens(point.pretrain_tokens)} tokens"
-                table.rows.append([point.place, f"{where}: {point.reason}"])
+                reasons.setdefault(point.reason, []).append(point)
+        for reason, points in reasons.items():
+            more = f" and {len(points) - 1} more" if len(points) > 1 else ""
+            where = f"{curve.name}, {curve.metric.title} at {tokens(points[0].pretrain_tokens)} tokens{more}"
+            table.rows.append([points[0].place, f"{where}: {reason}"])
     for counted in count_problems(report.problems):
         more = f" and {len(counted.problems) - 1} more" if len(counted.problems) > 1 else ""
         table.rows.append([counted.first.place + more, counted.message])

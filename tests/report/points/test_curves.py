@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from fairseq_scaling.logs import RunRecord
+from fairseq_scaling.report.analysis import to_curve
 from fairseq_scaling.report.points import Point, curve_name, mixture_label
-from fairseq_scaling.report.points.curves import CurvePoints, collect
+from fairseq_scaling.report.points.curves import CurvePoints, CurveProblem, collect
 from fairseq_scaling.report.run_points import points_of_runs
 from tests.report.example import SIZES, run, study
 
@@ -72,10 +75,99 @@ def test_the_same_point_from_two_files_counts_once() -> None:
     assert curve.left_out[0][1] == "the same point as t.csv"
 
 
-def test_a_value_without_a_logarithm_is_left_out_with_the_reason() -> None:
-    (curve,) = collect([row(1e6, 0.0), row(2e6, 2.0)]).curves
-    assert [point.value for point in curve.points] == [2.0]
-    assert "not above zero" in curve.left_out[0][1]
+@pytest.mark.parametrize(("metric", "values"), [("bleu", [0.0, 2.0]), ("comet", [-0.8, -0.1, 0.0, 0.4])])
+def test_values_of_zero_and_below_are_part_of_the_curve(metric: str, values: list[float]) -> None:
+    (curve,) = collect([row(1e6 * 2**i, value, metric=metric) for i, value in enumerate(values)]).curves
+    assert [point.value for point in curve.points] == values
+    assert curve.left_out == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "said"),
+    [
+        ("bleu", 112.0, "BLEU cannot be above 100"), ("bleu", -1.0, "BLEU cannot be below 0"),
+        ("ter", -3.0, "TER cannot be below 0"), ("cross_entropy", -0.1, "cross-entropy cannot be below 0"),
+        ("perplexity", 0.5, "perplexity cannot be below 1"), ("accuracy", 45.0, "accuracy cannot be above 1"),
+    ],
+)  # fmt: skip
+def test_a_value_that_its_metric_cannot_take_is_named_and_left_out(metric: str, value: float, said: str) -> None:
+    good = 1.5 if metric == "perplexity" else 0.5
+    lower = metric not in ("bleu", "accuracy")
+    collection = collect(
+        row(1e6 * (i + 1), v, metric=metric, lower_is_better=lower) for i, v in enumerate([good, value])
+    )
+    (curve,) = collection.curves
+    assert [point.value for point in curve.points] == [good]
+    assert said in curve.left_out[0][1]
+
+
+def test_an_accuracy_in_per_cent_is_told_how_to_say_so() -> None:
+    (curve,) = collect([row(1e6, 45.0, metric="accuracy")]).curves
+    assert "--scale accuracy=100" in curve.left_out[0][1]
+    (curve,) = collect([row(1e6, 45.0, metric="accuracy", scale=100.0)]).curves
+    assert (len(curve.points), curve.about.upper) == (1, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "mixed"),
+    [
+        ("bleu", [0.28, 0.30, 31.0, 33.0, 34.0], True),
+        ("bleu", [28.0, 0.30, 31.0, 33.0, 0.34], True),
+        ("accuracy", [0.41, 0.45, 52.0, 0.55], True),
+        ("bleu", [0.3, 0.8, 2.0, 8.0, 20.0, 32.0], False),
+        ("bleu", [0.4, 0.3, 0.5, 0.4, 12.1, 15.3], False),
+        ("bleu", [0.31, 0.52, 0.45, 0.8, 0.95, 1.32], False),
+        ("cross_entropy", [3.0, 1.0, 0.5, 0.2], False),
+    ],
+)
+def test_two_scales_in_one_curve_are_named_and_a_rise_from_zero_is_not(
+    metric: str, values: list[float], mixed: bool
+) -> None:
+    points = [
+        row(1e6 * 2**i, v, metric=metric, lower_is_better=metric == "cross_entropy") for i, v in enumerate(values)
+    ]
+    kinds = [problem.kind for problem in collect(points).problems]
+    assert (CurveProblem.MIXED_SCALES in kinds) == mixed
+
+
+def test_the_order_in_which_a_mixture_is_written_makes_no_curve_of_its_own() -> None:
+    runs = [
+        run(tokens, 5.0, None, mixture=mixture) for tokens in SIZES for mixture in ("en:0.5,fr:0.5", "fr:0.5,en:0.5")
+    ]
+    curves = collect(points_of_runs(runs).points).curves
+    assert [curve.name for curve in curves] == ["en-fr / 50 en + 50 fr / D_f=200k / t5_tiny"]
+
+
+def test_every_test_set_of_a_metric_has_its_own_curve_and_names_tell_only_where_there_are_several() -> None:
+    points = [
+        row(tokens, value, test_set=name)
+        for tokens in (0, 1e6, 2e6)
+        for name, value in (("newstest2014", 10.0), ("newstest2015", 20.0))
+    ]
+    points += [
+        row(tokens, 2.0, metric="cross_entropy", lower_is_better=True, test_set="valid") for tokens in (1e6, 2e6)
+    ]
+    curves = collect(points).curves
+    assert [(curve.name, curve.metric, curve.first.test_set) for curve in curves] == [
+        ("c", "cross_entropy", "valid"),
+        ("c / newstest2014", "bleu", "newstest2014"),
+        ("c / newstest2015", "bleu", "newstest2015"),
+    ]
+    assert [[point.value for point in curve.baselines] for curve in curves[1:]] == [[10.0], [20.0]]
+
+
+def test_a_point_without_a_test_set_is_on_that_of_the_others() -> None:
+    (curve,) = collect([row(1e6, 1.0, test_set="newstest2014"), row(2e6, 2.0)]).curves
+    assert [point.test_set for point in curve.points] == ["newstest2014"] * 2
+
+
+def test_noise_and_standard_errors_reach_the_curve() -> None:
+    (curve,) = collect([row(1e6, 1.0, stderr=0.2), row(2e6, 2.0)], noise={"bleu": 0.3}).curves
+    made = to_curve(curve)
+    assert made.attributes["noise"] == 0.3
+    assert made.stderr is not None
+    assert made.stderr[0] == 0.2
+    assert math.isnan(made.stderr[1])
 
 
 def test_one_name_for_two_mixtures_gives_two_curves() -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.report.points.tables import is_table, read_table
+from fairseq_scaling.problems import ProblemKind
+from fairseq_scaling.report.points.sheets import SheetProblem
+from fairseq_scaling.report.points.tables import RowProblem, is_known_table, read_table
 
 HEADER = "curve,metric,pretrain_tokens,value"
 
@@ -49,33 +51,34 @@ def test_tokens_are_read_as_people_write_them(tmp_path: Path, written: str, toke
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("c,bleu,many,1", "pretrain_tokens = 'many'"),
-        ("c,bleu,-5,1", "pretrain_tokens = -5"),
-        ("c,bleu,1e6,high", "value = 'high'"),
-        ("c,bleu,1e6,nan", "not a finite number"),
-        ("c,bleu,1e6", "3 of 4 cells"),
-        (",bleu,1e6,1", "curve is empty"),
-        ("c,,1e6,1", "metric is empty"),
-        ("c,speed,1e6,1", "lower_is_better"),
+        ("c,bleu,many,1", RowProblem.NOT_AN_AMOUNT),
+        ("c,bleu,,1", RowProblem.EMPTY),
+        ("c,bleu,-5,1", RowProblem.BELOW_ZERO),
+        ("c,bleu,0.25,1", RowProblem.BELOW_ONE),
+        ("c,bleu,1e6,high", RowProblem.NOT_A_NUMBER),
+        ("c,bleu,1e6,nan", RowProblem.NOT_FINITE),
+        ("c,bleu,1e6,", RowProblem.NO_VALUE),
+        ("c,bleu,1e6", SheetProblem.OTHER_WIDTH),
+        (",bleu,1e6,1", RowProblem.EMPTY),
+        ("c,,1e6,1", RowProblem.EMPTY),
+        ("c,speed,1e6,1", RowProblem.NO_DIRECTION),
     ],
 )
-def test_a_bad_row_is_named_and_the_good_ones_stay(tmp_path: Path, row: str, said: str) -> None:
+def test_a_bad_row_is_named_and_the_good_ones_stay(tmp_path: Path, row: str, said: ProblemKind) -> None:
     read = read_table(table(tmp_path, f"{HEADER}\nc,bleu,1e6,1\n{row}\nc,bleu,2e6,2\n"))
     assert [point.line for point in read.points] == [2, 4]
     (problem,) = read.problems
-    assert problem.line == 3
-    assert said in problem.message
-    assert "row left out" in problem.message
+    assert (problem.kind, problem.line) == (said, 3)
 
 
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("held_out", "maybe", "write 0 or 1"),
-        ("seed", "1.5", "not a whole number"),
-        ("weight", "0", "above zero"),
+        ("held_out", "maybe", "held_out is neither 0 nor 1; it is 'maybe'"),
+        ("seed", "1.5", "seed is not a whole number; it is 1.5"),
+        ("weight", "0", "weight is not above zero; it is 0"),
         ("mixture", "en:0.5", "sum to 0.5"),
-        ("finetune_tokens", "lots", "not a number of tokens"),
+        ("finetune_tokens", "lots", "finetune_tokens is not a number of tokens; it is 'lots'"),
         ("lower_is_better", "1", "of bleu higher is better"),
     ],
 )
@@ -101,16 +104,16 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_column_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
-    read = read_table(table(tmp_path, f"{HEADER},heldout\nc,bleu,1e6,1,1\n"))
+    read = read_table(table(tmp_path, f"{HEADER},helf_out\nc,bleu,1e6,1,1\n"))
     assert len(read.points) == 1
-    assert "heldout" in read.problems[0].message
+    assert "helf_out" in read.problems[0].message
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_separators_line_ends_and_byte_order_marks_do_not_matter(tmp_path: Path, separator: str) -> None:
     text = "\ufeff" + f"{HEADER}\r\nc,bleu,1e6,1\r\n\r\n".replace(",", separator)
     path = table(tmp_path, text)
-    assert is_table(path)
+    assert is_known_table(path)
     read = read_table(path)
     assert len(read.points) == 1
     assert read.problems == []
