@@ -12,7 +12,6 @@ from ._common import Command, shows_errors
 
 if TYPE_CHECKING:
     from ..data.overlap import Overlap
-    from ..mixture import Mixture
 
 _WIDTH_WHEN_PIPED = 100
 
@@ -70,7 +69,7 @@ def main(corpus: Path, tasks: tuple[str, ...], mixtures: tuple[str, ...], sample
     from ..quantities import parse_tokens
 
     wanted_tasks = list(dict.fromkeys(_task(text) for text in tasks))
-    wanted_mixtures = _different([Mixture.parse(text) for text in mixtures])
+    wanted_mixtures = list(dict.fromkeys(Mixture.parse(text) for text in mixtures))
     size = None if sample is None else parse_tokens(sample, "--sample")
     if out is not None and not out.absolute().parent.is_dir():
         raise SettingError("--out", out, "there is no such folder", f"mkdir -p {out.parent}")
@@ -86,11 +85,6 @@ def _task(text: str) -> tuple[str, str]:
     if not dash or not source or not target or source == target:
         raise SettingError("--task", text, "not two languages", "write source-target, for example en-fr")
     return source, target
-
-
-def _different(mixtures: list[Mixture]) -> list[Mixture]:
-    """Return the mixtures without those that say the same in another order of languages."""
-    return [mixture for i, mixture in enumerate(mixtures) if dict(mixture) not in [dict(m) for m in mixtures[:i]]]
 
 
 def _write(overlaps: list[Overlap], fingerprint: str, out: Path) -> None:
