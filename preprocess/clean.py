@@ -88,9 +88,17 @@ class CleanSettings:
 
 
 def clean(
-    raw: Path, out: Path, settings: CleanSettings = CleanSettings(), workers: int = 1, overwrite: bool = False
+    raw: Path,
+    out: Path,
+    settings: CleanSettings = CleanSettings(),
+    workers: int = 1,
+    overwrite: bool = False,
+    expected_text: str = "",
 ) -> dict[str, Any]:
     """Clean the raw folder into ``out`` and return the content of ``clean.json``.
+
+    With ``expected_text``, the fingerprint of the text of published results (or its first digits), ``clean.json`` and
+    ``corpus.json`` tell whether this is that text; nothing else changes.
 
     Memory: the sentences of one bucket (64 MB), and with ``unique_sides`` some 100 bytes per pair.
 
@@ -115,6 +123,7 @@ def clean(
                 "changed": {name: dict(counts) for name, counts in work.changed.items()},
                 "given": work.given,
                 "fingerprint": corpus_fingerprint(files),
+                "expected": expected_text or None,
             },
             "sources": raw_manifest["sources"],
             "settings": asdict(settings),

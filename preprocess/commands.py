@@ -98,6 +98,7 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
       scaling-preprocess fetch --source generated --languages ga,gb,gc,gd,gx --pairs ga-gb --out work/raw
     """
     from .fetch import fetch as run
+    from .remarks import PACKAGES_AT_FAULT, source_remarks
 
     request, names = _request(_split(languages), _split(pairs), options)
     sources = list(dict.fromkeys(options["source_names"]))
@@ -117,11 +118,13 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
             name = manifest["test_sets"].get(pair, {}).get(split)
             rows.append((f"{pair} {split}" + (f" ({name})" if name else ""), f"{count:,} pairs"))
     for source in manifest["sources"]:
-        for what in ("packages_unknown_to_this_release", "packages_not_downloaded", "packages_beyond_the_limit"):
+        for what in PACKAGES_AT_FAULT:
             if names_of := source.get(what):
                 some = ", ".join(names_of[:5]) + " ..." * (len(names_of) > 5)
                 rows.append((what.replace("_", " "), f"{len(names_of)}: {some}"))
     _summary(f"{out}: raw text", rows)
+    for remark in source_remarks(manifest):
+        click.echo(f"note: {remark}", err=True)
 
 
 @click.command(cls=Command)
@@ -168,9 +171,15 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
 @click.option("--test", default=1000, show_default=True, help="Pairs taken out as test set, where none is given.")
 @click.option("--mono-valid", default=1000, show_default=True, help="Lines taken out per language as valid set.")
 @click.option("--seed", default=1, show_default=True, help="Of the order, and of what is taken out.")
+@click.option(
+    "--expected-text",
+    default="",
+    metavar="FINGERPRINT",
+    help="That of the text of published results: where the text is another, this and encode say so.",
+)
 @_workers
 @_overwrite
-def clean(raw: Path, out: Path, workers: int, overwrite: bool, **options: Any) -> None:
+def clean(raw: Path, out: Path, workers: int, overwrite: bool, expected_text: str, **options: Any) -> None:
     """Normalise, filter and split the text of the folder RAW.
 
     \b
@@ -187,21 +196,24 @@ def clean(raw: Path, out: Path, workers: int, overwrite: bool, **options: Any) -
     from .clean import CleanSettings
     from .clean import clean as run
     from .filters import Limits
+    from .remarks import text_remarks
 
     limits = Limits(**{name: options.pop(name) for name in list(options) if name in Limits.__dataclass_fields__})
-    manifest = run(raw, out, CleanSettings(limits, **options), workers, overwrite)
+    manifest = run(raw, out, CleanSettings(limits, **options), workers, overwrite, expected_text)
     text = manifest["text"]
     for name, counts in manifest["filters"].items():
         removed = sorted((reason for reason in counts if reason not in ("read", "train")), key=lambda r: -counts[r])
         rows = [(reason, f"{counts[reason]:,}") for reason in ("read", *removed, "train")]
         rows += [(f"changed: {step}", f"{count:,}") for step, count in text["changed"][name].items()]
         _summary(f"{out}: {name}", rows)
-    rows = [("normalise", text["normalise"]), ("fingerprint", text["fingerprint"][:12])]
+    rows = [("normalise", text["normalise"]), ("text fingerprint", text["fingerprint"][:12])]
     for pair, splits in text["given"].items():
         for split, given in splits.items():
             for language, count in given["changed"].items():
                 rows.append((f"{pair} {split} {language}: changed for the model", f"{count:,} of {given['lines']:,}"))
     _summary(f"{out}: text", rows)
+    for remark in text_remarks(manifest):
+        click.echo(f"note: {remark}", err=True)
 
 
 @click.command(cls=Command, name="train-sentencepiece")
@@ -257,6 +269,7 @@ def encode(clean_folder: Path, model: Path, dictionary: Path | None, out: Path, 
             rows.append((label, f"{size['sentences']:,} pairs, {tokens} tokens"))
     rows.append(("vocabulary", f"{manifest['vocabulary']['size']:,}"))
     rows.append(("normalise", manifest["text"]["normalise"]))
+    rows.append(("text fingerprint", manifest["text"]["fingerprint"][:12]))
     rows.append(("fingerprint", manifest["fingerprint"][:12]))
     _summary(f"{out}: corpus", rows)
     for remark in remarks(manifest):

@@ -9,10 +9,40 @@ UNKNOWN_SHARE = 0.01
 """of the tokens of a text: above it, what the model reads lacks words"""
 _CHANGED_SHARE = 0.01
 
+PACKAGES_AT_FAULT = (
+    "packages_of_another_version",
+    "packages_unknown_to_this_release",
+    "packages_not_downloaded",
+    "packages_beyond_the_limit",
+)
+"""keys of the source ``debian`` in raw.json and corpus.json: why the text is not that of the package list"""
+
 
 def remarks(manifest: Mapping[str, Any]) -> list[str]:
     """Return sentences on a ``corpus.json``: many unknown tokens, unseen characters, references in other spelling."""
-    return [*_unknown(manifest), *_unseen(manifest), *_changed(manifest)]
+    return [*source_remarks(manifest), *text_remarks(manifest), *_unknown(manifest), *_unseen(manifest)]
+
+
+def source_remarks(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each source whose text is not what its list of packages says."""
+    for source in manifest["sources"]:
+        if source.get("as_pinned") is False:
+            count = sum(len(source[key]) for key in PACKAGES_AT_FAULT)
+            yield (
+                f"the text differs from that of {source['package_list']} ({count} packages): numbers measured on it do "
+                "not compare with published ones"
+            )
+
+
+def text_remarks(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence where the text is not the expected one, and for each given set that normalising changes."""
+    text = manifest["text"]
+    if text["expected"] and not text["fingerprint"].startswith(text["expected"]):
+        yield (
+            f"the text has the fingerprint {text['fingerprint'][:12]}, not the expected {text['expected'][:12]}: "
+            "numbers measured on it do not compare with the published ones"
+        )
+    yield from _changed(manifest)
 
 
 def _unknown(manifest: Mapping[str, Any]) -> Iterator[str]:

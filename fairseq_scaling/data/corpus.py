@@ -139,6 +139,15 @@ class Corpus:
         choice = self.manifest.get("text", {}).get("normalise")
         return None if choice is None else str(choice)
 
+    @property
+    def text_as_expected(self) -> bool | None:
+        """Whether the clean text is that of published results; None where no fingerprint was expected.
+
+        ``scaling-preprocess clean --expected-text`` gives the fingerprint.
+        """
+        text = self.manifest.get("text", {})
+        return str(text["fingerprint"]).startswith(text["expected"]) if text.get("expected") else None
+
     def reference(self, source: str, target: str, split: str = "test") -> Path:
         """Return the raw text of the target side, one sentence a line: what scores are computed against."""
         return self._pair_folder(source, target, split) / f"{split}.{target}.txt"

@@ -35,6 +35,8 @@ SOURCES = {
             Option("packages", "", "package list (JSON). Default: the quickstart's.", "FILE"),
             Option("kinds", "catalogues,help,manpages", "kinds of text."),
             Option("max-download", 150.0, "at most.", "MB"),
+            Option("snapshot", "https://snapshot.debian.org", "for pinned packages no longer served; '' for none."),
+            Option("write-packages", "", "write the packages that were read, pinned to their versions.", "FILE"),
         ),
     ),
     "files": Row("files", "FilesSource"),

@@ -1,4 +1,8 @@
-"""Debian and Ubuntu packages without root: looked up, downloaded into a cache, and opened there."""
+"""Debian and Ubuntu packages without root: looked up, downloaded into a cache, and opened there.
+
+A pinned package (its checksum is known beforehand) that the release no longer serves is fetched from
+snapshot.debian.org, which keeps every version of every package under its SHA-1.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +21,9 @@ from fairseq_scaling.errors import DataError
 
 from ..lines import batches
 
+SNAPSHOT = "https://snapshot.debian.org"
+_TIMEOUT = 60.0  # seconds without a byte from the snapshot server
+_FAILURES = 3  # in a row; then the snapshot server is not asked again
 _AT_ONCE = 100
 _NO_APT = (
     "the source 'debian' needs apt-get, which is not on this machine (it is on Debian and Ubuntu)\n"
@@ -33,6 +41,8 @@ class Package:
     size: int
     """bytes to download"""
     sha256: str
+    sha1: str = ""
+    """of a pinned package: its name at snapshot.debian.org"""
 
     @property
     def file_name(self) -> str:
@@ -97,6 +107,37 @@ class Apt:
                     failed.append(package)
         return failed
 
+    def download_pinned(
+        self, wanted: Iterable[Package], snapshot: str, advance: Callable[[int], None] = lambda done: None
+    ) -> list[Package]:
+        """Download exactly these packages; return those that could not be had.
+
+        Args:
+            wanted: packages with their checksums.
+            snapshot: address of the server that is asked for what the release does not serve; empty: none.
+            advance: as in ``download``.
+        """
+        missing = []
+        for package in wanted:
+            if self._is_cached(package):
+                advance(package.size)
+            else:
+                missing.append(package)
+        served = {package.sha256 for package in self._stanzas([package.name for package in missing])}
+        failed = self.download([package for package in missing if package.sha256 in served], advance)
+        failed += [package for package in missing if package.sha256 not in served]
+        lost, in_a_row = [], 0
+        for package in failed:
+            if not (snapshot and package.sha1 and in_a_row < _FAILURES):
+                lost.append(package)
+            elif self._from_snapshot(package, snapshot):
+                advance(package.size)
+                in_a_row = 0
+            else:
+                lost.append(package)
+                in_a_row += 1
+        return lost
+
     def path(self, package: Package) -> Path:
         """Return the path of a downloaded package."""
         return self.packages_folder / package.file_name
@@ -119,20 +160,30 @@ class Apt:
             )
 
     def _show(self, names: Sequence[str]) -> dict[str, Package]:
-        found: dict[str, Package] = {}
+        return {package.name: package for package in self._stanzas(names, "--no-all-versions")}
+
+    def _stanzas(self, names: Sequence[str], *options: str) -> Iterator[Package]:
         for batch in batches(names, _AT_ONCE):
-            text = self._run("apt-cache", "show", "--no-all-versions", *batch).stdout
+            text = self._run("apt-cache", "show", *options, *batch).stdout
             for stanza in text.split("\n\n"):
                 fields = dict(re.findall(r"^(Package|Version|Architecture|Size|SHA256): (.*)$", stanza, re.MULTILINE))
                 if len(fields) == 5:
-                    found[fields["Package"]] = Package(
-                        fields["Package"],
-                        fields["Version"],
-                        fields["Architecture"],
-                        int(fields["Size"]),
-                        fields["SHA256"],
-                    )
-        return found
+                    name, version, architecture = fields["Package"], fields["Version"], fields["Architecture"]
+                    yield Package(name, version, architecture, int(fields["Size"]), fields["SHA256"])
+
+    def _from_snapshot(self, package: Package, snapshot: str) -> bool:
+        part = self.path(package).with_suffix(".part")
+        try:
+            with (
+                urllib.request.urlopen(f"{snapshot}/file/{package.sha1}", timeout=_TIMEOUT) as answer,
+                open(part, "wb") as file,
+            ):
+                shutil.copyfileobj(answer, file)
+        except (OSError, ValueError):  # URLError is an OSError
+            part.unlink(missing_ok=True)
+            return False
+        part.replace(self.path(package))
+        return self._is_cached(package)
 
     def _is_cached(self, package: Package) -> bool:
         """Return whether the package is there complete; one cut short or damaged is deleted."""

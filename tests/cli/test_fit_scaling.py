@@ -228,7 +228,7 @@ def test_what_was_left_out_is_said_on_the_terminal_and_on_the_page(done: tuple[P
     out, result = done
     said = " ".join(result.output.split())
     text = parsed((out / "report.html").read_text(encoding="utf-8")).text
-    for message in ("pretrain_tokens = 'many': not a number of tokens", "too few points: 1 pretraining size"):
+    for message in ("pretrain_tokens is not a number of tokens; it is 'many'", "too few points: 1 pretraining size"):
         assert message in said
         assert message in text
 

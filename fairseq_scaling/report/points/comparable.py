@@ -24,22 +24,32 @@ _APART = ("finetune_tokens", "parameters", "corpus")
 def make_comparable(points: Iterable[Point]) -> list[Point]:
     """Return the points as curves can be made of them, in the same order.
 
-    - A point that does not say its model's size, corpus or test set takes that of the others of its curve, else of its
-      task, D_f and architecture, where these know only one.
+    - A point that does not say its model's size or corpus takes that of the others of its curve, else of its task, D_f
+      and architecture, where these know only one.
     - A table's name that hides several mixtures, D_f, models or corpora gives a name each; so do runs whose curves
       would bear one name but differ in D_f, parameters or corpus. Where a metric was measured on several test sets
       each has a curve, named by its test set.
     - Runs of one curve that stopped at nearly one D_p, as other pretraining seeds do, stand at one D_p: to the laws
       these are repeats, not further sizes.
     """
-    filled = [
-        point if point.test_set else replace(point, test_set=str(point.details.get("subset") or "")) for point in points
-    ]
-    filled = _fill(filled, ("parameters", "corpus"), curve_name)
+    filled = _fill(list(points), ("parameters", "corpus"), curve_name)
     filled = _fill(filled, ("parameters", "corpus"), _model)
-    filled = _fill(filled, ("test_set",), lambda p: (curve_name(p), p.metric))
-    filled = _fill(filled, ("test_set",), lambda p: (_model(p), p.metric))
     return _merge_sizes(_name_test_sets(_tell_apart(_name_tables(filled))))
+
+
+def with_test_sets(points: Iterable[Point]) -> list[Point]:
+    """Return the points with the test set of each.
+
+    A point that does not say it takes that of the others of its curve and metric, else of its task, D_f and
+    architecture, where these know only one.
+    """
+    named = [point if point.test_set else replace(point, test_set=_subset(point)) for point in points]
+    named = _fill(named, ("test_set",), lambda p: (curve_name(p), p.metric))
+    return _fill(named, ("test_set",), lambda p: (_model(p), p.metric))
+
+
+def _subset(point: Point) -> str:
+    return str(point.details.get("subset") or "")
 
 
 def _model(point: Point) -> Hashable:

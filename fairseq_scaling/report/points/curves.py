@@ -10,7 +10,7 @@ from typing import Any
 from ...metrics import Metric, describe, order
 from ...problems import Problem, ProblemKind
 from ...quantities import Quantity
-from .comparable import make_comparable
+from .comparable import make_comparable, with_test_sets
 from .point import Point, curve_name
 
 _MOST_SETTINGS = 5
@@ -110,7 +110,7 @@ def collect(points: Iterable[Point], noise: Mapping[str, float] | None = None) -
     collection = Collection()
     trained: dict[Hashable, list[Point]] = defaultdict(list)
     own_baselines: dict[Hashable, list[Point]] = defaultdict(list)
-    points = list(points)
+    points = with_test_sets(points)
     for point in make_comparable(point for point in points if point.is_placed):
         (trained if point.pretrain_tokens > 0 else own_baselines)[_curve_key(point)].append(point)
     shared: dict[Hashable, list[Point]] = defaultdict(list)
