@@ -51,7 +51,7 @@ def page(report: Report, drawings: list[Drawing]) -> str:
 
 
 def text_of_limits(report: Report) -> str:
-    return " ".join(map(lambda limit: limit_sentence(limit, report.x), report.limits))
+    return " ".join(limit_sentence(limit, report.x) for limit in report.limits)
 
 
 def test_every_element_is_closed(page: str) -> None:
@@ -88,7 +88,9 @@ def test_a_card_names_the_means_of_the_first_and_the_last_size(page: str) -> Non
 
 def test_gains_say_which_question_they_answer(page: str) -> None:
     text = parsed(page).text
-    assert re.search(r"Twice as many pretraining tokens \(16M\) would raise BLEU by [^.]*\..*\(this run, continued\)", text)
+    assert re.search(
+        r"Twice as many pretraining tokens \(16M\) would raise BLEU by [^.]*\..*\(this run, continued\)", text
+    )
     assert "(this mixture, run again)" in text
 
 
