@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, laws
+from ..alignment_file import Alignment
 from ..errors import ScalingError
-from ..logs import Problem
-from ..logs.record import Alignment
 from ..metrics import CROSS_ENTROPY, Metric, describe, order
-from ..problems import Problem as KindProblem
-from ..problems import count_problems
+from ..problems import remark
 from . import results
 from .alignment import match, rank_agreements
 from .limits import limits
@@ -87,7 +85,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         for one, verdict in zip(fitted, verdicts, strict=True)
     ]
     problems = [
-        Problem(one.data.first.file, one.data.first.line, f"curve {one.data.name}, {one.data.metric}: {one.problem}")
+        remark(one.data.first.file, one.data.first.line, f"curve {one.data.name}, {one.data.metric}: {one.problem}")
         for one in fitted
         if one.problem
     ]
@@ -111,15 +109,8 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         forgetting=tuple(inputs.forgetting),
         limits=tuple(limits(made)),
         remarks=tuple(inputs.remarks),
-        problems=(*_counted(inputs.problems), *problems, *matched.problems),
+        problems=(*inputs.problems, *problems, *matched.problems),
     )
-
-
-def _counted(problems: Sequence[Problem | KindProblem]) -> list[Problem]:
-    """Return the problems, each kind counted."""
-    kinds = count_problems(problem for problem in problems if isinstance(problem, KindProblem))
-    counted = [Problem(each.first.file, each.first.line, each.message) for each in kinds]
-    return counted + [problem for problem in problems if not isinstance(problem, KindProblem)]
 
 
 def versions() -> dict[str, str]:

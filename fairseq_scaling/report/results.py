@@ -11,9 +11,9 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from ..alignment_file import Alignment
 from ..laws import Estimate, Prediction
 from ..logs import Problem
-from ..logs.record import Alignment
 from ..metrics import CROSS_ENTROPY, Metric
 from ..quantities import PRETRAIN_TOKENS, Quantity
 from .run_points import Forgetting

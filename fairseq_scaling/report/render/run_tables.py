@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...metrics import Metric, order
+from ...problems import count_problems
 from ...quantities import FINETUNE_TOKENS, PRETRAIN_TOKENS
 from ..points import mixture_label
 from ..results import PointResult, Report, Setting, Use
@@ -135,9 +136,9 @@ def left_out_table(report: Report) -> Table:
             more = f" and {len(points) - 1} more" if len(points) > 1 else ""
             where = f"{curve.name}, {curve.metric.title} at {amount(points[0].pretrain_tokens, curve.x)}{more}"
             table.rows.append([points[0].place, f"{where}: {reason}"])
-    for problem in report.problems:
-        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
-        table.rows.append([place, problem.message])
+    for counted in count_problems(report.problems):
+        more = f" and {len(counted.problems) - 1} more" if len(counted.problems) > 1 else ""
+        table.rows.append([counted.first.place + more, counted.message])
     return table
 
 
