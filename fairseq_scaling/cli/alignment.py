@@ -88,9 +88,8 @@ def _task(text: str) -> tuple[str, str]:
 
 
 def _write(overlaps: list[Overlap], fingerprint: str, out: Path) -> None:
+    from ..alignment_file import Alignment, alignment_object
     from ..json_file import write_json
-    from ..logs.alignment_file import alignment_object
-    from ..logs.record import Alignment
 
     size = overlaps[0].sample_tokens
     alignments = [
