@@ -125,7 +125,7 @@ def _agreement(rivals: Sequence[CurveResult]) -> Agreement:
             differences[rival.name] = float(sign * (end - rival.baseline_mean))
     correlations = _correlations(rivals, gains, differences) if len(rivals) >= FEWEST_MIXTURES else ()
     names = tuple(rival.name for rival in rivals)
-    return Agreement(names, metric, len(rivals), low, high, gains, differences, tuple(correlations))
+    return Agreement(names, metric, rivals[0].x, len(rivals), low, high, gains, differences, tuple(correlations))
 
 
 def _correlations(

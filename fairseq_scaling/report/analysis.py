@@ -113,7 +113,6 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
     )
 
 
-
 def versions() -> dict[str, str]:
     """Return the versions that a number in the report may depend on."""
     import scipy
@@ -209,6 +208,7 @@ def _result(one: _Fitted, verdict: laws.Verdict | None, settings: Settings, over
     fields: dict[str, Any] = {
         "name": data.name,
         "metric": data.about,
+        "x": data.quantity,
         "setting": _setting(data.first),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
@@ -365,7 +365,7 @@ def _verdict(verdict: laws.Verdict) -> results.Verdict:
 def _unplaced(group: Unplaced) -> results.UnplacedResult:
     first = group.points[0]
     return results.UnplacedResult(
-        describe(first.metric, first.lower_is_better),
+        describe(first.metric, first.lower_is_better, first.scale),
         _setting(first),
         tuple(_point(point, Use.LEFT_OUT) for point in group.points),
         tuple(_point(point, Use.BASELINE) for point in group.baselines),
@@ -434,6 +434,7 @@ def _compare_mixtures(fitted: Sequence[_Fitted], settings: Settings) -> list[res
                     first_name,
                     second_name,
                     rivals[0].data.about,
+                    rivals[0].data.quantity,
                     compared.pretrain_tokens,
                     ahead,
                     compared.difference,

@@ -18,6 +18,7 @@ from ...errors import DataError
 from ...laws import Prediction
 from ...metrics import Metric
 from ...problems import count_problems
+from ...quantities import Quantity
 from ...whole_files import write_whole
 from ..results import Forecast, LawResult, Report
 from .page import render_page
@@ -85,7 +86,7 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, Metric):
+    if isinstance(value, Metric | Quantity):
         return value.name
     if isinstance(value, Prediction):
         names = {"pretrain_tokens": "pretrain_tokens", "value": "predicted", "lower": "lower", "upper": "upper"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from fairseq_scaling.problems import count_problems
 from fairseq_scaling.report.points import Point
+from fairseq_scaling.report.points.doubts import TableProblem
 from fairseq_scaling.report.points.roles import ColumnProblem, TableOptions, without_unit
 from fairseq_scaling.report.points.tables import RowProblem, Table, is_known_table, read_table
 
@@ -173,7 +175,7 @@ def test_the_scale_is_what_the_user_says_and_never_guessed(tmp_path: Path) -> No
 
 def test_scores_that_all_lie_below_1_are_asked_about(tmp_path: Path) -> None:
     table = read(tmp_path, "tokens,bleu\n" + rows("{d},0.1{i}"))
-    assert kinds(table) == [RowProblem.MAYBE_SHARES]
+    assert kinds(table) == [TableProblem.MAYBE_SHARES]
     assert "--scale bleu=1" in table.problems[0].message
     assert read(tmp_path, "tokens,bleu\n" + rows("{d},0.1{i}"), TableOptions(scales={"bleu": 1.0})).problems == []
 
@@ -297,7 +299,7 @@ def test_a_table_that_holds_itself_twice_counts_once(tmp_path: Path, joint: str)
     body = rows("{d},1{i}.5")
     table = read(tmp_path, "tokens,bleu\n" + body + joint + body)
     assert len(table.points) == 3
-    assert kinds(table).count(RowProblem.TWICE) == 3
+    assert kinds(table).count(TableProblem.TWICE) == 3
 
 
 def test_equal_values_of_two_runs_are_repeats_unless_their_seed_is_one(tmp_path: Path) -> None:
@@ -305,7 +307,7 @@ def test_equal_values_of_two_runs_are_repeats_unless_their_seed_is_one(tmp_path:
     assert len(read(tmp_path, "tokens,bleu\n" + text).points) == 5
     seeded = read(tmp_path, "tokens,bleu,seed\n" + text.replace("\n", ",1\n"))
     assert len(seeded.points) == 4
-    assert kinds(seeded) == [RowProblem.TWICE]
+    assert kinds(seeded) == [TableProblem.TWICE]
 
 
 def test_a_missing_direction_is_one_message_with_its_remedy(tmp_path: Path) -> None:
@@ -340,3 +342,31 @@ def test_only_files_whose_columns_can_be_told_are_tables(tmp_path: Path) -> None
 def test_a_point_carries_its_place_and_its_baseline_is_0(tmp_path: Path) -> None:
     table = read(tmp_path, "tokens,bleu\n0,2.5\n1000,5\n")
     assert table.points[0] == Point("bleu", 0.0, 2.5, "scores", file="scores.csv", line=2)
+
+
+def test_a_metric_of_which_each_column_is_a_curve(tmp_path: Path) -> None:
+    text = "tokens,base,large\n" + rows("{d},1{i},2{i}")
+    kind, message = question(tmp_path, text)
+    assert kind is ColumnProblem.NO_VALUES
+    assert message.endswith("--columns pretrain_tokens=tokens,bleu=base+large")
+    table = read(tmp_path, text, TableOptions({"pretrain_tokens": "tokens", "bleu": "base+large"}))
+    assert [(p.curve, p.metric, p.value) for p in table.points[:2]] == [("base", "bleu", 10.0), ("large", "bleu", 20.0)]
+
+
+def test_the_state_of_a_hugging_face_trainer(tmp_path: Path) -> None:
+    logs = [{"step": d, "eval_loss": 3.5, "loss": None} for d in SIZES]
+    table = read(tmp_path, json.dumps({"best_metric": None, "epoch": 3.0, "log_history": logs}), name="state.json")
+    assert [(p.metric, p.test_set, p.quantity.name) for p in table.points] == [("loss", "eval", "updates")] * 3
+
+
+def test_a_model_whose_name_is_a_number_names_a_curve(tmp_path: Path) -> None:
+    table = read(tmp_path, "model,D,bleu\n" + rows("60M,{d},1{i}", "300M,{d},2{i}"))
+    assert list(dict.fromkeys(point.curve for point in table.points)) == ["60M", "300M"]
+
+
+def test_values_at_one_size_that_differ_in_an_unread_column_are_asked_about(tmp_path: Path) -> None:
+    text = "tokens,bleu,lr,time\n" + rows("{d},1{i},0.1,{i}1", "{d},2{i},0.3,{i}2")
+    table = read(tmp_path, text)
+    assert kinds(table) == [ColumnProblem.NOT_READ, TableProblem.MAYBE_CURVES]
+    assert "--columns curve=lr" in table.problems[1].message
+    assert kinds(read(tmp_path, text, TableOptions({"curve": "lr"}))) == [ColumnProblem.NOT_READ]
