@@ -205,6 +205,21 @@ def test_two_runs_that_nothing_tells_apart_name_the_column_that_does(tmp_path: P
     assert sorted(run.cross_entropy or 0 for run in runs) == [pytest.approx(3 * LN2), pytest.approx(4 * LN2)]
 
 
+@pytest.mark.parametrize("layout", ["{run}/train.log {run}/eval/x/gen.log", "{run}/train.log {run}/gen.log"])
+def test_a_score_belongs_to_the_training_above_or_beside_it_where_all_save_in_folders_of_one_name(
+    layout: str, tmp_path: Path
+) -> None:
+    for run, loss in (("a", 4.0), ("b", 3.0)):
+        log, generated = (tmp_path / "logs" / name for name in layout.format(run=run).split())
+        generated.parent.mkdir(parents=True)
+        log.write_text(train(5, loss))
+        generated.write_text(generate(10 * loss, path="checkpoints/checkpoint_best.pt"))
+    expected = [(pytest.approx(loss * LN2), 10 * loss) for loss in (3.0, 4.0)]
+    for mapping in (None, "{run}/**"):
+        runs = read_runs(tmp_path / "logs", mapping).runs
+        assert sorted((run.cross_entropy, run.scores["bleu"].value) for run in runs) == expected
+
+
 # one checkpoint, one point
 
 
