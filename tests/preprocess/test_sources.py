@@ -374,7 +374,7 @@ def test_sacrebleus_test_sets_serve_both_directions(tmp_path: Path) -> None:
 
 
 def test_test_sets_that_sacrebleu_does_not_have_are_refused() -> None:
-    with pytest.raises(SettingError, match="sacrebleu knows no such test set"):
+    with pytest.raises(SettingError, match="sacrebleu has no such test set"):
         WmtSource({}, {}, {("en-de", "test"): "wmt99"})
     with pytest.raises(SettingError, match="has no en-sw; it has cs-en"):
         WmtSource({}, {}, {("en-sw", "test"): "wmt14"})
