@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...errors import SettingError
 from ...metrics import Metric, describe, order
 from ...problems import Problem, ProblemKind
 from ...quantities import Quantity
@@ -106,11 +107,15 @@ def collect(points: Iterable[Point], noise: Mapping[str, float] | None = None) -
     Args:
         points: of all runs and tables.
         noise: metric -> standard deviation of one run in points of the metric, as the user gave it.
+
+    Raises:
+        SettingError: the points are over different quantities.
     """
     collection = Collection()
     trained: dict[Hashable, list[Point]] = defaultdict(list)
     own_baselines: dict[Hashable, list[Point]] = defaultdict(list)
     points = with_test_sets(points)
+    _check_quantities(points)
     for point in make_comparable(point for point in points if point.is_placed):
         (trained if point.pretrain_tokens > 0 else own_baselines)[_curve_key(point)].append(point)
     shared: dict[Hashable, list[Point]] = defaultdict(list)
@@ -143,6 +148,14 @@ def collect(points: Iterable[Point], noise: Mapping[str, float] | None = None) -
                 collection.problems.append(CurveProblem.LONE_BASELINE.at(point.file, point.line, **where))
     collection.curves.sort(key=_report_order)
     return collection
+
+
+def _check_quantities(points: Sequence[Point]) -> None:
+    """Refuse points over different quantities: they share no x axis."""
+    found = {point.quantity.name: point for point in points}
+    if len(found) > 1:
+        said = "; ".join(f"{point.file} is over {point.quantity.title}" for point in found.values())
+        raise SettingError("--x", ", ".join(found), said, "choose one quantity with --x, or fit the files one by one")
 
 
 def _unplaced(points: Iterable[Point], baselines: Mapping[Hashable, list[Point]]) -> list[Unplaced]:

@@ -41,14 +41,19 @@ ALIASES: Mapping[str, Sequence[str]] = {
     "mixture": ("mix", "data_mix", "data_mixture", "language_mixture"),
     "weight": ("weights",),
     "held_out": ("heldout", "holdout", "is_held_out"),
-    "source_lang": ("src", "src_lang", "source_language"),
-    "target_lang": ("tgt", "tgt_lang", "trg", "trg_lang", "target_language"),
+    "source_lang": ("src", "src_lang", "source_language", "source"),
+    "target_lang": ("tgt", "tgt_lang", "trg", "trg_lang", "target_language", "target"),
     "pair": ("lang_pair", "language_pair", "langpair", "direction"),
     "architecture": ("arch",),
     "test_set": ("testset", "eval_set", "benchmark", "subset", "split", "task_name", "tasks", "dataset"),
     "run_id": ("runid",),
 }
 """Role -> other names of its column, as ``metrics.fold`` returns them."""
+
+LABELS = frozenset(
+    ("model", "system", "run", "name", "run_name", "experiment", "exp", "config", "variant", "group", "model_name")
+)
+"""Columns that tell curves apart even where they hold numbers (a model called ``300M``)."""
 
 TOKENS = (
     "tokens", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "tokens_seen", "seen_tokens", "ntokens",

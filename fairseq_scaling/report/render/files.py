@@ -17,6 +17,8 @@ import numpy as np
 from ...errors import DataError
 from ...laws import Prediction
 from ...metrics import Metric
+from ...problems import count_problems
+from ...quantities import Quantity
 from ...whole_files import write_whole
 from ..results import Forecast, LawResult, Report
 from .page import render_page
@@ -68,6 +70,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
     Verdict and advice of a curve also carry their sentence, as the page shows it.
     """
     document: dict[str, Any] = {"format": FORMAT, **_plain(report)}
+    document["problems"] = [counted.as_json() for counted in count_problems(report.problems)]
     for curve, written in zip(report.curves, document["curves"], strict=True):
         written["lower_is_better"] = curve.metric.lower_is_better
         written["largest_pretrain_tokens"] = _plain(curve.largest)
@@ -83,7 +86,7 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, Metric):
+    if isinstance(value, Metric | Quantity):
         return value.name
     if isinstance(value, Prediction):
         names = {"pretrain_tokens": "pretrain_tokens", "value": "predicted", "lower": "lower", "upper": "upper"}
