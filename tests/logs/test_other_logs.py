@@ -215,7 +215,7 @@ def test_a_score_belongs_to_the_training_above_or_beside_it_where_all_save_in_fo
         log.write_text(train(5, loss))
         generated.write_text(generate(10 * loss, path="checkpoints/checkpoint_best.pt"))
     expected = [(pytest.approx(loss * LN2), 10 * loss) for loss in (3.0, 4.0)]
-    for mapping in (None, "{run}/**"):
+    for mapping in (None, "logs/{run}/**"):
         runs = read_runs(tmp_path / "logs", mapping).runs
         assert sorted((run.cross_entropy, run.scores["bleu"].value) for run in runs) == expected
 
