@@ -66,8 +66,8 @@ def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
         elif start.trained_nothing:
             problems.append(LogProblem.EMPTY_START.at(*place))
         elif start.trains and start.config and start.program.tool != "validate":
-            group = _continued(member, groups) or _group(groups, _stock_id(member), True)
-            group.members.append(member)
+            run = _continued(member, groups) or _group(groups, _stock_id(member), True)
+            run.members.append(member)
         elif start.is_only_config and start.program.tool in ("generate", "validate"):
             problems.append(LogProblem.NO_SCORE_PRINTED.at(*place, tool=start.program.tool))
         else:
