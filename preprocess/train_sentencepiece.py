@@ -48,8 +48,8 @@ def train_sentencepiece(
 ) -> dict[str, Any]:
     """Train a model on the training text of a clean folder and write it to ``out`` and its settings to ``out.json``.
 
-    The same text and settings give the same bytes. Text is not normalised again, so what is encoded decodes to itself
-    but for unknown characters. Control symbols have no piece: fairseq's dictionary brings its own.
+    The same text and settings give the same bytes. Text is not normalised again, so encoded text decodes to
+    itself, except for unknown characters. Control symbols have no piece: they are in fairseq's dictionary.
 
     Returns:
         The content of ``out.json``.

@@ -145,26 +145,44 @@ def _written(fields: dict[str, Any]) -> str:
 
 
 def _find(member: Mapped, trained: list[Group]) -> tuple[Group | None, str]:
-    """Return the trained run that a start without a name belongs to, or why it is unknown."""
+    """Return the trained run that a start without a name belongs to, or why it is unknown.
+
+    The folder of the checkpoint that it used says it, or the mapping. Several runs may have saved their checkpoints in
+    folders of one name: then the run whose log lies in the same folder, is of the same mapping, or lies in the nearest
+    folder above.
+    """
     start = member.start
+    candidates: list[Group] = []
     if not start.trains or start.program.tool == "validate":
         checkpoints = {_folder_of(checkpoint) for checkpoint in checkpoints_of(start)}
-        if checkpoints:
-            found = [group for group in trained if checkpoints & {_save_dir(each) for each in group.starts}]
-            near = [group for group in found if any(each.folder == member.folder for each in group.members)]
-            found = near if len(found) > 1 and len(near) == 1 else found
-            if len(found) == 1:
-                return found[0], ""
-            if found:
-                return None, f"{len(found)} runs saved their checkpoints in {', '.join(sorted(checkpoints))}"
+        candidates = [group for group in trained if checkpoints & {_save_dir(each) for each in group.starts}]
+        beside = [group for group in candidates if any(each.folder == member.folder for each in group.members)]
+        if len(candidates) == 1 or len(beside) == 1:
+            return (beside or candidates)[0], ""
     if member.fields:
         written = _written(member.fields)
-        found = [group for group in trained if any(_written(each.fields) == written for each in group.members)]
-        if len(found) == 1:
-            return found[0], ""
-        if found:
-            return None, f"the mapping says the same of {len(found)} runs"
+        among = candidates or trained
+        mapped = [group for group in among if any(_written(each.fields) == written for each in group.members)]
+        if len(mapped) == 1:
+            return mapped[0], ""
+        if mapped:
+            return None, f"the mapping says the same of {len(mapped)} runs"
+    if candidates:
+        depths = {
+            group.run_id: max(_depth_above(each.folder, member.folder) for each in group.members)
+            for group in candidates
+        }
+        nearest = [group for group in candidates if depths[group.run_id] == max(depths.values()) > 0]
+        if len(nearest) == 1:
+            return nearest[0], ""
+        return None, f"{len(candidates)} runs saved their checkpoints in {', '.join(sorted(checkpoints))}"
     return None, ""
+
+
+def _depth_above(folder: str, other: str) -> int:
+    """Return the depth of a folder that lies above the other one, 0 for any other folder."""
+    above = os.path.commonpath([folder, other]) == folder
+    return len(folder.split(os.sep)) if above else 0
 
 
 def checkpoints_of(start: Start) -> list[str]:

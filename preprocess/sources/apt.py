@@ -84,7 +84,7 @@ class Apt:
         return found
 
     def download(self, wanted: Iterable[Package], advance: Callable[[int], None] = lambda done: None) -> list[Package]:
-        """Download the packages that the cache lacks; return those that could not be had.
+        """Download the packages that the cache lacks; return those that could not be downloaded.
 
         Args:
             wanted: the packages.
@@ -110,7 +110,7 @@ class Apt:
     def download_pinned(
         self, wanted: Iterable[Package], snapshot: str, advance: Callable[[int], None] = lambda done: None
     ) -> list[Package]:
-        """Download exactly these packages; return those that could not be had.
+        """Download exactly these packages; return those that could not be downloaded.
 
         Args:
             wanted: packages with their checksums.

@@ -10,7 +10,8 @@ import sentencepiece
 
 from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.errors import DataError, SettingError
-from preprocess.clean import CleanSettings, clean
+from preprocess.clean import clean
+from preprocess.cleaning.settings import CleanSettings
 from preprocess.encode import encode
 from preprocess.folders import file_entries
 from preprocess.train_sentencepiece import SentencePieceSettings, train_sentencepiece

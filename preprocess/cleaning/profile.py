@@ -1,4 +1,4 @@
-"""Telling lines that were left in another language, by the words of the corpus itself."""
+"""Recognises lines in another language of the corpus by the frequencies of words in the corpus itself."""
 
 from __future__ import annotations
 
