@@ -31,7 +31,7 @@ _BLEU = re.compile(
     r"(?:reflen|ref_len) ?= ?(?P<ref>\d+)\)"
 )
 _BLEU_TUPLE = re.compile(
-    rf"BLEU\(score=(?P<value>{_NUMBER}(?:e-?\d+)?), counts=\[[\d, ]*\], totals=\[[\d, ]*\], "
+    rf"BLEU(?:Score)?\(score=(?P<value>{_NUMBER}(?:e-?\d+)?), counts=\[[\d, ]*\], totals=\[[\d, ]*\], "
     rf"precisions=\[(?P<precisions>[\d., e-]*)\], bp=(?P<bp>{_NUMBER}(?:e-?\d+)?), sys_len=(?P<hyp>\d+), "
     r"ref_len=(?P<ref>\d+)\)"
 )

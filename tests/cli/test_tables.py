@@ -23,7 +23,7 @@ def table(tmp_path: Path, header: str, row: str, name: str = "scores.csv") -> Pa
 
 
 def fit(tmp_path: Path, *arguments: object) -> Result:
-    words = [*map(str, arguments), "--out", str(tmp_path / "out"), "--no-report", "--no-cache"]
+    words = [*map(str, arguments), "--out", str(tmp_path / "out"), "--no-report"]
     return CliRunner().invoke(main, words, catch_exceptions=False)
 
 

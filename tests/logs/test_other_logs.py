@@ -187,6 +187,19 @@ def test_a_start_that_failed_before_training_does_not_spoil_the_next(tmp_path: P
     assert only(reading).cross_entropy == pytest.approx(4 * LN2)
 
 
+def test_a_start_that_resumes_with_other_settings_is_the_same_run_and_the_settings_are_listed(tmp_path: Path) -> None:
+    resumed = train(3, 2).replace("seed=1", "seed=1, lr=[0.5]").replace("num_updates 2", "num_updates 4")
+    resumed = resumed.replace("num_updates 1", "num_updates 3").replace(
+        "begin training epoch 1", "begin training epoch 3"
+    )
+    loaded = f"{STAMP}fairseq.trainer | Loaded checkpoint checkpoints/checkpoint_last.pt (epoch 3 @ 200 updates)\n"
+    head, rest = resumed.split("\n", 1)
+    first = train(5, 4, end=False).replace("seed=1", "seed=1, lr=[0.1]")
+    reading = write(tmp_path, train__log=first + f"{head}\n{loaded}{rest}")
+    assert [updates for updates, _, _ in only(reading).extra["validations"]] == [100, 200, 300, 400]
+    assert LogProblem.OTHER_SETTINGS in kinds(reading)
+
+
 def test_a_run_that_never_ended_has_its_losses_and_says_so(tmp_path: Path) -> None:
     reading = write(tmp_path, train__log=train(5, 4, end=False))
     assert (only(reading).finished, only(reading).cross_entropy) == (False, pytest.approx(4 * LN2))
@@ -203,6 +216,21 @@ def test_two_runs_that_nothing_tells_apart_name_the_column_that_does(tmp_path: P
     table.write_text("path,pretrain_tokens,run\none.log,1M,a\ntwo.log,1M,b\n")
     runs = read_runs(tmp_path / "logs", table).runs
     assert sorted(run.cross_entropy or 0 for run in runs) == [pytest.approx(3 * LN2), pytest.approx(4 * LN2)]
+
+
+@pytest.mark.parametrize("layout", ["{run}/train.log {run}/eval/x/gen.log", "{run}/train.log {run}/gen.log"])
+def test_a_score_belongs_to_the_training_above_or_beside_it_where_all_save_in_folders_of_one_name(
+    layout: str, tmp_path: Path
+) -> None:
+    for run, loss in (("a", 4.0), ("b", 3.0)):
+        log, generated = (tmp_path / "logs" / name for name in layout.format(run=run).split())
+        generated.parent.mkdir(parents=True)
+        log.write_text(train(5, loss))
+        generated.write_text(generate(10 * loss, path="checkpoints/checkpoint_best.pt"))
+    expected = [(pytest.approx(loss * LN2), 10 * loss) for loss in (3.0, 4.0)]
+    for mapping in (None, "logs/{run}/**"):
+        runs = read_runs(tmp_path / "logs", mapping).runs
+        assert sorted((run.cross_entropy, run.scores["bleu"].value) for run in runs) == expected
 
 
 # one checkpoint, one point
