@@ -66,7 +66,8 @@ def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
         elif start.trained_nothing:
             problems.append(LogProblem.EMPTY_START.at(*place))
         elif start.trains and start.config and start.program.tool != "validate":
-            _group(groups, _stock_id(member), True).members.append(member)
+            run = _continued(member, groups) or _group(groups, _stock_id(member), True)
+            run.members.append(member)
         elif start.is_only_config and start.program.tool in ("generate", "validate"):
             problems.append(LogProblem.NO_SCORE_PRINTED.at(*place, tool=start.program.tool))
         else:
@@ -92,6 +93,28 @@ def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
 
 def _group(groups: dict[str, Group], run_id: str, stock: bool) -> Group:
     return groups.setdefault(run_id, Group(run_id, stock))
+
+
+def _continued(member: Mapped, groups: dict[str, Group]) -> Group | None:
+    """Return the stock run that a start goes on with although its settings differ: those that differ are listed.
+
+    It resumed in the same folder of checkpoints at an update that the run had reached, and counted on from there.
+    """
+    start = member.start
+    resumed_at = start.progress.resumed_at
+    if resumed_at is None or any(stats.step < resumed_at for stats in start.records):
+        return None
+    place = _written(member.fields) if member.fields else member.folder
+    found = [
+        group
+        for group in groups.values()
+        for each in group.members
+        if group.stock
+        and (_written(each.fields) if each.fields else each.folder) == place
+        and _save_dir(each.start) == _save_dir(start) is not None
+        and each.start.last_step >= resumed_at
+    ]
+    return found[-1] if len({group.run_id for group in found}) == 1 else None
 
 
 def _hand_over_named_scores(start: Start, groups: dict[str, Group]) -> None:

@@ -187,6 +187,19 @@ def test_a_start_that_failed_before_training_does_not_spoil_the_next(tmp_path: P
     assert only(reading).cross_entropy == pytest.approx(4 * LN2)
 
 
+def test_a_start_that_resumes_with_other_settings_is_the_same_run_and_the_settings_are_listed(tmp_path: Path) -> None:
+    resumed = train(3, 2).replace("seed=1", "seed=1, lr=[0.5]").replace("num_updates 2", "num_updates 4")
+    resumed = resumed.replace("num_updates 1", "num_updates 3").replace(
+        "begin training epoch 1", "begin training epoch 3"
+    )
+    loaded = f"{STAMP}fairseq.trainer | Loaded checkpoint checkpoints/checkpoint_last.pt (epoch 3 @ 200 updates)\n"
+    head, rest = resumed.split("\n", 1)
+    first = train(5, 4, end=False).replace("seed=1", "seed=1, lr=[0.1]")
+    reading = write(tmp_path, train__log=first + f"{head}\n{loaded}{rest}")
+    assert [updates for updates, _, _ in only(reading).extra["validations"]] == [100, 200, 300, 400]
+    assert LogProblem.OTHER_SETTINGS in kinds(reading)
+
+
 def test_a_run_that_never_ended_has_its_losses_and_says_so(tmp_path: Path) -> None:
     reading = write(tmp_path, train__log=train(5, 4, end=False))
     assert (only(reading).finished, only(reading).cross_entropy) == (False, pytest.approx(4 * LN2))
