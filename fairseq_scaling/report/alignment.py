@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..alignment_file import Alignment
 from ..errors import ScalingError
 from ..laws.curve import FloatArray
-from ..logs import Problem
-from ..logs.record import Alignment
 from ..metrics import order
 from ..mixture import Mixture
+from ..problems import Problem, in_order, remark
 from ..quantities import format_tokens
 from .points.curves import CurvePoints
 from .results import Agreement, Correlation, CurveResult
@@ -47,12 +47,12 @@ def match(curves: Sequence[CurvePoints], alignments: Sequence[Alignment]) -> Mat
         if alike and not candidates[curve.name]:
             found, own = alike[0].corpus[:12], curve.first.corpus
             message = f"measured in the corpus {found}, the runs of {curve.name} are of {own}: left out"
-            strange.add(Problem(alike[0].file, 0, message))
+            strange.add(remark(alike[0].file, 0, message))
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for name, entries in candidates.items():
         counts[tasks[name]].update({entry.sample_tokens for entry in entries})
     sizes = {task: max(count, key=lambda size: (count[size], size)) for task, count in counts.items() if count}
-    matched = Matched(problems=sorted(strange))
+    matched = Matched(problems=in_order(strange))
     for name, entries in candidates.items():
         size = sizes.get(tasks[name])
         fitting = [entry for entry in entries if entry.sample_tokens == size]
@@ -61,11 +61,11 @@ def match(curves: Sequence[CurvePoints], alignments: Sequence[Alignment]) -> Mat
         elif entries and size is not None:
             others = f"a sample of {format_tokens(entries[0].sample_tokens)} tokens, others with {format_tokens(size)}"
             message = f"{name} was measured with {others}: left out; measure all mixtures with one scaling-alignment"
-            matched.problems.append(Problem(entries[0].file, 0, message))
+            matched.problems.append(remark(entries[0].file, 0, message))
     for file in dict.fromkeys(entry.file for entry in alignments):
         if file not in used:
             message = "alignment of mixtures and tasks that no curve has: left out"
-            matched.problems.append(Problem(file, 0, message))
+            matched.problems.append(remark(file, 0, message))
     return matched
 
 
@@ -125,7 +125,7 @@ def _agreement(rivals: Sequence[CurveResult]) -> Agreement:
             differences[rival.name] = float(sign * (end - rival.baseline_mean))
     correlations = _correlations(rivals, gains, differences) if len(rivals) >= FEWEST_MIXTURES else ()
     names = tuple(rival.name for rival in rivals)
-    return Agreement(names, metric, len(rivals), low, high, gains, differences, tuple(correlations))
+    return Agreement(names, metric, rivals[0].x, len(rivals), low, high, gains, differences, tuple(correlations))
 
 
 def _correlations(

@@ -7,17 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ..logs import RunRecord
-from ..run import Start, read_description
+from ..run import Start
 from .points import Point
-
-
-def start_of(run: RunRecord) -> Start | None:
-    """Return the model that a run, or its pretraining, started from; None where it began with new weights."""
-    described = run.extra.get("run")
-    if not isinstance(described, dict):
-        return None
-    found, _ = read_description({"format": 1, "run_id": run.run_id, **described})
-    return None if found is None else found.start
 
 
 class Starts:
@@ -29,7 +20,8 @@ class Starts:
 
     def __init__(self, runs: Iterable[RunRecord]) -> None:
         self._runs = {run.run_id: run for run in runs}
-        starts = {run_id: start for run_id, run in self._runs.items() if (start := start_of(run)) is not None}
+        described = {run_id: run.description for run_id, run in self._runs.items() if run.description is not None}
+        starts = {run_id: said.start for run_id, said in described.items() if said.start is not None}
         self._starts: Mapping[str, Start] = starts
         contents: dict[str, set[str]] = defaultdict(set)
         for start in starts.values():
@@ -62,8 +54,7 @@ class Starts:
             if self.is_baseline(run):
                 point = replace(point, pretrain_tokens=0.0)
             found.append(replace(point, start=self.names.get(point.run_id, "")))
-            described = run.extra.get("run")
-            parent = described.get("pretrain_run_id") if isinstance(described, dict) else None
+            parent = None if run.description is None else run.description.pretrain_run_id
             name = self._known.get((parent, run.pretrain_tokens))
             if name is not None:
                 found.append(replace(point, pretrain_tokens=0.0, mixture="", alignment=None, start=name))

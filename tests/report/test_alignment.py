@@ -13,11 +13,10 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import spearmanr
 
+from fairseq_scaling.alignment_file import Alignment, alignment_object
 from fairseq_scaling.cli.fit_scaling import main
 from fairseq_scaling.json_file import write_json
 from fairseq_scaling.logs import RunRecord
-from fairseq_scaling.logs.alignment_file import alignment_object
-from fairseq_scaling.logs.record import Alignment
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.alignment import match, spearman
 from fairseq_scaling.report.points.curves import collect

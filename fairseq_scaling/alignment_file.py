@@ -6,21 +6,43 @@ import json
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..errors import DataError, ScalingError
-from ..json_file import opens_object
-from ..mixture import Mixture
-from .files import Unreadable, read_whole
-from .record import Alignment
+from . import __version__
+from .errors import DataError, ScalingError
+from .json_file import opens_object
+from .mixture import Mixture
+from .scores.text import read_bytes
 
 FORMAT = 1
 KIND = "alignment"
-_LARGEST = 16 << 20
 _MARK = re.compile(rb'"kind"\s*:\s*"alignment"')
 _REMEDY = "write it again with scaling-alignment"
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What scaling-alignment measured of one mixture and task in one corpus, before anything was trained.
+
+    Attributes:
+        measures: name -> value: ``alignment`` (the paper's score), ``unigram_source``, ``coverage_3_target`` and so on
+            (see ``data.overlap``).
+        corpus: fingerprint of the corpus.
+        sample_tokens: size of the mixture's sample; values of other sizes do not compare.
+        task_tokens: tokens read of the source and of the target side.
+        file: where it stands.
+    """
+
+    mixture: Mixture
+    source_lang: str
+    target_lang: str
+    measures: dict[str, float]
+    corpus: str
+    sample_tokens: int
+    task_tokens: tuple[int, int]
+    file: str = ""
 
 
 def alignment_object(alignments: Iterable[Alignment], corpus: str, sample_tokens: int) -> dict[str, Any]:
@@ -60,8 +82,8 @@ def read_alignment_file(path: Path) -> list[Alignment]:
         DataError: it is cut, damaged, or of another format.
     """
     try:
-        content = json.loads(read_whole(path, _LARGEST))
-    except (Unreadable, ValueError, RecursionError):
+        content = json.loads(read_bytes(path))
+    except (DataError, ValueError, RecursionError):
         raise DataError(f"the alignment file is cut or damaged: {_REMEDY}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
