@@ -94,7 +94,7 @@ def test_the_first_update_is_that_of_transformers_t5_on_the_same_batch(published
 def test_a_continuation_that_repeats_its_text_is_resumed_bit_for_bit_and_counts_what_is_new(
     published: Published, tmp_path: Path
 ) -> None:
-    with_repetition = ["--budgets", "3k,60k", "--repeat", "bb:9", "--start-from", published.start, "--batch-size", 160]
+    with_repetition = ["--budgets", "1k,5k", "--repeat", "bb:9", "--start-from", published.start, "--batch-size", 16]
     arguments = [*PRETRAINING, *published.flags, "--mixture", "bb:1", *with_repetition, "--dropout", "0.1"]
     whole = fairseq(
         "train", published.corpus, *arguments, "--save-dir", tmp_path / "whole", "--save-interval-updates", 5,
@@ -109,7 +109,7 @@ def test_a_continuation_that_repeats_its_text_is_resumed_bit_for_bit_and_counts_
     noted = [state["task_state"]["fairseq_scaling"] for state in states]
     assert noted[0] == noted[1]
     block = noted[0]["run"]["hyperparameters"]["block_length"]
-    assert noted[0]["consumed"] == {"bb": 60_000 // block * block}
+    assert noted[0]["consumed"] == {"bb": 5_000 // block * block}
     last = records(log, "train_inner")[-1]
     assert last["pretrain_tokens"] == last["pretrain_tokens_bb"] == noted[0]["consumed"]["bb"]
     assert last["pretrain_unique_tokens_bb"] == noted[0]["unique"]["bb"] < last["pretrain_tokens_bb"] / 2
