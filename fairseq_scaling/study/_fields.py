@@ -17,6 +17,7 @@ from . import _flags
 T = TypeVar("T")
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,4})?")
+_SUBSET = re.compile(r"valid|test[A-Za-z0-9]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([MGTmgt])[bB]?")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(min|[smhd])")
@@ -45,6 +46,12 @@ def _name(value: object) -> str:
             "name", value, "cannot be the name of a folder",
             "letters, digits, dots, dashes and underscores can: mt5-small",
         )  # fmt: skip
+    return value
+
+
+def _subset(value: object) -> str:
+    if not isinstance(value, str) or not _SUBSET.fullmatch(value):
+        raise SettingError("subset", value, "not a set of a corpus to translate", "write valid, test, test1, ...")
     return value
 
 
@@ -148,6 +155,7 @@ Tokens = Annotated[
 Budget = Annotated[int, BeforeValidator(_tokens), Field(ge=0), _number_or_text("0.25M", _TOKENS_PATTERN, minimum=0)]
 Name = Annotated[str, BeforeValidator(_name), _text("mt5-small", pattern=f"^{_NAME.pattern}$")]
 Language = Annotated[str, BeforeValidator(_language), _text("en", pattern=f"^{_LANGUAGE.pattern}$")]
+Subset = Annotated[str, BeforeValidator(_subset), _text("test", pattern=f"^({_SUBSET.pattern})$")]
 Pair = Annotated[tuple[str, str], BeforeValidator(_pair), _text("en-fr", pattern=r"^[^-]+-.+$")]
 PretrainingMixture = Annotated[
     Mixture,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..mixture import Mixture
 from ..quantities import format_tokens, parse_tokens
-from .given import DICTIONARY, SENTENCEPIECE, checkpoint_word, with_placeholders
+from .given import DICTIONARY, SENTENCEPIECE, checkpoint_word, fitting_options, scoring_options
 from .graph import Start
 
 if TYPE_CHECKING:
@@ -188,7 +188,8 @@ def finetune(
     """
     section = study.finetuning
     updates, settings = finetuning_settings(study, run, rate)
-    subsets = ["valid"] if chosen_by else ["valid", "test"]
+    further = [subset for subset in study.translation.subset if subset not in ("valid", "test")]
+    subsets = ["valid"] if chosen_by else ["valid", "test", *further]
     if section.upstream_validation and run.start.mixture is not None and not chosen_by:
         subsets += [f"upstream_{language}" for language in run.start.mixture]
     return [
@@ -268,16 +269,31 @@ def translate(study: Study, task: tuple[str, str], folder: str, subset: str) -> 
 
 def score(study: Study, task: tuple[str, str], folder: str, subset: str) -> Words:
     return [
-        "score-translations", f"{{out}}/{folder}/generate.txt",
+        "score-translations", f"{{out}}/{folder}/{translations_file(study, subset)}",
         *flags({
             "corpus": "{corpus}",
             "source-lang": task[0],
             "target-lang": task[1],
             "subset": subset,
-            "out": f"{{out}}/{folder}/scores.json",
+            "out": f"{{out}}/{folder}/{scores_file(study, subset)}",
         }),
-        *options(with_placeholders(study, "scoring")),
+        *options(scoring_options(study, task)),
     ]  # fmt: skip
+
+
+def translations_file(study: Study, subset: str) -> str:
+    """Return the name of the file that holds the translations of a test set; the first set of a study needs no mark."""
+    return f"generate{_subset_mark(study, subset)}.txt"
+
+
+def scores_file(study: Study, subset: str) -> str:
+    """Return the name of the file that holds the scores of a test set."""
+    return f"scores{_subset_mark(study, subset)}.json"
+
+
+def _subset_mark(study: Study, subset: str) -> str:
+    further = study.translation.subset[1:]
+    return f".{subset}" if subset in further else ""
 
 
 def choose(by: str, candidates: Mapping[str, str], file: str) -> Words:
@@ -292,7 +308,7 @@ def fit(study: Study, inputs: list[str]) -> Words:
     ``inputs`` are run folders and files, as paths below the study's folder. The job runs there, so that the results
     name them in the same way wherever the study lies.
     """
-    return ["fit-scaling", *inputs, "--out", "results", *options(with_placeholders(study, "fitting"))]
+    return ["fit-scaling", *inputs, "--out", "results", *options(fitting_options(study))]
 
 
 def shares(mixture: Mixture) -> str:

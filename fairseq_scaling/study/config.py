@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from pydantic.json_schema import SkipJsonSchema
 
 from ..errors import DataError, SettingError
-from . import _messages, _yaml
+from . import _flags, _messages, _yaml
 from ._fields import Also, Name, Options, Positive, different, member
 from .graph import STAGES, Start
 from .sections import (
@@ -59,6 +59,20 @@ class Study(Section):
         """The folder of study.yaml; relative paths in it start there."""
         return self.file.parent
 
+    @property
+    def common_scoring(self) -> dict[str, Any]:
+        """The options of ``scoring`` that hold for every task."""
+        return {name: value for name, value in self.scoring.items() if not isinstance(value, dict)}
+
+    @property
+    def scoring_by_task(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Task -> the options of ``scoring`` for it alone."""
+        tasks = {"-".join(task).replace("_", "-"): task for task in self.finetuning.tasks}
+        own = {name: value for name, value in self.scoring.items() if isinstance(value, dict)}
+        for name in own:
+            member("scoring", name, list(tasks), "finetuning.tasks")
+        return {tasks[name]: _flags.step_options(options) for name, options in own.items()}
+
     @field_validator("checkpoints")
     @classmethod
     def _different_checkpoints(cls, checkpoints: list[Checkpoint]) -> list[Checkpoint]:
@@ -101,6 +115,7 @@ class Study(Section):
                     known = ", ".join("-".join(pair) for pair in self.text.pairs)
                     raise SettingError("finetuning.tasks", "-".join(task), "not in text.pairs", f"known: {known}")
         self._overrides_match()
+        _ = self.scoring_by_task  # refuses what is no task
         for name in ("pretraining", "finetuning"):
             section = getattr(self, name)
             for place, flags in (("model", self.model.fairseq), (name, section.fairseq)):

@@ -96,7 +96,6 @@ def print_status(plan: Plan, folder: StudyFolder) -> None:
     """Print how many jobs of each stage are done, run, failed or wait, the failures, and the time left."""
     console = Console()
     live = is_running(folder)
-    # While it runs, a job is done when its mark is there; checking inputs is the running process's work.
     pending = {job.id for job in folder.pending(plan, plan.jobs)}
     jobs = observe_jobs(plan, folder, plan.jobs, pending, live)
     table = Table(title=f"Study {plan.name} ({'running' if live else 'not running'})")

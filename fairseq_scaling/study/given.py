@@ -27,17 +27,21 @@ def checkpoint_word(name: str) -> str:
     return f"{{checkpoint:{name}}}"
 
 
-def with_placeholders(study: Study, section: str) -> dict[str, Any]:
-    """Return the options of ``scoring`` or ``fitting``, the files that they name as placeholders."""
-    files = {name: _option_word(section, name) for name in _named(study, section)}
-    return {**getattr(study, section), **files}
+def scoring_options(study: Study, task: tuple[str, str]) -> dict[str, Any]:
+    """Return the options of ``scoring`` for a task, those of the task alone winning; files as placeholders."""
+    sections = _option_sections(study)
+    return {**sections["scoring"], **sections.get(_task_section(task), {})}
+
+
+def fitting_options(study: Study) -> dict[str, Any]:
+    """Return the options of ``fitting``, the files that they name as placeholders."""
+    return _option_sections(study)["fitting"]
 
 
 def given_files(study: Study) -> dict[str, str]:
     """Return placeholder -> path of every file that the study reads, whether it is there or not."""
     files = {checkpoint_word(one.name): study.folder / one.file for one in study.checkpoints}
-    for section in _FILE_OPTIONS:
-        files |= {_option_word(section, name): study.folder / path for name, path in _named(study, section).items()}
+    files |= {_option_word(*place): study.folder / path for place, path in _named(study).items()}
     if study.text is not None and study.text.vocabulary is not None:
         files |= {word: study.folder / study.text.vocabulary / name for word, name in _NAMES.items()}
     return {word: str(path) for word, path in files.items()}
@@ -62,8 +66,7 @@ def check_given(study: Study) -> None:
     problems += [
         f"{section}.{name} = {path}: there is no file {files[_option_word(section, name)]}\n"
         "  paths begin at the folder of study.yaml"
-        for section in _FILE_OPTIONS
-        for name, path in _named(study, section).items()
+        for (section, name), path in _named(study).items()
         if _option_word(section, name) in missing
     ]
     if problems:
@@ -80,12 +83,33 @@ def given_rows(study: Study) -> int | None:
     return len(read_symbols(Path(files[DICTIONARY]))) if DICTIONARY in files else None
 
 
-def _named(study: Study, section: str) -> dict[str, str]:
-    """Return option -> file, as it stands in study.yaml."""
-    options: dict[str, Any] = getattr(study, section)
-    named = {name: options.get(name) for name in _FILE_OPTIONS[section]}
+def _given_options(study: Study) -> dict[str, dict[str, Any]]:
+    """Return section of study.yaml -> options of a command, as they are written; one section for each task's own."""
+    tasks = {_task_section(task): own for task, own in study.scoring_by_task.items()}
+    return {"scoring": study.common_scoring, **tasks, "fitting": study.fitting}
+
+
+def _option_sections(study: Study) -> dict[str, dict[str, Any]]:
+    """Return the same with placeholders instead of the files that the options name."""
+    sections = _given_options(study)
+    for section, name in _named(study):
+        sections[section] = {**sections[section], name: _option_word(section, name)}
+    return sections
+
+
+def _named(study: Study) -> dict[tuple[str, str], str]:
+    """Return (section, option) -> file, as it is written in study.yaml."""
+    named = {
+        (section, name): options.get(name)
+        for section, options in _given_options(study).items()
+        for name in _FILE_OPTIONS[section.partition(".")[0]]
+    }
     # With a brace it is a pattern of paths, which a mapping may be instead.
-    return {name: value for name, value in named.items() if isinstance(value, str) and "{" not in value}
+    return {place: value for place, value in named.items() if isinstance(value, str) and "{" not in value}
+
+
+def _task_section(task: tuple[str, str]) -> str:
+    return f"scoring.{'-'.join(task)}"
 
 
 def _option_word(section: str, name: str) -> str:

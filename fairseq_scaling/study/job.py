@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -120,10 +121,9 @@ def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
         "{package}": str(Path(__file__).parent.parent),
         **plan.given,
     }
-    words = list(job.words)
-    for placeholder, place in places.items():
-        words = [word.replace(placeholder, place) for word in words]
-    words = [choice.filled(word, folder.path) for word in words]
+    # In one pass: the name of a folder may look like a placeholder.
+    known = re.compile("|".join(map(re.escape, places)))
+    words = [known.sub(lambda found: places[found[0]], choice.filled(word, folder.path)) for word in job.words]
     return [find_program(words[0]) or words[0], *words[1:]]
 
 

@@ -205,7 +205,7 @@ class _Planner:
 
     def _runs(self, run: Finetuning, name: str, after: list[str], label: str, group: str) -> Iterator[Job]:
         """Yield the runs of all seeds; before them, where the learning rate is to be chosen, the candidates."""
-        section, subset = self.study.finetuning, self.study.translation.subset
+        section = self.study.finetuning
         asked = section.learning_rates
         label = f"{label} {'-'.join(run.task)} {format_tokens(run.finetune_tokens)}"
         needs = [*self.after_corpus, *after]
@@ -219,7 +219,8 @@ class _Planner:
             job = self._finetuning_job(run, seed, f"finetuning/{name}/seed{seed}", rate)
             own = label + _seed_label(seed, section.seeds)
             yield replace(job, label=f"finetune {own}", needs=needs, reads=reads, group=group)
-            yield from self._evaluation_jobs(job, run, own, subset)
+            for subset in self.study.translation.subset:
+                yield from self._evaluation_jobs(job, run, own, subset)
 
     def _finetuning_choice(
         self, run: Finetuning, name: str, needs: list[str], reads: dict[str, str], label: str, file: str
@@ -269,6 +270,9 @@ class _Planner:
 
     def _evaluation_jobs(self, finetune: Job, run: Finetuning, label: str, subset: str) -> Iterator[Job]:
         folder, name = finetune.owns[0], finetune.run
+        generated, scores = commands.translations_file(self.study, subset), commands.scores_file(self.study, subset)
+        if subset in self.study.translation.subset[1:]:
+            name, label = f"{name}/{subset}", f"{label} {subset}"
         work = pricing.translation(self.shape, self.study.translation.beam) if self.shape else Work()
         translate = Job(
             id=f"translate/{name}",
@@ -277,10 +281,10 @@ class _Planner:
             words=commands.translate(self.study, run.task, folder, subset),
             needs=[finetune.id],
             reads={f"{folder}/checkpoint_last.pt": finetune.id},
-            writes=[f"{folder}/generate.txt"],
-            owns=[f"{folder}/generate.txt"],
-            output=f"{folder}/generate.txt",
-            log=f"{folder}/generate.log",
+            writes=[f"{folder}/{generated}"],
+            owns=[f"{folder}/{generated}"],
+            output=f"{folder}/{generated}",
+            log=f"{folder}/{generated}".replace(".txt", ".log"),
             seconds=self._seconds("translate", work, work.decoder_positions),
             work=work,
             group="translate",
@@ -293,10 +297,10 @@ class _Planner:
             label=f"score {label}",
             words=commands.score(self.study, run.task, folder, subset),
             needs=[translate.id],
-            reads={f"{folder}/generate.txt": translate.id},
-            writes=[f"{folder}/scores.json"],
-            owns=[f"{folder}/scores.json"],
-            log=f"{folder}/score.log",
+            reads={f"{folder}/{generated}": translate.id},
+            writes=[f"{folder}/{scores}"],
+            owns=[f"{folder}/{scores}"],
+            log=f"{folder}/{scores}".replace("scores", "score").replace(".json", ".log"),
             seconds=_STEP_SECONDS["score"],
             group="score",
             candidate=finetune.candidate,
@@ -308,7 +312,7 @@ class _Planner:
         """Return the fit over what is to be reported: no candidate is."""
         reported = [job for job in jobs if job.stage in ("pretrain", "score") and not job.candidate]
         makers = {job.writes[0]: job.id for job in reported}
-        inputs = [path.rsplit("/", 1)[0] for path in makers]
+        inputs = dict.fromkeys(path.rsplit("/", 1)[0] for path in makers)  # several files of scores in one folder
         alignment = {job.writes[0]: job.id for job in jobs if job.stage == "alignment"}
         makers |= alignment
         return Job(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from ..quantities import format_tokens
+from ..quantities import format_tokens, parse_tokens
 from .graph import Job, Plan, Work
 from .lock import is_running
 from .pricing import Hardware
@@ -85,7 +85,7 @@ def _closing_lines(
     plan: Plan, folder: StudyFolder, pending: set[str], capacity: Capacity, hardware: Hardware | None
 ) -> list[str]:
     jobs = observe_jobs(plan, folder, plan.jobs, pending, live=is_running(folder))
-    lines = []
+    lines = unread(plan)
     trained, seconds = _measured(plan, jobs)
     left = Work.total(job.work for job in plan.jobs if job.id in pending)
     if seconds and trained:
@@ -110,6 +110,23 @@ def _closing_lines(
         f"{what}: {taken}; {duration} with {busy} always busy ({hardware.name}). "
         "Text, scores and fits are not counted, nor what translations take beyond their operations."
     ]  # fmt: skip
+
+
+def unread(plan: Plan) -> list[str]:
+    """Return a line for each task with numbers of finetuning tokens that its runs have too few updates to read."""
+    read: dict[tuple[str, int], int] = {}
+    for job in plan.reported("finetune"):
+        size = f"{job.flag('source-lang')}-{job.flag('target-lang')}", parse_tokens(job.flag("finetune-tokens"))
+        read[size] = max(read.get(size, 0), 2 * job.tokens)  # job.tokens counts the target side
+    sizes: dict[tuple[str, int], list[str]] = {}
+    for (task, tokens), seen in read.items():
+        if seen < tokens:
+            sizes.setdefault((task, seen), []).append(format_tokens(tokens))
+    return [
+        f"{task}: finetuning reads about {format_tokens(seen)} tokens, fewer than D_f = {', '.join(too_large)}. "
+        "Raise finetuning.updates or the batch, or leave these out."
+        for (task, seen), too_large in sizes.items()
+    ]
 
 
 def _price(hours: float, hardware: Hardware) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,9 @@ PROFILES = Path(__file__).parent / "profiles"
 _PATIENCE_HERE = 4.0
 _PATIENCE_CLUSTER = 30.0
 _JOBS_BY_DEFAULT = 100
+# Programs that Snakemake's SLURM executor calls; the command that tells the state of a job is a setting of the profile.
+_SLURM_PROGRAMS = ("sbatch", "scancel")
+_SLURM_STATUS = "sacct"
 
 
 class Capacity(NamedTuple):
@@ -113,12 +119,46 @@ class Scheduling:
         """Seconds that Snakemake gets to take back what it has started."""
         return _PATIENCE_CLUSTER if self.remote else _PATIENCE_HERE
 
-    def environment(self) -> dict[str, str]:
-        """Return the variables that the jobs see."""
+    @property
+    def executor(self) -> str | None:
+        """Name of the Snakemake executor plugin that submits the jobs; None: this machine runs them."""
+        if "--executor" in self.arguments[:-1]:
+            return self.arguments[list(self.arguments).index("--executor") + 1]
+        named = _values(self.profile).get("executor") if self.profile else None
+        return None if named is None else str(named)
+
+    def check(self) -> None:
+        """Raise DataError where the executor plugin, or a program of SLURM that it calls, is not installed here."""
+        name = self.executor
+        if name in (None, "local", "dryrun", "touch"):
+            return
+        plugin = f"snakemake-executor-plugin-{name}"
+        if importlib.util.find_spec(plugin.replace("-", "_")) is None:
+            raise DataError(f"executor = {name}: {plugin} is not installed\n  pip install {plugin}")
+        if name != "slurm":
+            return
+        settings = _values(self.profile) if self.profile else {}
+        programs = (*_SLURM_PROGRAMS, str(settings.get("slurm-status-command", _SLURM_STATUS)))
+        missing = [program for program in programs if shutil.which(program) is None]
+        if missing:
+            where = f"--profile = {self.profile.name}" if self.profile else "--executor = slurm"
+            raise DataError(
+                f"{where}: SLURM's {', '.join(missing)} cannot be found on this machine\n"
+                "  Run this command where SLURM is installed (a login node), or without SLURM: leave the option out."
+            )
+
+    def environment(self, folder: StudyFolder) -> dict[str, str]:
+        """Return the variables that Snakemake and the jobs see.
+
+        Snakemake keeps files in the user's cache folder. Where that cannot be written, the study's folder holds them.
+        """
+        environment = {name: value for name, value in os.environ.items() if name != "SNAKEMAKE_PROFILE"}
+        if not _can_write(_cache_folder()):
+            environment["XDG_CACHE_HOME"] = str(folder.private / "cache")
         if self.gpus is None:
-            return dict(os.environ)
+            return environment
         hidden = {} if self.gpus else {"CUDA_VISIBLE_DEVICES": ""}
-        return {**os.environ, GPUS_VARIABLE: ",".join(self.gpus), **hidden}
+        return {**environment, GPUS_VARIABLE: ",".join(self.gpus), **hidden}
 
 
 def snakemake_command(
@@ -137,7 +177,7 @@ def snakemake_command(
         "--nolock",
         "--scheduler", "greedy",
         "--retries", str(scheduling.retries),
-        "--config", f"plan={folder.plan_path}", f"retries={scheduling.retries}",
+        "--config", f"plan={folder.plan_path.relative_to(folder.path)}", f"retries={scheduling.retries}",
     ]  # fmt: skip
     if scheduling.profile:
         command += ["--profile", str(scheduling.profile)]
@@ -165,6 +205,22 @@ def find_profile(name: str) -> Path:
             return path.absolute()
     ours = ", ".join(sorted(path.name for path in PROFILES.iterdir() if path.is_dir()))
     raise DataError(f"--profile = {name}: no such folder\n  Name a folder that holds config.yaml, or one of: {ours}.")
+
+
+def _cache_folder() -> Path:
+    """Return the user's folder for caches (XDG base directory specification); ``~`` is HOME, else of the account."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(named) if os.path.isabs(named) else Path(os.path.expanduser("~")) / ".cache"
+
+
+def _can_write(folder: Path) -> bool:
+    """Tell whether files can be made in a folder, which is made where it is missing. Only trying is certain."""
+    try:
+        (folder / "snakemake").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder / "snakemake"):
+            return True
+    except OSError:
+        return False
 
 
 def _gpus_of(jobs: Sequence[Job]) -> dict[str, int]:

@@ -34,6 +34,7 @@ from ._fields import (
     PretrainingMixture,
     Rate,
     Seeds,
+    Subset,
     Tokens,
     as_list,
     baseline_section,
@@ -270,11 +271,21 @@ class Finetuning(Section):
 
 
 class Translation(Section):
-    """How the finetuned models translate; ``fairseq`` holds further flags of fairseq-generate."""
+    """How the finetuned models translate; ``fairseq`` holds further flags of fairseq-generate.
 
-    subset: Literal["test", "valid"] = "test"
+    ``subset`` is one set of the corpus or a list: ``[test, test1]``. Each has its own scores and curves.
+    """
+
+    subset: Annotated[
+        list[Subset], BeforeValidator(as_list), Field(min_length=1), Also({"type": "string"})
+    ] = ["test"]  # fmt: skip
     beam: Positive = 4
     fairseq: FairseqFlags = {}
+
+    @field_validator("subset")
+    @classmethod
+    def _different_subsets(cls, subsets: list[str]) -> list[str]:
+        return different(subsets, "subset")
 
 
 class Resources(Section):

@@ -37,6 +37,7 @@ class StudyFolder:
         self.private = self.path / ".study"
         self.plan_path = self.private / "plan.json"
         self.settings_path = self.private / "study.yaml"
+        self.source_path = self.private / "source.json"
         self.sequential_path = self.private / "sequential.json"
         self.lock_path = self.private / "lock"
         self.snakemake_log = self.path / "logs/snakemake.log"

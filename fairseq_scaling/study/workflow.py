@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import DataError, ScalingError
+from ..errors import DataError, ScalingError, SettingError
 from .gpus import check_gpus
 from .lock import locked
 from .plan import Job, Plan
@@ -21,9 +21,12 @@ from .preflight import check_flags
 from .programs import SERVERS_VARIABLE, find_program
 from .progress import Progress, calibrated, fraction_in_log
 from .scheduling import Scheduling, snakemake_command
+from .source import Source
 from .state import Record, StudyFolder, check_corpus, write_whole
 
 _TICK = 1.0
+# Parts of a path that fairseq and its configuration (OmegaConf) read as something else.
+_NOT_IN_PATHS = {":": "the end of a path", "${": "a variable", "\n": "the end of a line"}
 
 Observer = Callable[[list[Progress]], None]
 
@@ -37,7 +40,7 @@ def run_plan(
     folder: StudyFolder,
     scheduling: Scheduling,
     until: str | None = None,
-    settings: str | None = None,
+    source: Source | None = None,
     limits: Mapping[str, int] | None = None,
     observe: Observer | None = None,
     announce_failure: Callable[[str], None] | None = None,
@@ -49,8 +52,7 @@ def run_plan(
         folder: where the study lives; made where it is missing.
         scheduling: where the jobs run, and how many side by side.
         until: the last stage to do; None: all.
-        settings: the text of the study.yaml that the plan was made from (see ``config.settings_text``), which the study
-            keeps.
+        source: the study.yaml that the plan was made from, which the study keeps.
         limits: pretraining -> number of budgets after which it stops for now; None: after the last.
         observe: called at once, and then about once a second, with the state of all jobs.
         announce_failure: called with a text as soon as a job has failed, also where it is tried again; independent
@@ -58,20 +60,22 @@ def run_plan(
 
     Raises:
         DataError: another process runs this study; a program or the corpus is missing.
-        SettingError: a command refuses its flags; a training asks for GPUs that are not there.
+        SettingError: a path cannot be used; a command refuses its flags; a training asks for GPUs that are not there.
         JobsFailed: a job failed.
         KeyboardInterrupt: stopped; all children have ended.
     """
+    check_paths(plan, folder)
     with locked(folder) as lock:
         folder.snakemake_log.parent.mkdir(parents=True, exist_ok=True)
         write_whole(folder.plan_path, plan.to_json())
-        if settings is not None:
-            write_whole(folder.settings_path, settings)
+        if source is not None:
+            source.keep(folder)
         folder.write_limits(limits or {}, folder.settled if limits else ())
         jobs = plan.until(until) if until else plan.jobs
         pending = folder.pending(plan, jobs)
         if not pending:
             return 0
+        scheduling.check()
         if not scheduling.remote:
             check_gpus(pending, scheduling.gpus or ())
         check_corpus(folder, plan)
@@ -123,10 +127,20 @@ def describe_failure(folder: StudyFolder, job: Job) -> str:
 def observe_jobs(plan: Plan, folder: StudyFolder, jobs: Sequence[Job], pending: set[str], live: bool) -> list[Progress]:
     """Return the calibrated progress of ``jobs``.
 
-    ``pending`` names those that were not done when the study was started; ``live`` tells whether it runs now: a record
-    of a running job in a study that does not run is a run that was killed.
+    ``pending`` names those that are not done; ``live`` tells whether the study runs now: a record of a running job in
+    a study that does not run is a run that was killed.
     """
     return calibrated([_progress(folder, job, pending, live) for job in jobs])
+
+
+def check_paths(plan: Plan, folder: StudyFolder) -> None:
+    """Raise SettingError where a path of the study holds what fairseq reads as something else."""
+    paths = {"--out": str(folder.path), "corpus": str(folder.corpus(plan))}
+    paths |= {word.strip("{}"): path for word, path in plan.given.items()}
+    for setting, path in paths.items():
+        for text, meaning in _NOT_IN_PATHS.items():
+            if text in path:
+                raise SettingError(setting, path, f"fairseq reads {text!r} as {meaning}", "use a path without it")
 
 
 def check_programs(jobs: Sequence[Job]) -> None:
@@ -168,12 +182,14 @@ def _supervised(
 
     def show() -> None:
         if observe:
-            observe(observe_jobs(plan, folder, jobs, names, live=True))
+            # The marks of the jobs to do were removed before: one that is there was made in this run.
+            left = {name for name in names if not folder.done_path(name).exists()}
+            observe(observe_jobs(plan, folder, jobs, left, live=True))
 
     show()  # at once: Snakemake takes seconds to start
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(folder.snakemake_log.open("ab"))
-        environment = scheduling.environment()
+        environment = scheduling.environment(folder)
         # Who sets it, even to nothing, decides.
         if scheduling.may_fork and SERVERS_VARIABLE not in environment:
             # Not in the study's folder, whose path can be too long for a socket.
@@ -240,10 +256,7 @@ def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> P
     base = Progress(job.id, job.stage, tuple(job.needs), job.seconds)
     if record is None:
         return base
-    finished = record["state"] in ("finished", "paused") and (
-        job.id not in pending or folder.done_path(job.id).exists()
-    )
-    if finished:
+    if job.id not in pending and record["state"] in ("finished", "paused"):
         share = 1.0 - _resumed_at(record)
         return Progress(
             job.id, job.stage, base.needs, job.seconds, "finished", 1.0, float(record.get("seconds", 0)), share

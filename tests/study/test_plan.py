@@ -67,6 +67,38 @@ def test_one_pretraining_serves_all_budgets_and_each_finetuning_takes_its_checkp
     assert all(pretraining.id in job.needs for job in plan.of_stage("finetune") if "de1" in job.id)
 
 
+def test_every_test_set_has_its_own_translation_and_scores(values: dict[str, Any], plan_of: PlanOf) -> None:
+    values["pretraining"] = {"mixtures": ["de:1"], "budgets": ["1M"]}
+    values["translation"] = {"subset": ["test", "test1"]}
+    plan = plan_of(values)
+    run = "finetuning/en-fr/200k/de1/seed1/1M/seed1"
+    (finetune,) = [job for job in plan.of_stage("finetune") if "de1" in job.id]
+    assert value_of(finetune.words, "valid-subset") == "valid,test,test1,upstream_de"
+    scores = {job.writes[0]: job for job in plan.of_stage("score") if "de1" in job.id}
+    assert list(scores) == [f"{run}/scores.json", f"{run}/scores.test1.json"]
+    further = scores[f"{run}/scores.test1.json"]
+    assert value_of(further.words, "subset") == "test1"
+    assert further.words[1] == f"{{out}}/{run}/generate.test1.txt"
+    (translate,) = [plan.by_id[need] for need in further.needs]
+    assert value_of(translate.words, "gen-subset") == "test1"
+    (fit,) = plan.of_stage("fit")
+    assert fit.words.count(run) == 1
+    assert set(scores) <= set(fit.reads)
+
+
+def test_scoring_options_of_one_task_replace_those_of_all(values: dict[str, Any], plan_of: PlanOf) -> None:
+    values["text"] = {"source": "files", "languages": ["de", "en", "fr", "he", "zh"], "pairs": ["en-he", "en-zh"]}
+    values["finetuning"]["tasks"] = ["en-he", "en-zh"]
+    values["scoring"] = {"metrics": "bleu,chrf", "en-zh": {"bleu_tokenizer": "zh"}, "en-he": {"comet-model": "he.ckpt"}}
+    plan = plan_of(values)
+    for job in plan.of_stage("score"):
+        chinese = "en-zh" in job.id
+        assert job.flag("metrics") == "bleu,chrf"
+        assert job.flag("bleu-tokenizer") == ("zh" if chinese else "")
+        assert job.flag("comet-model") == ("" if chinese else "{scoring.en-he:comet-model}")
+    assert Path(plan.given["{scoring.en-he:comet-model}"]).name == "he.ckpt"
+
+
 def test_a_study_with_fewer_budgets_or_mixtures_has_a_subset_of_the_runs(
     values: dict[str, Any], plan_of: PlanOf
 ) -> None:

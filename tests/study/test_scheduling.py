@@ -89,10 +89,13 @@ def test_what_study_yaml_asks_for_reaches_sbatch(
     }  # fmt: skip
     profile = yaml.safe_load((PROFILES / "slurm/config.yaml").read_text())
     profile |= {"slurm-no-account": True, "default-resources": [*profile["default-resources"], "slurm_partition=main"]}
-    for name, text in (("profile/config.yaml", yaml.safe_dump(profile)), ("slurm/sbatch", _SBATCH)):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text(text)
-    (tmp_path / "slurm/sbatch").chmod(0o755)
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile/config.yaml").write_text(yaml.safe_dump(profile))
+    (tmp_path / "slurm").mkdir()
+    # The executor asks for all of them, whether it comes to use them or not.
+    for name, text in (("sbatch", _SBATCH), ("sacct", _NOTHING), ("squeue", _NOTHING), ("scancel", _NOTHING)):
+        (tmp_path / "slurm" / name).write_text(text)
+        (tmp_path / "slurm" / name).chmod(0o755)
     words = ("run", write_study(values), "--out", tmp_path / "out", "--profile", tmp_path / "profile", "--retries", "0")
     path = os.pathsep.join([str(tmp_path / "slurm"), os.environ["PATH"]])
     result = fakes.run(*words, PATH=path, ASKED=str(tmp_path / "asked"))
@@ -114,6 +117,9 @@ _SBATCH = """\
 echo "$*" >> "$ASKED"
 exit 1
 """
+
+
+_NOTHING = "#!/bin/sh\n"
 
 
 def _after(flag: str, words: list[str]) -> str:
