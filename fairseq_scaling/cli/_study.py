@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from ..errors import DataError
-from ..study.lock import is_running
-from ..study.plan import Plan, make_plan
-from ..study.sequential import as_decided
-from ..study.source import Source
-from ..study.state import StudyFolder
+from ..study.plan.planner import Plan, make_plan
+from ..study.results.sequential import as_decided
+from ..study.run.lock import is_running
+from ..study.run.source import Source
+from ..study.run.state import StudyFolder
 
 study_argument = click.argument("study", type=click.Path(path_type=Path), metavar="STUDY.yaml")
 out_option = click.option(
@@ -38,16 +38,16 @@ def open_study(
     With ``check``, a finished corpus that is too small for the study is an error, and a file that is to be there and
     is not.
     """
-    from ..study.config import load_study
-    from ..study.given import check_given, given_rows
-    from ..study.text_check import check_text, find_corpus
+    from ..study.plan.text_check import check_text, find_corpus
+    from ..study.settings.config import load_study
+    from ..study.settings.given import check_given, given_rows
 
     wanted = load_study(study, settings)
     plan, folder = make_plan(wanted), StudyFolder(out or Path("work") / wanted.name)
     if check:
         check_given(wanted)
         # A corpus that will be made anew says nothing about the text that there will be.
-        stands = all(folder.stands(plan, job) for job in plan.until("encode"))
+        stands = all(folder.up_to_date(plan, job) for job in plan.until("encode"))
         corpus = find_corpus(plan, folder) if stands else None
         if corpus is not None:
             check_text(plan, corpus)

@@ -27,7 +27,7 @@ def report(study: Path | None, out: Path | None, settings: tuple[str, ...], to: 
 
     The table of a finished study is printed as it is. Otherwise, and with --to, the laws are fitted again.
     """
-    from ..study.interim import fit_interim
+    from ..study.results.interim import fit_interim
 
     plan, folder = open_started(study, out, settings)
     if to is None and not folder.pending(plan, plan.jobs):
@@ -58,9 +58,9 @@ def clean(study: Path | None, out: Path | None, settings: tuple[str, ...], pretr
     Logs, scores, translations, results and text stay, so that the study stays finished. What a later change of the
     settings needs again is trained again.
     """
-    from ..study.cleaning import removable
-    from ..study.lock import locked
-    from ..study.progress import format_bytes, format_duration
+    from ..study.results.cleaning import removable
+    from ..study.run.lock import locked
+    from ..study.run.progress import format_bytes, format_duration
 
     plan, folder = open_started(study, out, settings)
     with locked(folder):
@@ -99,9 +99,9 @@ def export(
     The same study gives the same bytes. Folders of this machine are replaced by placeholders. fit-scaling reads it
     again, once unpacked; its README.txt says how.
     """
-    from ..study.config import settings_text
-    from ..study.export import export as write
-    from ..study.progress import format_bytes
+    from ..study.results.export import export as write
+    from ..study.run.progress import format_bytes
+    from ..study.settings.config import settings_text
 
     plan, folder = open_started(study, out, settings)
     archive = archive or Path(f"{plan.name}.tar.gz")

@@ -12,10 +12,11 @@ from types import FrameType
 import click
 
 from ..errors import SettingError
-from ..study.plan import STAGES, Plan
-from ..study.scheduling import Scheduling
-from ..study.source import Source
-from ..study.state import StudyFolder
+from ..study.plan.planner import Plan
+from ..study.run.scheduling import Scheduling
+from ..study.run.source import Source
+from ..study.run.state import StudyFolder
+from ..study.stages import STAGES
 from ._common import EXIT_INTERRUPTED, print_error, shows_errors
 from ._study import open_started, open_study, out_option, set_option, started_argument, study_argument
 from ._study_plan import choose, plan, schema
@@ -55,7 +56,7 @@ for command in (plan, schema, choose, report, clean, export):
 )
 @set_option
 @click.option("--dry-run", "-n", is_flag=True, help="Only list what there is to do.")
-@click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
+@click.option("--until", type=click.Choice(list(STAGES)), help="Stop after this stage.")
 @click.option(
     "--sequential",
     is_flag=True,
@@ -101,9 +102,9 @@ def run(
     scaling-study run study.yaml                     here, one job for each core or GPU
     scaling-study run study.yaml --profile slurm     on a SLURM cluster: docs/clusters.md
     """
-    from ..study import workflow
-    from ..study.gpus import find_gpus, parse_gpus
-    from ..study.scheduling import find_profile
+    from ..study.run import workflow
+    from ..study.run.gpus import find_gpus, parse_gpus
+    from ..study.run.scheduling import find_profile
 
     plan, folder = open_study(study, out, settings, check=True)
     place = find_profile(profile) if profile else None
@@ -144,7 +145,7 @@ def status(study: Path | None, out: Path | None, settings: tuple[str, ...]) -> N
 
     With --out alone the study.yaml of the last run is read again, so that jobs added to it since are counted.
     """
-    from ..study.display import print_status
+    from ..study.results.status import print_status
 
     plan, folder = open_started(study, out, settings, reread=True)
     print_status(plan, folder)
@@ -155,15 +156,15 @@ def _run(
     limits: Mapping[str, int] | None = None,
 ) -> int:  # fmt: skip
     """Run a plan with its progress on standard error; return how many jobs that were."""
-    from ..study.display import show_progress
-    from ..study.workflow import run_plan
+    from ..study.results.status import show_progress
+    from ..study.run.workflow import run_plan
 
     with show_progress(plan, scheduling.capacity) as display:
         return run_plan(plan, folder, scheduling, until, source, limits, display.update, display.print_failure)
 
 
 def _run_sequentially(plan: Plan, folder: StudyFolder, scheduling: Scheduling, source: Source) -> int:
-    from ..study.sequential import run_sequentially
+    from ..study.results.sequential import run_sequentially
 
     def run(part: Plan, limits: Mapping[str, int]) -> int:
         return _run(part, folder, scheduling, None, source, limits)

@@ -12,8 +12,8 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.fingerprint import code_fingerprint
-from fairseq_scaling.study.scheduling import Scheduling
-from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.run.scheduling import Scheduling
+from fairseq_scaling.study.run.state import StudyFolder
 
 from .conftest import Fakes
 

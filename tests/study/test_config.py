@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from fairseq_scaling.errors import DataError, ScalingError, SettingError
-from fairseq_scaling.study.config import load_study, settings_text, study_schema
-from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.settings.config import load_study, settings_text, study_schema
 
 ROOT = Path(__file__).parents[2]
 Write = Callable[[dict[str, Any] | str], Path]

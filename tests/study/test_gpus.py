@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.gpus import GPUS_VARIABLE, check_gpus, find_gpus, free_gpus, parse_gpus
-from fairseq_scaling.study.plan import Job, make_plan
-from fairseq_scaling.study.scheduling import Scheduling
-from fairseq_scaling.study.state import StudyFolder
-from fairseq_scaling.study.workflow import run_plan
+from fairseq_scaling.study.plan.planner import Job, make_plan
+from fairseq_scaling.study.run.gpus import GPUS_VARIABLE, check_gpus, find_gpus, free_gpus, parse_gpus
+from fairseq_scaling.study.run.scheduling import Scheduling
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.run.workflow import run_plan
+from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
 from .test_examples import PAPER

@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from fairseq_scaling.cli.study import main
-from fairseq_scaling.study import pricing
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.graph import Work
-from fairseq_scaling.study.plan import make_plan
-from fairseq_scaling.study.plan_table import _closing_lines, unread
-from fairseq_scaling.study.progress import format_bytes
-from fairseq_scaling.study.scheduling import Capacity
-from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.plan import pricing
+from fairseq_scaling.study.plan.jobs import Work
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.results.plan_table import _closing_lines, unread
+from fairseq_scaling.study.run.progress import format_bytes
+from fairseq_scaling.study.run.scheduling import Capacity
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.settings.config import load_study
 
 Write = Callable[[dict[str, Any] | str], Path]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.study import commands, sections
-from fairseq_scaling.study.config import Study
+from fairseq_scaling.study.plan import commands
+from fairseq_scaling.study.settings import sections
+from fairseq_scaling.study.settings.config import Study
 
 PAGE = (Path(__file__).parents[2] / "docs/study.md").read_text("utf-8")
 KEYS = {
