@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ..errors import DataError
-from ..study.plan.planner import Plan, make_plan
+from ..study.plan.jobs import Plan
+from ..study.plan.planner import make_plan
 from ..study.results.sequential import as_decided
 from ..study.run.lock import is_running
 from ..study.run.source import Source

@@ -12,7 +12,7 @@ from types import FrameType
 import click
 
 from ..errors import SettingError
-from ..study.plan.planner import Plan
+from ..study.plan.jobs import Plan
 from ..study.run.scheduling import Scheduling
 from ..study.run.source import Source
 from ..study.run.state import StudyFolder

@@ -12,7 +12,8 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.study.plan import choice
-from fairseq_scaling.study.plan.planner import Plan, make_plan
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.run.job import run_job
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study

@@ -16,7 +16,8 @@ import pytest
 
 from fairseq_scaling.errors import DataError, ScalingError
 from fairseq_scaling.study.plan import pricing
-from fairseq_scaling.study.plan.planner import Plan, make_plan
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.results.sequential import limited
 from fairseq_scaling.study.run.job import resolve
 from fairseq_scaling.study.run.state import StudyFolder

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.quantities import parse_tokens
-from fairseq_scaling.study.plan.commands import exact_tokens, flags, options
-from fairseq_scaling.study.plan.planner import Plan, make_plan
+from fairseq_scaling.study.plan.flags import flags, options
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.names import exact_tokens
+from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
 from fairseq_scaling.study.stages import STAGES
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.study.plan.planner import Plan, make_plan
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.run import preflight
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study

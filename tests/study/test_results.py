@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fairseq_scaling.study.plan.planner import Plan, make_plan
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.results.interim import interim_argv
 from fairseq_scaling.study.run.lock import locked
 from fairseq_scaling.study.run.state import StudyFolder

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from fairseq_scaling.study.plan.planner import Job, Plan, make_plan
+from fairseq_scaling.study.plan.jobs import Job, Plan
+from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.run.job import run_job
 from fairseq_scaling.study.run.lock import alone
 from fairseq_scaling.study.run.state import StudyFolder

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from fairseq_scaling.errors import DataError
-from fairseq_scaling.study.plan.planner import Job
+from fairseq_scaling.study.plan.jobs import Job
 from fairseq_scaling.study.run.scheduling import (
     PROFILES,
     Capacity,

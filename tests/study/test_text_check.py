@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from fairseq_scaling.cli.study import main
 from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.errors import SettingError
-from fairseq_scaling.study.plan.planner import Plan, make_plan
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.plan.text_check import check_text, find_corpus
 from fairseq_scaling.study.run import job
 from fairseq_scaling.study.run.state import StudyFolder

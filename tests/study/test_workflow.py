@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
-from fairseq_scaling.study.plan.planner import Plan, make_plan
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.run import state
 from fairseq_scaling.study.run.job import NOTHING_FITTED, run_job
 from fairseq_scaling.study.run.scheduling import Capacity

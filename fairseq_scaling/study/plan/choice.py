@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError
 from ...quantities import format_tokens
+from ..stages import STAGES
+from .jobs import Job
+from .names import choice_file
 
 if TYPE_CHECKING:
     from ...logs import RunRecord
@@ -29,6 +32,29 @@ _NOT_YET = "1"
 def placeholder(file: str) -> str:
     """Return the word that stands for what the choice file (a path below the study's folder) says."""
     return f"{{chosen:{file}}}"
+
+
+def choice_job(tried: str, by: str, candidates: Mapping[str, Job], label: str) -> Job:
+    """Return the choice between candidates: learning rate -> the last of the jobs that try it.
+
+    ``tried`` is the folder whose rate is chosen: ``pretraining/de1``.
+    """
+    file = choice_file(tried)
+    runs = [f"{rate}={{out}}/{job.writes[0].rsplit('/', 1)[0]}" for rate, job in candidates.items()]
+    return Job(
+        id=f"choose/{tried}",
+        stage="choose",
+        label=f"choose lr, {label}",
+        argv=["scaling-study", "choose", *runs, "--by", by, "--out", f"{{out}}/{file}"],
+        needs=[job.id for job in candidates.values()],
+        reads={job.writes[0]: job.id for job in candidates.values()},
+        writes=[file],
+        owns=[file],
+        log=f"{file.removesuffix('.json')}.log",
+        seconds=STAGES["choose"].seconds,
+        group="choose learning rates",
+        candidate=True,
+    )
 
 
 def filled(word: str, folder: Path) -> str:

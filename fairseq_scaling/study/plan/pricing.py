@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import SettingError
 from ...models.presets import PRESETS
-from . import commands
+from . import flags
 from .jobs import Work
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _BUCKETS = 32  # of relative positions, in each half of the model
 _ADDED_SYMBOLS = 103
 _DEFAULT_PIECES = 2000
 # Guesses, as long as no corpus is there: positions of a sentence, and of a test set on either side.
-_SENTENCE = commands.PAIR_TOKENS
+_SENTENCE = flags.PAIR_TOKENS
 _TEST_POSITIONS = 80_000
 # A pretraining keeps its last and its best checkpoint beside those of the budgets; a finetuning keeps these two.
 _FURTHER_CHECKPOINTS = 2
@@ -158,19 +158,19 @@ def corruption(input_length: int, settings: Mapping[str, Any]) -> SpanCorruption
 
 def pretraining(study: Study, shape: Shape, mixture: Mixture, budget: int) -> Work:
     """Return the work of a pretraining up to ``budget`` tokens: whole blocks, nothing padded."""
-    blocks = corruption(study.pretraining.input_length, commands.pretraining_settings(study, mixture))
+    blocks = corruption(study.pretraining.input_length, flags.pretraining_settings(study, mixture))
     one = shape.forward(blocks.input_length, blocks.target_length)
     return one.times(budget // blocks.block_length, _TRAINING)
 
 
 def pretraining_updates(study: Study, mixture: Mixture, budget: int) -> int:
     """Return how many updates a pretraining makes up to ``budget`` tokens, on all its GPUs."""
-    settings = commands.pretraining_settings(study, mixture)
+    settings = flags.pretraining_settings(study, mixture)
     blocks = corruption(study.pretraining.input_length, settings)
     rows = [int(settings["batch-size"])] if settings.get("batch-size") else []
     if tokens := settings.get("max-tokens"):
         rows.append(int(float(tokens)) // blocks.input_length)
-    in_update = max(1, min(rows, default=1)) * commands.batches_in_update(study, "pretrain", settings)
+    in_update = max(1, min(rows, default=1)) * flags.batches_in_update(study, "pretrain", settings)
     return math.ceil(budget // blocks.block_length / in_update)
 
 

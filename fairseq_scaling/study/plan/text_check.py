@@ -16,7 +16,7 @@ from .jobs import budgets_of, mixture_of
 if TYPE_CHECKING:
     from ...data.corpus import Corpus
     from ..run.state import StudyFolder
-    from .planner import Job, Plan
+    from .jobs import Job, Plan
 
 
 def find_corpus(plan: Plan, folder: StudyFolder) -> Corpus | None:

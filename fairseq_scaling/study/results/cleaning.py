@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..plan.planner import Job, Plan
+from ..plan.jobs import Job, Plan
 from ..run.state import StudyFolder
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from ... import __version__
 from ...errors import DataError
-from ..plan.planner import CANDIDATES, Plan
+from ..plan.jobs import Plan
+from ..plan.names import CANDIDATES
 from ..run.lock import is_running
 from ..run.programs import PACKAGE
 from ..run.state import StudyFolder

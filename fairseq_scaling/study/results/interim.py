@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import SettingError
-from ..plan.planner import Job, Plan
+from ..plan.jobs import Job, Plan
 from ..run.job import NOTHING_FITTED, resolve
 from ..run.state import StudyFolder
 

@@ -16,9 +16,8 @@ from typing import Any
 from ...errors import DataError
 from ...mixture import Mixture
 from ...quantities import format_tokens
-from ..plan.commands import options
-from ..plan.jobs import budget_number, budgets_of, mixture_of
-from ..plan.planner import Job, Plan
+from ..plan.flags import options
+from ..plan.jobs import Job, Plan, budget_number, budgets_of, mixture_of
 from ..run.job import NOTHING_FITTED
 from ..run.progress import format_duration
 from ..run.state import StudyFolder

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..plan.planner import Job, Plan
+from ..plan.jobs import Job, Plan
 from ..run.lock import is_running
 from ..run.progress import Progress, counts, format_duration, fraction_done, seconds_left
 from ..run.scheduling import Capacity

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import SettingError
-from ..plan.planner import Job
+from ..plan.jobs import Job
 from ..stages import STAGES
 from .lock import try_lock
 

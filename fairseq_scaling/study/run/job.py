@@ -20,7 +20,7 @@ from typing import IO
 
 from ...errors import ScalingError
 from ..plan import choice
-from ..plan.planner import Job, Plan
+from ..plan.jobs import Job, Plan
 from ..stages import STAGES
 from .gpus import free_gpus
 from .lock import alone

@@ -24,7 +24,7 @@ from typing import Any
 
 from ... import __version__
 from ...errors import DataError, ScalingError, SettingError
-from ..plan.planner import Job, Plan
+from ..plan.jobs import Job, Plan
 from ..stages import STAGES
 from .job import resolve
 from .programs import PACKAGE

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import yaml
 
 from ...errors import DataError
-from ..plan.planner import Job
+from ..plan.jobs import Job
 from ..stages import STAGES
 from .gpus import GPUS_VARIABLE, gpus_needed
 from .state import StudyFolder, write_whole

@@ -23,8 +23,7 @@ from ... import whole_files
 from ...errors import DataError
 from ...fingerprint import code_fingerprint, fingerprint
 from ..plan import choice
-from ..plan.jobs import budget_number
-from ..plan.planner import Job, Plan
+from ..plan.jobs import Job, Plan, budget_number
 from ..stages import STAGES
 
 Record = dict[str, Any]

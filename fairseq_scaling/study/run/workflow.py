@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import DataError, ScalingError, SettingError
-from ..plan.planner import Job, Plan
+from ..plan.jobs import Job, Plan
 from .gpus import check_gpus
 from .lock import locked
 from .preflight import check_flags
