@@ -104,7 +104,7 @@ class StudyFolder:
         stamps: list[Any] = _stamps(job.argv, Path(plan.source_folder)) if job.stage == "fetch" else []
         stamps += [(place, _content(path)) for place, path in sorted(plan.given_to(job).items())]
         if job.stage == "fit":  # takes seconds: a better version of the laws is to be used on old runs
-            stamps.append(("code", code_fingerprint("logs", "laws", "report")))
+            stamps.append(("code", code_fingerprint("logs", "scores", "laws", "report")))
         if STAGES[job.stage].trains and (gpus := job.resources.get("gpu", 1)) not in (0, 1):
             stamps.append(("gpus", gpus))  # each takes a batch of its own
         variants = [job.argv_until(number + 1) for number in range(len(job.budgets))] or [job.argv]
