@@ -62,7 +62,7 @@ class Problem:
     line: int = 0
     run: str = ""
     curve: str = ""
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def headline(self) -> str:
@@ -86,6 +86,17 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class Remark(ProblemKind):
+    """A problem that no code needs to recognise: its text is its only field."""
+
+    TEXT = "{text}"
+
+
+def remark(file: str, line: int, text: str) -> Problem:
+    """Return a problem that no code needs to recognise."""
+    return Remark.TEXT.at(file, line, text=text)
 
 
 @dataclass(frozen=True)

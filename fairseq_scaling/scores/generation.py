@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from .pieces import PieceKind, join_found
 from .text import TextLine, decode_line, text_lines
 
 _SENTENCE = re.compile(rb"(?P<kind>[STHDPAI])-(?P<id>\d{1,12})\t(?P<rest>.*)", re.DOTALL)
@@ -22,7 +23,6 @@ _LOG_RECORD = re.compile(
     rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d+)? \| [A-Z]+ \| |\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\["
     rb"|(?:DEBUG|INFO|WARNING|ERROR):(?:fairseq|hydra)[\w.]*:"
 )
-_PIECE = "\u2581"
 _MULTIPLE = (
     "fairseq-generate drops the last ragged batch unless it is called with --required-batch-size-multiple 1, "
     "and too long sentences with --skip-invalid-size-inputs-valid-test; a cut file lacks its end"
@@ -40,8 +40,8 @@ class Generation:
         run: the SCALING_RUN object, None without it.
         checkpoint: ``--path`` from the configuration line, None without it.
         target_lang: from the configuration line, None without it.
-        detokenised: ``D`` when fairseq did it, ``pieces`` when SentencePiece pieces were joined here, ``H`` when
-            hypotheses without pieces were taken as they are.
+        lines: ``D`` where fairseq detokenised the hypotheses, ``H`` where it did not and its tokens were taken.
+        pieces: the kind of subword pieces that were joined here, None where there were none.
     """
 
     hypotheses: list[str]
@@ -50,7 +50,8 @@ class Generation:
     run: dict[str, Any] | None
     checkpoint: str | None
     target_lang: str | None
-    detokenised: str
+    lines: str
+    pieces: PieceKind | None
 
 
 @dataclass
@@ -63,11 +64,12 @@ class _Printed:
     subset: str | None = None
 
 
-def read_generation(path: Path) -> Generation:
+def read_generation(path: Path, join: str = "auto") -> Generation:
     """Return the translations that a file with fairseq-generate's output holds.
 
     Args:
         path: what fairseq-generate printed, or ``generate-<subset>.txt`` of ``--results-path``; plain or compressed.
+        join: how subword pieces are joined; see :func:`.pieces.join_found`.
 
     Raises:
         DataError: there are none, some are missing or listed twice, or the file cannot be read.
@@ -95,7 +97,8 @@ def read_generation(path: Path) -> Generation:
     if len(printed.runs) > 1:
         names = ", ".join(sorted(printed.runs))
         raise DataError(f"{path}: holds the outputs of {len(printed.runs)} runs ({names})\n  give one output at a time")
-    hypotheses, detokenised = _hypotheses(printed.texts["H"], printed.texts["D"], path)
+    lines = "D" if printed.texts["D"] else "H"
+    hypotheses, pieces = join_found(_hypotheses(printed.texts[lines], printed.texts["H"], path), join)
     sources = printed.texts["S"]
     complete = sources.keys() == set(range(len(hypotheses)))
     return Generation(
@@ -105,13 +108,9 @@ def read_generation(path: Path) -> Generation:
         run=next(iter(printed.runs.values()), None),
         checkpoint=printed.settings.get("path"),
         target_lang=printed.settings.get("target_lang"),
-        detokenised=detokenised,
+        lines=lines,
+        pieces=pieces,
     )
-
-
-def join_pieces(text: str) -> str:
-    """Return the text that SentencePiece pieces make (``\u2581the \u2581c at`` -> ``the cat``)."""
-    return text.replace(" ", "").replace(_PIECE, " ").strip()
 
 
 def _read_log_line(content: bytes, printed: _Printed) -> None:
@@ -148,8 +147,8 @@ def _sentence(line: TextLine, match: re.Match[bytes], path: Path) -> str:
     return decode_line(line, path, text)
 
 
-def _hypotheses(tokenised: dict[int, str], detokenised: dict[int, str], path: Path) -> tuple[list[str], str]:
-    found, how = (detokenised, "D") if detokenised else (tokenised, "H")
+def _hypotheses(found: dict[int, str], tokenised: dict[int, str], path: Path) -> list[str]:
+    """Return the translations in order; the tokenised ones tell how many there must be at the least."""
     if not found:
         raise DataError(
             f"{path}: holds no translations (no line begins with D-0 or H-0)\n"
@@ -168,7 +167,4 @@ def _hypotheses(tokenised: dict[int, str], detokenised: dict[int, str], path: Pa
         names = ", ".join(missing) + (f" and {more} more" if more else "")
         lost = f"{total - len(found)} of the first {total} sentences are missing: {names}"
         raise DataError(f"{path}: {lost}\n  {_MULTIPLE}")
-    texts = [found[number] for number in range(total)]
-    if any(_PIECE in text for text in texts):
-        return [join_pieces(text) for text in texts], "pieces"
-    return texts, how
+    return [found[number] for number in range(total)]

@@ -1,20 +1,38 @@
-"""Scores with signatures, and the file that score-translations writes of them: one JSON object."""
+"""Scores with signatures, and the score file that score-translations writes: one JSON object (docs/formats.md)."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import DataError
 from ..json_file import opens_object
 from .text import read_bytes
 
 FORMAT = 1
-_FIELDS = ("value", "signature")
+_BOUNDS = ("lower", "upper", "level", "n_bootstrap")
+_FIELDS = ("value", "signature", "statistics", *_BOUNDS)
+_AGAIN = "write it again with score-translations"
+
+
+class Interval(NamedTuple):
+    """The bootstrap interval of a score, in the score's own unit: what other sentences of the kind would change.
+
+    Attributes:
+        lower, upper: its ends.
+        level: the share of the resamples within, for example 0.95.
+        n_bootstrap: the number of resamples.
+    """
+
+    lower: float
+    upper: float
+    level: float
+    n_bootstrap: int
 
 
 @dataclass(frozen=True)
@@ -26,35 +44,49 @@ class Score:
         signature: sacrebleu's signature; scores that fairseq printed begin with ``fairseq:``, since fairseq does not
             say enough to make them comparable. Scores compare only when their signatures are equal.
         details: ``subset``, and where known ``brevity_penalty``, ``precisions`` (4 floats, percent),
-            ``hypothesis_length``, ``reference_length``, ``sentences``.
+            ``hypothesis_length``, ``reference_length``, ``sentences``, ``reference_sha256``.
         resolution: half a unit of the last printed digit; 0.0 when the value is at full precision.
+        interval: None for scores that fairseq printed.
+        statistics: what the metric counted in each sentence, packed (see ``bootstrap.unpack``); None where the score
+            comes from fairseq or an older score file.
     """
 
     value: float
     signature: str
     details: dict[str, Any] = field(default_factory=dict)
     resolution: float = 0.0
+    interval: Interval | None = None
+    statistics: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 def score_object(
     scores: Mapping[str, Score],
     subset: str,
-    sentences: int,
+    references: Sequence[Sequence[str]],
+    reference_names: Sequence[str],
     run: Mapping[str, Any] | None = None,
-    **sources: str | None,
+    **said: Any,
 ) -> dict[str, Any]:
-    """Return the JSON object of the scores; ``sources`` tell what was scored (``hypotheses``, ``checkpoint`` ...)."""
+    """Return the JSON object of the scores.
+
+    Args:
+        scores: metric -> score.
+        subset: the name of the test set.
+        references: one or more references, each with the sentences of the test set.
+        reference_names: the names of their files.
+        run: the run's description, None where it is unknown.
+        said: what was scored (``hypotheses``, ``checkpoint``, ``tokenizer`` ...), stored as it is.
+    """
     return {
         "format": FORMAT,
         "run_id": run.get("run_id") if run else None,
         "run": dict(run) if run else None,
         "subset": subset,
-        "sentences": sentences,
-        "scores": {
-            metric: {"value": score.value, "signature": score.signature, **score.details}
-            for metric, score in scores.items()
-        },
-        **sources,
+        "sentences": len(references[0]),
+        "references": list(reference_names),
+        "reference_sha256": _checksum(references),
+        "scores": {metric: _entry(score) for metric, score in scores.items()},
+        **said,
     }
 
 
@@ -73,7 +105,7 @@ def read_score_file(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(read_bytes(path))
     except (DataError, ValueError, RecursionError):
-        raise DataError("the score file is cut or damaged: write it again with score-translations") from None
+        raise DataError(f"the score file is cut or damaged: {_AGAIN}") from None
     if not isinstance(content, dict) or "scores" not in content:
         return None
     check_format(content)
@@ -83,7 +115,7 @@ def read_score_file(path: Path) -> dict[str, Any] | None:
 def check_format(content: Any) -> None:
     """Raise DataError unless the object is of the format that this version reads."""
     if not isinstance(content, dict) or not isinstance(content.get("scores"), dict):
-        raise DataError("no object with scores: write it again with score-translations")
+        raise DataError(f"no object with scores: {_AGAIN}")
     if content.get("format") != FORMAT:
         raise DataError(
             f"format {content.get('format')!r}, this version reads {FORMAT}: write it with the same version"
@@ -94,15 +126,44 @@ def parse_scores(content: Mapping[str, Any]) -> tuple[dict[str, Score], list[str
     """Return metric -> score, and a message for each that is not one."""
     scores, messages = {}, []
     shared: dict[str, Any] = {"subset": str(content.get("subset") or "test")}
-    if isinstance(content.get("sentences"), int):
-        shared["sentences"] = content["sentences"]
+    for name, kind in (("sentences", int), ("reference_sha256", str)):
+        if isinstance(content.get(name), kind):
+            shared[name] = content[name]
     for metric, entry in content["scores"].items():
-        value = entry.get("value") if isinstance(entry, dict) else None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            messages.append(f"{metric} = {value!r} is no number: score again with score-translations")
+        value: Any = entry.get("value") if isinstance(entry, dict) else None
+        if not _is_number(value):
+            messages.append(f"{metric} = {value!r} is not a number: score again with score-translations")
         elif not isinstance(entry.get("signature"), str):
             messages.append(f"{metric} has no signature that says how it was made: score again with score-translations")
         else:
             details = {key: part for key, part in entry.items() if key not in _FIELDS}
-            scores[metric] = Score(float(value), entry["signature"], {**details, **shared})
+            bounds = [entry.get(name) for name in _BOUNDS]
+            packed = entry.get("statistics")
+            scores[metric] = Score(
+                float(value),
+                entry["signature"],
+                {**details, **shared},
+                interval=Interval(*bounds) if all(map(_is_number, bounds)) else None,
+                statistics=packed if isinstance(packed, dict) else None,
+            )
     return scores, messages
+
+
+def _entry(score: Score) -> dict[str, Any]:
+    entry = {"value": score.value, "signature": score.signature}
+    if score.interval is not None:
+        entry |= score.interval._asdict()
+    entry |= score.details
+    if score.statistics is not None:
+        entry["statistics"] = dict(score.statistics)
+    return entry
+
+
+def _checksum(references: Sequence[Sequence[str]]) -> str:
+    """Return a checksum of the reference sentences: scores compare only where it is the same."""
+    joined = "\0".join("\n".join(sentences) for sentences in references)
+    return hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

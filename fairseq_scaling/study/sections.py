@@ -44,7 +44,7 @@ from ._fields import (
 from .choice import CRITERIA
 from .graph import Start
 
-TextSource = Literal["debian", "files", "wmt", "mc4"]
+TextSource = Literal["debian", "files", "wmt", "mc4", "generated"]
 
 
 class Section(BaseModel):

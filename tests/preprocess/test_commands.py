@@ -90,7 +90,7 @@ def test_from_debian_packages_to_raw_text(debian: PretendedDebian, tmp_path: Pat
         ("", "--languages = : no language and no pair"),
         ("--languages en/fr", "--languages = en/fr: is no language code"),
         ("--pairs en-en", "--pairs = en-en: is no language pair"),
-        ("--pairs en-fr,fr-en", "--pairs = fr-en: stands there twice"),
+        ("--pairs en-fr,fr-en", "--pairs = fr-en: is listed twice"),
         ("--pairs en-fr --pair en-fr=train.en", "--pair = train.en: must name two files"),
         ("--pairs en-fr --pair en-fr=train.en,train.fr,none", "--pair = train.en,train.fr,none: must name two files"),
         ("--pairs en-fr --pair en-de=a,b", "--pair = en-de: is not among --pairs en-fr"),
@@ -127,7 +127,7 @@ def test_uneven_files_are_an_error_and_leave_nothing(texts: Path) -> None:
     assert not (texts / "raw.part").exists()
 
 
-@pytest.mark.parametrize("command", ["fetch", "clean", "train-sentencepiece", "encode", "rank-packages"])
+@pytest.mark.parametrize("command", ["fetch", "clean", "train-sentencepiece", "encode"])
 def test_every_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     from preprocess.__main__ import cli
 

@@ -10,7 +10,8 @@ import sentencepiece
 
 from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.errors import DataError, SettingError
-from preprocess.clean import CleanSettings, clean
+from preprocess.clean import clean
+from preprocess.cleaning.settings import CleanSettings
 from preprocess.encode import encode
 from preprocess.folders import file_entries
 from preprocess.train_sentencepiece import SentencePieceSettings, train_sentencepiece
@@ -134,7 +135,9 @@ def test_unknown_characters_become_the_unknown_symbol(clean_folder: Path, model:
     replace(clean_folder, "mono.en.valid.txt", "the ☃ house\n")
     corpus = encode(clean_folder, model, tmp_path / "corpus")
     assert 3 in corpus.mono("en", "valid")[-1]
-    assert corpus.manifest["vocabulary"]["unknown_tokens"] == 0  # in training text
+    assert corpus.manifest["languages"]["en"]["valid"]["unknown_tokens"] == 1
+    assert corpus.manifest["languages"]["en"]["train"]["unknown_tokens"] == 0
+    assert corpus.manifest["vocabulary"]["unknown_tokens"] == 1
 
 
 def test_what_cannot_be_encoded_is_named(clean_folder: Path, model: Path, tmp_path: Path) -> None:

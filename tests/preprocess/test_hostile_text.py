@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairseq_scaling.errors import DataError, ScalingError, SettingError
-from preprocess.clean import CleanSettings, clean
+from preprocess.clean import clean
+from preprocess.cleaning.filters import Limits
+from preprocess.cleaning.settings import CleanSettings
 from preprocess.fetch import fetch
-from preprocess.filters import Limits
 from preprocess.folders import FORMAT
 from preprocess.lines import LONGEST, count_lines, read_lines, read_pairs, text_batches, write_pairs
 from preprocess.sources.files import FilesSource

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
-from fairseq_scaling.logs import RunRecord
+from fairseq_scaling.logs import RunRecord, Score, Scored
 from fairseq_scaling.mixture import Mixture
-from fairseq_scaling.report.run_points import points_of_runs
+from fairseq_scaling.report.run_points import Choice, RunProblem, points_of_runs
 from tests.report.example import run, study
 
 
@@ -41,17 +42,20 @@ def test_a_run_without_pretraining_size_is_listed_with_the_remedy() -> None:
 def test_a_run_without_bleu_still_gives_its_cross_entropy() -> None:
     result = points_of_runs([run(500_000, None, 2.5)])
     assert [point.metric for point in result.points] == ["cross_entropy"]
-    assert "no BLEU" in result.problems[0].message
+    assert result.problems == []
 
 
 def test_a_cut_training_log_gives_no_cross_entropy_but_its_score_stays() -> None:
     result = points_of_runs([run(500_000, 12.0, 2.5, finished=False)])
     assert [point.metric for point in result.points] == ["bleu"]
-    assert "did not end" in result.problems[0].message
+    assert [problem.kind for problem in result.problems] == [RunProblem.UNFINISHED]
+    used = points_of_runs([run(500_000, 12.0, 2.5, finished=False)], Choice(unfinished=True))
+    assert [point.metric for point in used.points] == ["bleu", "cross_entropy"]
+    assert [problem.kind for problem in used.problems] == [RunProblem.USED_UNFINISHED]
 
 
 def test_a_diverged_run_is_listed() -> None:
-    assert "diverged" in messages(run(500_000, 12.0, math.nan, cross_entropies={"test": math.nan}))
+    assert "cross_entropy is nan" in messages(run(500_000, 12.0, math.nan, cross_entropies={"test": math.nan}))
 
 
 def test_a_run_whose_training_diverged_is_on_no_curve_whatever_was_scored() -> None:
@@ -62,9 +66,9 @@ def test_a_run_whose_training_diverged_is_on_no_curve_whatever_was_scored() -> N
 
 def test_cross_entropies_of_one_task_come_from_one_subset() -> None:
     runs = [
-        run(250_000, 1.0, 3.0, cross_entropies={"test": 3.0, "valid": 2.9}),
-        run(500_000, 1.0, 2.8, cross_entropies={"valid": 2.8}),
-        run(1_000_000, 1.0, 2.6, cross_entropies={"test": 2.6, "valid": 2.5}),
+        run(250_000, None, 3.0, cross_entropies={"test": 3.0, "valid": 2.9}),
+        run(500_000, None, 2.8, cross_entropies={"valid": 2.8}),
+        run(1_000_000, None, 2.6, cross_entropies={"valid": 2.5}),
     ]
     result = points_of_runs(runs)
     losses = [point for point in result.points if point.metric == "cross_entropy"]
@@ -80,7 +84,46 @@ def test_the_test_set_is_preferred_and_a_run_that_lacks_it_is_listed() -> None:
     ]
     result = points_of_runs(runs)
     assert [point.value for point in result.points if point.metric == "cross_entropy"] == [3.0, 2.6]
-    assert "on test is missing" in result.problems[0].message
+    (problem,) = result.problems
+    assert problem.kind is RunProblem.OTHER_SUBSET
+    assert problem.fields == {"metric": "cross_entropy", "subset": "valid", "chosen": "test"}
+
+
+def test_cross_entropy_is_of_the_kind_of_subset_of_the_scores_or_left_out_and_said() -> None:
+    runs = [run(size, 1.0, 3.0, cross_entropies={"valid": 3.0}) for size in (250_000, 500_000)]
+    result = points_of_runs(runs)
+    assert {point.metric for point in result.points} == {"bleu"}
+    assert [problem.kind for problem in result.problems] == [RunProblem.OTHER_KIND] * 2
+    chosen = points_of_runs(runs, Choice({"cross_entropy": "valid"}))
+    assert sum(point.metric == "cross_entropy" for point in chosen.points) == 2
+    assert chosen.problems == []
+
+
+def test_one_metric_of_one_curve_is_of_one_subset_and_the_option_chooses_it() -> None:
+    def scored(size: int, *subsets: str) -> RunRecord:
+        found = {subset: {"bleu": Score(float(len(subset)), "s", {"subset": subset})} for subset in subsets}
+        return run(size, None, None, extra={"scores_by_subset": found})
+
+    runs = [scored(250_000, "tst-COMMON_st"), scored(500_000, "tst-COMMON_st", "dev_st"), scored(10**6, "dev_st")]
+    result = points_of_runs(runs)
+    assert [point.details["subset"] for point in result.points] == ["tst-COMMON_st"] * 2
+    assert [problem.kind for problem in result.problems] == [RunProblem.OTHER_SUBSET]
+    assert [p.details["subset"] for p in points_of_runs(runs, Choice({"": "dev_st"})).points] == ["dev_st"] * 2
+    several = points_of_runs([scored(250_000, "newstest2014", "newstest2015")])
+    assert [point.details["subset"] for point in several.points] == ["newstest2014"]
+    assert several.problems[0].fields["others"] == "newstest2015"
+    assert points_of_runs(runs, Choice({"bleu": "test"})).problems[0].kind is RunProblem.NOT_THERE
+
+
+def test_cross_entropy_is_of_the_checkpoint_that_was_scored() -> None:
+    fields: dict[str, Any] = {"cross_entropies": {"test": 3.0}}
+    best = run(250_000, 1.0, 3.0, **fields, scored=Scored("checkpoint_best.pt", 50, False),
+               scored_cross_entropies={"test": 2.0})  # fmt: skip
+    other = run(500_000, 1.0, 3.0, **fields, scored=Scored("checkpoint_best.pt", 50, False))
+    unknown = run(10**6, 1.0, 3.0, **fields, scored=Scored("", None, None))
+    result = points_of_runs([best, other, unknown])
+    assert [point.value for point in result.points if point.metric == "cross_entropy"] == [2.0]
+    assert [problem.kind for problem in result.problems] == [RunProblem.NO_LOSS_AT, RunProblem.UNKNOWN_CHECKPOINT]
 
 
 def test_forgetting_is_joined_to_the_pretraining_loss_at_the_same_size() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fairseq_scaling.errors import DataError
-from fairseq_scaling.scores.generation import join_pieces, read_generation
+from fairseq_scaling.scores.generation import read_generation
+from fairseq_scaling.scores.pieces import join_sentencepiece
 from fairseq_scaling.scores.text import read_text
 from tests.logs.samples import GOLDEN
 
@@ -33,7 +34,7 @@ def test_the_same_model_gives_the_same_text_whatever_the_flags(name: str) -> Non
 def test_hypotheses_are_in_the_order_of_the_source_text() -> None:
     generation = read_generation(GOLDEN / "generate-sacrebleu-detok.txt")
     assert generation.sources == read_text(GOLDEN / "test.en.txt")
-    assert (generation.subset, generation.detokenised, generation.run) == ("test", "D", None)
+    assert (generation.subset, generation.lines, generation.run) == ("test", "D", None)
 
 
 def test_pieces_are_joined_as_sentencepiece_does() -> None:
@@ -41,7 +42,7 @@ def test_pieces_are_joined_as_sentencepiece_does() -> None:
     tokenised = {line.split("\t")[0][2:]: line.split("\t")[2] for line in lines if line.startswith("H-")}
     # fairseq called sentencepiece itself for the D- lines
     detokenised = {line.split("\t")[0][2:]: line.split("\t")[2] for line in lines if line.startswith("D-")}
-    assert {number: join_pieces(text) for number, text in tokenised.items()} == detokenised
+    assert {number: join_sentencepiece(text) for number, text in tokenised.items()} == detokenised
 
 
 def test_without_d_lines_the_pieces_of_h_lines_are_joined(tmp_path: Path) -> None:
