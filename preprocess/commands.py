@@ -144,8 +144,9 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
     type=click.Choice(["auto", "none", "nfc", "moses"]),
     default="auto",
     show_default=True,
-    help="Of training, validation and test text alike. none: nothing but control characters and runs of spaces; nfc: "
-    "and Unicode's form C; moses: and Moses' punctuation. auto: moses where all text is from catalogues, else nfc.",
+    help="Applied to training, validation and test text alike. none: only control characters and repeated spaces are "
+    "replaced; nfc: also Unicode form C; moses: also Moses' punctuation. auto: moses where all text is from catalogues "
+    "(debian), else nfc.",
 )
 @click.option(
     "--catalogue-rules",

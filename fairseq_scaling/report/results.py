@@ -108,6 +108,7 @@ class PointResult:
     seed: int | None = None
     pretrain_seed: int | None = None
     weight: float = 1.0
+    stderr: float | None = None
     lower: float | None = None
     upper: float | None = None
     start: str = ""

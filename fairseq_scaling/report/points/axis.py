@@ -31,7 +31,7 @@ def over(quantity: Quantity, points: Iterable[Point], problems: MutableSequence[
     for point in points:
         amount = _amount(quantity, point)
         if amount is None:
-            problem = AxisProblem.UNKNOWN.at(point.file, point.line, run=point.run_id, quantity=quantity.title)
+            problem = AxisProblem.UNKNOWN.at(point.file, run=point.run_id, quantity=quantity.title)
             if problem not in problems:
                 problems.append(problem)
             continue

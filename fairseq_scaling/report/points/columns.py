@@ -81,14 +81,18 @@ class _Assignment:
             values = self._find_values(x)
         except _Unclear as unclear:
             return None, [unclear.problem]
-        own = all(name in self.folded for name in REQUIRED if name != PRETRAIN_TOKENS.name)
-        is_own = own and not self.options.columns
+        is_own = self._is_own() or (all(name in self.folded for name in REQUIRED) and not self.options.columns)
         named = self.roles.pop("curve", None)
         curve = self.given_curve or ([named] if named else self._find_curve(x))
         taken = {column.at for column in curve}
         left = [self.sheet.columns[i] for i in self.free if i not in taken and not (is_own and self.folded[i] in OWN)]
         roles = Roles(x, found, values, self.roles, curve, left, is_own)
         return roles, [ColumnProblem.NOT_READ.at(self.name, 1, columns=names_of(left))] if left else []
+
+    def _is_own(self) -> bool:
+        """Return whether the table begins like ``points.csv``: curve, metric, a quantity, value."""
+        at = [i for i, name in enumerate(self.folded) if name in ("curve", "metric", "value")]
+        return at[:3] == [0, 1, 3] and not self.options.columns
 
     # What the user says.
 
@@ -147,6 +151,10 @@ class _Assignment:
             return column, quantity(self.bare[column.at])
         if PRETRAIN_TOKENS.name in self.given:
             return self.given[PRETRAIN_TOKENS.name], PRETRAIN_TOKENS
+        if self._is_own():
+            # points.csv over another quantity has that in the place of pretrain_tokens
+            column = self._take(self.folded.index("value") - 1)
+            return column, quantity(column.name)
         for known, names in X_ORDER:
             candidates = self._named(*names)
             exact = [i for i in candidates if self.folded[i] == names[0]]

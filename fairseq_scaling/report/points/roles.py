@@ -23,8 +23,8 @@ from .sheets import names_of
 
 REQUIRED = ("curve", "metric", "pretrain_tokens", "value")
 OPTIONAL = (
-    "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "lower_is_better", "source_lang",
-    "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
+    "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "scale", "lower_is_better",
+    "source_lang", "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
 )  # fmt: skip
 OWN = frozenset(
     ("kind", "used", "reason", "task", "alignment", "signature", "file", "line", "origin", "score_lower", "score_upper")

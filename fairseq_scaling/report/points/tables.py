@@ -46,7 +46,7 @@ class RowProblem(ProblemKind):
     )
     NOT_WHOLE = "{column} is not a whole number", "it is {cell}", "row left out"
     NOT_A_FLAG = "{column} is neither 0 nor 1", "it is {cell!r}", "row left out"
-    NOT_A_WEIGHT = "{column} is not above zero", "it is {cell}", "row left out"
+    NOT_POSITIVE = "{column} is not above zero", "it is {cell}", "row left out"
     NOT_A_MIXTURE = "{column} is no mixture", "{cell}: {reason}", "row left out; write for example en:0.5,fr:0.5"
     NO_DIRECTION = (
         "whether a lower {metric} is better is not known",
@@ -152,7 +152,7 @@ class _Reader:
         said = {role: row.cells[one.at] for role, one in self.roles.roles.items()}
         metric = column.metric or self._metric(said)
         lower_is_better = self._direction(metric, said)
-        scale = self.options.scales.get(metric)
+        scale = self._scale(row, metric)
         source, target = _languages(said)
         value, stderr = self._value(row, column, describe(metric, lower_is_better, scale).scale)
         return Point(
@@ -281,8 +281,18 @@ class _Reader:
             return 1.0
         weight = self._number(row, column.at, column.name).value
         if weight <= 0:
-            raise _BadRow(RowProblem.NOT_A_WEIGHT, column=column.name, cell=row.cells[column.at])
+            raise _BadRow(RowProblem.NOT_POSITIVE, column=column.name, cell=row.cells[column.at])
         return weight
+
+    def _scale(self, row: Row, metric: str) -> float | None:
+        """Return the value of a perfect score, as the user or a column says; None where it is the metric's own."""
+        column = self.roles.roles.get("scale")
+        if metric in self.options.scales or column is None or is_missing(row.cells[column.at]):
+            return self.options.scales.get(metric)
+        scale = self._number(row, column.at, column.name).value
+        if scale <= 0:
+            raise _BadRow(RowProblem.NOT_POSITIVE, column=column.name, cell=row.cells[column.at])
+        return scale
 
     def _flag(self, said: Mapping[str, str], role: str) -> bool:
         text = said.get(role, "").lower()
