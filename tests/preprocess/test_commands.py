@@ -142,25 +142,9 @@ def test_text_that_no_source_reads_is_refused(option: str, tmp_path: Path) -> No
 
 def test_text_of_several_sources_is_joined_and_each_part_keeps_its_rules(debian: PretendedDebian, texts: Path) -> None:
     write(texts / "list.json", [json.dumps({"packages": [{"name": "tool-l10n"}]})])
-    result = run(
-        *[
-            "fetch",
-            "--source",
-            "debian",
-            "--source",
-            "files",
-            "--languages",
-            "en,fr",
-            "--pairs",
-            "en-fr",
-            "--packages",
-            "list.json",
-            "--cache",
-            "cache",
-        ],
-        *["--mono", "en=news.en", "--pair", "en-fr=train.en,train.fr", "--workers", "1", "--out", "raw"],
-        folder=texts,
-    )
+    command = "fetch --source debian --source files --languages en,fr --pairs en-fr --packages list.json --cache cache"
+    command += " --mono en=news.en --pair en-fr=train.en,train.fr --workers 1 --out raw"
+    result = run(*command.split(), folder=texts)
     assert result.returncode == 0, result.stderr
     raw = json.loads((texts / "raw/raw.json").read_text())
     assert raw["parts"] == {"en": [[4, True], [200, False]], "fr": [[4, True]], "en-fr": [[4, True], [380, False]]}
