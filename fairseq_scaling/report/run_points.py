@@ -281,7 +281,7 @@ def _add_cross_entropy(run: RunRecord, subset: str, choice: Choice, result: RunP
         said = f"the scores are of {scored.name}" if scored.name else ""
         result.problems.append(RunProblem.UNKNOWN_CHECKPOINT.at(*place, run=run.run_id, said=said))
         return
-    if scored is not None and not scored.is_last:
+    if scored is not None and (not scored.is_last or run.scored_cross_entropies):
         losses, field_name = run.scored_cross_entropies, "scored_cross_entropies"
         if subset not in losses:
             name = f"{scored.name} after {scored.updates} updates"
