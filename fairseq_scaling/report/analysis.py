@@ -249,7 +249,7 @@ def _setting(first: Point) -> Setting:
         corpus=first.corpus,
         apart=first.apart,
         signature=first.details.get("signature", ""),
-        subset=first.details.get("subset", ""),
+        subset=first.test_set,
     )
 
 
@@ -263,6 +263,7 @@ def _point(point: Point, use: Use, reason: str = "") -> PointResult:
         seed=point.seed,
         pretrain_seed=point.pretrain_seed,
         weight=point.weight,
+        stderr=point.stderr,
         start=point.start,
         run_id=point.run_id,
         learning_rate=point.settings.get("lr"),

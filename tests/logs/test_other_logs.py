@@ -102,6 +102,13 @@ def test_records_of_public_logs_are_read(line: str, tmp_path: Path) -> None:
     assert run.cross_entropies == {"valid": pytest.approx(4.61 * LN2)}
 
 
+def test_fairseq_validate_prints_its_record_without_an_epoch(tmp_path: Path) -> None:
+    line = f"{STAMP}test |  | valid on 'test' subset | loss 4 | nll_loss 3.5 | ppl 11.31 | wps 0 | wpb 6.97654e+07\n"
+    head = f"{STAMP}fairseq_cli.validate | Namespace(path='checkpoints/checkpoint_best.pt', task='translation')\n"
+    run = only(write(tmp_path, train__log=train(5, 4), validate__log=head + line))
+    assert run.cross_entropies == {"valid": pytest.approx(4 * LN2), "test": pytest.approx(3.5 * LN2)}
+
+
 def test_a_handler_that_prints_each_line_twice_changes_nothing(tmp_path: Path) -> None:
     for name, log in (("stock", train(5, 4)), ("plugin", plugin_log(run_object(), {100: 5.0, 200: 4.0}))):
         once = "".join(line for line in log.splitlines(True))
@@ -151,6 +158,8 @@ def test_a_set_of_another_name_on_which_training_was_validated_is_a_validation_s
     [
         "fairseq.tasks.translation | [de] dictionary: 8848 types\n"
         "%sfairseq.tasks.translation | [en] dictionary: 6632 types",
+        "x | [de] dictionary: 9 types\n%sx | [en] dictionary: 9 types\n%sx | [label0] dictionary: 9 types\n"
+        "%sx | data-bin/x valid de-en 1999 examples",
         "fairseq.data.data_utils | loaded 7283 examples from: data-bin/valid.de-en.de\n"
         "%sfairseq.tasks.translation | data-bin/iwslt14 valid de-en 7283 examples",
     ],
@@ -159,7 +168,7 @@ def test_languages_come_from_dictionaries_and_data_where_the_configuration_has_n
     head, rest = (
         train(5, 4).replace("source_lang='de', target_lang='en'", "source_lang=None, target_lang=None").split("\n", 1)
     )
-    run = only(write(tmp_path, train__log=f"{head}\n{STAMP}{lines % STAMP if '%' in lines else lines}\n{rest}"))
+    run = only(write(tmp_path, train__log=f"{head}\n{STAMP}{lines.replace('%s', STAMP)}\n{rest}"))
     assert (run.source_lang, run.target_lang) == ("de", "en")
 
 
@@ -254,6 +263,17 @@ def test_the_loss_of_the_checkpoint_that_was_scored_is_known(
     assert (run.scored.name, run.scored.is_last) == (path, is_last)
     assert run.scored_cross_entropies == ({} if loss is None else {"valid": pytest.approx(loss * LN2)})
     assert run.cross_entropies == {"valid": pytest.approx(5 * LN2)}
+
+
+@pytest.mark.parametrize("path", ["checkpoint_best.pt", "checkpoint_last.pt"])
+def test_what_fairseq_validate_printed_is_of_the_checkpoint_that_it_was_given(path: str, tmp_path: Path) -> None:
+    line = f"{STAMP}test |  | valid on 'test' subset | loss 4 | nll_loss 3.5 | ppl 11.31 | wps 0 | wpb 6.97654e+07\n"
+    head = f"{STAMP}fairseq_cli.validate | Namespace(path='checkpoints/checkpoint_best.pt', task='translation')\n"
+    scores = generate(20, path=f"checkpoints/{path}")
+    run = only(write(tmp_path, train__log=train(3, 5), validate__log=head + line, gen__txt=scores))
+    best = path == "checkpoint_best.pt"
+    expected = {"valid": 3 * LN2, "test": 3.5 * LN2} if best else {"valid": 5 * LN2}
+    assert run.scored_cross_entropies == pytest.approx(expected)
 
 
 def test_the_best_checkpoint_is_fairseqs_best(tmp_path: Path) -> None:
