@@ -113,6 +113,8 @@ def run_curve_name(point: Point) -> str:
         parts.append(f"D_f={format_tokens(point.finetune_tokens)}")
     if point.architecture:
         parts.append(point.architecture)
+    if point.start and point.is_placed:
+        parts.append(f"from {point.start}")
     if point.apart:
         parts.append(point.apart)
     return " / ".join(parts)
