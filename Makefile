@@ -16,6 +16,8 @@ OUT ?=
 # Learning curves for `make benchmark-fits` (see tests/benchmarks/README.md), and smaller settings: --repeats 100
 CURVES ?=
 BENCHMARK_ARGS ?=
+# For `make lock`: wheels of an index other than PyPI, whose hashes are accepted, too.
+WHEELS ?=
 PYTEST_ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
@@ -29,7 +31,7 @@ STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 install = apt-get -qq -o Acquire::http::Timeout=20 update && \
 	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(1) >/dev/null
 
-.PHONY: help venv study test test-torture test-parity faults slurm chromium lint format lock benchmarks benchmark-fits \
+.PHONY: help venv study test test-programs test-kernels test-torture test-parity faults slurm chromium lint format lock benchmarks benchmark-fits \
 	benchmark-training check-gpu clean distclean
 
 help: ## list the commands
@@ -51,6 +53,13 @@ study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY
 
 test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/torture $(PYTEST_ARGS)
+
+test-programs: $(STAMP) ## run the tests that need SLURM or Chromium; without these `make test` skips them
+	@$(BIN)/python -m pytest -q tests/study/test_slurm.py tests/report/test_browser.py $(PYTEST_ARGS)
+
+test-kernels: $(STAMP) ## run the tests of models and training with no newer instructions of the CPU than AVX2
+	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+		$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/models tests/optim tests/tasks $(PYTEST_ARGS)
 
 test-torture: $(STAMP) ## kill trainings, fill disks, damage logs and text, again and again (an hour)
 	@$(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
@@ -96,9 +105,8 @@ benchmarks: $(STAMP) ## run the benchmarks that have no command of their own her
 benchmark-fits: $(STAMP) ## what the fits reach against the goals and scipy, as one table (CURVES=path adds real curves)
 	@$(BIN)/python -m tests.benchmarks.laws table tests/laws/data/chinchilla.csv $(if $(CURVES),--curves $(CURVES) )$(BENCHMARK_ARGS)
 
-lock: $(STAMP) ## write requirements.lock from what is installed in .venv
-	@$(BIN)/python .ci/make_lock.py > requirements.lock.new
-	@mv requirements.lock.new requirements.lock
+lock: $(STAMP) ## write requirements.lock from what is installed in .venv (WHEELS=path/to/torch.whl: its hash, too)
+	@$(BIN)/python .ci/make_lock.py requirements.lock $(WHEELS)
 
 clean: ## remove what tests and builds left behind (studies and downloads stay)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .snakemake multirun outputs

@@ -3,9 +3,9 @@
 All text of a folder is normalised the same way, given valid and test sets included. These are written a second time as
 they were given (``pairs.en-fr.test.raw.fr.txt``): translations are scored against that.
 
-What holds of the result: no line of a valid or test set, on either side, stands in any training text of any language,
-compared without case, punctuation, symbols and spaces. Training pairs stand in the order of seeded hashes: shuffled,
-and the same whatever the order of the input. Monolingual text keeps its order, as in T5 and the paper: a pretraining
+No line of a valid or test set, on either side, is in any training text of any language; lines are compared without
+case, punctuation, symbols, markup and spaces. Training pairs are in the order of seeded hashes: shuffled, and the same
+whatever the order of the input. Monolingual text keeps its order, as in T5 and the paper: a pretraining
 block then holds text that belongs together, from which a masked span can be told; the blocks are shuffled in training.
 """
 
@@ -98,7 +98,7 @@ def clean(
 
 
 class _Cleaning:
-    """One run; the attributes are what its steps hand to each other."""
+    """One run of the step; its parts pass their results on in attributes."""
 
     def __init__(
         self, raw: Path, folder: Path, manifest: dict[str, Any], settings: CleanSettings, workers: int
@@ -108,7 +108,7 @@ class _Cleaning:
         from_catalogue = [catalogue for parts in manifest["parts"].values() for _, catalogue in parts]
         no_given = all(len(splits) == 1 for splits in manifest["pairs"].values())
         self.settings = settings.resolved(no_given and bool(from_catalogue) and all(from_catalogue))
-        self._held_out: set[int] = set()  # digests of everything that stands in a valid or test set
+        self._held_out: set[int] = set()  # digests of all lines of valid and test sets
         self.report: dict[str, Counter[str]] = {}
         self.changed: dict[str, Counter[str]] = {}
         self.languages: dict[str, dict[str, int]] = {}
@@ -264,7 +264,7 @@ class _Cleaning:
             self.pairs[pair][split] = self._write_split(pair, split, chosen)
 
     def _filter_mono(self, language: str, profile: LanguageProfile | None) -> Buckets:
-        """Return the lines that keep to the limits and stand in no valid or test set of pairs, without copies."""
+        """Return the lines that keep to the limits and are in no valid or test set of pairs, without copies."""
         path = self._raw / mono_name(language)
         kept, place = self._buckets(f"mono.{language}", path), 0
         with kept:

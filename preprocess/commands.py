@@ -111,6 +111,10 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
     options["cache"] = _cache_for(out, options["cache"])
     request, names = _request(_split(languages), _split(pairs), options)
     sources = list(dict.fromkeys(options["source_names"]))
+    for option in ("mono", "pair", "valid", "test"):
+        if options[option] and not {"files", "wmt"}.intersection(sources):
+            problem = f"the source {', '.join(sources)} does not read it"
+            raise SettingError(f"--{option}", options[option][0], problem, "add --source files (or wmt)")
     if "files" in sources and "wmt" in sources:
         raise SettingError("--source", "files, wmt", "both read --mono and --pair: fetch them into two folders")
     manifest = run(
@@ -144,8 +148,9 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
     type=click.Choice(["auto", "none", "nfc", "moses"]),
     default="auto",
     show_default=True,
-    help="Of training, validation and test text alike. none: nothing but control characters and runs of spaces; nfc: "
-    "and Unicode's form C; moses: and Moses' punctuation. auto: moses where all text is from catalogues, else nfc.",
+    help="Applied to training, validation and test text alike. none: only control characters and repeated spaces are "
+    "replaced; nfc: also Unicode form C; moses: also Moses' punctuation. auto: moses where all text is from catalogues "
+    "(debian), else nfc.",
 )
 @click.option(
     "--catalogue-rules",

@@ -18,7 +18,7 @@ from .. import __version__, laws
 from ..alignment_file import Alignment
 from ..errors import ScalingError
 from ..metrics import CROSS_ENTROPY, Metric, describe, order
-from ..problems import remark
+from ..problems import ProblemKind
 from . import results
 from .alignment import match, rank_agreements
 from .limits import limits
@@ -32,6 +32,12 @@ FEWEST_BUDGETS = 3
 PAPER_LAWS = ("log_law", "cross_entropy_law")
 _MOST_PAIRS = 12
 _LINE_POINTS = 61
+
+
+class AnalysisProblem(ProblemKind):
+    """Why a curve was not fitted."""
+
+    NOT_FITTED = "{metric} was not fitted: {reason}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,9 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         for one, verdict in zip(fitted, verdicts, strict=True)
     ]
     problems = [
-        remark(one.data.first.file, one.data.first.line, f"curve {one.data.name}, {one.data.metric}: {one.problem}")
+        AnalysisProblem.NOT_FITTED.at(
+            one.data.first.file, one.data.first.line, curve=one.data.name, metric=one.data.metric, reason=one.problem
+        )
         for one in fitted
         if one.problem
     ]
@@ -249,7 +257,7 @@ def _setting(first: Point) -> Setting:
         corpus=first.corpus,
         apart=first.apart,
         signature=first.details.get("signature", ""),
-        subset=first.details.get("subset", ""),
+        subset=first.test_set,
     )
 
 
@@ -263,6 +271,7 @@ def _point(point: Point, use: Use, reason: str = "") -> PointResult:
         seed=point.seed,
         pretrain_seed=point.pretrain_seed,
         weight=point.weight,
+        stderr=point.stderr,
         start=point.start,
         run_id=point.run_id,
         learning_rate=point.settings.get("lr"),

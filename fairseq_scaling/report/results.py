@@ -16,7 +16,7 @@ from ..laws import Estimate, Prediction
 from ..logs import Problem
 from ..metrics import CROSS_ENTROPY, Metric
 from ..quantities import PRETRAIN_TOKENS, Quantity
-from .run_points import Forgetting
+from .forgetting import Forgetting
 
 GAINS = (2.0, 4.0, 10.0)
 """Multiples of the largest D_p at which gains and predictions are given."""
@@ -108,6 +108,7 @@ class PointResult:
     seed: int | None = None
     pretrain_seed: int | None = None
     weight: float = 1.0
+    stderr: float | None = None
     lower: float | None = None
     upper: float | None = None
     start: str = ""

@@ -92,7 +92,7 @@ def reject_language(lines: tuple[str, ...], languages: tuple[str, ...], profile:
 
 def reject_raw(*lines: str) -> str | None:
     """Return the name of the rule that leaves raw text out before it is normalised, None if it stays."""
-    # A NUL stands where a file was damaged: what is left of the line is not what was written.
+    # A NUL marks a place where a file was damaged: the rest of the line is not what was written.
     return "NUL bytes" if any("\0" in line for line in lines) else None
 
 

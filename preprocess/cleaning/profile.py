@@ -1,9 +1,10 @@
-"""Telling lines that were left in another language, by the words of the corpus itself."""
+"""Recognises lines in another language of the corpus by the frequencies of words in the corpus itself."""
 
 from __future__ import annotations
 
 import functools
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from .lengths import words
 _PROFILE_WORDS = 5000
 _MARGIN = 4.0  # nats by which another language must be likelier
 _UNSEEN, _UNSEEN_SCRIPT = math.log(1e-6), math.log(1e-9)
+_ADDRESS = re.compile(r"\S*(?:://|@|_|\bwww\.)\S*")
 _SCRIPT_SHARE = 0.01  # of a language's words; a rarer script is that of foreign names
 
 
@@ -35,10 +37,13 @@ class LanguageProfile:
             self._logs[language] = {word: math.log(count / total) for word, count in common}
 
     def is_other(self, line: str, language: str) -> bool:
-        """Return whether the words of the line are far likelier in another language of the corpus."""
+        """Return whether the words of the line are far likelier in another language of the corpus.
+
+        Addresses and names of programs are of no language and do not count.
+        """
         if language not in self._logs or len(self._logs) < 2:
             return False
-        tokens = words(line)
+        tokens = words(_ADDRESS.sub(" ", line))
         own = self._score(tokens, language)
         return any(self._score(tokens, other) - own > _MARGIN for other in self._logs if other != language)
 

@@ -133,6 +133,6 @@ def _check_test_set(test_set: str, pair: str, split: str) -> None:
     directions = _directions(test_set)
     source, target = pair.split("-")
     if not directions:
-        raise SettingError(f"--{split}", test_set, "sacrebleu knows no such test set", "see sacrebleu --list")
+        raise SettingError(f"--{split}", test_set, "sacrebleu has no such test set", "see sacrebleu --list")
     if pair not in directions and f"{target}-{source}" not in directions:
         raise SettingError(f"--{split}", test_set, f"has no {pair}; it has {', '.join(sorted(directions))}")

@@ -102,6 +102,13 @@ def test_records_of_public_logs_are_read(line: str, tmp_path: Path) -> None:
     assert run.cross_entropies == {"valid": pytest.approx(4.61 * LN2)}
 
 
+def test_fairseq_validate_prints_its_record_without_an_epoch(tmp_path: Path) -> None:
+    line = f"{STAMP}test |  | valid on 'test' subset | loss 4 | nll_loss 3.5 | ppl 11.31 | wps 0 | wpb 6.97654e+07\n"
+    head = f"{STAMP}fairseq_cli.validate | Namespace(path='checkpoints/checkpoint_best.pt', task='translation')\n"
+    run = only(write(tmp_path, train__log=train(5, 4), validate__log=head + line))
+    assert run.cross_entropies == {"valid": pytest.approx(4 * LN2), "test": pytest.approx(3.5 * LN2)}
+
+
 def test_a_handler_that_prints_each_line_twice_changes_nothing(tmp_path: Path) -> None:
     for name, log in (("stock", train(5, 4)), ("plugin", plugin_log(run_object(), {100: 5.0, 200: 4.0}))):
         once = "".join(line for line in log.splitlines(True))
@@ -151,6 +158,8 @@ def test_a_set_of_another_name_on_which_training_was_validated_is_a_validation_s
     [
         "fairseq.tasks.translation | [de] dictionary: 8848 types\n"
         "%sfairseq.tasks.translation | [en] dictionary: 6632 types",
+        "x | [de] dictionary: 9 types\n%sx | [en] dictionary: 9 types\n%sx | [label0] dictionary: 9 types\n"
+        "%sx | data-bin/x valid de-en 1999 examples",
         "fairseq.data.data_utils | loaded 7283 examples from: data-bin/valid.de-en.de\n"
         "%sfairseq.tasks.translation | data-bin/iwslt14 valid de-en 7283 examples",
     ],
@@ -159,7 +168,7 @@ def test_languages_come_from_dictionaries_and_data_where_the_configuration_has_n
     head, rest = (
         train(5, 4).replace("source_lang='de', target_lang='en'", "source_lang=None, target_lang=None").split("\n", 1)
     )
-    run = only(write(tmp_path, train__log=f"{head}\n{STAMP}{lines % STAMP if '%' in lines else lines}\n{rest}"))
+    run = only(write(tmp_path, train__log=f"{head}\n{STAMP}{lines.replace('%s', STAMP)}\n{rest}"))
     assert (run.source_lang, run.target_lang) == ("de", "en")
 
 
@@ -187,6 +196,19 @@ def test_a_start_that_failed_before_training_does_not_spoil_the_next(tmp_path: P
     assert only(reading).cross_entropy == pytest.approx(4 * LN2)
 
 
+def test_a_start_that_resumes_with_other_settings_is_the_same_run_and_the_settings_are_listed(tmp_path: Path) -> None:
+    resumed = train(3, 2).replace("seed=1", "seed=1, lr=[0.5]").replace("num_updates 2", "num_updates 4")
+    resumed = resumed.replace("num_updates 1", "num_updates 3").replace(
+        "begin training epoch 1", "begin training epoch 3"
+    )
+    loaded = f"{STAMP}fairseq.trainer | Loaded checkpoint checkpoints/checkpoint_last.pt (epoch 3 @ 200 updates)\n"
+    head, rest = resumed.split("\n", 1)
+    first = train(5, 4, end=False).replace("seed=1", "seed=1, lr=[0.1]")
+    reading = write(tmp_path, train__log=first + f"{head}\n{loaded}{rest}")
+    assert [updates for updates, _, _ in only(reading).extra["validations"]] == [100, 200, 300, 400]
+    assert LogProblem.OTHER_SETTINGS in kinds(reading)
+
+
 def test_a_run_that_never_ended_has_its_losses_and_says_so(tmp_path: Path) -> None:
     reading = write(tmp_path, train__log=train(5, 4, end=False))
     assert (only(reading).finished, only(reading).cross_entropy) == (False, pytest.approx(4 * LN2))
@@ -203,6 +225,21 @@ def test_two_runs_that_nothing_tells_apart_name_the_column_that_does(tmp_path: P
     table.write_text("path,pretrain_tokens,run\none.log,1M,a\ntwo.log,1M,b\n")
     runs = read_runs(tmp_path / "logs", table).runs
     assert sorted(run.cross_entropy or 0 for run in runs) == [pytest.approx(3 * LN2), pytest.approx(4 * LN2)]
+
+
+@pytest.mark.parametrize("layout", ["{run}/train.log {run}/eval/x/gen.log", "{run}/train.log {run}/gen.log"])
+def test_a_score_belongs_to_the_training_above_or_beside_it_where_all_save_in_folders_of_one_name(
+    layout: str, tmp_path: Path
+) -> None:
+    for run, loss in (("a", 4.0), ("b", 3.0)):
+        log, generated = (tmp_path / "logs" / name for name in layout.format(run=run).split())
+        generated.parent.mkdir(parents=True)
+        log.write_text(train(5, loss))
+        generated.write_text(generate(10 * loss, path="checkpoints/checkpoint_best.pt"))
+    expected = [(pytest.approx(loss * LN2), 10 * loss) for loss in (3.0, 4.0)]
+    for mapping in (None, "logs/{run}/**"):
+        runs = read_runs(tmp_path / "logs", mapping).runs
+        assert sorted((run.cross_entropy, run.scores["bleu"].value) for run in runs) == expected
 
 
 # one checkpoint, one point
@@ -226,6 +263,17 @@ def test_the_loss_of_the_checkpoint_that_was_scored_is_known(
     assert (run.scored.name, run.scored.is_last) == (path, is_last)
     assert run.scored_cross_entropies == ({} if loss is None else {"valid": pytest.approx(loss * LN2)})
     assert run.cross_entropies == {"valid": pytest.approx(5 * LN2)}
+
+
+@pytest.mark.parametrize("path", ["checkpoint_best.pt", "checkpoint_last.pt"])
+def test_what_fairseq_validate_printed_is_of_the_checkpoint_that_it_was_given(path: str, tmp_path: Path) -> None:
+    line = f"{STAMP}test |  | valid on 'test' subset | loss 4 | nll_loss 3.5 | ppl 11.31 | wps 0 | wpb 6.97654e+07\n"
+    head = f"{STAMP}fairseq_cli.validate | Namespace(path='checkpoints/checkpoint_best.pt', task='translation')\n"
+    scores = generate(20, path=f"checkpoints/{path}")
+    run = only(write(tmp_path, train__log=train(3, 5), validate__log=head + line, gen__txt=scores))
+    best = path == "checkpoint_best.pt"
+    expected = {"valid": 3 * LN2, "test": 3.5 * LN2} if best else {"valid": 5 * LN2}
+    assert run.scored_cross_entropies == pytest.approx(expected)
 
 
 def test_the_best_checkpoint_is_fairseqs_best(tmp_path: Path) -> None:

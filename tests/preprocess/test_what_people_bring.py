@@ -74,6 +74,7 @@ def test_a_name_in_another_alphabet_makes_no_line_foreign() -> None:
     assert not profile.is_other("משרדים שונים רכשו Windows", "he")
     assert profile.is_other("the hospital runs the new system", "zh")
     assert profile.is_other("the hospital runs the new system", "he")
+    assert not profile.is_other("ראו https://example.org/the/new/system/in/the/north", "he")
 
 
 LINES = [

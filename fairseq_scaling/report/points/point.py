@@ -28,7 +28,7 @@ class Point:
         scale: the value of a perfect score where it is not that of the metric's row (see ``Metric.at_scale``).
         test_set: name of the test set; empty where it is unknown.
         finetune_tokens: D_f in tokens.
-        finetune_tokens_read: tokens that the finetuning read, repetitions counted, where it says so.
+        finetune_tokens_read: tokens that the finetuning read, where these are fewer than its set holds; else None.
         updates: of the finetuning.
         fixed: what a curve over another quantity than D_p keeps fixed: ``D_p=3B``.
         corpus: fingerprint of the corpus.
@@ -102,17 +102,28 @@ def curve_name(point: Point) -> str:
     It depends on the point alone, so a curve keeps its name whatever else is read beside it, unless that would bear the
     same name: then ``apart`` is added (see ``comparable``).
     """
-    if point.curve is not None:
-        return point.curve
+    return run_curve_name(point) if point.curve is None else point.curve
+
+
+def run_curve_name(point: Point) -> str:
+    """Return the name made of everything a curve fixes, whatever a table calls it."""
     mixture = mixture_label(point.mixture) if point.pretrain_tokens else point.quantity.none
     parts = [point.task or "unknown task", *_mixture_parts(point, mixture)]
     if point.finetune_tokens is not None:
         parts.append(f"D_f={format_tokens(point.finetune_tokens)}")
     if point.architecture:
         parts.append(point.architecture)
+    if point.start and point.is_placed:
+        parts.append(f"from {point.start}")
     if point.apart:
         parts.append(point.apart)
     return " / ".join(parts)
+
+
+def fixed_pretraining(tokens: float) -> str:
+    """Return how a curve over another quantity is called by its D_p: ``D_p=3B``, or ``no pretraining``."""
+    symbol = PRETRAIN_TOKENS.symbol
+    return f"{symbol}={PRETRAIN_TOKENS.format(tokens, 3)}" if tokens else PRETRAIN_TOKENS.none
 
 
 def _mixture_parts(point: Point, mixture: str) -> list[str]:
