@@ -13,7 +13,7 @@ import torch
 
 from fairseq_scaling.data.corruption import SpanCorruption
 from fairseq_scaling.models.presets import PRESETS
-from fairseq_scaling.study.pricing import PEAKS, Shape
+from fairseq_scaling.study.plan.pricing import PEAKS, Shape
 from tests.models.conftest import PAD, make_model, make_task, random_tokens
 
 if TYPE_CHECKING:
