@@ -32,7 +32,7 @@ install = apt-get -qq -o Acquire::http::Timeout=20 update && \
 	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(1) >/dev/null
 
 .PHONY: help venv study test test-programs test-kernels test-torture test-parity faults slurm chromium lint format lock benchmarks benchmark-fits \
-	benchmark-training clean distclean
+	benchmark-training check-gpu clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
@@ -82,6 +82,9 @@ lint: $(STAMP) ## check style (ruff) and types (mypy)
 
 format: $(STAMP) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
+
+check-gpu: $(STAMP) ## is training on this GPU right, and how fast? One table in 8 minutes; without a GPU what a CPU can show
+	@$(BIN)/python tests/benchmarks/check_gpu.py $(BENCHMARK_ARGS)
 
 benchmark-training: $(STAMP) ## training, text to binary and beam search beside Hugging Face and stock fairseq (long)
 	@$(BIN)/python tests/benchmarks/corruption.py
