@@ -66,7 +66,7 @@ def run_job(
         environment: further variables for the command.
         locks: file descriptors that the command holds open as long as it runs, whatever happens to this process.
     """
-    identities = folder.identities(plan, job)
+    identity = folder.identity(plan, job)
     if folder.up_to_date(plan, job) and not folder.lost(plan, job):
         folder.mark_done(job.id)
         return 0
@@ -76,17 +76,13 @@ def run_job(
         return int(record["code"])
     stuck_before = attempt > 1 and record is not None and record.get("stuck", False)
     if not (STAGES[job.stage].resumable and folder.resumable(plan, job)):
-        folder.remove(job)
+        folder.remove(plan, job)
 
     command = resolve(folder, plan, job)
-    limit = folder.limit(job.id)
-    if limit is not None:
-        # An epoch ends at each budget. Not one of the job's argv: where it pauses changes no result.
-        command += ["--max-epoch", str(limit)]
     log = folder.path / job.log
     record = {
-        "state": "running", "identities": identities, "command": command, "log": str(log),
-        "started": time.time(), "fraction": fraction_in_log(log, job.goal), "host": platform.node(),
+        "state": "running", "identity": identity, "command": command, "log": str(log),
+        "started": time.time(), "fraction": fraction_in_log(log, job), "host": platform.node(),
         "process": os.getpid(), "attempt": attempt, "attempts": attempts,
     }  # fmt: skip
     folder.write_record(job.id, record)
@@ -97,16 +93,15 @@ def run_job(
             file.write(f"The command ended without an error, but these files are not there: {', '.join(missing)}.\n")
             file.write("The next start begins this job afresh.\n")
         code, hopeless = 1, True
-        # No identities: what was gone on from once would only end without these files again.
-        record["identities"] = []
+        # No identity: resumed, it would only end without these files again.
+        record["identity"] = ""
     record |= {"code": code, "seconds": time.time() - record["started"]}
     if code == 0:
-        how = {"state": "finished"} if limit is None else {"state": "paused", "budgets": limit}
-        folder.write_record(job.id, {**record, **how})
+        folder.write_record(job.id, {**record, "state": "finished"})
         folder.mark_done(job.id)
         return 0
     # A second failure at the same place is the settings' or the data's fault: a further attempt only costs time.
-    record["stuck"] = code > 0 and fraction_in_log(log, job.goal) <= record["fraction"]
+    record["stuck"] = code > 0 and fraction_in_log(log, job) <= record["fraction"]
     final = hopeless or attempt >= attempts or (stuck_before and record["stuck"])
     folder.write_record(job.id, {**record, "state": "failed" if final else "retry"})
     return code

@@ -53,7 +53,7 @@ def run_plan(
         scheduling: where the jobs run, and how many side by side.
         until: the last stage to do; None: all.
         source: the study.yaml that the plan was made from, which the study keeps.
-        limits: pretraining -> number of budgets after which it stops for now; None: after the last.
+        limits: mixture -> number of budgets after which the plan stops for now (see ``results.sequential``).
         observe: called at once, and then about once a second, with the state of all jobs.
         announce_failure: called with a text as soon as a job has failed, also where it is tried again; independent
             jobs go on.
@@ -256,13 +256,13 @@ def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> P
     base = Progress(job.id, job.stage, tuple(job.needs), job.seconds)
     if record is None:
         return base
-    if job.id not in pending and record["state"] in ("finished", "paused"):
+    if job.id not in pending and record["state"] == "finished":
         share = 1.0 - _resumed_at(record)
         return Progress(
             job.id, job.stage, base.needs, job.seconds, "finished", 1.0, float(record.get("seconds", 0)), share
         )
     if record["state"] == "running" and live:
-        fraction = fraction_in_log(folder.path / job.log, job.goal)
+        fraction = fraction_in_log(folder.path / job.log, job)
         measured = max(0.0, time.time() - record["started"])
         share = max(0.0, fraction - _resumed_at(record))
         counted = job.goal is not None
