@@ -10,7 +10,7 @@ import click
 from ..errors import SettingError
 from ..study.plan.pricing import PEAKS, UTILISATION
 from ..study.run.scheduling import Capacity
-from ..study.settings.sections import CRITERIA
+from ..study.stages import CRITERIA
 from ._common import shows_errors
 from ._study import open_study, out_option, set_option, study_argument
 

@@ -55,6 +55,8 @@ STAGES = {
         Stage("fit", "fitting", seconds=20),
     )
 }  # fmt: skip
+# What a learning rate may be chosen by, on validation text. Never a test set: its scores are what a study reports.
+CRITERIA = ("cross_entropy", "bleu", "chrf")
 
 
 def position(name: str) -> int:

@@ -120,11 +120,12 @@ def test_the_driver_is_asked_where_nobody_says_which_gpus(tmp_path: Path) -> Non
     assert find_gpus({"PATH": str(tmp_path)}) == ()
 
 
-def test_jobs_can_be_kept_from_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_can_be_kept_from_all_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = StudyFolder(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert Scheduling(gpus=()).environment()["CUDA_VISIBLE_DEVICES"] == ""
-    assert Scheduling(gpus=None).environment()["CUDA_VISIBLE_DEVICES"] == "0"
-    assert Scheduling(gpus=("0",)).environment()[GPUS_VARIABLE] == "0"
+    assert Scheduling(gpus=()).environment(folder)["CUDA_VISIBLE_DEVICES"] == ""
+    assert Scheduling(gpus=None).environment(folder)["CUDA_VISIBLE_DEVICES"] == "0"
+    assert Scheduling(gpus=("0",)).environment(folder)[GPUS_VARIABLE] == "0"
 
 
 @pytest.mark.usefixtures("one_budget")

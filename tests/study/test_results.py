@@ -176,7 +176,7 @@ def test_an_archive_holds_how_learning_rates_were_chosen(finished: Path, fakes: 
 
 
 def test_an_interim_report_reads_the_scored_runs_alone(
-    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
 ) -> None:
     study = write_study(values)
     assert fakes.run("report", study, "--out", finished).stdout.startswith("the table of results\nReport: ")
@@ -188,7 +188,7 @@ def test_an_interim_report_reads_the_scored_runs_alone(
     assert (finished / "interim/report.html").exists()
     plan, folder = make_plan(load_study(study)), StudyFolder(finished)
     (fit,) = plan.of_stage("fit")
-    words = interim_argv(plan, folder, fit, {job.id for job in folder.pending(plan, plan.jobs)})
+    words = interim_argv(plan, folder, fit, {job.id for job in folder.pending(plan, plan.jobs)}, tmp_path)
     assert set(fit.argv) - set(words) == {"finetuning/en-fr/200k/de1/seed1/1M/seed1", "results"}
     assert "nothing to do" not in fakes.run("run", study, "--out", finished, "--dry-run").stdout
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...quantities import format_tokens
 from ..settings.given import checkpoint_placeholder
-from ..settings.sections import Start
 from . import choice, pricing
 from .evaluation import evaluation_jobs
 from .flags import batch_tokens, fairseq_train, finetuning_settings, flags
@@ -25,6 +24,7 @@ from .names import (
 )
 
 if TYPE_CHECKING:
+    from ..settings.sections import Start
     from .planner import Context
 
 

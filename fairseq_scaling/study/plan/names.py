@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ...mixture import Mixture
 from ...quantities import format_tokens, parse_tokens
-from ..settings.sections import Start
+
+if TYPE_CHECKING:
+    from ..settings.sections import Start
 
 ALIGNMENT = "alignment.json"
 # Below a name with a dot, so that the logs of candidates are not found among the runs.

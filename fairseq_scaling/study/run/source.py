@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
-from ..settings.config import settings_text
 from .state import StudyFolder, write_whole
 
 
@@ -26,6 +25,8 @@ class Source:
     @property
     def text(self) -> str:
         """The text of study.yaml with the settings in it (DataError where it cannot be read)."""
+        from ..settings.config import settings_text
+
         return settings_text(self.file, self.settings)
 
     def keep(self, folder: StudyFolder) -> None:

@@ -18,6 +18,7 @@ from pydantic import (
 
 from ...errors import SettingError
 from ...mixture import Mixture
+from ..stages import CRITERIA
 from .fields import (
     Also,
     Budget,
@@ -43,8 +44,6 @@ from .fields import (
     rising,
 )
 
-# What a learning rate may be chosen by, on validation text. Never a test set: its scores are what a study reports.
-CRITERIA = ("cross_entropy", "bleu", "chrf")
 TextSource = Literal["debian", "files", "wmt", "mc4"]
 
 
