@@ -146,6 +146,9 @@ def test_the_last_record_of_a_log_tells_how_far_it_is(tmp_path: Path) -> None:
     with log.open("a") as file:
         file.write('... | INFO | valid | {"valid_pretrain_tokens": 300, "valid_pretrain_tokens_en": 150}\n')
     assert fraction_in_log(log, ("pretrain_tokens", 1200)) == 0.25
+    # A pretraining to a further budget begins at the one before.
+    assert fraction_in_log(log, ("pretrain_tokens", 1100), start=100) == 0.2
+    assert fraction_in_log(log, ("pretrain_tokens", 1200), start=600) == 0
     assert fraction_in_log(log, None) == 0
 
 

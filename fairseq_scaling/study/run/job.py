@@ -82,7 +82,7 @@ def run_job(
     log = folder.path / job.log
     record = {
         "state": "running", "identity": identity, "command": command, "log": str(log),
-        "started": time.time(), "fraction": fraction_in_log(log, job), "host": platform.node(),
+        "started": time.time(), "fraction": fraction_in_log(log, job.goal, job.goal_start), "host": platform.node(),
         "process": os.getpid(), "attempt": attempt, "attempts": attempts,
     }  # fmt: skip
     folder.write_record(job.id, record)
@@ -101,7 +101,7 @@ def run_job(
         folder.mark_done(job.id)
         return 0
     # A second failure at the same place is the settings' or the data's fault: a further attempt only costs time.
-    record["stuck"] = code > 0 and fraction_in_log(log, job) <= record["fraction"]
+    record["stuck"] = code > 0 and fraction_in_log(log, job.goal, job.goal_start) <= record["fraction"]
     final = hopeless or attempt >= attempts or (stuck_before and record["stuck"])
     folder.write_record(job.id, {**record, "state": "failed" if final else "retry"})
     return code

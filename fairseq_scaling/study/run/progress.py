@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..plan.jobs import Job
 from ..stages import STAGES
 
 _TAIL_BYTES = 65536
@@ -40,15 +39,15 @@ class Progress:
     counted: bool = False
 
 
-def fraction_in_log(log: Path, job: Job) -> float:
-    """Return how far a training is, 0 to 1: the last value of its goal's key in its log, between start and goal.
+def fraction_in_log(log: Path, goal: tuple[str, int] | None, start: int = 0) -> float:
+    """Return how far a training is, 0 to 1: the last value of the goal's key in its log, between start and goal.
 
     The key stands in fairseq's JSON records as it is or after ``train_`` or ``valid_``, the value in quotes or not; the
     description of the run (SCALING_RUN) has it too, with what the run is to reach.
     """
-    if job.goal is None or job.goal[1] <= job.goal_start:
+    if goal is None or goal[1] <= start:
         return 0.0
-    key, end = job.goal
+    key, end = goal
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
@@ -59,7 +58,7 @@ def fraction_in_log(log: Path, job: Job) -> float:
     value = re.compile(rb'"(?:train_|valid_)?' + re.escape(key).encode() + rb'": "?([0-9.e+]+)"?')
     for line in reversed(tail.splitlines()):
         if b"SCALING_RUN" not in line and (found := value.search(line)):
-            return min(1.0, max(0.0, (float(found[1]) - job.goal_start) / (end - job.goal_start)))
+            return min(1.0, max(0.0, (float(found[1]) - start) / (end - start)))
     return 0.0
 
 

@@ -262,7 +262,7 @@ def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> P
             job.id, job.stage, base.needs, job.seconds, "finished", 1.0, float(record.get("seconds", 0)), share
         )
     if record["state"] == "running" and live:
-        fraction = fraction_in_log(folder.path / job.log, job)
+        fraction = fraction_in_log(folder.path / job.log, job.goal, job.goal_start)
         measured = max(0.0, time.time() - record["started"])
         share = max(0.0, fraction - _resumed_at(record))
         counted = job.goal is not None
