@@ -152,6 +152,18 @@ class Plan:
         """Return the jobs of a stage without those that only try a learning rate."""
         return [job for job in self.of_stage(stage) if not job.candidate]
 
+    @cached_property
+    def budget_of(self) -> dict[str, tuple[str, int]]:
+        """Job -> mixture and number (from 1) of the budget that it trains to or whose checkpoint it builds on."""
+        found: dict[str, tuple[str, int]] = {}
+        for job in self.jobs:
+            if job.stage == "pretrain":
+                if not job.candidate:
+                    found[job.id] = mixture_of(job), len(job.budgets)
+            elif job.stage != "fit" and (before := [found[need] for need in job.needs if need in found]):
+                found[job.id] = max(before, key=lambda one: one[1])
+        return found
+
     def given_to(self, job: Job) -> dict[str, Path]:
         """Return the files of the user's own that a job reads: placeholder in its argv -> path."""
         return {place: Path(path) for place, path in self.given.items() if place in job.argv}

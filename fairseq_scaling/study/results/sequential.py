@@ -225,13 +225,7 @@ def _settle(
 
 def _numbered(plan: Plan, mixture: str) -> list[tuple[Job, int]]:
     """Return the jobs about the budgets of a mixture, each with the number of its budget, from 1."""
-    numbers: dict[str, int] = {}
-    for job in plan.jobs:
-        if job.stage == "pretrain" and not job.candidate and mixture_of(job) == mixture:
-            numbers[job.id] = len(job.budgets)
-        elif job.stage not in ("pretrain", "fit") and numbers.keys() & set(job.needs):
-            numbers[job.id] = max(numbers[need] for need in job.needs if need in numbers)
-    return [(plan.by_id[name], number) for name, number in numbers.items()]
+    return [(plan.by_id[name], number) for name, (of, number) in plan.budget_of.items() if of == mixture]
 
 
 def _ids(jobs: Sequence[Job]) -> set[str]:

@@ -11,10 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError, ScalingError, SettingError
 from ..plan.jobs import Job, Plan
+from ..stages import STAGES
 from .gpus import check_gpus
 from .lock import locked
 from .preflight import check_flags
@@ -25,6 +27,7 @@ from .source import Source
 from .state import Record, StudyFolder, check_corpus, write_whole
 
 _TICK = 1.0
+_EARLY_BUDGETS = 2
 # Parts of a path that fairseq and its configuration (OmegaConf) read as something else.
 _NOT_IN_PATHS = {":": "the end of a path", "${": "a variable", "\n": "the end of a line"}
 
@@ -103,6 +106,16 @@ def run_plan(
     return len(pending)
 
 
+def early_scores(plan: Plan, pending: Sequence[Job]) -> list[Job]:
+    """Return the scores of the first budgets: small trainings, after which there is a first table of results."""
+    numbers = plan.budget_of
+    return [
+        job
+        for job in pending
+        if job.stage == "score" and not job.candidate and job.id in numbers and numbers[job.id][1] <= _EARLY_BUDGETS
+    ]
+
+
 def refusals(log: Path) -> str:
     """Return what SLURM says in Snakemake's log, since its last start, on jobs that it refuses; often nothing."""
     started = tail(log, 200).rpartition("Building DAG of jobs")[2]
@@ -130,7 +143,7 @@ def observe_jobs(plan: Plan, folder: StudyFolder, jobs: Sequence[Job], pending: 
     ``pending`` names those that are not done; ``live`` tells whether the study runs now: a record of a running job in
     a study that does not run is a run that was killed.
     """
-    return calibrated([_progress(folder, job, pending, live) for job in jobs])
+    return calibrated([_progress(folder, job, pending, live) for job in jobs], time.time())
 
 
 def check_paths(plan: Plan, folder: StudyFolder) -> None:
@@ -176,7 +189,7 @@ def _supervised(
     """Run Snakemake to its end and return its exit code; on KeyboardInterrupt end it and all its jobs first."""
     targets = _last(jobs) if len(jobs) < len(plan.jobs) else []
     supervisor = [sys.executable, "-m", "fairseq_scaling.study.run.supervise", str(scheduling.patience)]
-    command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets)]
+    command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets, early_scores(plan, pending))]
     names = {job.id for job in pending}
     announced: set[tuple[str, int]] = set()
 
@@ -253,20 +266,23 @@ def _settle(folder: StudyFolder, job: Job) -> bool:
 
 def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> Progress:
     record = folder.record(job.id)
-    base = Progress(job.id, job.stage, tuple(job.needs), job.seconds)
+    base = Progress(job.id, job.stage, tuple(job.needs), job.seconds, min(STAGES[job.stage].start, job.seconds))
     if record is None:
         return base
     if job.id not in pending and record["state"] == "finished":
+        seconds = float(record.get("seconds", 0))
         share = 1.0 - _resumed_at(record)
-        return Progress(
-            job.id, job.stage, base.needs, job.seconds, "finished", 1.0, float(record.get("seconds", 0)), share
-        )
+        ended = float(record.get("started", 0)) + seconds
+        return replace(
+            base, state="finished", fraction=1.0, measured=seconds, measured_fraction=share, ended=ended
+        )  # fmt: skip
     if record["state"] == "running" and live:
+        now = time.time()
         fraction = fraction_in_log(folder.path / job.log, job.goal, job.goal_start)
-        measured = max(0.0, time.time() - record["started"])
-        share = max(0.0, fraction - _resumed_at(record))
-        counted = job.goal is not None
-        return Progress(job.id, job.stage, base.needs, job.seconds, "running", fraction, measured, share, counted)
+        return replace(
+            base, state="running", fraction=fraction, measured=max(0.0, now - record["started"]),
+            measured_fraction=max(0.0, fraction - _resumed_at(record)), ended=now, counted=job.goal is not None,
+        )  # fmt: skip
     return base
 
 
