@@ -17,8 +17,12 @@ PREPROCESS = "fairseq_scaling_preprocess"
 TRAIN = ["ve-fairseq>=0.12.3,<0.13", "torch>=2.4"]
 STUDY = ["snakemake>=9,<10", "snakemake-executor-plugin-slurm>=2,<3"]
 ROUGE = ["rouge-score>=0.1.2"]
-# transformers and safetensors: the reference that T5 is compared with.
-TEST = ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "transformers>=5", "safetensors>=0.4"]
+# safetensors: the weights of Hugging Face; protobuf: SentencePiece model files.
+EXCHANGE = ["safetensors>=0.4", "protobuf>=4"]
+# transformers: the reference that T5 is compared with.
+TEST = [
+    "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "hypothesis>=6.100", "transformers>=5",
+]  # fmt: skip
 LINT = ["ruff>=0.6", "mypy>=1.11", "types-PyYAML", "types-regex", "scipy-stubs"]
 
 setup(
@@ -60,9 +64,9 @@ setup(
         "comet": ["unbabel-comet>=2.2"],
         "wmt": ["mtdata>=0.4"],
         "mc4": ["datasets>=2.19"],
-        "exchange": ["safetensors>=0.4"],
-        "test": [*TRAIN, *STUDY, *ROUGE, *TEST],
-        "dev": [*TRAIN, *STUDY, *ROUGE, *TEST, *LINT],
+        "exchange": EXCHANGE,
+        "test": [*TRAIN, *STUDY, *ROUGE, *EXCHANGE, *TEST],
+        "dev": [*TRAIN, *STUDY, *ROUGE, *EXCHANGE, *TEST, *LINT],
     },
     entry_points={
         "console_scripts": [

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from fairseq_scaling import laws
 from fairseq_scaling.quantities import format_tokens
-from fairseq_scaling.report.panels import INK, MUTED, PALETTE, PAPER, SHADE, style, token_axis
+from fairseq_scaling.report.render.panels import INK, MUTED, PALETTE, PAPER, SHADE, style, token_axis
 
 FOLDER = Path(__file__).parent
 BUDGETS = np.geomspace(1e8, 1e10, 9)

@@ -11,13 +11,13 @@ _EXAMPLE = "write language:share pairs that sum to one, for example en:0.5,fr:0.
 
 
 class Mixture(Mapping[str, Fraction]):
-    """Language -> share, exact and summing to one, in the order it was written.
+    """Language -> share, exact and summing to one, sorted by language: a mixture has one order, however it is written.
 
     Shares are exact fractions, so that what a run consumes can be checked to the block.
     """
 
     def __init__(self, shares: Mapping[str, Fraction | int]) -> None:
-        self._shares = {language: Fraction(share) for language, share in shares.items()}
+        self._shares = {language: Fraction(share) for language, share in sorted(shares.items())}
         written = ",".join(f"{language}:{share}" for language, share in self._shares.items())
         if not self._shares:
             raise SettingError("mixture", repr(written), "no language", _EXAMPLE)
@@ -42,7 +42,7 @@ class Mixture(Mapping[str, Fraction]):
             if not language or (not colon and len(entries) > 1):
                 raise SettingError("mixture", text, f"cannot read {entry!r}", _EXAMPLE)
             if language in shares:
-                raise SettingError("mixture", text, f"language {language!r} stands there twice", _EXAMPLE)
+                raise SettingError("mixture", text, f"language {language!r} is listed twice", _EXAMPLE)
             try:
                 shares[language] = Fraction(share.strip()) if colon else Fraction(1)
             except (ValueError, ZeroDivisionError):
@@ -70,6 +70,9 @@ class Mixture(Mapping[str, Fraction]):
 
     def __repr__(self) -> str:
         return f"Mixture({str(self)!r})"
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._shares.items()))
 
     def __getitem__(self, language: str) -> Fraction:
         return self._shares[language]

@@ -1,8 +1,9 @@
-"""Numbers of tokens as people write them: ``250000``, ``250k``, ``0.25M``, ``3B``."""
+"""Numbers of tokens as people write them (``250000``, ``250k``, ``0.25M``, ``3B``), and the quantities of an x axis."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
 from .errors import SettingError
@@ -36,3 +37,105 @@ def format_tokens(tokens: int | float) -> str:
         if tokens >= factor:
             return f"{tokens / factor:.4g}{unit}"
     return f"{tokens:.4g}"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What stands on the x axis of a curve, and how it is written.
+
+    Attributes:
+        name: the name of its column: ``pretrain_tokens``.
+        symbol: for formulas and axes: ``D_p``.
+        title: for headings and sentences: ``pretraining tokens``.
+        unit: the noun behind a number (``3B tokens``); empty where it has none.
+        none: what a value of 0 is called: ``no pretraining``.
+        is_count: whether it counts things, so that no value lies between 0 and 1.
+        scientific: whether numbers are written as ``2.5e18`` instead of with k, M, B, T.
+        aliases: other names of its column, lower case with ``_``.
+    """
+
+    name: str
+    symbol: str
+    title: str
+    unit: str = ""
+    none: str = ""
+    is_count: bool = True
+    scientific: bool = False
+    aliases: tuple[str, ...] = ()
+
+    def format(self, value: float, digits: int = 4) -> str:
+        """Return a number without its unit, at most ``digits`` significant digits: ``1.5M``, ``2.5e18``."""
+        rounded = float(f"{value:.{digits}g}")
+        if not self.scientific:
+            return format_tokens(rounded)
+        if rounded == 0 or 1e-2 <= abs(rounded) < 1e5:
+            return f"{rounded:.{digits}g}"
+        mantissa, exponent = f"{rounded:.{digits - 1}e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+
+    def amount(self, value: float, digits: int = 4) -> str:
+        """Return a number with its unit: ``1.5M tokens``."""
+        return f"{self.format(value, digits)} {self.unit}".rstrip()
+
+
+PRETRAIN_TOKENS = Quantity(
+    "pretrain_tokens", "D_p", "pretraining tokens", "tokens", "no pretraining",
+    aliases=("pretraining_tokens", "pretrained_tokens", "pretrain_size", "pretraining_size", "d_p", "dp", "pt_tokens"),
+)  # fmt: skip
+FINETUNE_TOKENS = Quantity(
+    "finetune_tokens", "D_f", "finetuning tokens", "tokens", "no finetuning",
+    aliases=("finetuning_tokens", "finetuned_tokens", "finetune_size", "finetuning_size", "d_f", "df", "ft_tokens"),
+)  # fmt: skip
+PARAMETERS = Quantity(
+    "parameters", "N", "parameters", "parameters", "no parameters",
+    aliases=(
+        "params", "n_params", "num_params", "n_parameters", "num_parameters", "nparams", "param_count", "model_size",
+        "model_params", "model_parameters", "n", "total_params", "non_embedding_params",
+    ),
+)  # fmt: skip
+UPDATES = Quantity(
+    "updates", "updates", "updates", "updates", "no updates",
+    aliases=(
+        "update", "num_updates", "n_updates", "step", "steps", "global_step", "num_steps", "n_steps", "train_step",
+        "train_steps", "training_steps", "trainer_global_step", "train_global_step", "iteration", "iterations", "iter",
+        "iters",
+    ),
+)  # fmt: skip
+EXAMPLES = Quantity(
+    "examples", "n", "examples", "examples", "no examples",
+    aliases=(
+        "seen_examples", "n_examples", "num_examples", "train_examples", "samples", "n_samples", "num_samples",
+        "samples_seen", "sentences", "n_sentences", "num_sentences", "sentence_pairs", "pairs", "documents",
+    ),
+)  # fmt: skip
+FLOPS = Quantity(
+    "flops", "C", "FLOPs", "FLOPs", "no compute", scientific=True,
+    aliases=("flop", "compute", "training_flops", "training_flop", "train_flops", "total_flops", "c", "macs"),
+)  # fmt: skip
+EPOCHS = Quantity(
+    "epochs", "epochs", "epochs", "epochs", "no epochs", False, aliases=("epoch", "num_epochs", "n_epochs")
+)
+HOURS = Quantity(
+    "hours", "h", "hours", "hours", "no training", False, aliases=("gpu_hours", "train_hours", "wall_hours")
+)
+
+QUANTITIES = {
+    quantity.name: quantity
+    for quantity in (PRETRAIN_TOKENS, FINETUNE_TOKENS, PARAMETERS, UPDATES, EXAMPLES, FLOPS, EPOCHS, HOURS)
+}
+"""Name -> quantity. Another one on the x axis needs no row: see :func:`quantity`."""
+
+
+def quantity(name: str) -> Quantity:
+    """Return the quantity of a name or alias; any other name is a quantity without a unit, called by that name."""
+    folded = re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+    for known in QUANTITIES.values():
+        if folded == known.name or folded in known.aliases:
+            return known
+    title = name.strip().replace("_", " ")
+    return Quantity(name.strip(), title, title, none=f"no {title}", is_count=False)
+
+
+def short_tokens(tokens: float) -> str:
+    """Return a size with three digits: a run consumes a little less than its budget, 299934 -> ``300k``."""
+    return format_tokens(float(f"{tokens:.3g}"))

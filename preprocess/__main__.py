@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from fairseq_scaling.cli._common import shows_errors
+from fairseq_scaling.cli._common import Group, shows_errors
 
-from .commands import clean, encode, fetch, rank_packages, train_sentencepiece
+from .commands import clean, encode, fetch, train_sentencepiece
 
 
-class _Steps(click.Group):
+class _Steps(Group):
     # Inside of click, which would make 1 of every Ctrl-C.
     def invoke(self, ctx: click.Context) -> Any:
         return shows_errors(super().invoke)(ctx)
@@ -35,7 +35,7 @@ def cli() -> None:
     """
 
 
-for _command in (fetch, clean, train_sentencepiece, encode, rank_packages):
+for _command in (fetch, clean, train_sentencepiece, encode):
     cli.add_command(_command)
 
 

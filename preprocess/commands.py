@@ -5,31 +5,34 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from fairseq_scaling.cli._common import Command
 from fairseq_scaling.errors import SettingError
 
-if TYPE_CHECKING:
-    from .sources import Source
+from .sources import SOURCES, Request, open_source
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def _default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fairseq_scaling"
+def _cache_for(out: Path, given: Path | None) -> Path:
+    """Return where downloads are kept: as given, else the user's cache, else (HOME is read-only) beside ``out``."""
+    if given is not None:
+        return given
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    usual = Path(home) / "fairseq_scaling"
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return out.absolute().with_name("downloads")
+    return usual if os.access(usual, os.W_OK) else out.absolute().with_name("downloads")
 
 
 def _overwrite(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--overwrite", is_flag=True, help="Replace a finished result.")(command)
-
-
-def _cache(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--cache", type=_FOLDER, default=_default_cache, show_default="~/.cache/fairseq_scaling", help="For downloads."
-    )(command)
 
 
 def _workers(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,31 +42,50 @@ def _workers(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@click.command()
+def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for source, row in reversed(SOURCES.items()):
+        for option in reversed(row.options):
+            command = click.option(
+                f"--{option.name}",
+                default=option.default,
+                show_default=option.default != "",
+                metavar=option.metavar,
+                help=f"{source}: {option.help}",
+            )(command)
+    return command
+
+
+@click.command(cls=Command)
 @click.option(
     "--source",
     "source_names",
     multiple=True,
     default=["debian"],
     show_default=True,
-    type=click.Choice(["debian", "files", "wmt", "mc4"]),
+    type=click.Choice(list(SOURCES)),
     help="Where the text comes from; may be given several times, their text is joined.",
 )
 @click.option("--languages", default="", metavar="L,L", help="Languages of the monolingual text: en,fr,de.")
 @click.option("--pairs", default="", metavar="S-T,S-T", help="Language pairs: en-fr,en-de.")
 @click.option("--out", required=True, type=_FOLDER, help="The raw folder to write.")
-@_cache
-@click.option("--packages", type=_FILE, help="debian: package list (JSON). Default: the quickstart's.")
-@click.option("--kinds", default="catalogues,help,manpages", show_default=True, help="debian: kinds of text.")
-@click.option("--max-download", type=float, default=150.0, show_default=True, metavar="MB", help="debian: at most.")
+@click.option(
+    "--cache",
+    type=_FOLDER,
+    show_default="~/.cache/fairseq_scaling; where that cannot be written, downloads beside --out",
+    help="For downloads.",
+)
 @click.option("--mono", multiple=True, metavar="L=FILE", help="files: monolingual text; wmt: L=mtdata name.")
 @click.option("--pair", multiple=True, metavar="S-T=FILE,FILE", help="files: parallel text; wmt: S-T=mtdata name.")
 @click.option(
     "--valid", multiple=True, metavar="S-T=FILE,FILE", help="files: given valid set; wmt: S-T=sacrebleu name."
 )
-@click.option("--test", multiple=True, metavar="S-T=FILE,FILE", help="files: given test set; wmt: S-T=sacrebleu name.")
-@click.option("--mc4-documents", type=int, default=100_000, show_default=True, help="mc4: documents per language.")
-@click.option("--mc4-dataset", default="allenai/c4", show_default=True, help="mc4: name on the hub, or a local path.")
+@click.option(
+    "--test",
+    multiple=True,
+    metavar="S-T[:NAME]=FILE,FILE",
+    help="files: given test set; wmt: S-T=sacrebleu name. Several for a pair become test, test1, test2, ...",
+)
+@_source_options
 @_workers
 @_overwrite
 def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any) -> None:
@@ -74,69 +96,137 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
       scaling-preprocess fetch --languages en,fr,de --pairs en-fr --out work/raw
     From your own files, one sentence a line (.gz too):
       scaling-preprocess fetch --source files --languages en,fr --pairs en-fr --out work/raw \\
-        --mono en=news.en --mono fr=news.fr.gz --pair en-fr=train.en,train.fr --test en-fr=test.en,test.fr
+        --mono en=news.en --mono fr=news.fr.gz --pair en-fr=train.en,train.fr \\
+        --test en-fr:newstest2014=nt14.en,nt14.fr --test en-fr:newstest2015=nt15.en,nt15.fr
     (--mono, --pair, --valid and --test may be given several times.)
     From WMT and mC4 (internet; needs mtdata and datasets):
       scaling-preprocess fetch --source wmt --source mc4 --languages en,de --pairs en-de --out work/raw \\
         --pair en-de=Statmt-news_commentary-16-deu-eng --valid en-de=wmt13 --test en-de=wmt14
+    Generated languages of known kinship (no network):
+      scaling-preprocess fetch --source generated --languages ga,gb,gc,gd,gx --pairs ga-gb --out work/raw
     """
     from .fetch import fetch as run
+    from .remarks import PACKAGES_AT_FAULT, source_remarks
 
-    language_list, pair_list = _split(languages), _split(pairs)
-    manifest = run(lambda: _open_sources(language_list, pair_list, options), language_list, pair_list, out, overwrite)
+    options["cache"] = _cache_for(out, options["cache"])
+    request, names = _request(_split(languages), _split(pairs), options)
+    sources = list(dict.fromkeys(options["source_names"]))
+    if "files" in sources and "wmt" in sources:
+        raise SettingError("--source", "files, wmt", "both read --mono and --pair: fetch them into two folders")
+    manifest = run(
+        lambda: [open_source(source, request) for source in sources],
+        request.languages,
+        request.pairs,
+        out,
+        overwrite,
+        names,
+    )
     rows = [(f"mono {language}", f"{count:,} lines") for language, count in manifest["languages"].items()]
     for pair, counts in manifest["pairs"].items():
-        rows += [(f"{pair} {split}", f"{count:,} pairs") for split, count in counts.items()]
+        for split, count in counts.items():
+            name = manifest["test_sets"].get(pair, {}).get(split)
+            rows.append((f"{pair} {split}" + (f" ({name})" if name else ""), f"{count:,} pairs"))
     for source in manifest["sources"]:
-        for what in ("packages_unknown_to_this_release", "packages_not_downloaded", "packages_beyond_the_limit"):
-            if names := source.get(what):
-                some = ", ".join(names[:5]) + " ..." * (len(names) > 5)
-                rows.append((what.replace("_", " "), f"{len(names)}: {some}"))
+        for what in PACKAGES_AT_FAULT:
+            if names_of := source.get(what):
+                some = ", ".join(names_of[:5]) + " ..." * (len(names_of) > 5)
+                rows.append((what.replace("_", " "), f"{len(names_of)}: {some}"))
     _summary(f"{out}: raw text", rows)
+    for remark in source_remarks(manifest):
+        click.echo(f"note: {remark}", err=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("raw", type=_FOLDER)
 @click.option("--out", required=True, type=_FOLDER, help="The clean folder to write.")
+@click.option(
+    "--normalise",
+    type=click.Choice(["auto", "none", "nfc", "moses"]),
+    default="auto",
+    show_default=True,
+    help="Applied to training, validation and test text alike. none: only control characters and repeated spaces are "
+    "replaced; nfc: also Unicode form C; moses: also Moses' punctuation. auto: moses where all text is from catalogues "
+    "(debian), else nfc.",
+)
+@click.option(
+    "--catalogue-rules",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Remove markup and marks of keys, drop code and placeholders. auto: in text from program catalogues (debian).",
+)
+@click.option("--accelerators/--no-accelerators", default=True, help="Catalogue rule: remove the _ and & of menus.")
 @click.option("--min-words", default=1, show_default=True, help="Pairs: words on each side, at least.")
 @click.option("--max-words", default=100, show_default=True, help="Pairs: words on each side, at most.")
 @click.option("--mono-min-words", default=1, show_default=True, help="Monolingual lines: words, at least.")
 @click.option("--mono-max-words", default=100, show_default=True, help="Monolingual lines: words, at most.")
-@click.option("--max-ratio", default=2.5, show_default=True, help="Pairs: longer side by shorter side, in characters.")
-@click.option("--max-placeholders", default=1, show_default=True, help="Pairs: %s, {name} and such on a side, at most.")
-@click.option("--min-letters", default=0.7, show_default=True, help="Share of letters and spaces in a line, at least.")
+@click.option("--max-characters", default=1000, show_default=True, help="Characters of a line, at most.")
+@click.option("--max-ratio", default=2.5, show_default=True, help="Pairs: longer side by shorter side, in letters.")
+@click.option(
+    "--max-placeholders",
+    type=int,
+    show_default="1 in catalogues, any elsewhere",
+    help="Pairs: %s, {name} and such on a side, at most, the same on both.",
+)
+@click.option(
+    "--min-letters",
+    type=float,
+    show_default="0.7 in catalogues, any elsewhere",
+    help="Share of letters and spaces in a line, at least.",
+)
 @click.option("--simple-words", default=0, metavar="N", help="Pairs: only the N most frequent English words. 0: all.")
-@click.option("--unique-sides", is_flag=True, help="Pairs: a sentence stands in one pair only, on either side.")
-@click.option("--accelerators/--no-accelerators", default=True, help="Remove the _ and & of menu entries.")
+@click.option("--unique-sides", is_flag=True, help="Pairs: a sentence stays in one pair only, on either side.")
 @click.option("--language-check/--no-language-check", default=True, help="Drop lines in another of the languages.")
 @click.option("--valid", default=1000, show_default=True, help="Pairs taken out as valid set, where none is given.")
 @click.option("--test", default=1000, show_default=True, help="Pairs taken out as test set, where none is given.")
 @click.option("--mono-valid", default=1000, show_default=True, help="Lines taken out per language as valid set.")
 @click.option("--seed", default=1, show_default=True, help="Of the order, and of what is taken out.")
+@click.option(
+    "--expected-text",
+    default="",
+    metavar="FINGERPRINT",
+    help="That of the text of published results: where the text is another, this and encode say so.",
+)
 @_workers
 @_overwrite
-def clean(raw: Path, out: Path, workers: int, overwrite: bool, **options: Any) -> None:
+def clean(raw: Path, out: Path, workers: int, overwrite: bool, expected_text: str, **options: Any) -> None:
     """Normalise, filter and split the text of the folder RAW.
 
     \b
     scaling-preprocess clean work/raw --out work/clean
+    scaling-preprocess clean work/raw --out work/clean --normalise none --no-language-check
     scaling-preprocess clean work/raw --out work/clean --min-words 2 --max-words 12 --simple-words 1500
 
-    Nothing of a valid or test set stays in any training text. The table (also in clean.json) says what every rule
-    removed.
+    No sentence of a valid or test set stays in any training text. The table (also in clean.json) shows what every rule
+    removed and what every step of the normalisation changed.
+
+    Words are separated by spaces; in scripts without spaces (Chinese, Japanese, Thai, ...) they are counted by
+    characters. The ratio of lengths counts a Chinese character as three letters, a Korean syllable as two.
     """
-    from .clean import CleanSettings
     from .clean import clean as run
-    from .filters import Limits
+    from .cleaning.filters import Limits
+    from .cleaning.settings import CleanSettings
+    from .remarks import text_remarks
 
     limits = Limits(**{name: options.pop(name) for name in list(options) if name in Limits.__dataclass_fields__})
-    manifest = run(raw, out, CleanSettings(limits, **options), workers, overwrite)
+    manifest = run(raw, out, CleanSettings(limits, **options), workers, overwrite, expected_text)
+    text = manifest["text"]
     for name, counts in manifest["filters"].items():
         removed = sorted((reason for reason in counts if reason not in ("read", "train")), key=lambda r: -counts[r])
-        _summary(f"{out}: {name}", [(reason, f"{counts[reason]:,}") for reason in ("read", *removed, "train")])
+        rows = [(reason, f"{counts[reason]:,}") for reason in ("read", *removed, "train")]
+        rows += [(f"changed: {step}", f"{count:,}") for step, count in text["changed"][name].items()]
+        _summary(f"{out}: {name}", rows)
+    rows = [("normalise", text["normalise"]), ("text fingerprint", text["fingerprint"][:12])]
+    for pair, splits in text["given"].items():
+        for split, given in splits.items():
+            for language, count in given["changed"].items():
+                rows.append((f"{pair} {split} {language}: changed for the model", f"{count:,} of {given['lines']:,}"))
+    _summary(f"{out}: text", rows)
+    for remark in text_remarks(manifest):
+        click.echo(f"note: {remark}", err=True)
 
 
-@click.command("train-sentencepiece")
+@click.command(cls=Command, name="train-sentencepiece")
 @click.argument("clean_folder", metavar="CLEAN", type=_FOLDER)
 @click.option("--out", required=True, type=_FILE, help="The model file to write.")
 @click.option("--vocab-size", default=2000, show_default=True, help="Pieces over all languages.")
@@ -159,7 +249,7 @@ def train_sentencepiece(clean_folder: Path, out: Path, overwrite: bool, **option
     _summary(f"{out}: {options['vocab_size']:,} pieces", rows)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("clean_folder", metavar="CLEAN", type=_FOLDER)
 @click.option("--model", required=True, type=_FILE, help="SentencePiece model.")
 @click.option("--dictionary", type=_FILE, help="Keep the numbers of this dict.txt: that of a converted checkpoint.")
@@ -175,6 +265,7 @@ def encode(clean_folder: Path, model: Path, dictionary: Path | None, out: Path, 
       scaling-preprocess encode work/clean --model mt5/sentencepiece.model --dictionary mt5/dict.txt --out work/corpus
     """
     from .encode import encode as run
+    from .remarks import remarks
 
     manifest = run(clean_folder, model, out, workers, overwrite, dictionary).manifest
     rows = []
@@ -183,91 +274,42 @@ def encode(clean_folder: Path, model: Path, dictionary: Path | None, out: Path, 
     for pair, splits in manifest["pairs"].items():
         for split, size in splits.items():
             tokens = " + ".join(f"{count:,} {language}" for language, count in size["tokens"].items())
-            rows.append((f"{pair} {split}", f"{size['sentences']:,} pairs, {tokens} tokens"))
+            name = manifest["test_sets"].get(pair, {}).get(split)
+            label = f"{pair} {split}" + (f" ({name})" if name else "")
+            rows.append((label, f"{size['sentences']:,} pairs, {tokens} tokens"))
     rows.append(("vocabulary", f"{manifest['vocabulary']['size']:,}"))
+    rows.append(("normalise", manifest["text"]["normalise"]))
+    rows.append(("text fingerprint", manifest["text"]["fingerprint"][:12]))
     rows.append(("fingerprint", manifest["fingerprint"][:12]))
     _summary(f"{out}: corpus", rows)
+    for remark in remarks(manifest):
+        click.echo(f"note: {remark}", err=True)
 
 
-@click.command("rank-packages", hidden=True)
-@click.option("--languages", required=True, metavar="L,L", help="Languages of the study, English included.")
-@click.option("--pairs", default="", metavar="S-T,S-T", help="Their short strings count more.")
-@click.option("--out", required=True, type=_FILE, help="The package list to write (JSON).")
-@click.option("--limit", type=float, default=148.0, show_default=True, metavar="MB", help="Size of the list.")
-@click.option("--largest", type=float, default=2.0, show_default=True, metavar="MB", help="Largest package to try.")
-@_cache
-@_workers
-def rank_packages(
-    languages: str, pairs: str, out: Path, limit: float, largest: float, cache: Path, workers: int
-) -> None:
-    """Measure which Debian packages give the most text per megabyte, and write a package list.
-
-    Downloads every package up to --largest that has text in the languages (1.2 GB for en,fr,de), and those up to
-    eight times that whose name promises text.
-
-    \b
-    scaling-preprocess rank-packages --languages en,fr,de --pairs en-fr --out packages.json
-    scaling-preprocess fetch --packages packages.json --languages en,fr,de --pairs en-fr --out work/raw
-    """
-    from .sources.rank import rank_packages as run
-
-    sizes = int(limit * 1e6), int(largest * 1e6)
-    ranking = run(_split(languages), _split(pairs), out, cache / "debian", *sizes, workers)
-    rows = [(f"words {language}", f"{count:,}") for language, count in ranking["words"].items()]
-    rows += [(f"short strings {pair}", f"{count:,}") for pair, count in ranking["short_pairs"].items()]
-    _summary(f"{out}: {len(ranking['packages'])} packages, {ranking['bytes'] / 1e6:.1f} MB", rows)
-
-
-def _open_sources(languages: Sequence[str], pairs: Sequence[str], options: dict[str, Any]) -> list[Source]:
-    names = list(dict.fromkeys(options["source_names"]))
-    if "files" in names and "wmt" in names:
-        raise SettingError("--source", "files, wmt", "both read --mono and --pair: fetch them into two folders")
-    mono, pair_texts = _assignments("--mono", options["mono"]), _assignments("--pair", options["pair"])
-    held_out = {
-        (pair, split): values[0]
-        for split in ("valid", "test")
-        for pair, values in _assignments(f"--{split}", options[split]).items()
-    }
-    for option, named in (("--pair", [*pair_texts]), ("--valid or --test", [pair for pair, _ in held_out])):
+def _request(
+    languages: Sequence[str], pairs: Sequence[str], options: dict[str, Any]
+) -> tuple[Request, dict[tuple[str, str], str]]:
+    """Return what the options of ``fetch`` ask for, and (pair, split) -> name of the test sets that were named."""
+    mono, parallel = _assignments("--mono", options["mono"]), _assignments("--pair", options["pair"])
+    given: dict[tuple[str, str], str] = {}
+    names: dict[tuple[str, str], str] = {}
+    for option in ("valid", "test"):
+        for key, values in _assignments(f"--{option}", options[option]).items():
+            pair, _, name = key.partition(":")
+            for value in values:
+                count = sum(known == pair and split.startswith(option) for known, split in given)
+                if option == "valid" and (count or name):
+                    raise SettingError("--valid", f"{key}={value}", "a pair has one valid set, and it has no name")
+                split = f"{option}{count or ''}"
+                given[pair, split] = value
+                if name:
+                    names[pair, split] = name
+    for option, named in (("--pair", [*parallel]), ("--valid or --test", [pair for pair, _ in given])):
         if unknown := [pair for pair in named if pair not in pairs]:
             raise SettingError(option, unknown[0], f"is not among --pairs {','.join(pairs)}")
     if unknown := [language for language in mono if language not in languages]:
         raise SettingError("--mono", unknown[0], f"is not among --languages {','.join(languages)}")
-    sources: list[Source] = []
-    for name in names:
-        if name == "files":
-            from .sources.files import FilesSource
-
-            sources.append(
-                FilesSource(
-                    {language: [Path(value) for value in values] for language, values in mono.items()},
-                    {pair: [_two_files("--pair", value) for value in values] for pair, values in pair_texts.items()},
-                    {key: _two_files(f"--{key[1]}", value) for key, value in held_out.items()},
-                )
-            )
-        elif name == "wmt":
-            from .sources.wmt import WmtSource
-
-            sources.append(WmtSource(mono, pair_texts, held_out))
-        elif name == "mc4":
-            from .sources.mc4 import Mc4Source
-
-            sources.append(Mc4Source(options["mc4_documents"], options["mc4_dataset"]))
-        else:
-            from .sources.debian import QUICKSTART_LIST, DebianSource
-
-            wanted = dict.fromkeys([*languages, *(side for pair in pairs for side in pair.split("-"))])
-            sources.append(
-                DebianSource.from_list(
-                    options["packages"] or QUICKSTART_LIST,
-                    list(wanted),
-                    options["cache"] / "debian",
-                    _split(options["kinds"]),
-                    int(options["max_download"] * 1e6),
-                    options["workers"],
-                )
-            )
-    return sources
+    return Request(languages, pairs, mono, parallel, given, options), names
 
 
 def _split(text: str) -> list[str]:
@@ -283,16 +325,6 @@ def _assignments(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
             raise SettingError(option, text, "has no value", f"for example: {option} en=FILE (see --help)")
         found.setdefault(name.strip(), []).append(value.strip())
     return found
-
-
-def _two_files(option: str, text: str) -> tuple[Path, Path]:
-    parts = text.split(",")
-    pairs = [(Path(",".join(parts[:cut])), Path(",".join(parts[cut:]))) for cut in range(1, len(parts))]
-    if len(pairs) > 1:  # a name with a comma in it: the files that are there tell where the other begins
-        pairs = [pair for pair in pairs if pair[0].is_file() and pair[1].is_file()]
-    if len(pairs) != 1:
-        raise SettingError(option, text, "must name two files", f"for example: {option} en-fr=train.en,train.fr")
-    return pairs[0]
 
 
 def _summary(title: str, rows: Sequence[tuple[str, str]]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from fairseq_scaling.data.corpus import (
 from fairseq_scaling.data.dictionary import IS_SENTINEL, IS_TAG, SENTINEL, SPECIALS, TAG, read_symbols, symbol_of
 from fairseq_scaling.errors import DataError
 
+from .clean import AS_GIVEN
 from .folders import (
     CLEAN_MANIFEST,
     CORPUS_MANIFEST,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 SENTINELS = 100
 _END, _UNKNOWN = 2, 3
 _BATCH = 4000
+_SHOWN = 20  # of the characters that training has never seen
 
 
 class Vocabulary:
@@ -98,7 +101,8 @@ def encode(
     """Write the corpus folder ``out`` and return it; memory does not grow with the text.
 
     The same text and model give the same bytes, whatever the number of workers. With ``dictionary``, the ``dict.txt``
-    of a checkpoint, the corpus fits that checkpoint.
+    of a checkpoint, the corpus fits that checkpoint. The texts beside the token files of a given set are those that
+    were given; the tokens are those of the normalised text.
 
     Raises:
         DataError: the clean folder is not finished, a text is empty, or the model is unusable.
@@ -113,19 +117,21 @@ def encode(
         shutil.copyfile(model, folder / "sentencepiece.model")
         encoder = _Encoder(clean, folder, model, vocabulary, workers)
         mono = {language: encoder.mono(language) for language in sorted(cleaned["languages"])}
-        parallel = {pair: encoder.pair(pair) for pair in pairs}
+        parallel = {pair: encoder.pair(pair, cleaned["pairs"][pair]) for pair in pairs}
         vocabulary.write_dictionary(folder / "dict.txt", encoder.counts)
         files = file_entries(folder)
         manifest = {
             "format": FORMAT,
             "languages": mono,
             "pairs": parallel,
+            "test_sets": cleaned["test_sets"],
+            "text": {**cleaned["text"], "unseen_characters": encoder.unseen_characters()},
             "vocabulary": {
                 "pieces": len(vocabulary.pieces),
                 "tags": vocabulary.tags,
                 "sentinels": len(vocabulary.sentinels),
                 "size": vocabulary.size,
-                "unknown_tokens": int(encoder.counts[_UNKNOWN]),
+                "unknown_tokens": encoder.unknown_tokens,
             },
             "files": files,
             "sources": cleaned["sources"],
@@ -138,7 +144,7 @@ def encode(
 
 
 def _added(model: Path, pieces: Sequence[str], languages: Sequence[str]) -> list[str]:
-    """Return the symbols that stand behind the pieces: language tags and, the first one last as in T5, sentinels."""
+    """Return the symbols that follow the pieces: language tags, then sentinels, the first sentinel last as in T5."""
     tags = [TAG.format(language) for language in sorted(languages)]
     added = tags + [SENTINEL.format(number) for number in reversed(range(SENTINELS))]
     if collisions := sorted({*SPECIALS, *added}.intersection(pieces)):
@@ -166,59 +172,90 @@ def load_model(path: Path) -> SentencePieceProcessor:
 
 
 class _Encoder:
-    """Writes the token files of one corpus and counts the tokens of the training text."""
+    """Writes the token files of one corpus; counts the tokens and characters of the training text."""
 
     def __init__(self, clean: Path, out: Path, model: Path, vocabulary: Vocabulary, workers: int) -> None:
         self._clean, self._out, self._model, self._vocabulary, self._workers = clean, out, model, vocabulary, workers
         self.counts = np.zeros(vocabulary.size, np.int64)
+        self.unknown_tokens = 0
+        self._trained: set[str] = set()  # characters of training text
+        self._held_out: dict[str, dict[str, dict[str, Counter[str]]]] = {}  # pair -> split -> language -> characters
 
     def mono(self, language: str) -> dict[str, Any]:
         """Write both splits of a language; return their sizes."""
         sizes = {}
         for split in ("train", "valid"):
-            tokens = self._encode(mono_name(language, split), Path("mono") / language / split, split)
-            sizes[split] = {"sentences": len(tokens), "tokens": tokens.tokens}
+            tokens, unknown = self._encode(mono_name(language, split), Path("mono") / language / split, split)
+            sizes[split] = {"sentences": len(tokens), "tokens": tokens.tokens, "unknown_tokens": unknown}
         return sizes
 
-    def pair(self, pair: str) -> dict[str, Any]:
+    def pair(self, pair: str, splits: Iterable[str]) -> dict[str, Any]:
         """Write the splits of a pair, tokens and text; return their sizes."""
         sizes: dict[str, Any] = {}
-        for split in ("train", "valid", "test"):
-            languages = pair.split("-")
-            texts = [pair_name(pair, language, split) for language in languages]
-            if not (self._clean / texts[0]).exists():
-                continue
-            tokens = {}
-            for language, text in zip(languages, texts, strict=True):
+        for split in sorted(splits, key=lambda name: (name != "train", name)):
+            sides, unknown, sentences = {}, {}, {}
+            for language in pair.split("-"):
+                text = pair_name(pair, language, split)
                 prefix = Path("pairs") / pair / f"{split}.{language}"
-                tokens[language] = self._encode(text, prefix, split)
-                shutil.copyfile(self._clean / text, self._out / f"{prefix}.txt")
-            sentences = {len(side) for side in tokens.values()}
-            if len(sentences) != 1:
-                raise DataError(f"{self._clean / texts[0]} and {texts[1]} have different numbers of lines")
+                tokens, unknown[language] = self._encode(text, prefix, split)
+                sides[language], sentences[text] = tokens.tokens, len(tokens)
+                given = self._clean / pair_name(pair, language, AS_GIVEN.format(split))
+                raw = given if given.is_file() else self._clean / text
+                shutil.copyfile(raw, self._out / f"{prefix}.txt")
+                if split != "train":
+                    characters = Counter(itertools.chain.from_iterable(read_lines(raw)))
+                    self._held_out.setdefault(pair, {}).setdefault(split, {})[language] = characters
+            if len(set(sentences.values())) != 1:
+                raise DataError(f"{self._clean}: {' and '.join(sentences)} have different numbers of lines")
             sizes[split] = {
-                "sentences": sentences.pop(),
-                "tokens": {language: side.tokens for language, side in tokens.items()},
+                "sentences": next(iter(sentences.values())),
+                "tokens": sides,
+                "unknown_tokens": unknown,
             }
         return sizes
 
-    def _encode(self, text: str, prefix: Path, split: str) -> TokenFile:
+    def unseen_characters(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return, for each side of a given or taken-out set, the characters of its raw text that no training text has.
+
+        pair -> split -> language -> ``count`` of ``characters`` (spaces are none), and the most frequent ones.
+        """
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for pair, splits in self._held_out.items():
+            for split, sides in splits.items():
+                for language, counts in sides.items():
+                    unseen = Counter({c: n for c, n in counts.items() if c not in self._trained and not c.isspace()})
+                    common = sorted(unseen.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
+                    found.setdefault(pair, {}).setdefault(split, {})[language] = {
+                        "count": unseen.total(),
+                        "characters": sum(n for c, n in counts.items() if not c.isspace()),
+                        "most_frequent": dict(common),
+                    }
+        return found
+
+    def _encode(self, text: str, prefix: Path, split: str) -> tuple[TokenFile, int]:
+        """Write the token file of a text; return it and how many of its tokens are unknown."""
         path = self._clean / text
         total = count_lines(path)
         if not total:
             raise DataError(f"{path} is empty: nothing was left after cleaning\n  fetch more text, or filter less")
+        unknown = 0
         with progress(f"encode {text} (lines)", total) as advance:
 
             def encoded() -> Iterator[TokenBatch]:
+                nonlocal unknown
                 work = partial(_encode_lines, ids=self._vocabulary.ids)
                 jobs = text_batches(read_lines(path), _BATCH)
-                for batch in ordered_map(work, jobs, self._workers, _set_model, (os.fspath(self._model),)):
+                for batch, characters in ordered_map(work, jobs, self._workers, _set_model, (os.fspath(self._model),)):
+                    unknown += int(np.count_nonzero(batch.tokens == _UNKNOWN))
                     if split == "train":
                         self.counts += np.bincount(batch.tokens, minlength=len(self.counts))
+                        self._trained |= characters
                     advance(len(batch.sizes))
                     yield batch
 
-            return write_token_file(self._out / prefix, encoded(), self._vocabulary.dtype)
+            tokens = write_token_file(self._out / prefix, encoded(), self._vocabulary.dtype)
+        self.unknown_tokens += unknown
+        return tokens, unknown
 
 
 _processor: SentencePieceProcessor | None = None  # of a worker process
@@ -229,8 +266,8 @@ def _set_model(path: str) -> None:
     _processor = load_model(Path(path))
 
 
-def _encode_lines(lines: list[str], ids: npt.NDArray[Any]) -> TokenBatch:
-    """Return fairseq's ids of the lines, each ended with ``</s>``."""
+def _encode_lines(lines: list[str], ids: npt.NDArray[Any]) -> tuple[TokenBatch, set[str]]:
+    """Return fairseq's ids of the lines, each ended with ``</s>``, and the characters of the lines."""
     assert _processor is not None
     # One thread: SentencePiece would otherwise start as many as there are cores in every worker.
     encoded: list[list[int]] = _processor.encode(lines, num_threads=1)
@@ -240,7 +277,7 @@ def _encode_lines(lines: list[str], ids: npt.NDArray[Any]) -> TokenBatch:
     inside = np.ones(len(tokens), bool)
     inside[ends] = False
     tokens[inside] = ids[np.fromiter(itertools.chain.from_iterable(encoded), np.int64, len(tokens) - len(encoded))]
-    return TokenBatch(tokens, sizes)
+    return TokenBatch(tokens, sizes), set().union(*lines)
 
 
 def _model_settings(model: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ def fetch(
     pairs: Sequence[str],
     out: Path,
     overwrite: bool = False,
+    test_names: Mapping[tuple[str, str], str] | None = None,
 ) -> dict[str, Any]:
     """Write ``mono.<lang>.txt``, ``pairs.<src>-<tgt>.<lang>.txt``, given splits and ``raw.json`` into ``out``.
 
@@ -31,6 +33,7 @@ def fetch(
         pairs: language pairs such as ``en-fr``; each serves both directions.
         out: the raw folder.
         overwrite: replace a finished one.
+        test_names: (pair, split) -> what a given test set is called, instead of the source's name for it.
 
     Returns:
         The content of ``raw.json``.
@@ -43,12 +46,19 @@ def fetch(
     check_free(out, RAW_MANIFEST, overwrite)
     sources = open_sources()
     with new_folder(out, RAW_MANIFEST, overwrite) as folder:
-        mono = {language: _fetch_mono(sources, language, folder) for language in languages}
-        counts = {pair: _fetch_pair(sources, pair, folder) for pair in pairs}
+        parts: dict[str, list[list[Any]]] = {}
+        mono = {language: _fetch_mono(sources, language, folder, parts) for language in languages}
+        counts, names = {}, {}
+        for pair in pairs:
+            counts[pair], found = _fetch_pair(sources, pair, folder, parts)
+            names[pair] = found | {split: name for (named, split), name in (test_names or {}).items() if named == pair}
+            _check_names(pair, names[pair])
         manifest = {
             "format": FORMAT,
             "languages": mono,
             "pairs": counts,
+            "test_sets": names,
+            "parts": parts,
             "sources": [source.describe() for source in sources],
             "files": file_entries(folder),
         }
@@ -69,37 +79,74 @@ def check_languages(languages: Sequence[str], pairs: Sequence[str]) -> None:
         if len(sides) != 2 or sides[0] == sides[1] or not all(side.replace("_", "").isalnum() for side in sides):
             raise SettingError("--pairs", pair, "is no language pair", "for example: --pairs en-fr,en-de")
         if frozenset(sides) in seen:
-            raise SettingError("--pairs", pair, "stands there twice", "a pair serves both directions: en-fr and fr-en")
+            raise SettingError("--pairs", pair, "is listed twice", "a pair serves both directions: en-fr and fr-en")
         seen.add(frozenset(sides))
 
 
-def _fetch_mono(sources: Sequence[Source], language: str, folder: Path) -> int:
-    lines = (line for source in sources for line in source.monolingual(language))
+def _fetch_mono(sources: Sequence[Source], language: str, folder: Path, parts: dict[str, list[list[Any]]]) -> int:
+    counts = [0] * len(sources)
+    lines = (
+        line for number, source in enumerate(sources) for line in _tally(source.monolingual(language), counts, number)
+    )
     with progress(f"fetch {language} (lines)") as advance:
         count = write_lines(folder / mono_name(language), _counted(lines, advance))
     if not count:
         raise DataError(f"no monolingual text in {language} from: {', '.join(source.name for source in sources)}")
+    parts[language] = _parts(sources, counts)
     return count
 
 
-def _fetch_pair(sources: Sequence[Source], pair: str, folder: Path) -> dict[str, int]:
+def _fetch_pair(
+    sources: Sequence[Source], pair: str, folder: Path, parts: dict[str, list[list[Any]]]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Write the text of a pair; return the number of pairs by split, and the names of the test sets by split."""
     source_lang, target_lang = pair.split("-")
-    counts = {}
-    parallel = (item for source in sources for item in source.parallel(source_lang, target_lang))
+    per_source = [0] * len(sources)
+    parallel = (
+        item
+        for number, source in enumerate(sources)
+        for item in _tally(source.parallel(source_lang, target_lang), per_source, number)
+    )
     with progress(f"fetch {pair} (pairs)") as advance:
         files = folder / pair_name(pair, source_lang), folder / pair_name(pair, target_lang)
-        counts["parallel"] = write_pairs(*files, _counted(parallel, advance))
+        counts = {"parallel": write_pairs(*files, _counted(parallel, advance))}
     if not counts["parallel"]:
         raise DataError(f"no parallel text for {pair} from: {', '.join(source.name for source in sources)}")
-    for split in ("valid", "test"):
-        given = (item for source in sources for item in source.held_out(source_lang, target_lang, split))
-        files = folder / pair_name(pair, source_lang, split), folder / pair_name(pair, target_lang, split)
-        if count := write_pairs(*files, given):
-            counts[split] = count
-        else:
-            for file in files:
-                file.unlink()
-    return counts
+    parts[pair] = _parts(sources, per_source)
+    names = {}
+    for source in sources:
+        for split, (name, pairs) in source.held_out(source_lang, target_lang).items():
+            if split in counts:
+                raise DataError(f"{pair}: two sources give a set {split}\n  fetch them into two folders")
+            files = folder / pair_name(pair, source_lang, split), folder / pair_name(pair, target_lang, split)
+            counts[split] = write_pairs(*files, pairs)
+            if not counts[split]:
+                raise DataError(f"the given {split} set of {pair} ({name}) is empty")
+            if split != "valid":
+                names[split] = name
+    return counts, names
+
+
+def _check_names(pair: str, names: Mapping[str, str]) -> None:
+    for name in names.values():
+        if not re.fullmatch(r"[\w.+-]+", name):
+            raise SettingError("--test", f"{pair}:{name}", "is no name of a test set", "use letters, digits, _ . + -")
+    if len(set(names.values())) < len(names):
+        raise SettingError(
+            "--test", ", ".join(names.values()), f"two test sets of {pair} have one name",
+            f"name them: --test {pair}:NAME=...",
+        )  # fmt: skip
+
+
+def _parts(sources: Sequence[Source], counts: Sequence[int]) -> list[list[Any]]:
+    """Return [lines, whether they are of a catalogue] for each source that gave text, in the order of the file."""
+    return [[count, source.catalogue] for source, count in zip(sources, counts, strict=True) if count]
+
+
+def _tally(items: Iterable[_Item], counts: list[int], place: int) -> Iterator[_Item]:
+    for item in items:
+        counts[place] += 1
+        yield item
 
 
 def _counted(items: Iterable[_Item], advance: Callable[[int], None]) -> Iterator[_Item]:

@@ -16,7 +16,7 @@ from fairseq_scaling.errors import DataError, SettingError
 from fairseq_scaling.whole_files import names_failures, write_whole
 
 RAW_MANIFEST, CLEAN_MANIFEST, CORPUS_MANIFEST = "raw.json", "clean.json", "corpus.json"
-FORMAT = 1
+FORMAT = 2
 _OWN_NAMES = {
     RAW_MANIFEST: ("mono.*.txt", "pairs.*.txt"),
     CLEAN_MANIFEST: ("mono.*.txt", "pairs.*.txt"),

@@ -14,9 +14,9 @@ from fairseq_scaling import laws
 from fairseq_scaling.laws import advice, comparing
 from fairseq_scaling.laws.averaging import AVERAGE
 from fairseq_scaling.laws.choosing import _PRIOR, _SCORE_PRIOR
-from fairseq_scaling.laws.diagnosis import ASSUMED_NOISE
 from fairseq_scaling.laws.registry import laws_for
 from fairseq_scaling.laws.two_stage import TWO_STAGE
+from fairseq_scaling.metrics import METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "laws.md").read_text("utf-8")
@@ -85,7 +85,9 @@ def test_assumed_noises_and_weights_are_those_of_the_code() -> None:
         number = next(
             n for n, names in re.findall(r"([\d.]+) for ([\w, ]+?)(?=, [\d.]+ for|, in )", line) if title in names
         )
-        assert float(number) == ASSUMED_NOISE[metric]
+        row = METRICS[metric]
+        assert row.scale is not None
+        assert float(number) == pytest.approx(row.noise * 100 / row.scale, rel=1e-12)
     for name, weights in (("losses and TER", _PRIOR), ("scores", _SCORE_PRIOR)):
         (row,) = re.findall(rf"^\| {name} \| (.*) \|$", PAGE, re.M)
         said = {

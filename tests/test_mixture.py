@@ -28,7 +28,14 @@ def test_alignment_depends_on_the_direction() -> None:
 def test_shares_are_exact_fractions() -> None:
     mixture = Mixture.parse("en:0.1, fr:1/3 ,de:17/30")
     assert dict(mixture) == {"en": Fraction(1, 10), "fr": Fraction(1, 3), "de": Fraction(17, 30)}
-    assert mixture.languages == ("en", "fr", "de")
+    assert mixture.languages == ("de", "en", "fr")
+
+
+@pytest.mark.parametrize("text", ["fr:0.5,en:0.5", " fr:1/2, en:0.50", "en:0.5,fr:0.5"])
+def test_a_mixture_has_one_order_however_it_is_written(text: str) -> None:
+    mixture = Mixture.parse(text)
+    assert (str(mixture), mixture.languages) == ("en:0.5,fr:0.5", ("en", "fr"))
+    assert {mixture: "one"}[Mixture.parse("en:0.5,fr:0.5")] == "one"
 
 
 @pytest.mark.parametrize("text", ["en:0.5,fr:0.5", "fr", "en:1/3,fr:2/3", "en:0.125,fr:0.875"])

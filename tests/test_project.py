@@ -129,7 +129,9 @@ def test_every_line_of_the_lock_is_a_pin_or_a_comment() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "README.md", "docs/study.md", "docs/clusters.md",
+        "README.md",
+        "docs/study.md",
+        "docs/clusters.md",
         *(f"examples/{name}/README.md" for name in ("quickstart", "isik2025", "own_logs")),
     ],
 )

@@ -1,7 +1,7 @@
 import pytest
 
 from fairseq_scaling.errors import SettingError
-from fairseq_scaling.quantities import format_tokens, parse_tokens
+from fairseq_scaling.quantities import QUANTITIES, format_tokens, parse_tokens, quantity
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,30 @@ def test_numbers_of_tokens_are_written_short() -> None:
     assert [format_tokens(n) for n in (0, 999, 1000, 250_000, 1_234_567, 3 * 10**9)] == [
         "0", "999", "1k", "250k", "1.235M", "3B",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "amount"),
+    [
+        ("pretrain_tokens", "pretraining tokens", "250k tokens"),
+        ("finetune_tokens", "finetuning tokens", "250k tokens"),
+        ("params", "parameters", "250k parameters"),
+        ("Global Step", "updates", "250k updates"),
+        ("training_flops", "FLOPs", "2.5e5 FLOPs"),
+        ("layers", "layers", "250k"),
+    ],
+)
+def test_a_quantity_on_the_x_axis_has_its_title_and_unit(name: str, title: str, amount: str) -> None:
+    found = quantity(name)
+    assert (found.title, found.amount(250_000)) == (title, amount)
+
+
+def test_large_numbers_of_flops_are_written_with_an_exponent() -> None:
+    flops = quantity("flops")
+    assert [flops.format(n) for n in (0, 1.2345678e18, 3e21, 5000, 1e-7)] == ["0", "1.235e18", "3e21", "5000", "1e-7"]
+
+
+def test_no_alias_belongs_to_two_quantities() -> None:
+    for known in QUANTITIES.values():
+        for alias in (known.name, *known.aliases):
+            assert quantity(alias) is known

@@ -23,12 +23,35 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
+class Command(click.Command):
+    """A command that refuses an option given twice; click alone would silently take the last value.
+
+    Options declared with ``multiple=True`` may be repeated, and so may a flag such as ``--overwrite``.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        options = [option for option in given if isinstance(option, click.Option)]
+        for option in options:
+            repeatable = option.multiple or option.count or (option.is_flag and not option.secondary_opts)
+            if not repeatable and options.count(option) > 1:
+                name = max(option.opts, key=len)
+                raise click.UsageError(f"{name} is given {options.count(option)} times: give it once", ctx)
+        return super().parse_args(ctx, args)
+
+
+class Group(Command, click.Group):
+    """A group whose commands are ``Command``."""
+
+    command_class = Command
+
+
 def shows_errors(function: Callable[P, R]) -> Callable[P, R]:
     """Make a command print the user's errors without a traceback and leave with the project's exit codes.
 
     Stands directly above the function, below click's own decorators::
 
-        @click.command()
+        @click.command(cls=Command)
         @click.option(...)
         @shows_errors
         def main(...) -> None:

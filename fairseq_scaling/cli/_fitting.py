@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, SettingError
 
 if TYPE_CHECKING:
-    from ..report.document import Document
     from ..report.points import Point
+    from ..report.points.roles import TableOptions
+    from ..report.reading import Inputs
+    from ..report.results import Report
 
 
 class NothingToFit(DataError):
@@ -19,7 +23,14 @@ class NothingToFit(DataError):
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line says; ``targets`` are (metric or nothing, score), ``settings`` those of the analysis."""
+    """What the command line says.
+
+    Attributes:
+        targets: (metric or nothing, score).
+        settings: those of the analysis.
+        subsets: metric -> the subset that it is taken from; the empty metric stands for all others.
+        unfinished: runs whose training did not end give points too.
+    """
 
     paths: tuple[str, ...]
     out: Path
@@ -30,16 +41,18 @@ class Request:
     remarks: tuple[str, ...]
     with_report: bool
     max_figures: int
-    cached: bool
+    subsets: Mapping[str, str] = field(default_factory=dict)
+    unfinished: bool = False
+    tables: TableOptions | None = None
+    noise: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found, the files to name on the terminal, and how many curves were fitted."""
+    """What was found, and the files to name on the terminal."""
 
-    document: Document
+    report: Report
     files: list[Path]
-    fitted: int
 
 
 def fit(request: Request) -> Outcome:
@@ -50,44 +63,78 @@ def fit(request: Request) -> Outcome:
         DataError: a path does not exist, or ``out`` can not be written.
         SettingError: a setting does not go with what was read.
     """
-    from ..logs import Cache
     from ..report.reading import read_inputs
+    from ..report.run_points import Choice
 
-    points, inputs = read_inputs(request.paths, request.mapping, Cache() if request.cached else None)
+    choice = Choice(request.subsets, request.unfinished)
+    points, inputs = read_inputs(request.paths, request.mapping, choice, request.tables)
     if not points:
-        lines = ["no readable run and no readable row: nothing to fit", *map(str, inputs.problems)]
-        raise NothingToFit("\n  ".join(lines))
+        raise _nothing_to_fit(request, inputs)
     points = _only(points, request.metrics)
 
     from ..report.analysis import Settings, analyse
-    from ..report.curves import collect
-    from ..report.document import build_document
+    from ..report.points.curves import collect
 
     inputs.remarks = list(request.remarks)
     settings = Settings(**request.settings, targets=_settle_targets(request.targets, points))
-    collection = collect(points)
-    analysis = analyse(collection.curves, settings)
+    collection = collect(points, _noise(request.noise, points))
     inputs.problems += collection.problems
     inputs.unplaced = collection.unplaced
-    document = build_document(analysis, settings, inputs)
-    return Outcome(document, _write(document, request), analysis.fitted)
+    report = analyse(collection.curves, settings, inputs)
+    return Outcome(report, _write(report, request))
 
 
-def _write(document: Document, request: Request) -> list[Path]:
+def write_mapping(request: Request, path: Path) -> list[str]:
+    """Write a mapping table to fill in, and return the lines that say what the logs hold and what to do next.
+
+    Raises:
+        DataError: no path holds a run, or the table cannot be written.
+        SettingError: the mapping is malformed.
+    """
+    from ..logs.mapping import write_table
+    from ..report.reading import read_inputs
+    from ..report.run_points import Choice
+    from ._overview import overview
+
+    choice = Choice(request.subsets, request.unfinished)
+    _, inputs = read_inputs(request.paths, request.mapping, choice, request.tables)
+    if inputs.reading is None or not inputs.reading.runs:
+        raise _nothing_to_fit(request, inputs)
+    rows = write_table(inputs.reading.runs, path)
+    lines = overview(inputs.reading, request.paths, inputs.problems)
+    logs = shlex.join(request.paths)
+    lines.append(f"wrote {path}: {rows} row{'' if rows == 1 else 's'}, one for each run")
+    return [*lines, f"next: fill in the column pretrain_tokens, then fit-scaling {logs} --mapping {path}"]
+
+
+def _nothing_to_fit(request: Request, inputs: Inputs) -> NothingToFit:
+    """Return the error that says what was read all the same, what it lacks, and the one next step."""
+    from ..problems import count_problems
+    from ._overview import next_step, overview
+
+    if inputs.reading is not None and inputs.reading.runs:
+        lines = overview(inputs.reading, request.paths, inputs.problems)
+        step = next_step(inputs.reading.runs, request.paths, request.mapping)
+        return NothingToFit("\n  ".join(["nothing to fit: no run has a place on a curve", *lines, f"next: {step}"]))
+    shown = [f"{group.first.place}: {group.message}" for group in count_problems(inputs.problems)]
+    return NothingToFit("\n  ".join(["no readable run and no readable row: nothing to fit", *shown]))
+
+
+def _write(report: Report, request: Request) -> list[Path]:
     """Write the files and return those to name on the terminal."""
-    from ..report.files import write_data, write_report
+    from ..report.render.files import write_data, write_page
 
-    written = write_data(document, request.out)
+    written = write_data(report, request.out)
     if request.with_report:
-        from ..report.figures import draw_all
+        from ..report.render.figures import draw_all
 
-        report, *figures = write_report(document, draw_all(document, request.max_figures), request.out)
-        written = [report, *written, *([request.out / "figures"] if figures else [])]
+        page, *figures = write_page(report, draw_all(report, request.max_figures), request.out)
+        written = [page, *written, *([request.out / "figures"] if figures else [])]
     return written
 
 
 def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
-    from ..report.metrics import metric_name
+    from ..metrics import metric_name
 
     if not metrics:
         return points
@@ -99,9 +146,21 @@ def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
     return [point for point in points if point.metric in chosen]
 
 
+def _noise(given: tuple[tuple[str, float], ...], points: list[Point]) -> dict[str, float]:
+    """Return metric -> standard deviation of one run; every metric must be among the points."""
+    from ..metrics import metric_name
+
+    there = list(dict.fromkeys(point.metric for point in points))
+    noise = {metric_name(metric): value for metric, value in given}
+    for metric in noise:
+        if metric not in there:
+            raise SettingError("--noise", metric, "no point has it", f"there are {', '.join(there)}")
+    return noise
+
+
 def _settle_targets(wanted: tuple[tuple[str, float], ...], points: list[Point]) -> tuple[tuple[str, float], ...]:
     """Give targets without a metric the first score there is (BLEU before the others, cross-entropy last)."""
-    from ..report.metrics import metric_name, order
+    from ..metrics import metric_name, order
 
     there = sorted({point.metric for point in points}, key=order)
     settled = []

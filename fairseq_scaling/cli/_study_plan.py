@@ -11,11 +11,11 @@ from ..errors import SettingError
 from ..study.plan.pricing import PEAKS, UTILISATION
 from ..study.run.scheduling import Capacity
 from ..study.stages import CRITERIA
-from ._common import shows_errors
+from ._common import Command, shows_errors
 from ._study import open_study, out_option, set_option, study_argument
 
 
-@click.command()
+@click.command(cls=Command)
 @study_argument
 @out_option
 @click.option(
@@ -74,7 +74,7 @@ def plan(
     print_plan(plan, folder, Capacity(cores) if cores else Capacity.of(folder), devices_used, every_job)
 
 
-@click.command()
+@click.command(cls=Command)
 def schema() -> None:
     """Print the JSON schema of study.yaml, for editors.
 
@@ -85,7 +85,7 @@ def schema() -> None:
     click.echo(json.dumps(study_schema(), indent=2))
 
 
-@click.command(hidden=True)
+@click.command(cls=Command, hidden=True)
 @click.argument("runs", nargs=-1, required=True, metavar="RATE=FOLDER...")
 @click.option("--by", type=click.Choice(CRITERIA), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from ._common import print_error, shows_errors
+from ._common import Command, print_error, shows_errors
 from ._study import open_started, out_option, set_option, started_argument
 
 
-@click.command()
+@click.command(cls=Command)
 @started_argument
 @out_option
 @set_option
@@ -45,7 +45,7 @@ def report(study: Path | None, out: Path | None, settings: tuple[str, ...], to: 
     click.echo(f"Report on these: {(to or folder.interim) / 'report.html'}")
 
 
-@click.command()
+@click.command(cls=Command)
 @started_argument
 @out_option
 @set_option
@@ -81,7 +81,7 @@ def clean(study: Path | None, out: Path | None, settings: tuple[str, ...], pretr
         click.echo(f"{total} removed.")
 
 
-@click.command()
+@click.command(cls=Command)
 @started_argument
 @out_option
 @set_option

@@ -41,7 +41,7 @@ def watch(request: Request, every: float) -> None:
                     waiting = _wait(request, error, waiting)
                 else:
                     waiting = ""
-                    fitted = fitted or outcome.fitted > 0
+                    fitted = fitted or outcome.report.fitted > 0
                     _show(outcome, every)
             time.sleep(every)
     except KeyboardInterrupt:
@@ -85,14 +85,14 @@ def _wait(request: Request, error: ScalingError, before: str) -> str:
 
 
 def _show(outcome: Outcome, every: float) -> None:
-    from ..report.terminal import make_console, print_report
+    from ..report.render.terminal import make_console, print_report
 
     console = make_console()
     if console.is_terminal:
         console.clear()
     else:
-        click.echo(f"{_now()} fitted {outcome.fitted} of {len(outcome.document['curves'])} curves")
-    print_report(outcome.document, console, outcome.files)
+        click.echo(f"{_now()} fitted {outcome.report.fitted} of {len(outcome.report.curves)} curves")
+    print_report(outcome.report, console, outcome.files)
     if console.is_terminal:
         click.echo(f"\n{_now()} looking for changes every {every:g} s; Ctrl-C ends")
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ._common import shows_errors
+from ..errors import DataError
+from ._common import Group, shows_errors
 
+# Modules that come with the extras [train] and [exchange], and the packages that hold them.
+_NEEDED = {
+    "torch": "torch",
+    "fairseq": "ve-fairseq",
+    "omegaconf": "omegaconf",
+    "safetensors": "safetensors",
+    "google": "protobuf",
+    "sentencepiece": "sentencepiece",
+}
 _FOLDER = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Convert T5, mT5 and ByT5 models between Hugging Face and fairseq, without loss.
 
@@ -27,11 +38,19 @@ def main() -> None:
 @main.command("from-hf")
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 @click.option("--out", required=True, type=_FILE, metavar="FILE.pt", help="The checkpoint to write.")
-@click.option("--sentencepiece", type=_FILE, metavar="FILE", help="Its SentencePiece model, where DIR has none.")
+@click.option(
+    "--sentencepiece",
+    type=_FILE,
+    metavar="FILE",
+    help="Its SentencePiece model, where DIR has neither that nor tokenizer.json.",
+)
 @_overwrite
 @shows_errors
 def from_hf(folder: Path, out: Path, sentencepiece: Path | None, overwrite: bool) -> None:
-    """Make a fairseq checkpoint of the model folder DIR: config.json, model.safetensors, spiece.model.
+    """Make a fairseq checkpoint of the model folder DIR: config.json, weights, spiece.model or tokenizer.json.
+
+    The weights are model.safetensors or pytorch_model.bin, whole or in shards; of a pickle only data is read, never
+    code. Weights that T5 does not use are left out and listed; the precision stays as it is.
 
     Beside the checkpoint it writes dict.txt and sentencepiece.model: encode text with these two, so that its numbers
     are the checkpoint's. Then finetune:
@@ -53,13 +72,36 @@ def from_hf(folder: Path, out: Path, sentencepiece: Path | None, overwrite: bool
     Exit codes: 0 done, 2 something to mend (the message says what).
     """
     from ..data.dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE
-    from ..exchange.convert import from_hf as convert
 
-    done = convert(folder, out, sentencepiece, overwrite)
-    click.echo(f"{done.out}: {done.rows:,} symbols, {done.spare:,} of them without a token")
+    done = _exchange().from_hf(folder, out, sentencepiece, overwrite)
+    stored = ", ".join(f"{count} in {dtype}" for dtype, count in sorted(done.dtypes.items()))
+    click.echo(f"{done.out}: {done.rows:,} symbols, {done.spare:,} of them without a token; weights: {stored}")
+    if done.ignored:
+        click.echo(f"Left out, as transformers leaves them out: {', '.join(done.ignored)}")
+    for note in done.notes:
+        click.echo(f"Note: {note}")
     click.echo(f"{out.parent / DICTIONARY_FILE}, {out.parent / SENTENCEPIECE_FILE}: for scaling-preprocess encode")
     click.echo(f"The same model in study.yaml: {_section(done.flags)}")
     click.echo(f"The same model in fairseq-train: {shlex.join(done.flags)}")
+
+
+def _exchange() -> Any:
+    """Return the module that converts.
+
+    Raises:
+        DataError: a package that it needs is not installed.
+    """
+    try:
+        from ..exchange import convert
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in _NEEDED:
+            raise
+        raise DataError(
+            f"scaling-convert needs the package {_NEEDED[package]}, which is not installed\n"
+            "  pip install '.[train,exchange]' in the project's folder"
+        ) from None
+    return convert
 
 
 def _section(flags: list[str]) -> str:
@@ -101,9 +143,7 @@ def to_hf(checkpoint: Path, out: Path, corpus: Path | None, overwrite: bool) -> 
 
     Exit codes: 0 done, 2 something to mend (the message says what).
     """
-    from ..exchange.convert import to_hf as convert
-
-    done = convert(checkpoint, out, corpus, overwrite)
+    done = _exchange().to_hf(checkpoint, out, corpus, overwrite)
     click.echo(f"{done.out}: config.json, model.safetensors, generation_config.json, tokenizer.json, spiece.model")
 
 

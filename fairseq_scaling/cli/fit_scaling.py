@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..errors import DataError, SettingError
-from ._common import shows_errors
-from ._fitting import Request, fit
+from ._common import Command, shows_errors
+from ._fitting import Request, fit, write_mapping
+from ._tables import TableFlags, takes_table_flags
 
 # Not 1, with which Python ends after a traceback: scaling-study takes this code alone as done.
 EXIT_NOTHING_FITTED = 3
@@ -41,21 +43,29 @@ score-translations, alignment files of scaling-alignment, and CSV tables.
   fit-scaling logs/ --protocol paper         fit the four smallest sizes and
                                              predict the others
   fit-scaling logs/ --target-score bleu=25   how many tokens a BLEU of 25 takes
+  fit-scaling logs/ --write-mapping mapping.csv
+                                             what the logs hold, and a table to
+                                             fill in what they do not say
+  fit-scaling logs/ --mapping mapping.csv    fit with what was filled in
   fit-scaling logs/ --mapping '{mixture}/dp{pretrain_tokens}/seed{seed}/*.log'
-                                             logs of stock fairseq, which do
-                                             not say D_p
+                                             the same where the paths say it
   fit-scaling watch logs/                    fit again whenever a file changes,
                                              while a study runs; Ctrl-C ends
 
 \b
-A table has the columns
+A table is CSV with any separator, or JSON. Columns are known by their names
+(tokens, steps, D_p ...; bleu, eval_loss, acc ...; model, seed, stderr), one
+column a metric; what was taken for what is printed. Where that is wrong:
+  fit-scaling a.csv --columns pretrain_tokens=tokens,bleu=score,curve=model
+  fit-scaling a.csv --x updates              over updates, not tokens
+The columns of points.csv are
   curve, metric, pretrain_tokens, value
 and optionally
   held_out (0/1), seed, mixture (en:0.5,fr:0.5), finetune_tokens, weight,
-  lower_is_better (0/1), source_lang, target_lang, architecture
-Metrics are bleu, chrf, ter, wer, comet, rouge_l, cross_entropy (nats per
-target token) or any other name, which then needs lower_is_better. Rows with
-pretrain_tokens 0 are the baseline. Tokens: 250000, 2.5e5 or 0.25M.
+  stderr, test_set, lower_is_better (0/1), source_lang, target_lang,
+  architecture, parameters
+Any metric will do; one that is not known needs lower_is_better or --better.
+Rows with 0 tokens are the baseline. Tokens: 250000, 2.5e5 or 0.25M.
 
 \b
 Written into --out:
@@ -67,9 +77,6 @@ Written into --out:
                    advice, signature
   predictions.csv  per point and law: predicted, lower, upper; also at 2, 4
                    and 10 times the largest D_p
-
-What logs held is kept in ~/.cache/fairseq_scaling (or XDG_CACHE_HOME), so that
-logs that have not changed since are not read again.
 
 \b
 Exit codes:
@@ -87,7 +94,9 @@ class _Positive(click.FloatRange):
         super().__init__(min=0, min_open=True)
 
 
-@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    cls=Command, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
 @click.option(
     "--out",
@@ -187,7 +196,22 @@ class _Positive(click.FloatRange):
     metavar="SECONDS",
     help="How often to look for changes when watching.",
 )
-@click.option("--cache/--no-cache", "cached", default=True, help="Without the cache every log is read again.")
+@click.option(
+    "--write-mapping",
+    "mapping_table",
+    type=click.Path(dir_okay=False),
+    metavar="CSV",
+    help="Do not fit: say what the logs hold, and write a mapping table to fill in, with a row for each run.",
+)
+@click.option(
+    "--subset",
+    "subsets",
+    multiple=True,
+    metavar="[METRIC=]NAME",
+    help="Take the values (of one metric) from this subset, such as valid or newstest2014; may be repeated.",
+)
+@click.option("--unfinished", is_flag=True, help="Use runs whose training did not end, as far as they came.")
+@takes_table_flags
 @shows_errors
 def main(
     paths: tuple[str, ...],
@@ -207,12 +231,16 @@ def main(
     max_figures: int,
     watching: bool,
     every: float,
-    cached: bool,
+    mapping_table: str | None,
+    subsets: tuple[str, ...],
+    unfinished: bool,
+    **flags: Any,
 ) -> None:
     if paths[0] == "watch" and not os.path.lexists("watch"):
         watching, paths = True, paths[1:]
         if not paths:
             raise DataError("fit-scaling watch: no path is named\n  write for example fit-scaling watch logs/")
+    table_flags = TableFlags(**flags)
     request = Request(
         paths=paths,
         out=Path(out),
@@ -231,21 +259,44 @@ def main(
         remarks=remarks,
         with_report=with_report,
         max_figures=max_figures,
-        cached=cached,
+        subsets=_subsets(subsets),
+        unfinished=unfinished,
+        tables=table_flags.options(),
+        noise=table_flags.noises(),
     )
+    if mapping_table is not None:
+        click.echo("\n".join(write_mapping(request, Path(mapping_table))))
+        return
     if watching:
         from ._watch import watch
 
         watch(request, every)
         return
     outcome = fit(request)
+    for line in outcome.report.read.columns:
+        click.echo(f"Read {line}")
 
-    from ..report.terminal import make_console, print_report
+    from ..report.render.terminal import make_console, print_report
 
-    print_report(outcome.document, make_console(), outcome.files)
-    if outcome.fitted == 0:
+    print_report(outcome.report, make_console(), outcome.files)
+    if outcome.report.fitted == 0:
         click.echo("Nothing could be fitted: no curve has enough points.", err=True)
         sys.exit(EXIT_NOTHING_FITTED)
+
+
+def _subsets(texts: tuple[str, ...]) -> dict[str, str]:
+    """Return metric -> subset of ``test``, ``bleu=newstest2014`` ...; the empty metric stands for all others."""
+    from ..metrics import metric_name
+
+    chosen: dict[str, str] = {}
+    for text in texts:
+        metric, _, subset = text.rpartition("=")
+        metric = metric_name(metric) if metric.strip() else ""
+        if not subset.strip():
+            raise SettingError("--subset", text, "names no subset", "write for example test or bleu=newstest2014")
+        if chosen.setdefault(metric, subset.strip()) != subset.strip():
+            raise SettingError("--subset", text, f"another one than {chosen[metric]}", "give one subset for a metric")
+    return chosen
 
 
 def _target(text: str) -> tuple[str, float]:

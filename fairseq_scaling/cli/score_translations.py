@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import DataError, SettingError
-from ._common import shows_errors
+from ._common import Command, shows_errors
 
 if TYPE_CHECKING:
-    from ..logs.record import Score
+    from ..scores.generation import Generation
+    from ..scores.score_file import Score
 
 _file = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("generated", type=_file)
-@click.option("--reference", "-r", type=_file, help="Raw reference text, one sentence a line.")
+@click.option(
+    "--reference",
+    "-r",
+    "reference_files",
+    type=_file,
+    multiple=True,
+    help="Raw reference text, one sentence a line. Repeat it for several references.",
+)
 @click.option("--source", "-s", type=_file, help="Raw source text; COMET needs it.")
 @click.option(
     "--corpus", type=click.Path(path_type=Path), metavar="DIR", help="Take both from this corpus folder instead."
 )
 @click.option("--source-lang", metavar="LANG", help="With --corpus.")
-@click.option("--target-lang", metavar="LANG", help="With --corpus.")
+@click.option(
+    "--target-lang",
+    metavar="LANG",
+    help="Language of the reference: it decides how BLEU cuts text into words.  [default: as the output or run says]",
+)
 @click.option(
     "--metrics",
     "-m",
@@ -38,7 +51,14 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--plain", is_flag=True, help="GENERATED is plain text, one translation a line, in the reference's order."
 )
-@click.option("--subset", help="What was translated.  [default: as the output says, else test]")
+@click.option(
+    "--join",
+    type=click.Choice(["auto", "none", "sentencepiece", "subword_nmt", "wordpiece", "joiner"]),
+    default="auto",
+    show_default=True,
+    help="Which subword pieces to join in the translations; auto finds out.",
+)
+@click.option("--subset", help="Name of the test set that was translated.  [default: as the output says, else test]")
 @click.option(
     "--run",
     "run_log",
@@ -46,12 +66,16 @@ _file = click.Path(path_type=Path, dir_okay=False)
     metavar="LOG",
     help="Take the run's SCALING_RUN line from this log, if GENERATED has none.",
 )
-@click.option("--bleu-tokenizer", default="13a", show_default=True, help="sacrebleu's tokenizer for BLEU.")
+@click.option(
+    "--bleu-tokenizer",
+    metavar="NAME",
+    help="sacrebleu's tokenizer for BLEU.  [default: sacrebleu's own for --target-lang: zh, ja-mecab, ko-mecab, 13a]",
+)
 @click.option("--comet-model", type=_file, metavar="MODEL.ckpt", help="A local COMET checkpoint.")
 @shows_errors
 def main(
     generated: Path,
-    reference: Path | None,
+    reference_files: tuple[Path, ...],
     source: Path | None,
     corpus: Path | None,
     source_lang: str | None,
@@ -59,33 +83,37 @@ def main(
     metrics: str,
     out: Path | None,
     plain: bool,
+    join: str,
     subset: str | None,
     run_log: Path | None,
-    bleu_tokenizer: str,
+    bleu_tokenizer: str | None,
     comet_model: Path | None,
 ) -> None:
     """Score translations against the raw reference text.
 
     GENERATED is what fairseq-generate printed, or generate-test.txt of its --results-path. The sentences are put into
-    their order, SentencePiece pieces joined, and every sentence must be there: call fairseq-generate with
+    their order, subword pieces joined, and every sentence must be there: call fairseq-generate with
     --required-batch-size-multiple 1.
 
     \b
     fairseq-generate corpus --path checkpoint_last.pt ... > test.out 2> test.log
-    score-translations test.out --reference corpus/pairs/en-fr/test.fr.txt --out scores.json
+    score-translations test.out --reference corpus/pairs/en-fr/test.fr.txt --target-lang fr --out scores.json
     fit-scaling logs/                  # reads scores.json beside the logs
 
     The score is not the BLEU that fairseq-generate prints: that one depends on its flags. Here sacrebleu scores the
-    detokenised text, and the signature says how; only scores with the same signature compare. fit-scaling knows the
-    run by the SCALING_RUN line of GENERATED or else of --run; without it, a file of the same name that ends in .log
-    (test.log beside test.out) is looked at. Without --out the scores are printed as one SCALING_SCORES line too.
+    detokenised text, and the signature says how; only scores with the same signature compare. Beside each score
+    stands the 95 % interval of sacrebleu's bootstrap (1,000 resamples of the sentences, fixed seed). fit-scaling
+    recognises the run by the SCALING_RUN line of GENERATED or else of --run; without it, a file of the same name that
+    ends in .log (test.log beside test.out) is read. Without --out the scores are printed as one SCALING_SCORES line
+    too.
 
     Exit codes: 0 done, 2 something to mend (the message says what).
     """
-    from ..logs.generation import Generation, read_generation, read_text
-    from ..logs.json_file import write_json
-    from ..logs.score_file import score_object
-    from ..logs.scores import METRICS, score_translations
+    from ..json_file import write_json
+    from ..scores.checks import check_scores
+    from ..scores.score_file import score_object
+    from ..scores.scoring import METRICS, score_translations
+    from ..scores.text import read_text
 
     wanted = list(dict.fromkeys(metric.strip() for metric in metrics.split(",") if metric.strip()))
     unknown = [metric for metric in wanted if metric not in METRICS]
@@ -93,49 +121,100 @@ def main(
         raise SettingError("--metrics", metrics, f"no such metric: {metrics}", f"choose from {', '.join(METRICS)}")
     if out is not None and not out.absolute().parent.is_dir():
         raise SettingError("--out", out, "there is no such folder", f"mkdir -p {out.parent}")
-    if plain:
-        generation = Generation(read_text(generated, "translation"), None, None, None, None, "plain")
-    else:
-        generation = read_generation(generated)
+    generation = _read(generated, plain, join)
     subset = subset or generation.subset or "test"
-    if corpus is not None:
-        reference, source = _of_corpus(corpus, source_lang, target_lang, subset, reference, source)
-    if reference is None:
-        raise SettingError("--reference", "", "nothing to compare with", "give --reference FILE, or --corpus DIR")
-    references = read_text(reference, "reference")
-    _same_number(generated, len(generation.hypotheses), reference, len(references))
+    references, source, unseen = _texts(reference_files, source, corpus, source_lang, target_lang, subset)
     sources = read_text(source, "source") if source is not None else None
-    if source is not None and sources is not None:
-        _same_number(generated, len(generation.hypotheses), source, len(sources))
-    beside = generated.with_suffix(".log")
-    run = generation.run
-    if run is None and run_log is not None:
-        run = _run_of(run_log)
-    elif run is None and beside != generated and beside.is_file():
-        run = _run_of(beside, needed=False)
+    for path, texts in [*references.items(), *([(source, sources)] if source and sources else [])]:
+        _check_count(generated, len(generation.hypotheses), path, len(texts))
+    run = generation.run or _run_beside(generated, run_log)
+    target_lang = target_lang or _said(run, "target_lang") or generation.target_lang
     scores = score_translations(
         generation.hypotheses,
-        references,
+        list(references.values()),
         wanted,
         sources=sources,
+        target_lang=target_lang,
         bleu_tokenizer=bleu_tokenizer,
         comet_model=comet_model,
+    )
+    problems = check_scores(
+        scores,
+        generation.hypotheses,
+        {str(path): texts for path, texts in references.items()},
+        file=str(generated),
+        joined=generation.pieces,
+        target_lang=target_lang,
+        bleu_tokenizer=bleu_tokenizer,
+        unseen=unseen,
     )
     content = score_object(
         scores,
         subset,
-        len(references),
+        list(references.values()),
+        [path.name for path in references],
         run,
+        target_lang=target_lang,
         hypotheses=generated.name,
-        reference=reference.name,
         checkpoint=generation.checkpoint,
+        problems=[{"kind": problem.kind.name.lower(), "message": problem.message} for problem in problems],
     )
     if out is not None:
         write_json(out, content)
     _show(scores, content, out)
+    for problem in problems:
+        click.echo(f"{click.style('Note:', fg='yellow', bold=True)} {problem}", err=True)
 
 
-def _same_number(generated: Path, translations: int, other: Path, lines: int) -> None:
+def _read(generated: Path, plain: bool, join: str) -> Generation:
+    from ..scores.generation import Generation, read_generation
+    from ..scores.pieces import join_found
+    from ..scores.text import read_text
+
+    if not plain:
+        return read_generation(generated, join)
+    hypotheses, pieces = join_found(read_text(generated, "translation"), join)
+    return Generation(hypotheses, None, None, None, None, None, "plain", pieces)
+
+
+def _texts(
+    reference_files: Sequence[Path],
+    source: Path | None,
+    corpus: Path | None,
+    source_lang: str | None,
+    target_lang: str | None,
+    subset: str,
+) -> tuple[dict[Path, list[str]], Path | None, dict[str, Any] | None]:
+    """Return the references by file, the source file, and what the corpus says of characters it never trains on."""
+    from ..scores.pieces import find_pieces
+    from ..scores.text import read_text
+
+    unseen = None
+    if corpus is not None:
+        from ..data.corpus import Corpus
+
+        if not source_lang or not target_lang:
+            raise SettingError("--corpus", corpus, "of which pair?", "give --source-lang and --target-lang too")
+        opened = Corpus.open(corpus)
+        reference_files = reference_files or (opened.reference(source_lang, target_lang, subset),)
+        source = source or opened.source_text(source_lang, target_lang, subset)
+        pair = next(name for name in opened.pairs if set(name.split("-")) == {source_lang, target_lang})
+        counted = opened.manifest.get("text", {}).get("unseen_characters", {})
+        unseen = counted.get(pair, {}).get(subset, {}).get(target_lang)
+    if not reference_files:
+        raise SettingError(
+            "--reference", "(not given)", "nothing to compare with", "give --reference FILE, or --corpus DIR"
+        )
+    references = {path: read_text(path, "reference") for path in reference_files}
+    for path, texts in references.items():
+        if kind := find_pieces(texts):
+            raise DataError(
+                f"{path}: the reference is in {kind.title} pieces\n  give the raw text, as it was before it was encoded"
+            )
+    return references, source, unseen
+
+
+def _check_count(generated: Path, translations: int, other: Path, lines: int) -> None:
     if translations != lines:
         raise DataError(
             f"{generated} has {translations} translations, {other} has {lines} lines\n"
@@ -144,27 +223,15 @@ def _same_number(generated: Path, translations: int, other: Path, lines: int) ->
         )
 
 
-def _of_corpus(
-    folder: Path,
-    source_lang: str | None,
-    target_lang: str | None,
-    subset: str,
-    reference: Path | None,
-    source: Path | None,
-) -> tuple[Path, Path]:
-    """Return the raw reference and source text of a corpus folder, unless they were given."""
-    from ..data.corpus import Corpus
-
-    if not source_lang or not target_lang:
-        raise SettingError("--corpus", folder, "of which pair?", "give --source-lang and --target-lang too")
-    corpus = Corpus.open(folder)
-    return (
-        reference or corpus.reference(source_lang, target_lang, subset),
-        source or corpus.source_text(source_lang, target_lang, subset),
-    )
+def _run_beside(generated: Path, run_log: Path | None) -> dict[str, Any] | None:
+    """Return the run of the given log, else of the log beside the output if it holds one run."""
+    if run_log is not None:
+        return _run_of(run_log, needed=True)
+    beside = generated.with_suffix(".log")
+    return _run_of(beside, needed=False) if beside != generated and beside.is_file() else None
 
 
-def _run_of(log: Path, needed: bool = True) -> dict[str, Any] | None:
+def _run_of(log: Path, needed: bool) -> dict[str, Any] | None:
     """Return the SCALING_RUN object of a log that holds one run."""
     from ..logs import read_runs
 
@@ -179,16 +246,22 @@ def _run_of(log: Path, needed: bool = True) -> dict[str, Any] | None:
     return run
 
 
+def _said(run: dict[str, Any] | None, name: str) -> str | None:
+    value = run.get(name) if run else None
+    return value if isinstance(value, str) else None
+
+
 def _show(scores: dict[str, Score], content: dict[str, Any], out: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("metric", "left"), ("score", "right"), ("signature", "left")):
+    for name, justify in (("metric", "left"), ("score", "right"), ("95 % interval", "left"), ("signature", "left")):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for metric, score in scores.items():
-        table.add_row(metric, f"{score.value:.2f}", score.signature)
-    console = Console(highlight=False, width=None if _is_terminal() else 160)
+        bounds = f"{score.interval.lower:.2f} to {score.interval.upper:.2f}" if score.interval else ""
+        table.add_row(metric, f"{score.value:.2f}", bounds, score.signature)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     run = content["run_id"] or "unknown"
     heading = f"score-translations: {content['sentences']} sentences of {content['subset']}, run {run}"
     console.print(heading, markup=False)
@@ -201,12 +274,13 @@ def _show(scores: dict[str, Score], content: dict[str, Any], out: Path | None) -
         console.print(f"n-gram precisions {precisions}, brevity penalty {penalty}, length {lengths}", markup=False)
     if out is not None:
         console.print(f"written to {out}", markup=False)
-    else:
-        click.echo(f"SCALING_SCORES {json.dumps(content, ensure_ascii=False)}")
-
-
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+        return
+    # The statistics of the sentences would make the line unreadable.
+    shown = {
+        metric: {name: value for name, value in entry.items() if name != "statistics"}
+        for metric, entry in content["scores"].items()
+    }
+    click.echo(f"SCALING_SCORES {json.dumps(content | {'scores': shown}, ensure_ascii=False)}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from torch import Tensor
 
 from ..data.dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE, read_symbols
 from ..errors import CheckpointError, DataError
-from ..models.huggingface import COPIES, from_huggingface, to_huggingface
+from ..models.huggingface import COPIES, from_huggingface, ignored_weights, to_huggingface
 from .checkpoint import FairseqCheckpoint, check_weights, complete_settings, read_checkpoint, write_checkpoint
-from .folder import SENTENCEPIECE, WEIGHTS, ModelFolder, check_free, replaced, safetensors, saving, write_json
-from .sentencepiece_file import UNKNOWN, SentencePieceModel, byte_model, read_sentencepiece
+from .folder import SENTENCEPIECE, ModelFolder, check_free, replaced, safetensors, saving, write_json
+from .sentencepiece_file import UNKNOWN, byte_model, model_of_tokenizer, read_sentencepiece
 from .settings import from_config, generation_config, to_config, train_flags
 from .tokenizer import tokenizer_config, tokenizer_json
 from .vocabulary import Layout, lay_out, row_order, write_symbols
+from .weights import WEIGHTS, check_numbers, read_weights
 
 _EMBEDDINGS = ("shared.weight", "lm_head.weight")
 
@@ -33,6 +35,9 @@ class Converted:
         flags: of fairseq-train, that build the model.
         rows: of the embedding, in fairseq.
         spare: of them without a token.
+        dtypes: precision -> number of weights stored in it.
+        ignored: weights of the folder that T5 does not use; transformers leaves them out too.
+        notes: what else should be known of the conversion.
     """
 
     out: Path
@@ -40,38 +45,43 @@ class Converted:
     flags: list[str]
     rows: int
     spare: int
+    dtypes: Mapping[str, int] = field(default_factory=dict)
+    ignored: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def from_hf(folder: Path, out: Path, sentencepiece: Path | None = None, overwrite: bool = False) -> Converted:
     """Write the fairseq checkpoint ``out``, and ``dict.txt`` and ``sentencepiece.model`` beside it.
 
     Args:
-        folder: the model as transformers saves it, with safetensors.
-        sentencepiece: its SentencePiece model, where the folder has none.
+        folder: the model as transformers saves it: safetensors or ``pytorch_model.bin``, whole or in shards.
+        sentencepiece: its SentencePiece model, where the folder has neither that nor a ``tokenizer.json``.
 
     Raises:
-        CheckpointError: it is not a T5, mT5 or ByT5, or files are missing; nothing is written.
+        CheckpointError: it is not a T5, mT5 or ByT5, files are missing or damaged, or weights are not numbers; nothing
+            is written.
         SettingError: ``out``, or a file that is written beside it, exists.
     """
     paths = [out, out.parent / DICTIONARY_FILE, out.parent / SENTENCEPIECE_FILE]
     check_free(paths, overwrite)
     source = ModelFolder(folder)
     from_config(source.config, separate_head=False)  # names another architecture before gigabytes are read
-    model_file = _sentencepiece_of(source, sentencepiece)
+    model_bytes = _sentencepiece_of(source, sentencepiece)
+    notes: list[str] = []
     with replaced(*paths) as parts:
-        if model_file is None:
-            parts[2].write_bytes(byte_model())
-        else:
-            shutil.copyfile(model_file, parts[2])
+        parts[2].write_bytes(model_bytes)
         model = read_sentencepiece(parts[2])
-        source_weights = source.weights()
-        weights, copies = _without_copies(source_weights, folder)
+        found = read_weights(source)
+        check_numbers(found.tensors, folder)
+        weights, copies = _without_copies(found.tensors, folder)
         settings = from_config(source.config, separate_head="lm_head.weight" in weights)
         layout, start = _layout(source, model, len(weights["shared.weight"]))
         settings = complete_settings(settings | {"decoder_start": start})
         tied = settings["output_layer"] == "tied"
-        if not tied:
-            weights.setdefault("lm_head.weight", weights["shared.weight"])
+        if not tied and "lm_head.weight" not in weights:
+            weights["lm_head.weight"] = weights["shared.weight"]
+            if "lm_head.weight" not in copies:
+                notes.append("the model has no output layer: the embedding takes its place, as in transformers 5")
         order = torch.tensor(layout.sources)
         weights |= {name: weights[name][order] for name in _EMBEDDINGS if name in weights}
         ours = from_huggingface(weights, tied=tied)
@@ -81,12 +91,14 @@ def from_hf(folder: Path, out: Path, sentencepiece: Path | None = None, overwrit
             "generation_config": source.json("generation_config.json"),
             "rows": torch.tensor(layout.rows()),
             "copies": copies,
-            "names": sorted(source_weights),
+            "names": sorted(found.tensors),
         }
         write_checkpoint(parts[0], ours, settings, layout.symbols, origin)
         write_symbols(parts[1], layout.symbols)
     spare = sum(symbol.startswith("madeupword") for symbol in layout.symbols)
-    return Converted(out, settings, train_flags(settings), len(layout.symbols), spare)
+    ignored = ignored_weights(found.tensors)
+    flags = train_flags(settings)
+    return Converted(out, settings, flags, len(layout.symbols), spare, found.dtypes, ignored, notes)
 
 
 def to_hf(checkpoint: Path, out: Path, corpus: Path | None = None, overwrite: bool = False) -> Converted:
@@ -136,7 +148,9 @@ def to_hf(checkpoint: Path, out: Path, corpus: Path | None = None, overwrite: bo
 
 def _without_copies(weights: dict[str, Tensor], folder: Path) -> tuple[dict[str, Tensor], list[str]]:
     """Return the weights with the embedding under one name, and the names under which it stood besides."""
-    shared = weights.get("shared.weight", weights.get("encoder.embed_tokens.weight"))
+    # Of a weight with several names safetensors keeps one, not always the same.
+    name = next((name for name in ("shared.weight", *COPIES) if name in weights), None)
+    shared = weights[name] if name else None
     if shared is None:
         raise CheckpointError(f"{folder} has no weight shared.weight; is it a T5, mT5 or ByT5?")
     for name in COPIES:
@@ -146,24 +160,29 @@ def _without_copies(weights: dict[str, Tensor], folder: Path) -> tuple[dict[str,
     return {name: tensor for name, tensor in weights.items() if name not in copies} | {"shared.weight": shared}, copies
 
 
-def _sentencepiece_of(source: ModelFolder, given: Path | None) -> Path | None:
-    """Return the SentencePiece model of a folder; None: ByT5's, which is no file."""
+def _sentencepiece_of(source: ModelFolder, given: Path | None) -> bytes:
+    """Return the SentencePiece model of a folder: its file, ByT5's, or the one that ``tokenizer.json`` was made of."""
     path = given or source.sentencepiece_path()
-    if path is not None or source.is_byte_level():
-        return path
+    if path is not None:
+        read_sentencepiece(path)  # names a file that is no such model
+        return path.read_bytes()
+    if source.is_byte_level():
+        return byte_model()
+    if tokenizer := source.json("tokenizer.json"):
+        return model_of_tokenizer(tokenizer, source.path / "tokenizer.json")
     raise DataError(
-        f"{source.path} holds no {SENTENCEPIECE}: without the SentencePiece model no text can be encoded\n"
-        "  transformers 5 does not save it; take the one of the published model and give it with --sentencepiece FILE"
+        f"{source.path} holds neither {SENTENCEPIECE} nor tokenizer.json: without them no text can be encoded\n"
+        "  take the one of the published model and give it with --sentencepiece FILE"
     )
 
 
-def _layout(source: ModelFolder, model: SentencePieceModel, rows: int) -> tuple[Layout, str]:
+def _layout(source: ModelFolder, model: Any, rows: int) -> tuple[Layout, str]:
     """Return the vocabulary, and the symbol that a translation starts with."""
     config = source.config
     names = source.token_names(model, rows)
     pad, eos = config.get("pad_token_id", 0), config.get("eos_token_id", 1)
     eos = eos[0] if isinstance(eos, list) else eos
-    unknown = next((piece.text for piece in model.pieces if piece.kind == UNKNOWN), "<unk>")
+    unknown = next((piece.piece for piece in model.pieces if piece.type == UNKNOWN), "<unk>")
     unk = next((row for row, name in names.items() if name == unknown), None)
     for name, row in (("pad_token_id", pad), ("eos_token_id", eos), (f"the token {unknown}", unk)):
         if not isinstance(row, int) or not 0 <= row < rows:
@@ -171,6 +190,8 @@ def _layout(source: ModelFolder, model: SentencePieceModel, rows: int) -> tuple[
     assert unk is not None
     layout = lay_out(rows, names, pad, eos, unk)
     start = config.get("decoder_start_token_id")
+    if start is None:  # transformers 5 writes it into the other file
+        start = source.json("generation_config.json").get("decoder_start_token_id")
     start = pad if start is None else start
     if not 0 <= start < rows:
         raise CheckpointError(f"config.json: decoder_start_token_id is {start}, which is no row of the embedding")

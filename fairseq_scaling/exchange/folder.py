@@ -8,23 +8,18 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import CheckpointError, SettingError
 from ..whole_files import names_failures
-from .sentencepiece_file import SentencePieceModel
+from .settings import T5, model_kind
 from .tokenizer import token_names
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 SENTENCEPIECE = "spiece.model"
 WRITTEN = (
     "config.json",
     "generation_config.json",
-    WEIGHTS,
+    "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
     SENTENCEPIECE,
@@ -44,6 +39,12 @@ class ModelFolder:
         if not path.is_dir():
             raise CheckpointError(f"{path} is no folder: a model as transformers saves it was expected there")
         self.config = self.json("config.json")
+        if adapter := self.json("adapter_config.json"):
+            base = adapter.get("base_model_name_or_path", "another model")
+            raise CheckpointError(
+                f"{path} holds a PEFT adapter ({adapter.get('peft_type', 'LoRA')}) of {base}, not a whole model\n"
+                "  merge it into the model with peft (merge_and_unload), save the result and convert that"
+            )
         if not self.config:
             raise CheckpointError(
                 f"{path} holds no config.json: it is no model folder of transformers\n"
@@ -53,44 +54,38 @@ class ModelFolder:
 
     def json(self, name: str) -> dict[str, Any]:
         """Return the content of a JSON file of the folder, nothing where it is missing."""
-        try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        path = self.path / name
+        if not path.is_file():
             return {}
+        check_downloaded(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise CheckpointError(f"{self.path / name} is no JSON: {error}") from None
+            raise CheckpointError(f"{path} is no JSON: {error}\n  download it again") from None
         if not isinstance(content, dict):
             raise CheckpointError(f"{self.path / name} holds no JSON object")
         return content
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return all weights by name."""
-        load_file, _ = safetensors()
-        weights: dict[str, Tensor] = {}
-        for path in self._weight_files():
-            try:
-                weights |= load_file(path)
-            except Exception as error:
-                raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-        return weights
 
     def sentencepiece_path(self) -> Path | None:
         """Return the SentencePiece model of the folder, None where there is none."""
         names = [self.tokenizer_config.get("vocab_file"), SENTENCEPIECE, "sentencepiece.model", "tokenizer.model"]
         found = [self.path / Path(name).name for name in names if isinstance(name, str)]
-        return next((path for path in found if path.is_file()), None)
+        path = next((path for path in found if path.is_file()), None)
+        if path is not None:
+            check_downloaded(path)
+        return path
 
     def is_byte_level(self) -> bool:
         """Whether the tokenizer is ByT5's, which needs no file."""
         return "ByT5" in str(self.tokenizer_config.get("tokenizer_class", self.config.get("tokenizer_class")))
 
-    def token_names(self, model: SentencePieceModel, rows: int) -> dict[int, str]:
+    def token_names(self, model: Any, rows: int) -> dict[int, str]:
         """Return row of the embedding -> token, as far as the tokenizer has names."""
         tokenizer = self.json("tokenizer.json")
         if tokenizer:
             names = token_names(tokenizer)
         else:
-            names = dict(enumerate(piece.text for piece in model.pieces))
+            names = dict(enumerate(piece.piece for piece in model.pieces))
             names |= self._sentinels(names, rows)
             names |= {number: token for token, number in self.json("added_tokens.json").items()}
             added = self.tokenizer_config.get("added_tokens_decoder") or {}
@@ -110,29 +105,23 @@ class ModelFolder:
         if self.is_byte_level():
             # Rows that no ByT5 was ever trained on; the last one stays without a name, for fairseq's <s>.
             return {row: f"<extra_id_{row - first + 1}>" for row in range(first, rows - 1)}
-        asked = self.tokenizer_config.get("extra_ids", 100 if self.config.get("model_type") == "t5" else 0)
+        asked = self.tokenizer_config.get("extra_ids", 100 if model_kind(self.config) == T5 else 0)
         count = min(int(asked), rows - first)
         return {first + place: f"<extra_id_{count - 1 - place}>" for place in range(count)}
 
-    def _weight_files(self) -> list[Path]:
-        if (self.path / WEIGHTS).is_file():
-            return [self.path / WEIGHTS]
-        shards = self.json(INDEX).get("weight_map", {})
-        files = [self.path / Path(name).name for name in sorted(set(shards.values()))]
-        if missing := [path for path in files if not path.is_file()]:
-            raise CheckpointError(f"{missing[0]} is missing, which {INDEX} names\n  download the model again")
-        if files:
-            return files
-        pickled = sorted(path.name for path in self.path.glob("*.bin")) + sorted(
-            path.name for path in self.path.glob("*.pt*")
+
+def check_downloaded(path: Path) -> None:
+    """Raise CheckpointError where something else was downloaded in the place of a file: a pointer, or a web page."""
+    with open(path, "rb") as stream:
+        head = stream.read(64).lstrip().lower()
+    if head.startswith(b"version https://git-lfs"):
+        raise CheckpointError(
+            f"{path} is a git-lfs pointer, not the file itself\n  git lfs pull, in its folder"
         )
-        if pickled:
-            raise CheckpointError(
-                f"{self.path} holds {pickled[0]} but no {WEIGHTS}: a pickle can run any code when it is read, so it is "
-                "not\n  with transformers, where you trust the file: T5ForConditionalGeneration.from_pretrained(DIR)"
-                ".save_pretrained(OUT) writes safetensors; most published models have them too"
-            )
-        raise CheckpointError(f"{self.path} holds no {WEIGHTS}\n  download the model's weights too")
+    if head.startswith((b"<!doctype", b"<html")):
+        raise CheckpointError(f"{path} is a web page, not the file itself\n  download the file again")
+    if not head:
+        raise CheckpointError(f"{path} is empty\n  download it again")
 
 
 def safetensors() -> tuple[Any, Any]:

@@ -7,7 +7,15 @@ from typing import Any
 
 from ..errors import CheckpointError
 
-MODEL_TYPES = ("t5", "mt5")
+T5, MT5 = "t5", "mt5"
+CONVERTED = "what can be converted are T5, mT5, ByT5 and Flan-T5 with encoder and decoder"
+_OTHERS = {
+    "umt5": "UMT5, with a position bias in every layer",
+    "longt5": "LongT5, whose encoder attends locally",
+    "switch_transformers": "Switch Transformers, with experts instead of feed-forward layers",
+    "t5gemma": "T5Gemma, an encoder-decoder of Gemma layers",
+    "t5gemma2": "T5Gemma 2, an encoder-decoder of Gemma layers",
+}
 # ours -> Hugging Face's, and Hugging Face's default where config.json does not say
 _SAME = {
     "d_model": ("d_model", 512),
@@ -22,6 +30,14 @@ _SAME = {
     "layer_norm_epsilon": ("layer_norm_epsilon", 1e-6),
     "initializer_factor": ("initializer_factor", 1.0),
 }
+# Where MT5Config has another default than T5Config, and the general names that transformers takes for T5's own.
+_MT5_DEFAULTS = {"d_ff": 1024, "num_layers": 8, "num_heads": 6}
+_GENERAL = {
+    "d_model": "hidden_size",
+    "d_kv": "head_dim",
+    "num_heads": "num_attention_heads",
+    "num_layers": "num_hidden_layers",
+}
 _FEED_FORWARD = {"relu": "relu", "gated-gelu": "gated-gelu", "gated-gelu_new": "gated-gelu"}
 
 
@@ -35,19 +51,28 @@ def from_config(config: Mapping[str, Any], separate_head: bool) -> dict[str, Any
     Raises:
         CheckpointError: it is another architecture, or a T5 of a kind that does not exist here.
     """
-    kind = config.get("model_type")
-    if kind not in MODEL_TYPES:
+    kind = model_kind(config)
+    if "quantization_config" in config:
+        method = (config["quantization_config"] or {}).get("quant_method", "unknown")
         raise CheckpointError(
-            f"config.json: model_type is {kind!r}, another architecture\n"
-            "  what can be converted are T5, mT5 and ByT5 (umT5 has a position bias in every layer)"
+            f"config.json: the weights are quantised ({method})\n  take the model before it was quantised"
         )
-    settings = {ours: config.get(theirs, default) for ours, (theirs, default) in _SAME.items()}
+    if config.get("is_encoder_decoder") is False:
+        raise CheckpointError(
+            f"config.json: the model is an encoder alone (T5EncoderModel): it cannot translate\n  {CONVERTED}"
+        )
+    settings = {ours: _setting(config, kind, theirs, default) for ours, (theirs, default) in _SAME.items()}
     if settings["decoder_layers"] is None:
         settings["decoder_layers"] = settings["encoder_layers"]
-    written = config.get("feed_forward_proj", "relu" if kind == "t5" else "gated-gelu")
+    written = config.get("feed_forward_proj", "relu" if kind == T5 else "gated-gelu")
     if written not in _FEED_FORWARD:
-        raise CheckpointError(f"config.json: feed_forward_proj is {written!r}, not one of {', '.join(_FEED_FORWARD)}")
-    scaled = _output_is_scaled(config, separate_head)
+        raise CheckpointError(
+            f"config.json: feed_forward_proj is {written!r}, not one of {', '.join(_FEED_FORWARD)}\n  {CONVERTED}"
+        )
+    function = "relu" if _FEED_FORWARD[written] == "relu" else "gelu_new"
+    if config.get("dense_act_fn", function) != function:
+        raise CheckpointError(f"config.json: dense_act_fn is {config['dense_act_fn']!r}, not {function}\n  {CONVERTED}")
+    scaled = _output_is_scaled(config, kind, separate_head)
     if scaled and separate_head:
         raise CheckpointError(
             "config.json says that the embedding is the output layer too, but the weights hold another output layer\n"
@@ -57,6 +82,24 @@ def from_config(config: Mapping[str, Any], separate_head: bool) -> dict[str, Any
         "feed_forward": _FEED_FORWARD[written],
         "output_layer": "tied" if scaled else "untied",
     }
+
+
+def model_kind(config: Mapping[str, Any]) -> str:
+    """Return ``t5`` or ``mt5``: what a ``config.json`` calls the model, or the class that it was saved from.
+
+    Raises:
+        CheckpointError: it is another architecture; the message names it.
+    """
+    classes = [str(name) for name in config.get("architectures") or []]
+    kind = config.get("model_type")
+    if kind is None and classes:  # as in files of 2019 and 2020
+        kind = next((name for name in (MT5, T5) if classes[0].lower().startswith(name)), classes[0])
+    if kind in (T5, MT5, None):
+        return kind or T5
+    raise CheckpointError(
+        f"config.json: the model is {_OTHERS.get(kind, f'of another architecture, {kind}')} (model_type {kind})\n"
+        f"  {CONVERTED}"
+    )
 
 
 def to_config(settings: Mapping[str, Any], rows: int, pad: int, eos: int, start: int, dtype: str) -> dict[str, Any]:
@@ -119,7 +162,13 @@ def train_flags(settings: Mapping[str, Any]) -> list[str]:
     return flags
 
 
-def _output_is_scaled(config: Mapping[str, Any], separate_head: bool) -> bool:
+def _setting(config: Mapping[str, Any], kind: str, name: str, default: Any) -> Any:
+    if kind == MT5:
+        default = _MT5_DEFAULTS.get(name, default)
+    return config.get(name, config.get(_GENERAL.get(name, name), default))
+
+
+def _output_is_scaled(config: Mapping[str, Any], kind: str, separate_head: bool) -> bool:
     """Whether the output layer is that of T5 v1.0: the embedding, its input scaled by d_model^-0.5.
 
     transformers 4 told from ``tie_word_embeddings``. transformers 5 writes true there in any case; for T5 it writes
@@ -127,6 +176,6 @@ def _output_is_scaled(config: Mapping[str, Any], separate_head: bool) -> bool:
     """
     if "scale_decoder_outputs" in config:
         return bool(config["scale_decoder_outputs"])
-    if config["model_type"] == "mt5" and (separate_head or str(config.get("transformers_version", "")) >= "5"):
+    if kind == MT5 and (separate_head or str(config.get("transformers_version", "")) >= "5"):
         return False
-    return bool(config.get("tie_word_embeddings", config["model_type"] == "t5"))
+    return bool(config.get("tie_word_embeddings", kind == T5))

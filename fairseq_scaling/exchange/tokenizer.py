@@ -16,27 +16,28 @@ from typing import Any
 
 from ..data.dictionary import IS_SENTINEL, IS_TAG, SPECIALS, symbol_of
 from ..errors import CheckpointError
-from .sentencepiece_file import BPE, BYTE, NORMAL, UNIGRAM, UNKNOWN, USER_DEFINED, SentencePieceModel
+from .sentencepiece_file import BPE, BYTE, NORMAL, UNIGRAM, UNKNOWN, USER_DEFINED
 
 _SPACE = "\u2581"
 _KINDS = {UNIGRAM: "unigram", BPE: "bpe", 3: "word", 4: "char"}
 
 
-def tokenizer_json(symbols: Sequence[str], model: SentencePieceModel) -> dict[str, Any]:
+def tokenizer_json(symbols: Sequence[str], model: Any) -> dict[str, Any]:
     """Return the content of ``tokenizer.json``.
 
     Args:
         symbols: fairseq's symbols in the order of the ids wanted.
-        model: whose pieces they are.
+        model: whose pieces they are; see ``sentencepiece_file``.
 
     Raises:
         CheckpointError: the model is neither unigram nor bpe, or marks words at their end.
     """
-    if model.model_type not in (UNIGRAM, BPE) or model.whitespace_as_suffix:
-        kind = _KINDS.get(model.model_type, str(model.model_type))
+    trainer = model.trainer_spec
+    if trainer.model_type not in (UNIGRAM, BPE) or trainer.treat_whitespace_as_suffix:
+        kind = _KINDS.get(trainer.model_type, str(trainer.model_type))
+        suffix = ", with spaces behind the words" if trainer.treat_whitespace_as_suffix else ""
         raise CheckpointError(
-            f"the SentencePiece model is of the type {kind}"
-            f"{', with spaces behind the words' if model.whitespace_as_suffix else ''}: it has no tokenizer.json\n"
+            f"the SentencePiece model is of the type {kind}{suffix}: it has no tokenizer.json\n"
             "  only unigram and bpe models with spaces before the words can be opened by transformers"
         )
     tokens = _tokens(symbols, model)
@@ -65,7 +66,7 @@ def tokenizer_json(symbols: Sequence[str], model: SentencePieceModel) -> dict[st
             "special_tokens": {"</s>": {"id": "</s>", "ids": [numbers["</s>"]], "tokens": ["</s>"]}},
         },
         "decoder": {"type": "Sequence", "decoders": _decoders(model)},
-        "model": _unigram(tokens, model) if model.model_type == UNIGRAM else _bpe(numbers, model),
+        "model": _unigram(tokens, model) if trainer.model_type == UNIGRAM else _bpe(numbers, model),
     }  # fmt: skip
 
 
@@ -89,71 +90,74 @@ def is_special(token: str) -> bool:
     return token in SPECIALS or bool(IS_TAG.fullmatch(token) or IS_SENTINEL.fullmatch(token))
 
 
-def _tokens(symbols: Sequence[str], model: SentencePieceModel) -> list[str]:
+def _tokens(symbols: Sequence[str], model: Any) -> list[str]:
     """Return the symbols, those of the model under the model's own names."""
     known = set(symbols)
-    own = {symbol_of(piece.text, known): piece.text for piece in model.pieces if piece.kind != UNKNOWN}
+    own = {symbol_of(piece.piece, known): piece.piece for piece in model.pieces if piece.type != UNKNOWN}
     return [own.get(symbol, symbol) for symbol in symbols]
 
 
-def _unigram(tokens: Sequence[str], model: SentencePieceModel) -> dict[str, Any]:
-    normal = [piece.score for piece in model.pieces if piece.kind == NORMAL] or [0.0]
+def _unigram(tokens: Sequence[str], model: Any) -> dict[str, Any]:
+    normal = [piece.score for piece in model.pieces if piece.type == NORMAL] or [0.0]
     # What no text must be cut into has the lowest score there is; a lower one would lower that of unknown characters.
     scores = dict.fromkeys(tokens, min(normal))
     for piece in model.pieces:
-        if piece.kind == NORMAL:
-            scores[piece.text] = piece.score
-        elif piece.kind == USER_DEFINED:
+        if piece.type == NORMAL:
+            scores[piece.piece] = piece.score
+        elif piece.type == USER_DEFINED:
             # as in SentencePiece (unigram_model.cc): such a piece wins against all that could stand there
-            scores[piece.text] = len(piece.text.encode()) * max(normal) - 0.1
+            scores[piece.piece] = len(piece.piece.encode()) * max(normal) - 0.1
     return {
         "type": "Unigram",
         "unk_id": tokens.index("<unk>"),
         "vocab": [[token, scores[token]] for token in tokens],
-        "byte_fallback": model.byte_fallback,
+        "byte_fallback": model.trainer_spec.byte_fallback,
     }
 
 
-def _bpe(numbers: dict[str, int], model: SentencePieceModel) -> dict[str, Any]:
-    made = [piece for piece in model.pieces if piece.kind in (NORMAL, USER_DEFINED) and piece.text in numbers]
-    texts = {piece.text for piece in made}
+def _bpe(numbers: dict[str, int], model: Any) -> dict[str, Any]:
+    made = [piece for piece in model.pieces if piece.type in (NORMAL, USER_DEFINED) and piece.piece in numbers]
+    texts = {piece.piece for piece in made}
     merges = [
-        [piece.text[:cut], piece.text[cut:]]
+        [piece.piece[:cut], piece.piece[cut:]]
         for piece in sorted(made, key=lambda piece: -piece.score)
-        for cut in range(1, len(piece.text))
-        if piece.text[:cut] in texts and piece.text[cut:] in texts
+        for cut in range(1, len(piece.piece))
+        if piece.piece[:cut] in texts and piece.piece[cut:] in texts
     ]
     return {
         "type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None,
-        "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": model.byte_fallback, "ignore_merges": False,
-        "vocab": numbers, "merges": merges,
+        "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": model.trainer_spec.byte_fallback,
+        "ignore_merges": False, "vocab": numbers, "merges": merges,
     }  # fmt: skip
 
 
-def _normalizers(model: SentencePieceModel) -> list[dict[str, Any]]:
+def _normalizers(model: Any) -> list[dict[str, Any]]:
+    rules = model.normalizer_spec
     steps: list[dict[str, Any]] = []
-    if model.charsmap:
-        steps.append({"type": "Precompiled", "precompiled_charsmap": base64.b64encode(model.charsmap).decode()})
-    if model.remove_extra_whitespaces:
+    if rules.precompiled_charsmap:
+        charsmap = base64.b64encode(rules.precompiled_charsmap).decode()
+        steps.append({"type": "Precompiled", "precompiled_charsmap": charsmap})
+    if rules.remove_extra_whitespaces:
         steps += [_replace({"Regex": "^ +| +$"}, ""), _replace({"Regex": " +"}, " ")]
-    space = _SPACE if model.escape_whitespaces else " "
-    if model.escape_whitespaces:
+    space = _SPACE if rules.escape_whitespaces else " "
+    if rules.escape_whitespaces:
         steps.append(_replace({"String": " "}, _SPACE))
-    if model.remove_extra_whitespaces and model.escape_whitespaces:
+    if rules.remove_extra_whitespaces and rules.escape_whitespaces:
         steps.append(_replace({"Regex": f"{_SPACE}+$"}, ""))
-    if model.add_dummy_prefix:
+    if rules.add_dummy_prefix:
         steps.append({"type": "Prepend", "prepend": space})
     return steps
 
 
-def _decoders(model: SentencePieceModel) -> list[dict[str, Any]]:
+def _decoders(model: Any) -> list[dict[str, Any]]:
+    rules = model.normalizer_spec
     steps: list[dict[str, Any]] = []
-    if model.escape_whitespaces:
+    if rules.escape_whitespaces:
         steps.append(_replace({"String": _SPACE}, " "))
-    if any(piece.kind == BYTE for piece in model.pieces):
+    if any(piece.type == BYTE for piece in model.pieces):
         steps.append({"type": "ByteFallback"})
     steps.append({"type": "Fuse"})
-    if model.add_dummy_prefix:
+    if rules.add_dummy_prefix:
         # fairseq strips its translations on both sides
         steps.append(_replace({"Regex": "^ +| +$"}, ""))
     return steps

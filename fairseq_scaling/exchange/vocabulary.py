@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..data.dictionary import BOS, EOS, IS_SENTINEL, PAD, SPACE, SPARE, SPECIALS, UNK, symbol_of
 from ..errors import CheckpointError
-from .sentencepiece_file import CONTROL, UNKNOWN, SentencePieceModel
+from .sentencepiece_file import CONTROL, UNKNOWN, pieces_of_kind
 
 
 @dataclass(frozen=True)
@@ -86,18 +87,18 @@ def lay_out(size: int, names: Mapping[int, str], pad: int, eos: int, unk: int) -
     return Layout(symbols, sources, added=bos is None)
 
 
-def row_order(symbols: Sequence[str], model: SentencePieceModel) -> list[int]:
+def row_order(symbols: Sequence[str], model: Any) -> list[int]:
     """Return fairseq's ids in the order of the rows of a Hugging Face embedding.
 
     With a SentencePiece model that has ``<pad>`` and ``</s>`` of its own, as those of T5 and mT5, the rows are its
     ids, then the symbols it does not have, ``<s>`` last: the inverse of ``lay_out``. Others have fairseq's order.
     """
-    if not {"<pad>", "</s>"} <= model.texts(CONTROL):
+    if not {"<pad>", "</s>"} <= pieces_of_kind(model, CONTROL):
         return list(range(len(symbols)))
     ids = {symbol: number for number, symbol in enumerate(symbols)}
     placed: list[int] = []
     for piece in model.pieces:
-        symbol = "<unk>" if piece.kind == UNKNOWN else symbol_of(piece.text, ids)
+        symbol = "<unk>" if piece.type == UNKNOWN else symbol_of(piece.piece, ids)
         if symbol in ids:
             placed.append(ids[symbol])
     seen = set(placed)

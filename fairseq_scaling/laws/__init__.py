@@ -15,7 +15,7 @@ from __future__ import annotations
 from .advice import advise, compare_mixtures, compare_pairs, tokens_for
 from .choosing import choose, choose_many
 from .comparing import compare_metrics
-from .curve import LOWER_IS_BETTER, Curve, Groups
+from .curve import Curve, Groups
 from .diagnosis import diagnose
 from .fitting import PAPER_BUDGETS, fit, fit_many
 from .law import Law, Parameter
@@ -39,7 +39,6 @@ from .two_stage import fit_two_stage
 
 __all__ = [
     "LAWS",
-    "LOWER_IS_BETTER",
     "PAPER_BUDGETS",
     "SURFACES",
     "VERDICTS",

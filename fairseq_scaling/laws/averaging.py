@@ -96,9 +96,7 @@ def errors_ahead(fits: Sequence[Fit]) -> FloatArray:
     return errors_at(fits, _AHEAD * np.array(largest))
 
 
-def average_fit(
-    curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: FloatArray, expected: FloatArray
-) -> Fit:
+def average_fit(curve: Curve, fits: Sequence[Fit], prior: FloatArray, errors: FloatArray, expected: FloatArray) -> Fit:
     """Return the average of ``fits`` as a Fit; its coefficients are the weights.
 
     Args:

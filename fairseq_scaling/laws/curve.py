@@ -10,25 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import metrics
 from ..errors import DataError
 
 FloatArray = NDArray[np.float64]
-
-LOWER_IS_BETTER: Mapping[str, bool] = {
-    "bleu": False,
-    "chrf": False,
-    "comet": False,
-    "rouge_l": False,
-    "rouge": False,
-    "ter": True,
-    "wer": True,
-    "cross_entropy": True,
-}
-"""Direction of the metrics this project knows; any other metric must say which way is better."""
-
-
-CEILINGS: Mapping[str, float] = {"bleu": 100.0, "chrf": 100.0, "rouge_l": 100.0, "rouge": 100.0}
-"""No score of these metrics is larger; intervals end there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,17 +22,19 @@ class Curve:
 
     Attributes:
         name: what the curve is called in tables and files.
-        metric: ``bleu``, ``chrf``, ``ter``, ``comet``, ``rouge_l``, ``cross_entropy`` or any other name.
+        metric: a name in ``metrics.METRICS`` (``bleu``, ``chrf``, ``cross_entropy`` ...) or any other one.
         pretrain_tokens: D_p of every point, in tokens [n]. Several points may share one D_p (seeds, repeats).
         values: the measured values [n], scores in their own points, cross-entropy in nats per target token.
         held_out: points that must never enter a fit, only judge it [n].
         seeds: seed of every point [n], numbers or names, None or below 0 where it is not known; or None.
         weights: case weights [n], default all 1.
+        stderr: known standard error of every value [n], in points of the metric, NaN where it is not known; or None.
         baseline: value(s) without pretraining; never part of a fit.
         lower_is_better: direction of the metric; None takes it from the metric's name.
         attributes: anything else that tells the curve from others (mixture, alignment, source_lang, target_lang,
             finetune_tokens, architecture, signature). ``noise``, when there, is the known standard deviation of one
-            measurement in points of the metric.
+            measurement in points of the metric; ``scale`` is the value of a perfect score where it is not that of
+            the metric's row in ``metrics.METRICS`` (100 for an accuracy in percent).
 
     Raises:
         DataError: arrays of different lengths, a negative or missing D_p, an unknown direction.
@@ -63,6 +50,7 @@ class Curve:
     baseline: float | FloatArray | None = None
     lower_is_better: bool | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    stderr: FloatArray | None = None
 
     def __post_init__(self) -> None:
         tokens = np.atleast_1d(np.asarray(self.pretrain_tokens, float))
@@ -83,6 +71,9 @@ class Curve:
         values = column("values", self.values, float)
         held_out = column("held_out", self.held_out, bool, np.zeros(size, bool))
         weights = column("weights", self.weights, float)
+        stderr = column("stderr", self.stderr, float)
+        if stderr is not None and not np.all(np.isnan(stderr) | ((stderr >= 0) & np.isfinite(stderr))):
+            raise DataError(f"curve {self.name!r}: stderr must be finite and at least 0, got {stderr.tolist()}")
         if tokens.ndim != 1 or not np.all(np.isfinite(tokens)) or np.any(tokens < 0):
             listed = tokens.tolist()
             raise DataError(f"curve {self.name!r}: pretrain_tokens must be finite and at least 0, got {listed}")
@@ -90,18 +81,19 @@ class Curve:
             raise DataError(f"curve {self.name!r}: weights must be finite and at least 0, got {weights.tolist()}")
         direction = self.lower_is_better
         if direction is None:
-            if self.metric not in LOWER_IS_BETTER:
+            if not metrics.has_direction(self.metric):
                 raise DataError(
                     f"curve {self.name!r}: is a lower {self.metric} better?\n"
-                    f"  set lower_is_better; it is known only for {', '.join(LOWER_IS_BETTER)}"
+                    f"  set lower_is_better; it is known only for {', '.join(metrics.METRICS)}"
                 )
-            direction = LOWER_IS_BETTER[self.metric]
+            direction = metrics.describe(self.metric).lower_is_better
         fixed = {
             "pretrain_tokens": tokens[order],
             "values": values,
             "held_out": held_out,
             "seeds": column("seeds", self.seeds, None),
             "weights": weights,
+            "stderr": stderr,
             "lower_is_better": bool(direction),
             "attributes": dict(self.attributes),
         }
@@ -125,9 +117,14 @@ class Curve:
         return np.ones(len(self)) if self.weights is None else self.weights
 
     @property
+    def about(self) -> metrics.Metric:
+        """What is known of the metric: range, noise of one run, title; at the scale of ``attributes``."""
+        return metrics.describe(self.metric, self.lower_is_better, self.attributes.get("scale"))
+
+    @property
     def ceiling(self) -> float:
         """The largest value the metric can take, inf where there is none."""
-        return CEILINGS.get(self.metric, float("inf"))
+        return self.about.upper
 
     @property
     def baseline_value(self) -> float | None:
@@ -150,6 +147,7 @@ class Curve:
             self.baseline,
             self.lower_is_better,
             self.attributes,
+            None if self.stderr is None else self.stderr[index],
         )
 
     def groups(self, mask: ArrayLike | None = None) -> Groups:
@@ -225,6 +223,7 @@ class Curve:
             "held_out": self.held_out.tolist(),
             "seeds": None if self.seeds is None else self.seeds.tolist(),
             "weights": None if self.weights is None else self.weights.tolist(),
+            "stderr": None if self.stderr is None else [None if np.isnan(e) else float(e) for e in self.stderr],
             "baseline": self.baseline.tolist() if isinstance(self.baseline, np.ndarray) else self.baseline,
             "lower_is_better": self.lower_is_better,
             "attributes": {key: _plain(value) for key, value in self.attributes.items()},

@@ -13,12 +13,6 @@ from .fitting import fit as fit_law
 from .isotonic import ShapeTest, shape_test
 from .results import Choice, Fit, Verdict
 
-ASSUMED_NOISE = {"bleu": 0.5, "chrf": 0.5, "ter": 0.7, "rouge_l": 0.5, "rouge": 0.5, "comet": 0.5}
-"""Standard deviation of one finetuning run where the study does not measure it, in points on a scale of 0 to 100."""
-
-ASSUMED_SHARE = 0.01
-"""The same for any other metric, as a share of its middle value."""
-
 SIGNIFICANT = 0.05
 FEWEST_BUDGETS = 4
 FLAT_SHARE = 0.05
@@ -32,7 +26,7 @@ def diagnose(curve: Curve, fit: Fit | Choice | None = None, *, noise: float | No
     Args:
         fit: a fit or choice for the curve; None fits the metric's default law.
         noise: standard deviation of one measurement in points of the metric. None takes the curve's seeds, then
-            ``curve.attributes["noise"]``, then a stated assumption (``ASSUMED_NOISE``).
+            ``curve.attributes["noise"]``, then a stated assumption (``metrics.METRICS``).
         seed: of the simulated distribution of the test.
     """
     groups = curve.groups()
@@ -73,11 +67,7 @@ def measurement_noise(curve: Curve, noise: float | None = None) -> tuple[float, 
         return float(curve.attributes["noise"]), np.inf, "given"
     usable = curve.values[np.isfinite(curve.values)]
     middle = float(np.median(np.abs(usable))) if usable.size else 1.0
-    assumed = ASSUMED_NOISE.get(curve.metric)
-    if assumed is None:
-        return max(ASSUMED_SHARE * middle, 1e-12), np.inf, "assumed"
-    # COMET and ROUGE are also reported on a scale of 0 to 1.
-    return (assumed if np.max(np.abs(usable), initial=0.0) > 1.5 else assumed / 100), np.inf, "assumed"
+    return max(curve.about.noise_at(middle), 1e-12), np.inf, "assumed"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from .. import metrics
 from ..errors import SettingError
 from .curve import Curve
 from .forms.bnsl import Bnsl1
@@ -31,20 +32,18 @@ LAWS: Mapping[str, Law] = MappingProxyType(
 )
 """Name -> law, in the order in which they are tried."""
 
-_LOSSES = ("cross_entropy", "loss", "nll", "perplexity", "error")
 _FOR_SCORES = ("log_law", "linear_log", "power_law", "power_ceiling", "logistic", "saturating", "m4", "bnsl1")
 _FOR_LOSSES = ("cross_entropy_law", "power_law", "saturating", "m4", "bnsl1")
 _FOR_FALLING_SCORES = ("log_law", "cross_entropy_law", "linear_log", "power_law", "saturating", "m4", "bnsl1")
 
 
 def is_loss(metric: str) -> bool:
-    """Return whether a metric is a loss (cross-entropy, perplexity, error), not a translation score."""
-    return any(part in metric.lower() for part in _LOSSES)
+    """Return whether a metric is a loss (cross-entropy, perplexity, error), not a score."""
+    return metrics.describe(metric).is_loss
 
 
 def default_law(curve: Curve | str) -> Law:
-    """Return the paper's law for a metric: ``cross_entropy_law`` for losses (names with ``cross_entropy``, ``loss``,
-    ``nll``, ``perplexity``, ``error``), ``log_law`` for scores."""
+    """Return the paper's law for a metric: ``cross_entropy_law`` for losses, ``log_law`` for scores."""
     return LAWS["cross_entropy_law" if is_loss(curve if isinstance(curve, str) else curve.metric) else "log_law"]
 
 

@@ -31,23 +31,34 @@ def to_huggingface(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         CheckpointError: they are not the weights of a T5 of this project.
     """
     names = _names(state, ours=True)
-    _check(state, set(names), ignored=())
+    _refuse("has no weight", set(names) - set(state))
+    _refuse("has weights that T5 does not have:", set(state) - set(names))
     return {theirs: state[ours] for ours, theirs in names.items()}
 
 
 def from_huggingface(state: Mapping[str, Tensor], tied: bool) -> dict[str, Tensor]:
     """Return the weights of a Hugging Face T5, mT5 or ByT5 under fairseq_scaling's names.
 
+    Weights that T5 does not have are left out, as transformers leaves them out; see ``ignored_weights``.
+
     Args:
         state: the weights by name, ``lm_head.weight`` included if the output layer is one of its own.
         tied: the embedding is the output layer too (T5 v1.0; ``tie_word_embeddings`` in config.json).
 
     Raises:
-        CheckpointError: weights are missing, or there are others than T5 has.
+        CheckpointError: weights are missing.
     """
     names = _names(state, ours=False, tied=tied)
-    _check(state, set(names.values()), ignored=(*COPIES, *(("lm_head.weight",) if tied else ())))
+    _refuse("has no weight", set(names.values()) - set(state))
     return {ours: state[theirs] for ours, theirs in names.items()}
+
+
+def ignored_weights(state: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the weights that a T5 does not have, sorted.
+
+    One of them is in most files of 2020: ``decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight``.
+    """
+    return sorted(set(state) - set(_names(state, ours=False, tied=False).values()) - set(COPIES))
 
 
 def _names(state: Mapping[str, Tensor], ours: bool, tied: bool | None = None) -> dict[str, str]:
@@ -84,9 +95,7 @@ def _count(names: Iterable[str], pattern: str) -> int:
     return max((int(match[1]) + 1 for name in names if (match := re.match(pattern, name))), default=0)
 
 
-def _check(state: Mapping[str, Tensor], expected: set[str], ignored: tuple[str, ...]) -> None:
-    missing, unknown = sorted(expected - set(state)), sorted(set(state) - expected - set(ignored))
-    for text, names in (("has no weight", missing), ("has weights that T5 does not have:", unknown)):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise CheckpointError(f"the checkpoint {text} {', '.join(names[:3])}{more}; is it a T5, mT5 or ByT5?")
+def _refuse(what: str, names: set[str]) -> None:
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise CheckpointError(f"the checkpoint {what} {', '.join(sorted(names)[:3])}{more}; is it a T5, mT5 or ByT5?")

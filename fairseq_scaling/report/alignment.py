@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from ..alignment_file import Alignment
 from ..errors import ScalingError
 from ..laws.curve import FloatArray
-from ..logs import Problem
-from ..logs.record import Alignment
+from ..metrics import order
 from ..mixture import Mixture
+from ..problems import Problem, in_order, remark
 from ..quantities import format_tokens
-from .analysis import CurveAnalysis
-from .curves import CurvePoints
-from .metrics import order
+from .points.curves import CurvePoints
+from .results import Agreement, Correlation, CurveResult
 
 FEWEST_MIXTURES = 3
 """Of two mixtures any measure puts one first: a rank correlation of them would be 1 or -1 whatever was measured."""
@@ -48,12 +47,12 @@ def match(curves: Sequence[CurvePoints], alignments: Sequence[Alignment]) -> Mat
         if alike and not candidates[curve.name]:
             found, own = alike[0].corpus[:12], curve.first.corpus
             message = f"measured in the corpus {found}, the runs of {curve.name} are of {own}: left out"
-            strange.add(Problem(alike[0].file, 0, message))
+            strange.add(remark(alike[0].file, 0, message))
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for name, entries in candidates.items():
         counts[tasks[name]].update({entry.sample_tokens for entry in entries})
     sizes = {task: max(count, key=lambda size: (count[size], size)) for task, count in counts.items() if count}
-    matched = Matched(problems=sorted(strange))
+    matched = Matched(problems=in_order(strange))
     for name, entries in candidates.items():
         size = sizes.get(tasks[name])
         fitting = [entry for entry in entries if entry.sample_tokens == size]
@@ -62,29 +61,28 @@ def match(curves: Sequence[CurvePoints], alignments: Sequence[Alignment]) -> Mat
         elif entries and size is not None:
             others = f"a sample of {format_tokens(entries[0].sample_tokens)} tokens, others with {format_tokens(size)}"
             message = f"{name} was measured with {others}: left out; measure all mixtures with one scaling-alignment"
-            matched.problems.append(Problem(entries[0].file, 0, message))
+            matched.problems.append(remark(entries[0].file, 0, message))
     for file in dict.fromkeys(entry.file for entry in alignments):
         if file not in used:
             message = "alignment of mixtures and tasks that no curve has: left out"
-            matched.problems.append(Problem(file, 0, message))
+            matched.problems.append(remark(file, 0, message))
     return matched
 
 
-def rank_agreements(analyses: Sequence[CurveAnalysis], matched: Matched) -> list[dict[str, Any]]:
+def rank_agreements(curves: Sequence[CurveResult]) -> list[Agreement]:
     """Return, per task, D_f, model and corpus, how alignment ranks the mixtures against what pretraining brought.
 
     Compared on the first metric, and at two D_p that all mixtures reached: ``from_tokens``, the largest of their
-    smallest, and ``to_tokens``, the smallest of their largest. ``gain`` is how much better the law's value is at the
-    second than at the first, ``difference`` how much better than no pretraining. ``correlations`` holds Spearman's rank
-    correlation of each measure with both (None where it is not defined), empty below ``FEWEST_MIXTURES`` mixtures.
+    smallest, and ``to_tokens``, the smallest of their largest. ``gain`` is how much better the forecast's value is at
+    the second than at the first, ``difference`` how much better than no pretraining. ``correlations`` is empty below
+    ``FEWEST_MIXTURES`` mixtures.
     """
-    groups: dict[Hashable, list[CurveAnalysis]] = defaultdict(list)
-    for analysis in analyses:
-        first = analysis.data.first
-        if analysis.choice is not None and first.alignment is not None and _parsed(first.mixture) and first.task:
-            model = (first.architecture, first.parameters, first.corpus)
-            groups[first.task, first.finetune_tokens, *model].append(analysis)
-    return [_agreement(_rivals(members), matched) for members in groups.values()]
+    groups: dict[Hashable, list[CurveResult]] = defaultdict(list)
+    for curve in curves:
+        one = curve.setting
+        if curve.forecast is not None and one.alignment is not None and _parsed(one.mixture) and one.task:
+            groups[one.task, one.finetune_tokens, one.architecture, one.parameters, one.corpus].append(curve)
+    return [_agreement(_rivals(members)) for members in groups.values()]
 
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
@@ -102,62 +100,51 @@ def _ranks(values: Sequence[float]) -> FloatArray:
     return ranks
 
 
-def _rivals(members: Sequence[CurveAnalysis]) -> list[CurveAnalysis]:
+def _rivals(members: Sequence[CurveResult]) -> list[CurveResult]:
     """Return one curve per mixture, of the first metric."""
-    metric = min((member.data.metric for member in members), key=order)
-    rivals: dict[Hashable, CurveAnalysis] = {}
+    metric = min((member.metric.name for member in members), key=order)
+    rivals: dict[Hashable, CurveResult] = {}
     for member in members:
-        if member.data.metric == metric:
-            rivals.setdefault(_parsed(member.data.first.mixture), member)
+        if member.metric.name == metric:
+            rivals.setdefault(_parsed(member.setting.mixture), member)
     return list(rivals.values())
 
 
-def _agreement(rivals: Sequence[CurveAnalysis], matched: Matched) -> dict[str, Any]:
-    names = [rival.data.name for rival in rivals]
-    sizes = [[point.pretrain_tokens for point in rival.data.points] for rival in rivals]
-    low, high = max(map(min, sizes)), min(map(max, sizes))
+def _agreement(rivals: Sequence[CurveResult]) -> Agreement:
+    low, high = max(rival.smallest for rival in rivals), min(rival.largest for rival in rivals)
+    metric = rivals[0].metric
+    sign = -1.0 if metric.lower_is_better else 1.0
     gains, differences = {}, {}
     for rival in rivals:
-        assert rival.choice is not None
-        sign = -1.0 if rival.data.lower_is_better else 1.0
-        start, end = rival.choice.predict([low, high]).value
+        assert rival.forecast is not None
+        at = rival.forecast.continued
+        start, end = np.interp(np.log([low, high]), np.log(at.pretrain_tokens), at.value)
         if low < high:
-            gains[rival.data.name] = float(sign * (end - start))
-        if rival.data.baselines:
-            base = np.mean([point.value for point in rival.data.baselines])
-            differences[rival.data.name] = float(sign * (end - base))
-    enough = len(rivals) >= FEWEST_MIXTURES
-    return {
-        "curves": names,
-        "metric": rivals[0].data.metric,
-        "mixtures": len(rivals),
-        "from_tokens": low,
-        "to_tokens": high,
-        "gain": gains,
-        "difference": differences,
-        "correlations": _correlations(rivals, matched, gains, differences) if enough else [],
-    }
+            gains[rival.name] = float(sign * (end - start))
+        if rival.baseline_mean is not None:
+            differences[rival.name] = float(sign * (end - rival.baseline_mean))
+    correlations = _correlations(rivals, gains, differences) if len(rivals) >= FEWEST_MIXTURES else ()
+    names = tuple(rival.name for rival in rivals)
+    return Agreement(names, metric, rivals[0].x, len(rivals), low, high, gains, differences, tuple(correlations))
 
 
 def _correlations(
-    rivals: Sequence[CurveAnalysis], matched: Matched, gains: dict[str, float], differences: dict[str, float]
-) -> list[dict[str, Any]]:
+    rivals: Sequence[CurveResult], gains: dict[str, float], differences: dict[str, float]
+) -> list[Correlation]:
     measured: dict[str, dict[str, float]] = {PAPER: {}}
     for rival in rivals:
-        name, paper = rival.data.name, rival.data.first.alignment
-        found = matched.by_curve.get(name)
-        others = {} if found is None else {key: value for key, value in found.measures.items() if key != PAPER}
-        for measure, value in {PAPER: paper, **others}.items():
+        others = {} if rival.overlap is None else rival.overlap.measures
+        for measure, value in {**others, PAPER: rival.setting.alignment}.items():
             if value is not None:
-                measured.setdefault(measure, {})[name] = value
-    rows = []
+                measured.setdefault(measure, {})[rival.name] = value
+    found = []
     for measure, values in measured.items():
-        row: dict[str, Any] = {"measure": measure, "mixtures": len(values)}
-        for title, results in (("gain", gains), ("difference", differences)):
-            both = [name for name in values if name in results]
-            row[title] = spearman([values[name] for name in both], [results[name] for name in both])
-        rows.append(row)
-    return rows
+        ranked = []
+        for outcomes in (gains, differences):
+            both = [name for name in values if name in outcomes]
+            ranked.append(spearman([values[name] for name in both], [outcomes[name] for name in both]))
+        found.append(Correlation(measure, len(values), *ranked))
+    return found
 
 
 def _same_setting(curve: CurvePoints, entry: Alignment) -> bool:

@@ -1,4 +1,8 @@
-"""Debian and Ubuntu packages without root: looked up, downloaded into a cache, and opened there."""
+"""Debian and Ubuntu packages without root: looked up, downloaded into a cache, and opened there.
+
+A pinned package (its checksum is known beforehand) that the release no longer serves is fetched from
+snapshot.debian.org, which keeps every version of every package under its SHA-1.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +21,16 @@ from fairseq_scaling.errors import DataError
 
 from ..lines import batches
 
+SNAPSHOT = "https://snapshot.debian.org"
+_TIMEOUT = 60.0  # seconds without a byte from the snapshot server
+_FAILURES = 3  # in a row; then the snapshot server is not asked again
 _AT_ONCE = 100
 _NO_APT = (
     "the source 'debian' needs apt-get, which is not on this machine (it is on Debian and Ubuntu)\n"
-    "  use your own text instead: scaling-preprocess fetch --source files --mono en=FILE --pair en-fr=FILE,FILE"
+    "  use your own text instead: scaling-preprocess fetch --source files --mono en=FILE --pair en-fr=FILE,FILE\n"
+    "  or generated languages, which need no download: scaling-preprocess fetch --source generated --languages ga,gb "
+    "--pairs ga-gb"
 )
-_CONTENTS = "Acquire::IndexTargets::deb::Contents-deb"
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class Package:
     size: int
     """bytes to download"""
     sha256: str
+    sha1: str = ""
+    """of a pinned package: its name at snapshot.debian.org"""
 
     @property
     def file_name(self) -> str:
@@ -75,7 +86,7 @@ class Apt:
         return found
 
     def download(self, wanted: Iterable[Package], advance: Callable[[int], None] = lambda done: None) -> list[Package]:
-        """Download the packages that the cache lacks; return those that could not be had.
+        """Download the packages that the cache lacks; return those that could not be downloaded.
 
         Args:
             wanted: the packages.
@@ -98,12 +109,43 @@ class Apt:
                     failed.append(package)
         return failed
 
+    def download_pinned(
+        self, wanted: Iterable[Package], snapshot: str, advance: Callable[[int], None] = lambda done: None
+    ) -> list[Package]:
+        """Download exactly these packages; return those that could not be downloaded.
+
+        Args:
+            wanted: packages with their checksums.
+            snapshot: address of the server that is asked for what the release does not serve; empty: none.
+            advance: as in ``download``.
+        """
+        missing = []
+        for package in wanted:
+            if self._is_cached(package):
+                advance(package.size)
+            else:
+                missing.append(package)
+        served = {package.sha256 for package in self._stanzas([package.name for package in missing])}
+        failed = self.download([package for package in missing if package.sha256 in served], advance)
+        failed += [package for package in missing if package.sha256 not in served]
+        lost, in_a_row = [], 0
+        for package in failed:
+            if not (snapshot and package.sha1 and in_a_row < _FAILURES):
+                lost.append(package)
+            elif self._from_snapshot(package, snapshot):
+                advance(package.size)
+                in_a_row = 0
+            else:
+                lost.append(package)
+                in_a_row += 1
+        return lost
+
     def path(self, package: Package) -> Path:
         """Return the path of a downloaded package."""
         return self.packages_folder / package.file_name
 
-    def use_own_lists(self, contents: bool = False) -> None:
-        """Fetch package lists into the cache and use them from now on; ``contents`` adds the lists of files.
+    def use_own_lists(self) -> None:
+        """Fetch package lists into the cache and use them from now on.
 
         Raises:
             DataError: they could not be fetched.
@@ -111,7 +153,7 @@ class Apt:
         (self._lists / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (self._lists / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         self._own_lists = True
-        result = self._run("apt-get", "update", *(_contents_options() if contents else ()))
+        result = self._run("apt-get", "update")
         if result.returncode or not self._show(["apt"]):
             raise DataError(
                 "apt-get has no package lists and could not fetch them: is there a network?\n"
@@ -119,36 +161,31 @@ class Apt:
                 "  run `sudo apt-get update`, or use your own text (--source files)"
             )
 
-    def files_of_packages(self) -> Iterator[tuple[str, str]]:
-        """Yield (file, package) over all packages of the release; fetches the lists of files (about 55 MB)."""
-        self.use_own_lists(contents=True)
-        targets = self._run(
-            "apt-get", "indextargets", *_contents_options(), "--format", "$(FILENAME)", "Created-By: Contents-deb"
-        )
-        for listing in sorted(set(targets.stdout.split())):
-            command = ["/usr/lib/apt/apt-helper", "cat-file", listing]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    file, _, packages = line.rstrip("\n").rpartition(" ")
-                    for package in packages.split(","):
-                        yield file.rstrip(), package.rpartition("/")[2]
-
     def _show(self, names: Sequence[str]) -> dict[str, Package]:
-        found: dict[str, Package] = {}
+        return {package.name: package for package in self._stanzas(names, "--no-all-versions")}
+
+    def _stanzas(self, names: Sequence[str], *options: str) -> Iterator[Package]:
         for batch in batches(names, _AT_ONCE):
-            text = self._run("apt-cache", "show", "--no-all-versions", *batch).stdout
+            text = self._run("apt-cache", "show", *options, *batch).stdout
             for stanza in text.split("\n\n"):
                 fields = dict(re.findall(r"^(Package|Version|Architecture|Size|SHA256): (.*)$", stanza, re.MULTILINE))
                 if len(fields) == 5:
-                    found[fields["Package"]] = Package(
-                        fields["Package"],
-                        fields["Version"],
-                        fields["Architecture"],
-                        int(fields["Size"]),
-                        fields["SHA256"],
-                    )
-        return found
+                    name, version, architecture = fields["Package"], fields["Version"], fields["Architecture"]
+                    yield Package(name, version, architecture, int(fields["Size"]), fields["SHA256"])
+
+    def _from_snapshot(self, package: Package, snapshot: str) -> bool:
+        part = self.path(package).with_suffix(".part")
+        try:
+            with (
+                urllib.request.urlopen(f"{snapshot}/file/{package.sha1}", timeout=_TIMEOUT) as answer,
+                open(part, "wb") as file,
+            ):
+                shutil.copyfileobj(answer, file)
+        except (OSError, ValueError):  # URLError is an OSError
+            part.unlink(missing_ok=True)
+            return False
+        part.replace(self.path(package))
+        return self._is_cached(package)
 
     def _is_cached(self, package: Package) -> bool:
         """Return whether the package is there complete; one cut short or damaged is deleted."""
@@ -193,14 +230,3 @@ def package_files(package: Path, wanted: Callable[[str], bool]) -> Iterator[tupl
                         yield name, stream.read()
         except tarfile.TarError as error:
             raise DataError(f"{package} cannot be read: {error}\n  delete it and fetch again") from None
-
-
-def _contents_options() -> list[str]:
-    options = []
-    for key, value in (
-        ("MetaKey", "$(COMPONENT)/Contents-$(ARCHITECTURE)"),
-        ("ShortDescription", "Contents-$(ARCHITECTURE)"),
-        ("Description", "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Contents (deb)"),
-    ):
-        options += ["-o", f"{_CONTENTS}::{key}={value}"]
-    return options

@@ -4,10 +4,45 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-zß-öø-ÿ])")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``fetch`` was asked for. Each source takes from it what concerns that source.
+
+    Attributes:
+        languages: languages of the monolingual text.
+        pairs: language pairs such as ``en-fr``.
+        mono: language -> values of ``--mono``.
+        parallel: pair -> values of ``--pair``.
+        given: (pair, split) -> value of ``--valid`` or ``--test``; the splits are ``valid``, ``test``, ``test1``, ...
+        options: every other option of ``fetch`` by its parameter name.
+    """
+
+    languages: Sequence[str] = ()
+    pairs: Sequence[str] = ()
+    mono: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parallel: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    given: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def all_languages(self) -> list[str]:
+        """The languages of the monolingual text and of the pairs, each once."""
+        return list(dict.fromkeys([*self.languages, *(side for pair in self.pairs for side in pair.split("-"))]))
+
+
+class HeldOut(NamedTuple):
+    """A given valid or test set."""
+
+    name: str
+    """what it is called where it was published, for example ``wmt14``"""
+    pairs: Iterator[tuple[str, str]]
 
 
 class Source(ABC):
@@ -17,6 +52,13 @@ class Source(ABC):
     """
 
     name: str
+    catalogue = False
+    """whether the text is program messages and manuals: ``clean`` then applies its rules for catalogues"""
+
+    @classmethod
+    @abstractmethod
+    def from_request(cls, request: Request) -> Source:
+        """Return the source for what ``fetch`` was asked for; may download."""
 
     @abstractmethod
     def monolingual(self, language: str) -> Iterator[str]:
@@ -26,10 +68,13 @@ class Source(ABC):
     def parallel(self, source: str, target: str) -> Iterator[tuple[str, str]]:
         """Yield sentences of ``source`` with their translation into ``target``."""
 
-    def held_out(self, source: str, target: str, split: str) -> Iterator[tuple[str, str]]:
-        """Yield a given ``valid`` or ``test`` set; without one, ``clean`` takes it out of the parallel text."""
-        del source, target, split
-        return iter(())
+    def held_out(self, source: str, target: str) -> dict[str, HeldOut]:
+        """Return the given sets by split (``valid``, ``test``, ``test1``, ...).
+
+        Where there is no ``valid`` or no ``test``, ``clean`` takes it out of the parallel text.
+        """
+        del source, target
+        return {}
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fairseq_scaling.errors import DataError, SettingError
+from fairseq_scaling.whole_files import write_whole
 
 from ..progress import ordered_map, progress
-from .apt import Apt, Package, package_files
-from .base import Source, split_sentences
+from .apt import SNAPSHOT, Apt, Package, package_files
+from .base import Request, Source, split_sentences
 from .catalogue import paragraphs, read_catalogue
 from .libreoffice import read_help_page
 from .manpage import read_manual_page
@@ -45,6 +48,7 @@ class DebianSource(Source):
     """
 
     name = "debian"
+    catalogue = True
 
     def __init__(
         self,
@@ -68,6 +72,22 @@ class DebianSource(Source):
                 advance(1)
 
     @classmethod
+    def from_request(cls, request: Request) -> DebianSource:
+        options = request.options
+        source = cls.from_list(
+            Path(options["packages"] or QUICKSTART_LIST),
+            request.all_languages,
+            options["cache"] / "debian",
+            [kind.strip() for kind in options["kinds"].split(",") if kind.strip()],
+            int(options["max_download"] * 1e6),
+            options["workers"],
+            options["snapshot"],
+        )
+        if options["write_packages"]:
+            source.write_list(Path(options["write_packages"]))
+        return source
+
+    @classmethod
     def from_list(
         cls,
         package_list: Path,
@@ -76,40 +96,69 @@ class DebianSource(Source):
         kinds: Sequence[str] = KINDS,
         max_download: int = 150_000_000,
         workers: int = 1,
+        snapshot: str = SNAPSHOT,
     ) -> DebianSource:
         """Return the source of a package list, downloading what the cache lacks.
 
+        A pinned package (listed with its checksum) is downloaded in exactly that version, from the release or from the
+        snapshot server. Where neither has that version, the release's own version is used, and ``describe`` says that
+        the text is not as pinned. For a package that is not pinned the release's version is used.
+
         Args:
-            package_list: JSON file with the packages, the most useful first (made by ``rank-packages``).
+            package_list: JSON file with the packages, the most useful first.
             languages: as above, and so ``cache``, ``kinds``, ``workers``.
             max_download: bytes; packages of the list beyond this sum are left out.
+            snapshot: address of the snapshot server; empty: none is asked.
 
         Raises:
-            DataError: ``apt-get`` or the package lists are missing, or no package at all could be had.
+            DataError: ``apt-get`` or the package lists are missing, or no package at all could be downloaded.
             SettingError: the file is no package list.
         """
-        names, apt = read_package_list(package_list), Apt(cache)
+        listed, apt = read_package_list(package_list), Apt(cache)
+        pinned, left_out = _within([package for package in listed.values() if package], max_download)
+        with progress("download (bytes)", sum(package.size for package in pinned)) as advance:
+            failed = apt.download_pinned(pinned, snapshot, advance)
+        had = {package.name: package for package in pinned if package not in failed}
         packs = [name.format(language) for language in sorted(languages) for name in _LANGUAGE_PACKS]
-        found = apt.look_up([*packs, *names])
-        chosen, left_out = _within([found[name] for name in [*packs, *names] if name in found], max_download)
+        names = [name for name in listed if name not in had and name not in left_out]
+        # Ubuntu's packs hold what its packages lack; the pinned ones are Debian's and lack nothing.
+        found = apt.look_up([*packs, *names]) if names else {}
+        rest = max_download - sum(package.size for package in had.values())
+        chosen, beyond = _within([found[name] for name in [*packs, *names] if name in found], rest)
         with progress("download (bytes)", sum(package.size for package in chosen)) as advance:
-            failed = apt.download(chosen, advance)
-        if failed:
-            failed = _try_again(apt, failed, found)
-        lost = [package.name for package in failed]
-        packages = [found[package.name] for package in chosen if package.name not in lost]
+            lost = apt.download(chosen, advance)
+        if lost:
+            lost = _try_again(apt, lost, found)
+        lost_names = [package.name for package in lost]
+        had |= {package.name: found[package.name] for package in chosen if package.name not in lost_names}
+        packages = [had[name] for name in [*packs, *listed] if name in had]
         if not packages:
             raise DataError(
-                f"none of the {len(names)} packages in {package_list.name} could be downloaded: is there a network?\n"
+                f"none of the {len(listed)} packages in {package_list.name} could be downloaded: is there a network?\n"
                 "  run it again later, or use your own text (--source files)"
             )
+        versions = {package.name: package.version for package in pinned}
         provenance = {
             "package_list": package_list.name,
+            "as_pinned": packages == list(listed.values()) if pinned else None,
+            "packages_of_another_version": [
+                package.name for package in packages if package.version != versions.get(package.name, package.version)
+            ],
             "packages_unknown_to_this_release": [name for name in names if name not in found],
-            "packages_not_downloaded": lost,
-            "packages_beyond_the_limit": left_out,
+            "packages_not_downloaded": lost_names,
+            "packages_beyond_the_limit": [*left_out, *beyond],
         }
         return cls(packages, languages, cache, kinds, workers, provenance)
+
+    def write_list(self, path: Path) -> None:
+        """Write the list of the packages, pinned to these versions: given as ``--packages`` it gives this text."""
+        entries = []
+        for package in self.packages:
+            with open(self._apt.path(package), "rb") as stream:
+                sha1 = hashlib.file_digest(stream, "sha1").hexdigest()
+            entries.append(json.dumps({**asdict(package), "sha1": sha1}, ensure_ascii=False))
+        rows = ",\n  ".join(entries)
+        write_whole(path, f'{{\n "packages": [\n  {rows}\n ]\n}}\n')
 
     def monolingual(self, language: str) -> Iterator[str]:
         if "catalogues" in self._kinds:
@@ -203,19 +252,20 @@ class DebianSource(Source):
                 yield from read_manual_page(page)
 
 
-def read_package_list(path: Path) -> list[str]:
-    """Return the package names of a list in its order.
+def read_package_list(path: Path) -> dict[str, Package | None]:
+    """Return name -> package of a list in its order; None where the list gives no checksum, and so no version.
 
     Raises:
         SettingError: no such file, or no package list.
     """
     try:
-        return [str(entry["name"]) for entry in json.loads(path.read_text(encoding="utf-8"))["packages"]]
+        entries = json.loads(path.read_text(encoding="utf-8"))["packages"]
+        return {str(entry["name"]): Package(**entry) if "sha256" in entry else None for entry in entries}
     except OSError:
         raise SettingError("--packages", path, "cannot be read") from None
     except (ValueError, KeyError, TypeError):
         raise SettingError(
-            "--packages", path, "is no package list", "make one with scaling-preprocess rank-packages"
+            "--packages", path, "is no package list", 'the least one is {"packages": [{"name": "manpages-ro"}]}'
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from fairseq_scaling.data.corpus import file_checksum
 from fairseq_scaling.errors import SettingError
 
 from ..lines import read_lines, read_pairs
-from .base import Source
+from .base import HeldOut, Request, Source
 
 SidePaths = tuple[Path, Path]
 
@@ -21,7 +22,7 @@ class FilesSource(Source):
     Args:
         mono: language -> files.
         pairs: ``en-fr`` -> (English file, French file), line i of one the translation of line i of the other.
-        held_out: (pair, ``valid`` or ``test``) -> the two files.
+        held_out: (pair, split) -> the two files; the splits are ``valid``, ``test``, ``test1``, ...
 
     Raises:
         SettingError: a file does not exist or is empty, or is to be its own translation.
@@ -43,7 +44,15 @@ class FilesSource(Source):
                 raise SettingError("file", path, "is empty", "leave it out, or copy it again")
         for left, right in self._sides():
             if left.samefile(right):
-                raise SettingError("file", left, "stands for both sides of a pair", "give the file of each language")
+                raise SettingError("file", left, "is given as both sides of a pair", "give the file of each language")
+
+    @classmethod
+    def from_request(cls, request: Request) -> FilesSource:
+        return cls(
+            {language: [Path(value) for value in values] for language, values in request.mono.items()},
+            {pair: [_two_files("--pair", value) for value in values] for pair, values in request.parallel.items()},
+            {key: _two_files(f"--{key[1].rstrip('0123456789')}", value) for key, value in request.given.items()},
+        )
 
     def monolingual(self, language: str) -> Iterator[str]:
         for path in self._mono.get(language, ()):
@@ -53,9 +62,12 @@ class FilesSource(Source):
         for left, right in self._pairs.get(f"{source}-{target}", ()):
             yield from read_pairs(left, right)
 
-    def held_out(self, source: str, target: str, split: str) -> Iterator[tuple[str, str]]:
-        if paths := self._held_out.get((f"{source}-{target}", split)):
-            yield from read_pairs(*paths)
+    def held_out(self, source: str, target: str) -> dict[str, HeldOut]:
+        return {
+            split: HeldOut(_common_name(*paths), read_pairs(*paths))
+            for (pair, split), paths in self._held_out.items()
+            if pair == f"{source}-{target}"
+        }
 
     def describe(self) -> dict[str, Any]:
         files = [{"name": path.name, "sha256": file_checksum(path)} for path in self._paths()]
@@ -67,3 +79,19 @@ class FilesSource(Source):
 
     def _sides(self) -> list[SidePaths]:
         return [*(pair for pairs in self._pairs.values() for pair in pairs), *self._held_out.values()]
+
+
+def _common_name(left: Path, right: Path) -> str:
+    """Return what the names of two files have in common: ``newstest2014`` of newstest2014.en and newstest2014.fr."""
+    equal = itertools.takewhile(lambda letters: letters[0] == letters[1], zip(left.name, right.name, strict=False))
+    return "".join(letter for letter, _ in equal).rstrip(".-_") or left.stem
+
+
+def _two_files(option: str, text: str) -> SidePaths:
+    parts = text.split(",")
+    pairs = [(Path(",".join(parts[:cut])), Path(",".join(parts[cut:]))) for cut in range(1, len(parts))]
+    if len(pairs) > 1:  # a name with a comma in it: the files that are there tell where the other begins
+        pairs = [pair for pair in pairs if pair[0].is_file() and pair[1].is_file()]
+    if len(pairs) != 1:
+        raise SettingError(option, text, "must name two files", f"for example: {option} en-fr=train.en,train.fr")
+    return pairs[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 from fairseq_scaling.errors import DataError, SettingError
 
-from .base import Source
+from .base import Request, Source
 
 
 class Mc4Source(Source):
@@ -31,6 +31,10 @@ class Mc4Source(Source):
         self._documents, self._dataset = documents, dataset
         self._read: dict[str, int] = {}
         self._version = _datasets().__version__
+
+    @classmethod
+    def from_request(cls, request: Request) -> Mc4Source:
+        return cls(request.options["mc4_documents"], request.options["mc4_dataset"])
 
     def monolingual(self, language: str) -> Iterator[str]:
         stream = _datasets().load_dataset(self._dataset, language, split="train", streaming=True)

@@ -15,59 +15,17 @@ from typing import Any
 from fairseq_scaling.errors import DataError, SettingError
 
 from ..lines import read_pairs
-from .base import Source
+from .base import HeldOut, Request, Source
 
 # mtdata writes ISO 639-3; a pair's columns come in the order of its name, which may be the other way round.
 _ISO_639_3 = {
-    "ar": "ara",
-    "bg": "bul",
-    "bn": "ben",
-    "cs": "ces",
-    "da": "dan",
-    "de": "deu",
-    "el": "ell",
-    "en": "eng",
-    "es": "spa",
-    "et": "est",
-    "fa": "fas",
-    "fi": "fin",
-    "fr": "fra",
-    "gu": "guj",
-    "ha": "hau",
-    "he": "heb",
-    "hi": "hin",
-    "hr": "hrv",
-    "hu": "hun",
-    "id": "ind",
-    "is": "isl",
-    "it": "ita",
-    "ja": "jpn",
-    "ka": "kat",
-    "kk": "kaz",
-    "km": "khm",
-    "ko": "kor",
-    "lt": "lit",
-    "lv": "lav",
-    "nl": "nld",
-    "no": "nor",
-    "pl": "pol",
-    "ps": "pus",
-    "pt": "por",
-    "ro": "ron",
-    "ru": "rus",
-    "sk": "slk",
-    "sl": "slv",
-    "sr": "srp",
-    "sv": "swe",
-    "sw": "swa",
-    "ta": "tam",
-    "th": "tha",
-    "tr": "tur",
-    "uk": "ukr",
-    "ur": "urd",
-    "vi": "vie",
-    "zh": "zho",
-}
+    "ar": "ara", "bg": "bul", "bn": "ben", "cs": "ces", "da": "dan", "de": "deu", "el": "ell", "en": "eng",
+    "es": "spa", "et": "est", "fa": "fas", "fi": "fin", "fr": "fra", "gu": "guj", "ha": "hau", "he": "heb",
+    "hi": "hin", "hr": "hrv", "hu": "hun", "id": "ind", "is": "isl", "it": "ita", "ja": "jpn", "ka": "kat",
+    "kk": "kaz", "km": "khm", "ko": "kor", "lt": "lit", "lv": "lav", "nl": "nld", "no": "nor", "pl": "pol",
+    "ps": "pus", "pt": "por", "ro": "ron", "ru": "rus", "sk": "slk", "sl": "slv", "sr": "srp", "sv": "swe",
+    "sw": "swa", "ta": "tam", "th": "tha", "tr": "tur", "uk": "ukr", "ur": "urd", "vi": "vie", "zh": "zho",
+}  # fmt: skip
 
 
 class WmtSource(Source):
@@ -76,7 +34,7 @@ class WmtSource(Source):
     Args:
         mono: language -> mtdata names, for example ``de`` -> ``Statmt-news_crawl-2020-deu``.
         pairs: ``en-de`` -> mtdata names, for example ``Statmt-news_commentary-16-deu-eng``.
-        held_out: (pair, ``valid`` or ``test``) -> sacrebleu's name, for example ``wmt14``.
+        held_out: (pair, split) -> sacrebleu's name, for example ``wmt14``.
 
     Raises:
         SettingError: a name that sacrebleu does not know, or an mtdata name that is not of the languages.
@@ -100,6 +58,10 @@ class WmtSource(Source):
         if (mono or pairs) and shutil.which("mtdata") is None:
             raise DataError("the program mtdata is not installed\n  install it: pipx install mtdata")
 
+    @classmethod
+    def from_request(cls, request: Request) -> WmtSource:
+        return cls(request.mono, request.parallel, request.given)
+
     def monolingual(self, language: str) -> Iterator[str]:
         for dataset in self._mono.get(language, ()):
             yield from _echo(dataset)
@@ -115,17 +77,12 @@ class WmtSource(Source):
                 right = right.partition("\t")[0]
                 yield (right, left) if swapped else (left, right)
 
-    def held_out(self, source: str, target: str, split: str) -> Iterator[tuple[str, str]]:
-        if test_set := self._held_out.get((f"{source}-{target}", split)):
-            from sacrebleu.utils import get_reference_files, get_source_file
-
-            direction = f"{source}-{target}"
-            swapped = direction not in _directions(test_set)
-            if swapped:
-                direction = f"{target}-{source}"
-            files = Path(get_source_file(test_set, direction)), Path(get_reference_files(test_set, direction)[0])
-            for left, right in read_pairs(*files):
-                yield (right, left) if swapped else (left, right)
+    def held_out(self, source: str, target: str) -> dict[str, HeldOut]:
+        return {
+            split: HeldOut(test_set, _test_set(test_set, source, target))
+            for (pair, split), test_set in self._held_out.items()
+            if pair == f"{source}-{target}"
+        }
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -143,6 +100,18 @@ def _echo(dataset: str) -> Iterator[str]:
             yield line.decode("utf-8").rstrip("\r\n")
     if process.returncode:
         raise DataError(f"mtdata failed on {dataset} (exit code {process.returncode})\n  mtdata list -id shows names")
+
+
+def _test_set(test_set: str, source: str, target: str) -> Iterator[tuple[str, str]]:
+    from sacrebleu.utils import get_reference_files, get_source_file
+
+    direction = f"{source}-{target}"
+    swapped = direction not in _directions(test_set)
+    if swapped:
+        direction = f"{target}-{source}"
+    files = Path(get_source_file(test_set, direction)), Path(get_reference_files(test_set, direction)[0])
+    for left, right in read_pairs(*files):
+        yield (right, left) if swapped else (left, right)
 
 
 def _is_swapped(dataset: str, pair: str) -> bool:
@@ -164,6 +133,6 @@ def _check_test_set(test_set: str, pair: str, split: str) -> None:
     directions = _directions(test_set)
     source, target = pair.split("-")
     if not directions:
-        raise SettingError(f"--{split}", test_set, "sacrebleu knows no such test set", "see sacrebleu --list")
+        raise SettingError(f"--{split}", test_set, "sacrebleu has no such test set", "see sacrebleu --list")
     if pair not in directions and f"{target}-{source}" not in directions:
         raise SettingError(f"--{split}", test_set, f"has no {pair}; it has {', '.join(sorted(directions))}")

@@ -124,7 +124,7 @@ def test_held_out_points_are_predicted(done: tuple[Path, Result]) -> None:
 def test_the_fit_file_is_complete(done: tuple[Path, Result]) -> None:
     out, _ = done
     document = json.loads((out / "fits.json").read_text(encoding="utf-8"))
-    assert document["format"] == 1
+    assert document["format"] == 2
     assert set(document["versions"]) == {"fairseq_scaling", "numpy", "scipy", "python"}
     assert f"numpy:{document['versions']['numpy']}" in document["signature"]
     curve = next(c for c in document["curves"] if c["name"] == "good" and c["metric"] == "cross_entropy")
@@ -133,19 +133,18 @@ def test_the_fit_file_is_complete(done: tuple[Path, Result]) -> None:
     for key in (
         "objective",
         "delta",
-        "residuals",
-        "held_out",
+        "held_out_rmsle",
         "identified",
         "reasons",
-        "line",
-        "extrapolated",
+        "at_points",
+        "ahead",
         "sigma",
     ):
         assert key in law
     assert law["delta"] == 0.001
     assert curve["verdict"]["kind"]
     assert curve["advice"]["action"]
-    assert [point["used"] for point in curve["points"]] == [True] * 4 + [False] * 2
+    assert [point["use"] for point in curve["points"]] == ["fitted"] * 4 + ["held out"] * 2
 
 
 def test_exact_laws_are_recovered(tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ def test_exact_laws_are_recovered(tmp_path: Path) -> None:
         (curve,) = json.loads((tmp_path / law / "fits.json").read_text())["curves"]
         (fit,) = curve["laws"]
         found[law] = {name: estimate["value"] for name, estimate in fit["coefficients"].items()}
-        ahead = dict(zip(fit["extrapolated"]["pretrain_tokens"], fit["extrapolated"]["predicted"], strict=True))
+        ahead = dict(zip(fit["ahead"]["pretrain_tokens"], fit["ahead"]["predicted"], strict=True))
         truth = log_law if law == "log_law" else loss_law
         assert ahead[30_000_000_000] == pytest.approx(truth(3e10), rel=1e-3)
     assert found["log_law"]["alpha"] == pytest.approx(0.9, rel=0.02)
@@ -222,14 +221,14 @@ def test_the_page_leads_with_the_misleading_cross_entropy(done: tuple[Path, Resu
     out, result = done
     page = (out / "report.html").read_text(encoding="utf-8")
     assert 0 < page.index('class="loud"') < page.index('class="cards"')
-    assert "Cross-entropy improves while the score does not" in result.output
+    assert "Cross-entropy improves while BLEU does not" in result.output
 
 
 def test_what_was_left_out_is_said_on_the_terminal_and_on_the_page(done: tuple[Path, Result]) -> None:
     out, result = done
     said = " ".join(result.output.split())
     text = parsed((out / "report.html").read_text(encoding="utf-8")).text
-    for message in ("pretrain_tokens = 'many': not a number of tokens", "too few points: 1 pretraining size"):
+    for message in ("pretrain_tokens is not a number of tokens; it is 'many'", "too few points: 1 pretraining size"):
         assert message in said
         assert message in text
 
@@ -247,10 +246,18 @@ def test_a_remark_stands_wherever_the_results_do(tmp_path: Path) -> None:
     assert "<li>a second one</li>" in section
 
 
-def test_the_terminal_table_fits_in_100_columns_when_piped(done: tuple[Path, Result]) -> None:
-    _, result = done
-    table = [line for line in result.output.splitlines() if not line.startswith("wrote")]
-    assert max(map(len, table)) <= 100
+def test_off_a_terminal_tables_fit_80_columns_and_no_path_or_sentence_is_broken(tmp_path: Path) -> None:
+    folder = tmp_path / ("a folder with a long name " * 4).strip()
+    folder.mkdir()
+    table = write_table(folder / "scores.csv", [*lawful(), ("good", "bleu", "many", 1.0, 0)])
+    result = fit_scaling(table, "--out", folder / "out")
+    lines = result.output.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.strip().split()[:2] == ["Curve", "Metric"])
+    rows = lines[start : next(i for i in range(start, len(lines)) if not lines[i].strip())]
+    assert len(rows) == 4
+    assert max(map(len, rows)) <= 80
+    assert f"wrote {folder / 'out' / 'report.html'}" in lines
+    assert any(line.startswith(f"- {table}:") and "many" in line for line in lines)
     assert "\x1b" not in result.output
 
 
@@ -274,24 +281,23 @@ def test_the_points_file_is_a_table_that_gives_the_same_predictions(tmp_path: Pa
     assert one.read_text() == two.read_text()
 
 
-def test_figures_and_page_can_be_made_again_from_the_fit_file_alone(tmp_path: Path) -> None:
-    from fairseq_scaling.report.figures import draw_all
-    from fairseq_scaling.report.files import read_document, write_report
-
-    table = write_table(tmp_path / "t.csv", [*lawful(), *falling("bad")])
-    assert fit_scaling(table, "--out", tmp_path / "one").exit_code == 0
-    document = read_document(tmp_path / "one" / "fits.json")
-    for path in write_report(document, draw_all(document), tmp_path / "two"):
-        assert path.read_bytes() == (tmp_path / "one" / path.relative_to(tmp_path / "two")).read_bytes(), path
+def test_the_fit_file_holds_what_is_needed_to_draw_the_figure_again(done: tuple[Path, Result]) -> None:
+    out, _ = done
+    document = json.loads((out / "fits.json").read_text(encoding="utf-8"))
+    curve = next(c for c in document["curves"] if c["name"] == "good" and c["metric"] == "bleu")
+    line = curve["forecast"]["continued"]
+    assert line["pretrain_tokens"][0] <= SIZES[0]
+    assert line["pretrain_tokens"][-1] >= 4 * SIZES[-1]
+    for lower, value, upper in zip(line["lower"], line["predicted"], line["upper"], strict=True):
+        assert lower <= value <= upper
 
 
 def test_the_papers_protocol_fits_four_sizes_and_judges_the_others(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t.csv", lawful(held_out=0))
     assert fit_scaling(table, "--protocol", "paper", "--no-report", "--out", tmp_path / "o").exit_code == 0
     for curve in json.loads((tmp_path / "o" / "fits.json").read_text())["curves"]:
-        assert [point["used"] for point in curve["points"]] == [True] * 4 + [False] * 2
-        assert [point["held_out"] for point in curve["points"]] == [False] * 4 + [True] * 2
-        assert all(law["held_out"]["n"] == 2 for law in curve["laws"])
+        assert [point["use"] for point in curve["points"]] == ["fitted"] * 4 + ["held out"] * 2
+        assert all(law["held_out_rmsle"] > 0 for law in curve["laws"])
 
 
 def test_tokens_for_a_wanted_score(tmp_path: Path) -> None:
@@ -303,8 +309,8 @@ def test_tokens_for_a_wanted_score(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     (curve,) = json.loads((tmp_path / "o" / "fits.json").read_text())["curves"]
-    (wanted,) = curve["tokens_wanted"]
-    assert wanted["value"] == pytest.approx(1e10, rel=0.05)
+    (wanted,) = curve["wanted"]
+    assert wanted["tokens"]["value"] == pytest.approx(1e10, rel=0.05)
 
 
 def test_a_curve_with_too_few_points_alone_ends_with_3_and_writes_all_the_same(tmp_path: Path) -> None:

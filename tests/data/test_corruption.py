@@ -29,7 +29,7 @@ def test_block_lengths_are_t5s(input_length: int, block_length: int, target_leng
 shapes = st.tuples(st.integers(2, 300), st.floats(0.01, 0.9), st.floats(1, 10))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(shape=shapes, seed=st.integers(0, 1000))
 def test_nothing_of_a_block_is_lost(shape: tuple[int, float, float], seed: int) -> None:
     """Putting each target span back in the place of its sentinel gives the block."""

@@ -99,8 +99,80 @@ def make_corpus(folder: Path, model: Path, dictionary: Path | None, lines: int =
             if split != "test":
                 (clean / f"mono.{language}.{split}.txt").write_text(text)
     manifest = {
-        "format": 1, "languages": languages, "pairs": {"aa-bb": {"train": lines, "valid": 10, "test": 10}},
-        "sources": [], "filters": {}, "settings": {},
+        "format": 2, "languages": languages, "pairs": {"aa-bb": {"train": lines, "valid": 10, "test": 10}},
+        "test_sets": {}, "text": {}, "files": {}, "sources": [], "filters": {}, "settings": {},
     }  # fmt: skip
     (clean / "clean.json").write_text(json.dumps(manifest))
     return encode(clean, model, folder / "corpus", dictionary=dictionary)
+
+
+OLD_BIAS = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+LAYOUTS = (
+    "bin", "bin of 2019", "bin in shards", "safetensors in shards", "of 2020", "copies of the embedding",
+    "embedding of the decoder alone", "float16", "bfloat16", "no model_type", "T5Model", "sequence classification",
+    "data parallel", "tokenizer.json alone",
+)  # fmt: skip
+"""How a T5 has been published, from 2019 to 2026; transformers opens all of them but ``data parallel``."""
+
+
+def lay_out_anew(folder: Path, layout: str) -> None:
+    """Rewrite a model folder of ``publish`` in another layout."""
+    weights, config = weights_of(folder), json.loads((folder / "config.json").read_text())
+    (folder / "model.safetensors").unlink()
+    if layout == "of 2020":
+        # As the configuration of t5-small was: the settings of today's architectures are missing.
+        for name in ("feed_forward_proj", "tie_word_embeddings", "relative_attention_max_distance"):
+            config.pop(name)
+        config |= {"n_positions": 512, "output_past": True, "task_specific_params": {"summarization": {"num_beams": 4}}}
+        config["architectures"] = ["T5WithLMHeadModel"]
+        weights |= {OLD_BIAS: torch.zeros(16, 3)}
+    if layout in ("of 2020", "copies of the embedding"):
+        names = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
+        weights = dict.fromkeys(names, weights["shared.weight"]) | weights
+    elif layout == "embedding of the decoder alone":
+        weights["decoder.embed_tokens.weight"] = weights.pop("shared.weight")
+    elif layout in ("float16", "bfloat16"):
+        # transformers keeps wo in single precision
+        kept = torch.float32 if layout == "float16" else torch.bfloat16
+        weights = {
+            name: tensor.to(kept if name.endswith("wo.weight") else getattr(torch, layout))
+            for name, tensor in weights.items()
+        }
+        config["torch_dtype"] = layout
+    elif layout == "no model_type":
+        del config["model_type"]
+    elif layout == "T5Model":
+        config["architectures"] = ["T5Model"]
+    elif layout == "sequence classification":
+        config["architectures"] = ["T5ForSequenceClassification"]
+        weights = {f"transformer.{name}": tensor for name, tensor in weights.items()}
+        weights |= {"classification_head.dense.weight": torch.zeros(24, 24)}
+    elif layout == "data parallel":
+        weights = {f"module.{name}": tensor for name, tensor in weights.items()}
+    elif layout == "tokenizer.json alone":
+        transformers.T5Tokenizer.from_pretrained(folder).save_pretrained(folder)
+        (folder / "spiece.model").unlink()
+    (folder / "config.json").write_text(json.dumps(config))
+    save_weights(folder, weights, layout)
+
+
+def save_weights(folder: Path, weights: dict[str, torch.Tensor], layout: str) -> None:
+    """Write the weights, as a pickle unless the layout says safetensors, and in two shards if it says so."""
+    safe = "safetensors" in layout
+    ending = "safetensors" if safe else "bin"
+
+    def save(part: dict[str, torch.Tensor], name: str) -> None:
+        if safe:
+            save_file(part, folder / name)
+        else:
+            torch.save(part, folder / name, _use_new_zipfile_serialization="2019" not in layout)
+
+    if "shards" not in layout:
+        save(weights, "model.safetensors" if safe else "pytorch_model.bin")
+        return
+    names, stem = sorted(weights), "model" if safe else "pytorch_model"
+    shards = {f"{stem}-0000{number}-of-00002.{ending}": names[number - 1 :: 2] for number in (1, 2)}
+    for name, inside in shards.items():
+        save({weight: weights[weight] for weight in inside}, name)
+    index = {"metadata": {}, "weight_map": {weight: name for name, inside in shards.items() for weight in inside}}
+    (folder / f"{stem}.{ending}.index.json").write_text(json.dumps(index))

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from fairseq_scaling.data.dictionary import SPECIALS
 from fairseq_scaling.errors import CheckpointError, DataError
-from fairseq_scaling.exchange.sentencepiece_file import CONTROL, byte_model, read_sentencepiece
+from fairseq_scaling.exchange.sentencepiece_file import CONTROL, byte_model, pieces_of_kind, read_sentencepiece
 from fairseq_scaling.exchange.tokenizer import tokenizer_json
 from fairseq_scaling.exchange.vocabulary import lay_out, row_order
 
@@ -49,10 +49,10 @@ def test_any_text_has_the_numbers_of_the_dictionary(settings: dict[str, Any] | N
         train_sentencepiece(path, **settings)
     model = read_sentencepiece(path)
     processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
-    assert [piece.text for piece in model.pieces] == [processor.id_to_piece(i) for i in range(len(model.pieces))]
+    assert [piece.piece for piece in model.pieces] == [processor.id_to_piece(i) for i in range(len(model.pieces))]
     scores = [piece.score for piece in model.pieces]
     assert scores == [processor.get_score(number) for number in range(len(model.pieces))]
-    own = [piece.text for piece in model.pieces if piece.text not in model.texts(2, 3, 5)]
+    own = [piece.piece for piece in model.pieces if piece.piece not in pieces_of_kind(model, 2, 3, 5)]
     symbols = [*SPECIALS, *own, "<2aa>", "<2bb>"]
     random.Random(1).shuffle(symbols)  # any order will do
     numbers = {symbol: number for number, symbol in enumerate(symbols)}
@@ -78,8 +78,8 @@ def test_bytes_are_numbered_as_in_byt5(tmp_path: Path) -> None:
 
 def test_the_order_of_a_t5_is_found_again_from_the_dictionary_alone(tmp_path: Path) -> None:
     model = read_sentencepiece(train_sentencepiece(tmp_path / "m.model", **T5))
-    assert model.texts(CONTROL) == {"<pad>", "</s>"}
-    names = dict(enumerate([*(piece.text for piece in model.pieces), "<extra_id_1>", "<extra_id_0>"]))
+    assert pieces_of_kind(model, CONTROL) == {"<pad>", "</s>"}
+    names = dict(enumerate([*(piece.piece for piece in model.pieces), "<extra_id_1>", "<extra_id_0>"]))
     layout = lay_out(len(names) + 3, names, pad=0, eos=1, unk=2)
     assert not layout.added
     assert layout.symbols[-4:] == ["<extra_id_1>", "<extra_id_0>", "madeupword0000", "madeupword0001"]
@@ -91,7 +91,7 @@ def test_the_order_of_a_t5_is_found_again_from_the_dictionary_alone(tmp_path: Pa
 
 def test_a_model_made_here_keeps_the_numbers_of_fairseq(tmp_path: Path) -> None:
     model = read_sentencepiece(train_sentencepiece(tmp_path / "m.model", **OURS))
-    symbols = [*SPECIALS, *(piece.text for piece in model.pieces[1:]), "<2aa>", "<extra_id_0>"]
+    symbols = [*SPECIALS, *(piece.piece for piece in model.pieces[1:]), "<2aa>", "<extra_id_0>"]
     assert row_order(symbols, model) == list(range(len(symbols)))
     names = dict(enumerate(symbols))
     assert lay_out(len(symbols), names, pad=1, eos=2, unk=3).symbols == symbols
@@ -109,7 +109,7 @@ def test_models_of_words_and_broken_files_are_refused(tmp_path: Path) -> None:
     path = train_sentencepiece(tmp_path / "m.model", model_type="char", vocab_size=30, hard_vocab_limit=False)
     model = read_sentencepiece(path)
     with pytest.raises(CheckpointError, match="of the type char: it has no tokenizer"):
-        tokenizer_json([*SPECIALS, *(piece.text for piece in model.pieces[3:])], model)
+        tokenizer_json([*SPECIALS, *(piece.piece for piece in model.pieces[3:])], model)
     for content in (b"", b"text", path.read_bytes()[:-3]):
         path.write_bytes(content)
         with pytest.raises(DataError, match="is no SentencePiece model"):

@@ -109,9 +109,7 @@ def test_pairs_are_compared_alike_whatever_else_is_compared():
         assert one.difference.value == pytest.approx(other.difference.value)
 
 
-@pytest.mark.parametrize(
-    ("baseline", "action"), [([22.0, 22.2], "stop"), ([30.0, 30.1], "finetuning data suffices")]
-)
+@pytest.mark.parametrize(("baseline", "action"), [([22.0, 22.2], "stop"), ([30.0, 30.1], "finetuning data suffices")])
 def test_a_flat_curve_above_the_baseline_does_not_say_that_pretraining_adds_nothing(baseline, action):
     values = np.r_[30.1, 30.2, 29.9, 30.1, 30.0, 30.2, 30.0, 29.9, 30.2, 30.2, 29.9, 30.1]
     curve = laws.Curve("c", "bleu", np.tile(TOKENS, 2), values, seeds=np.repeat([1, 2], 6), baseline=baseline)

@@ -13,7 +13,7 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.logs import read_runs
-from fairseq_scaling.logs.generation import read_generation
+from fairseq_scaling.scores.generation import read_generation
 from tests.logs.fuzzing import CHANGING, KEEPING, SAMPLES, cut_then_other, interleave
 from tests.logs.samples import FAIRSEQ_0_9, GOLDEN, plugin_log, run_object
 
@@ -159,9 +159,9 @@ def test_a_configuration_behind_a_cut_line_begins_another_program(tmp_path: Path
     ("lines", "reason"),
     [
         (["stock", "scaling run", "record"], "of another task"),
-        (["stock", "record", "scaling run", "record"], "another had not ended"),
+        (["stock", "record", "scaling run", "record"], "another run had not ended"),
         (["generate", "record"], "prints no such records"),
-        (["stock", "bare record"], "prints no such records"),
+        (["stock", "record", "bare record"], "others have none"),
     ],
 )
 def test_records_of_two_programs_in_one_file_are_told_apart(tmp_path: Path, lines: list[str], reason: str) -> None:

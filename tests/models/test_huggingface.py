@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fairseq_scaling.errors import CheckpointError
-from fairseq_scaling.models.huggingface import from_huggingface, to_huggingface
+from fairseq_scaling.models.huggingface import from_huggingface, ignored_weights, to_huggingface
 
 from .conftest import make_model
 
@@ -20,12 +20,13 @@ def test_a_missing_weight_is_named() -> None:
         from_huggingface(state, tied=True)
 
 
-def test_a_position_bias_in_every_layer_is_refused() -> None:
-    # umT5 has one in each layer: taking only the first would change the model without a word
-    state = to_huggingface(make_model(20, **SMALL | {"encoder_layers": 2}).state_dict())
-    extra = "encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight"
-    with pytest.raises(CheckpointError, match="weights that T5 does not have: " + extra):
-        from_huggingface(state | {extra: torch.zeros(32, 2)}, tied=True)
+def test_a_weight_that_t5_does_not_have_is_left_out_and_listed() -> None:
+    state = to_huggingface(make_model(20, **SMALL).state_dict())
+    extra = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+    found = from_huggingface(state | {extra: torch.zeros(32, 2)}, tied=True)
+    assert found.keys() == from_huggingface(state, tied=True).keys()
+    assert ignored_weights(state | {extra: torch.zeros(32, 2)}) == [extra]
+    assert ignored_weights(state) == []
 
 
 def test_an_untied_model_without_its_output_layer_is_refused() -> None:

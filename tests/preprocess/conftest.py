@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from preprocess.folders import FORMAT
+from preprocess.lines import count_lines
 from tests.preprocess.samples import PretendedDebian, make_catalogue, sentence
 
 
@@ -22,6 +24,7 @@ def write_raw(tmp_path: Path) -> Callable[..., Path]:
         pairs: Mapping[str, list[tuple[str, str]]],
         given: Mapping[tuple[str, str], list[tuple[str, str]]] | None = None,
         name: str = "raw",
+        catalogue: bool = False,
     ) -> Path:
         folder = tmp_path / name
         folder.mkdir()
@@ -38,7 +41,17 @@ def write_raw(tmp_path: Path) -> Callable[..., Path]:
             for side, language in enumerate(pair.split("-")):
                 content = "".join(line[side] + "\n" for line in lines).encode()
                 (folder / f"pairs.{pair}.{split}.{language}.txt").write_bytes(content)
-        manifest = {"format": 1, "languages": dict.fromkeys(mono, 0), "pairs": counts, "sources": [{"source": "test"}]}
+        # Read from the files: a line may hold what is no line end.
+        parts = {name: count_lines(folder / f"mono.{name}.txt") for name in mono}
+        parts |= {pair: count_lines(folder / f"pairs.{pair}.{pair.split('-')[0]}.txt") for pair in pairs}
+        manifest = {
+            "format": FORMAT,
+            "languages": dict.fromkeys(mono, 0),
+            "pairs": counts,
+            "test_sets": {pair: {} for pair in pairs},
+            "parts": {name: [[count, catalogue]] for name, count in parts.items()},
+            "sources": [{"source": "test"}],
+        }
         (folder / "raw.json").write_text(json.dumps(manifest))
         return folder
 

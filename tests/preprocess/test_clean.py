@@ -12,9 +12,10 @@ import pytest
 
 from fairseq_scaling.errors import DataError, SettingError
 from preprocess.buckets import Buckets, digest
-from preprocess.clean import CleanSettings, clean
-from preprocess.filters import Limits
-from preprocess.normalise import content_key
+from preprocess.clean import clean
+from preprocess.cleaning.filters import Limits
+from preprocess.cleaning.normalise import content_key
+from preprocess.cleaning.settings import CleanSettings
 from tests.preprocess.samples import sentence
 
 SMALL = CleanSettings(valid=20, test=30, mono_valid=25)
@@ -76,7 +77,7 @@ def test_a_given_test_set_stays_as_it_is_and_out_of_training(write_raw: WriteRaw
     further = [("So new " + pairs[0][0], pairs[0][1]), (pairs[1][0], "Bien " + pairs[1][1])]
     raw = write_raw({"en": [left for left, _ in pairs]}, {"en-fr": pairs + further}, {("en-fr", "test"): given})
     manifest = clean(raw, tmp_path / "clean", CleanSettings(valid=20, test=30, mono_valid=5))
-    sides = [lines(tmp_path / "clean", f"pairs.en-fr.test.{language}.txt") for language in ("en", "fr")]
+    sides = [lines(tmp_path / "clean", f"pairs.en-fr.test.raw.{language}.txt") for language in ("en", "fr")]
     assert list(zip(*sides, strict=True)) == given
     assert manifest["pairs"]["en-fr"]["test"] == 10
     keys = training_keys(tmp_path / "clean")
@@ -101,7 +102,7 @@ def test_every_line_is_accounted_for(write_raw: WriteRaw, tmp_path: Path) -> Non
     good = [sentence(number) for number in range(60)]
     bad = [("", "x"), ("same thing", "same thing"), ("see http://x.org", "voir http://x.org"), good[3], good[4]]
     english = [left for left, _ in good] + [sentence(number)[0] for number in range(1000, 1020)]
-    raw = write_raw({"en": english + ["", "Word one.", "word ONE"]}, {"en-fr": good + bad})
+    raw = write_raw({"en": english + ["", "Word one.", "word ONE"]}, {"en-fr": good + bad}, catalogue=True)
     manifest = clean(raw, tmp_path / "clean", CleanSettings(valid=5, test=6, mono_valid=4))
     assert manifest["filters"]["pairs en-fr"] == {
         "read": 65,

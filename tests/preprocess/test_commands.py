@@ -84,13 +84,27 @@ def test_from_debian_packages_to_raw_text(debian: PretendedDebian, tmp_path: Pat
     assert set(raw["files"]) == {"mono.en.txt", "mono.fr.txt", "pairs.en-fr.en.txt", "pairs.en-fr.fr.txt"}
 
 
+def test_downloads_go_beside_the_result_where_home_cannot_be_written(
+    debian: PretendedDebian, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "list.json").write_text(json.dumps({"packages": [{"name": "tool-l10n"}]}))
+    monkeypatch.setenv("HOME", os.devnull)  # below which nobody can make a folder, not even root
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    result = run(
+        *["fetch", "--languages", "fr", "--packages", "list.json", "--workers", "1", "--out", "work/raw"],
+        folder=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert list((tmp_path / "work/downloads/debian/packages").glob("*.deb"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("", "--languages = : no language and no pair"),
         ("--languages en/fr", "--languages = en/fr: is no language code"),
         ("--pairs en-en", "--pairs = en-en: is no language pair"),
-        ("--pairs en-fr,fr-en", "--pairs = fr-en: stands there twice"),
+        ("--pairs en-fr,fr-en", "--pairs = fr-en: is listed twice"),
         ("--pairs en-fr --pair en-fr=train.en", "--pair = train.en: must name two files"),
         ("--pairs en-fr --pair en-fr=train.en,train.fr,none", "--pair = train.en,train.fr,none: must name two files"),
         ("--pairs en-fr --pair en-de=a,b", "--pair = en-de: is not among --pairs en-fr"),
@@ -127,7 +141,7 @@ def test_uneven_files_are_an_error_and_leave_nothing(texts: Path) -> None:
     assert not (texts / "raw.part").exists()
 
 
-@pytest.mark.parametrize("command", ["fetch", "clean", "train-sentencepiece", "encode", "rank-packages"])
+@pytest.mark.parametrize("command", ["fetch", "clean", "train-sentencepiece", "encode"])
 def test_every_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     from preprocess.__main__ import cli
 

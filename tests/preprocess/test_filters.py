@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fairseq_scaling.errors import SettingError
-from preprocess.filters import LanguageProfile, Limits, reject_line, reject_pair
+from preprocess.cleaning.filters import Limits, reject_language, reject_line, reject_pair
+from preprocess.cleaning.profile import LanguageProfile
 
 LIMITS = Limits(min_words=2, max_words=5, mono_min_words=2, mono_max_words=6)
 
@@ -30,8 +31,8 @@ LIMITS = Limits(min_words=2, max_words=5, mono_min_words=2, mono_max_words=6)
         ("Ünïcödé wörds här", None),
     ],
 )
-def test_lines_are_rejected_by_the_rule_named(line: str, reason: str | None) -> None:
-    assert reject_line(line, "en", LIMITS, None) == reason
+def test_lines_of_catalogues_are_rejected_by_the_rule_named(line: str, reason: str | None) -> None:
+    assert reject_line(line, LIMITS, catalogue=True) == reason
 
 
 @pytest.mark.parametrize(
@@ -48,14 +49,8 @@ def test_lines_are_rejected_by_the_rule_named(line: str, reason: str | None) -> 
         ("Open the file", "voir /etc/passwd maintenant", "code"),
     ],
 )
-def test_pairs_are_rejected_by_the_rule_named(left: str, right: str, reason: str | None) -> None:
-    assert reject_pair((left, right), ("en", "fr"), LIMITS, None) == reason
-
-
-def test_words_of_unspaced_scripts_are_counted_by_characters() -> None:
-    limits = Limits(mono_min_words=2, mono_max_words=6)
-    assert reject_line("ファイルを開く", "ja", limits, None) is None
-    assert reject_line("ファイルを開く" * 3, "ja", limits, None) == "length"
+def test_pairs_of_catalogues_are_rejected_by_the_rule_named(left: str, right: str, reason: str | None) -> None:
+    assert reject_pair((left, right), LIMITS, catalogue=True) == reason
 
 
 def test_a_line_left_in_another_language_is_found() -> None:
@@ -67,7 +62,7 @@ def test_a_line_left_in_another_language_is_found() -> None:
     assert not profile.is_other("Zanzibar Timbuktu", "fr")  # words of neither
     assert not profile.is_other("the end of the file", "de")  # a language it knows nothing of
     pair = ("the end of the list", "the end of the file")
-    assert reject_pair(pair, ("en", "fr"), LIMITS, profile) == "language"
+    assert reject_language(pair, ("en", "fr"), profile) == "language"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacremoses import MosesPunctNormalizer
 
-from preprocess.normalise import content_key, normalise, normalise_punctuation, remove_accelerator
+from preprocess.cleaning.normalise import content_key, normalise, normalise_punctuation, remove_accelerator
 
 _NORMALIZERS = {language: MosesPunctNormalizer(language) for language in ("en", "fr", "de", "cs", "ru")}
 _ALPHABET = st.one_of(
@@ -59,14 +59,14 @@ def test_only_marks_of_accelerator_keys_are_removed(text: str, expected: str) ->
         ("  ", ""),
     ],
 )
-def test_text_becomes_uniform(text: str, expected: str) -> None:
-    assert normalise(text, "en") == expected
+def test_text_of_catalogues_becomes_uniform(text: str, expected: str) -> None:
+    assert normalise(text, "en", "moses", catalogue=True)[0] == expected
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=40))
 def test_a_normalised_line_is_one_nfc_line_without_outer_or_double_spaces(text: str) -> None:
-    line = normalise(text, "fr")
+    line, _ = normalise(text, "fr", "moses", catalogue=True)
     assert unicodedata.is_normalized("NFC", line)
     assert line == " ".join(line.split())
     assert not set(line) & set("\n\r\x00\t\u2028")

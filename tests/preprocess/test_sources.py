@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gettext
 import gzip
+import hashlib
 import io
 import json
+import re
+import shutil
 import subprocess
 import sys
 import types
@@ -14,16 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from fairseq_scaling.errors import DataError, SettingError
-from preprocess.sources.apt import Apt
+from preprocess.remarks import source_remarks
+from preprocess.sources import SOURCES
 from preprocess.sources.catalogue import paragraphs, read_catalogue
 from preprocess.sources.debian import QUICKSTART_LIST, DebianSource, file_language, read_package_list
 from preprocess.sources.files import FilesSource
 from preprocess.sources.libreoffice import read_help_page
 from preprocess.sources.manpage import read_manual_page
 from preprocess.sources.mc4 import Mc4Source
-from preprocess.sources.rank import rank_packages
 from preprocess.sources.wmt import WmtSource
 from tests.preprocess.samples import PretendedDebian, make_catalogue
 
@@ -191,24 +195,6 @@ def test_ubuntus_language_packs_are_read_where_there_are_any(debian: PretendedDe
     assert source.describe()["packages_unknown_to_this_release"] == []
 
 
-def test_packages_are_ranked_by_new_text_per_byte(
-    debian: PretendedDebian, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    catalogue = "usr/share/locale/fr/LC_MESSAGES/{}.mo".format
-    texts = {f"Some message number {word}": f"Un message de numéro {word}" for word in ("one", "two", "three")}
-    debian.add("rich", {catalogue("rich"): make_catalogue(texts)})
-    debian.add("copy", {catalogue("copy"): make_catalogue(texts), "usr/share/padding": b"x" * 20_000})
-    debian.add("poor", {catalogue("poor"): make_catalogue({"One more thing": "Une chose"}), "padding": b"x" * 40_000})
-    debian.add("huge", {catalogue("huge"): make_catalogue({"Too large": "Trop grand"}), "padding": b"x" * 90_000})
-    names = ("rich", "copy", "poor", "huge")
-    monkeypatch.setattr(Apt, "files_of_packages", lambda self: ((catalogue(name), name) for name in names))
-    ranking = rank_packages(["en", "fr"], ["en-fr"], tmp_path / "list.json", debian.cache, 10**6, 70_000, 1)
-    assert read_package_list(tmp_path / "list.json") == ["rich", "poor"]  # the copy adds nothing
-    assert ranking["words"] == {"en": 3 * 4 + 3, "fr": 3 * 5 + 2}
-    assert ranking["short_pairs"] == {"en-fr": 4}
-    assert ranking["packages"][0]["new_words"] == 3 * 4 + 3 * 5
-
-
 def test_without_apt_get_the_message_shows_how_to_use_ones_own_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,11 +220,80 @@ def test_unknown_kinds_and_lists_are_refused(debian: PretendedDebian, tmp_path: 
         read_package_list(tmp_path / "none.json")
 
 
-def test_the_quickstarts_package_list_stays_below_150_megabytes() -> None:
-    names = read_package_list(QUICKSTART_LIST)
-    listed = json.loads(QUICKSTART_LIST.read_text())
-    assert len(names) == len(set(names)) > 100
-    assert sum(package["bytes"] for package in listed["packages"]) == listed["bytes"] < 150e6
+def test_every_package_of_the_quickstart_is_pinned_and_all_stay_below_150_megabytes() -> None:
+    packages = read_package_list(QUICKSTART_LIST)
+    assert len(packages) > 100
+    pinned = [package for package in packages.values() if package]
+    assert len(pinned) == len(packages)
+    assert all(re.fullmatch("[0-9a-f]{64}", package.sha256) for package in pinned)
+    assert all(re.fullmatch("[0-9a-f]{40}", package.sha1) for package in pinned)
+    assert sum(package.size for package in pinned) < 150e6
+
+
+@pytest.fixture
+def pinned_list(debian: PretendedDebian, tmp_path: Path) -> Path:
+    """A list that pins tool-l10n and help-en to the versions that the release serves now."""
+    source = DebianSource.from_list(_package_list(tmp_path, "tool-l10n", "help-en"), ["fr"], debian.cache)
+    assert source.describe()["as_pinned"] is None  # nothing was pinned
+    source.write_list(tmp_path / "pinned.json")
+    shutil.rmtree(debian.cache)
+    return tmp_path / "pinned.json"
+
+
+@pytest.fixture
+def snapshot(debian: PretendedDebian, tmp_path: Path) -> Path:
+    """What snapshot.debian.org serves: each package that there is now, under /file/ and its SHA-1."""
+    folder = tmp_path / "snapshot" / "file"
+    folder.mkdir(parents=True)
+    for package in debian.server.iterdir():
+        shutil.copyfile(package, folder / hashlib.sha1(package.read_bytes()).hexdigest())
+    return folder.parent
+
+
+def test_pinned_packages_are_had_from_the_release_where_it_serves_them(
+    debian: PretendedDebian, pinned_list: Path
+) -> None:
+    source = DebianSource.from_list(pinned_list, ["en", "fr"], debian.cache, snapshot="")
+    assert [package.name for package in source.packages] == ["tool-l10n", "help-en"]
+    assert source.describe()["as_pinned"] is True
+    # Ubuntu's language packs would add text that the list does not name.
+    debian.add("language-pack-fr-base", {"usr/share/x": b"x"})
+    assert len(DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="").packages) == 2
+
+
+def test_a_pinned_package_that_is_no_longer_served_is_had_from_the_snapshot_server(
+    debian: PretendedDebian, pinned_list: Path, snapshot: Path
+) -> None:
+    before = debian.lists.read_text()
+    new = "usr/share/locale/fr/LC_MESSAGES/tool.mo"
+    stanzas = [stanza for stanza in before.split("\n\n") if stanza and "Package: tool-l10n\n" not in stanza]
+    debian.lists.write_text("".join(stanza + "\n\n" for stanza in stanzas))
+    next(debian.server.glob("tool-l10n*")).unlink()
+    debian.add("tool-l10n", {new: make_catalogue({"Newer": "Plus neuf"})}, version="1:3.0-1")
+    source = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot=snapshot.as_uri())
+    assert "Fermer" in list(source.monolingual("fr"))
+    assert "Plus neuf" not in list(source.monolingual("fr"))
+    assert source.describe()["as_pinned"] is True
+    # Without a snapshot server the release's version is taken, and the text is another: that is said.
+    shutil.rmtree(debian.cache)
+    for server in ("", (snapshot / "none").as_uri()):
+        source = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot=server)
+        assert "Plus neuf" in list(source.monolingual("fr"))
+        described = source.describe()
+        assert described["as_pinned"] is False
+        assert described["packages_of_another_version"] == ["tool-l10n"]
+        (remark,) = source_remarks({"sources": [described]})
+        assert "differs from that of pinned.json (1 packages)" in remark
+
+
+def test_a_snapshot_with_other_bytes_is_refused(debian: PretendedDebian, pinned_list: Path, snapshot: Path) -> None:
+    debian.lists.write_text(debian.lists.read_text().replace("Version: 1:2.0-1", "Version: 1:2.0-2"))
+    for line in re.findall("SHA256: .*", debian.lists.read_text()):
+        debian.lists.write_text(debian.lists.read_text().replace(line, "SHA256: 0"))
+    for file in (snapshot / "file").iterdir():
+        file.write_bytes(b"an error page")
+    with pytest.raises(DataError, match=r"none of the 2 packages in pinned\.json could be downloaded"):
+        DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot=snapshot.as_uri())
 
 
 def test_files_are_read_in_the_order_given(tmp_path: Path) -> None:
@@ -254,8 +309,11 @@ def test_files_are_read_in_the_order_given(tmp_path: Path) -> None:
     assert list(source.monolingual("en")) == ["a", "b", "c"]
     assert list(source.monolingual("fr")) == []
     assert list(source.parallel("en", "fr")) == [("yes", "oui"), ("no", "non")]
-    assert list(source.held_out("en", "fr", "test")) == [("yes", "oui"), ("no", "non")]
-    assert list(source.held_out("en", "fr", "valid")) == []
+    given = source.held_out("en", "fr")
+    assert {split: (name, list(pairs)) for split, (name, pairs) in given.items()} == {
+        "test": ("x", [("yes", "oui"), ("no", "non")])
+    }
+    assert source.held_out("fr", "en") == {}
     assert str(tmp_path) not in json.dumps(source.describe())
     with pytest.raises(SettingError, match=r"none\.en: does not exist"):
         FilesSource({"en": [tmp_path / "none.en"]}, {}, {})
@@ -309,16 +367,16 @@ def test_sacrebleus_test_sets_serve_both_directions(tmp_path: Path) -> None:
     script = (
         "from preprocess.sources.wmt import WmtSource\n"
         "source = WmtSource({}, {}, {('en-de', 'test'): 'wmt14'})\n"
-        "print(list(source.held_out('en', 'de', 'test')), list(source.held_out('en', 'de', 'valid')))\n"
+        "print([(split, name, list(pairs)) for split, (name, pairs) in source.held_out('en', 'de').items()])\n"
     )
     root = Path(__file__).parents[2]
     environment = {"SACREBLEU": str(tmp_path / "sacrebleu"), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(root)}
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[('Yes', 'Ja')] []"
+    assert result.stdout.strip() == "[('test', 'wmt14', [('Yes', 'Ja')])]"
 
 
 def test_test_sets_that_sacrebleu_does_not_have_are_refused() -> None:
-    with pytest.raises(SettingError, match="sacrebleu knows no such test set"):
+    with pytest.raises(SettingError, match="sacrebleu has no such test set"):
         WmtSource({}, {}, {("en-de", "test"): "wmt99"})
     with pytest.raises(SettingError, match="has no en-sw; it has cs-en"):
         WmtSource({}, {}, {("en-sw", "test"): "wmt14"})
@@ -355,3 +413,15 @@ def test_mc4_without_datasets_says_how_to_install_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="pip install datasets"):
         Mc4Source(documents=2)
+
+
+@pytest.mark.parametrize("source", [*SOURCES, "nowhere"])
+def test_a_study_takes_every_source_of_the_table(source: str, tmp_path: Path) -> None:
+    """``fairseq_scaling`` does not import ``preprocess``, so study.yaml has its own list of sources."""
+    from fairseq_scaling.cli.study import main
+
+    study = (Path(__file__).parents[2] / "examples/quickstart/study.yaml").read_text(encoding="utf-8")
+    assert "source: debian" in study
+    (tmp_path / "study.yaml").write_text(study.replace("source: debian", f"source: {source}"), encoding="utf-8")
+    result = CliRunner().invoke(main, ["plan", str(tmp_path / "study.yaml")])
+    assert ("text.source" in result.output) is (source == "nowhere")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from fairseq_scaling.alignment_file import Alignment
 from fairseq_scaling.logs import Origin, RunRecord, Score
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.analysis import Settings, analyse
-from fairseq_scaling.report.curves import collect
-from fairseq_scaling.report.document import Document, Inputs, build_document
+from fairseq_scaling.report.points.curves import collect
+from fairseq_scaling.report.reading import Inputs
+from fairseq_scaling.report.results import CurveResult, Report
 from fairseq_scaling.report.run_points import points_of_runs
 
 SIZES = (250_000, 500_000, 1_000_000, 2_000_000, 4_000_000, 8_000_000)
@@ -79,12 +82,23 @@ def study() -> list[RunRecord]:
     return runs
 
 
-def document_of(runs: list[RunRecord], **settings: object) -> Document:
-    """Return the report's document of the runs, with the best single law of each curve."""
+def report_of(runs: list[RunRecord], alignments: Sequence[Alignment] = (), **settings: Any) -> Report:
+    """Return the report of the runs."""
     read = points_of_runs(runs)
     collection = collect(read.points)
-    chosen = Settings(law="best", **settings)  # type: ignore[arg-type]
-    problems = read.problems + collection.problems
-    inputs = Inputs(["logs"], read.finetuning_runs, read.pretraining_runs, 0, problems, read.forgetting)
-    inputs.unplaced = collection.unplaced
-    return build_document(analyse(collection.curves, chosen), chosen, inputs)
+    inputs = Inputs(
+        paths=["logs"],
+        finetuning_runs=read.finetuning_runs,
+        pretraining_runs=read.pretraining_runs,
+        problems=[*read.problems, *collection.problems],
+        forgetting=read.forgetting,
+        unplaced=collection.unplaced,
+        alignments=list(alignments),
+    )
+    return analyse(collection.curves, Settings(**settings), inputs)
+
+
+def curve_of(report: Report, mixture: str, metric: str = "bleu") -> CurveResult:
+    """Return the one curve of a mixture and metric."""
+    (found,) = [c for c in report.curves if c.setting.mixture == mixture and c.metric.name == metric]
+    return found

@@ -18,14 +18,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from fairseq_scaling.report.analysis import Settings, analyse
-from fairseq_scaling.report.csv_points import read_table
-from fairseq_scaling.report.curves import collect
-from fairseq_scaling.report.document import Inputs, build_document
-from fairseq_scaling.report.figures import draw_all
-from fairseq_scaling.report.html import render_page
-from fairseq_scaling.report.style import DARK, PRINT
-from tests.report.example import SIZES, document_of, log_law, loss_law, run, study
+from fairseq_scaling.report.analysis import analyse
+from fairseq_scaling.report.points.curves import collect
+from fairseq_scaling.report.points.tables import read_table
+from fairseq_scaling.report.render.figures import draw_all
+from fairseq_scaling.report.render.page import render_page
+from fairseq_scaling.report.render.style import DARK, PRINT
+from tests.report.example import SIZES, log_law, loss_law, report_of, run, study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
@@ -64,8 +63,8 @@ def page() -> str:
         for size in SIZES
     ]
     unknown = run(None, 3.0, None, file="logs/" + "a_name_without_a_place_to_break" * 6 + "/train.log")
-    document = document_of([*study(), *larger, unknown], targets=(("bleu", 30.0),))
-    return render_page(document, draw_all(document))
+    report = report_of([*study(), *larger, unknown], targets=(("bleu", 30.0),))
+    return render_page(report, draw_all(report))
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +108,8 @@ def page_of_a_table(folder: Path) -> str:
     """Return the page of a table that says nothing of task, model and mixture."""
     rows = [f"one,bleu,{size},{log_law(size)}" for size in SIZES]
     (folder / "scores.csv").write_text("\n".join(["curve,metric,pretrain_tokens,value", *rows]))
-    settings = Settings(law="log_law")
     curves = collect(read_table(folder / "scores.csv").points).curves
-    return render_page(build_document(analyse(curves, settings), settings, Inputs()), [])
+    return render_page(analyse(curves), [])
 
 
 def test_the_page_asks_for_nothing_and_complains_of_nothing(seen: Seen) -> None:

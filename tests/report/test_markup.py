@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairseq_scaling.report.markup import Markup, escape, join, tag
+from fairseq_scaling.report.render.markup import Markup, escape, join, tag
 
 
 def test_text_is_escaped_in_content_and_attributes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fairseq_scaling.report.panels import spread
+from fairseq_scaling.report.render.panels import spread
 
 
 def overlaps(centres: list[float], sizes: list[float]) -> bool:

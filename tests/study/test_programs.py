@@ -22,7 +22,7 @@ from tests.tasks.runs import FINETUNING, ROOT
 
 BIN = Path(sys.executable).parent
 # A program of the server's names, which does what its arguments say.
-TOY = '''
+TOY = """
 import atexit, json, os, random, signal, sys
 
 def main():
@@ -47,7 +47,7 @@ def main():
     else:
         atexit.register(print, "the end")
         return int(action)
-'''
+"""
 
 
 class Result(NamedTuple):
@@ -138,9 +138,7 @@ def test_a_program_whose_server_was_killed_counts_as_killed_and_is_not_started_a
     assert run(3).code == 3
 
 
-def test_a_server_that_cannot_start_is_done_without(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_server_that_cannot_start_is_done_without(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit('broken')\n")
     monkeypatch.setattr(programs, "_SERVER", broken)

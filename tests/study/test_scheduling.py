@@ -78,7 +78,7 @@ def test_who_asks_for_the_time_left_learns_what_the_study_runs_on(tmp_path: Path
 def test_what_study_yaml_asks_for_reaches_sbatch(
     fakes: Fakes, values: dict[str, Any], write_study: Callable[[dict[str, Any]], Path], tmp_path: Path
 ) -> None:
-    """It notes its words here, and refuses the job. The profile's own numbers stand in where study.yaml is silent."""
+    """A stand-in for sbatch writes its arguments to a file and refuses the job. Other values are the profile's."""
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus/corpus.json").write_text(json.dumps({"fingerprint": "abc"}))
     del values["text"]
@@ -88,13 +88,13 @@ def test_what_study_yaml_asks_for_reaches_sbatch(
         "pretrain": {"gpus": 4, "threads": 2, "memory": "64G"}, "finetune": {"time": "9h"}, "alignment": {"gpus": 0},
     }  # fmt: skip
     profile = yaml.safe_load((PROFILES / "slurm/config.yaml").read_text())
-    profile |= {"slurm-no-account": True, "default-resources": [*profile["default-resources"], "slurm_partition=main"]}
+    profile |= {"slurm-no-account": True, "slurm-init-seconds-before-status-checks": 1}
+    profile |= {"default-resources": [*profile["default-resources"], "slurm_partition=main"]}
     (tmp_path / "profile").mkdir()
     (tmp_path / "profile/config.yaml").write_text(yaml.safe_dump(profile))
     (tmp_path / "slurm").mkdir()
-    # The executor asks for all of them, whether it comes to use them or not.
-    for name, text in (("sbatch", _SBATCH), ("sacct", _NOTHING), ("squeue", _NOTHING), ("scancel", _NOTHING)):
-        (tmp_path / "slurm" / name).write_text(text)
+    for name in _SLURM_PROGRAMS:
+        (tmp_path / "slurm" / name).write_text(_SBATCH if name == "sbatch" else "#!/bin/sh\n")
         (tmp_path / "slurm" / name).chmod(0o755)
     words = ("run", write_study(values), "--out", tmp_path / "out", "--profile", tmp_path / "profile", "--retries", "0")
     path = os.pathsep.join([str(tmp_path / "slurm"), os.environ["PATH"]])
@@ -112,14 +112,13 @@ def test_what_study_yaml_asks_for_reaches_sbatch(
     assert _after("-t", finetuning) == str(9 * 60 + 2 * 120)
 
 
+# Every program of SLURM that Snakemake may start: none of them must be installed, none that is installed is started.
+_SLURM_PROGRAMS = ("sbatch", "sacct", "sacctmgr", "scancel", "scontrol", "sinfo", "squeue", "srun", "sshare")
 _SBATCH = """\
 #!/bin/sh
 echo "$*" >> "$ASKED"
 exit 1
 """
-
-
-_NOTHING = "#!/bin/sh\n"
 
 
 def _after(flag: str, words: list[str]) -> str:

@@ -155,9 +155,7 @@ def test_a_budget_in_between_trains_again_and_runs_anew_what_comes_behind_it(
     assert "Loaded" not in (finished / "pretraining/de1/seed1/train.log").read_text()
 
 
-def test_a_number_of_gpus_is_part_of_a_training(
-    finished: Path, values: dict[str, Any], write_study: Write
-) -> None:
+def test_a_number_of_gpus_is_part_of_a_training(finished: Path, values: dict[str, Any], write_study: Write) -> None:
     """Each takes a batch of its own: with another number it is another run."""
     folder = StudyFolder(finished)
     for gpus, stages in ((1, set()), (4, {"pretrain", "finetune", "translate", "score", "fit"})):

@@ -165,7 +165,7 @@ def advice(fits: Path) -> Advice:
     Raises:
         DataError: the file cannot be read, or holds no score.
     """
-    from ...report.metrics import CROSS_ENTROPY, order
+    from ...metrics import CROSS_ENTROPY, order
 
     try:
         curves: list[dict[str, Any]] = json.loads(fits.read_text("utf-8"))["curves"]

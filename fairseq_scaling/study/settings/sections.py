@@ -44,7 +44,7 @@ from .fields import (
     rising,
 )
 
-TextSource = Literal["debian", "files", "wmt", "mc4"]
+TextSource = Literal["debian", "files", "wmt", "mc4", "generated"]
 
 
 class Start(NamedTuple):

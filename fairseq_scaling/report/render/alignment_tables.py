@@ -1,0 +1,118 @@
+"""Tables of alignment: what was known of each mixture beforehand, and whether it ranks them as pretraining did."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...quantities import format_tokens
+from ..alignment import FEWEST_MIXTURES, PAPER
+from ..results import CurveResult, Report
+from .table import Table, columns
+from .wording import NONE, condition, decimal, labels, number, score, signed, size
+
+_SHOWN = ("unigram_source", "unigram_target", "coverage_3_source", "coverage_3_target")
+_TITLES = {
+    PAPER: "A",
+    "unigram_source": "unigrams, source",
+    "unigram_target": "unigrams, target",
+    "unigram_combined": "unigrams, both",
+    "coverage_3_source": "3-grams, source",
+    "coverage_3_target": "3-grams, target",
+    "coverage_3_combined": "3-grams, both",
+}
+
+
+def alignment_table(report: Report) -> Table:
+    """Return alignment, baseline and gain of every mixture on its leading metric."""
+    table = Table(
+        "Alignment of the mixtures with the task",
+        columns(
+            "Curve", "A#", "Unigrams source#", "Unigrams target#", "3-grams source#", "3-grams target#", "Metric",
+            "Baseline#", "At the largest#", "Difference#", "Gain over the range#", "Kind",
+        ),
+        note=_note(report),
+    )  # fmt: skip
+    names = labels(report)
+    for entry in report.entries:
+        curve = entry.lead
+        if curve.setting.alignment is None or not curve.points:
+            continue
+        metric, base, reached = curve.metric, curve.baseline_mean, curve.means[-1][1]
+        sign = -1.0 if metric.lower_is_better else 1.0
+        measures = curve.overlap.measures if curve.overlap else {}
+        table.add(
+            [names[curve.name]],
+            number(curve.setting.alignment),
+            *(NONE if measures.get(name) is None else decimal(measures[name], 2) for name in _SHOWN),
+            metric.title,
+            score(base, metric),
+            score(reached, metric),
+            signed(None if base is None else sign * (reached - base), metric),
+            signed(_gain_over_range(curve, sign), metric),
+            curve.kind.value,
+        )
+    return table
+
+
+def agreement_table(report: Report) -> Table:
+    """Return the rank correlation of each measure of alignment with what pretraining brought."""
+    table = Table(
+        "Does alignment rank the mixtures as pretraining did?",
+        columns("Task", "Metric", "Range", "Measure", "Mixtures#", "Gain#", "Difference#"),
+        note="Spearman's rank correlation: 1 for the same order, 0 for none, \u22121 for the reverse. Gain: of the "
+        "forecast's value from the smallest to the largest size that all mixtures reached; difference: of the value "
+        f"there against the baseline. {_chance(report)}",
+    )
+    curves = {curve.name: curve for curve in report.curves}
+    for agreement in report.alignment_agreements:
+        span = f"{size(agreement.from_tokens, agreement.x)}{NONE}{size(agreement.to_tokens, agreement.x)}"
+        lead = [condition(curves[agreement.curves[0]].setting), agreement.metric.title, span]
+        for row in agreement.correlations:
+            if row.measure in _TITLES:
+                cells = [NONE if value is None else decimal(value, 2, "+") for value in (row.gain, row.difference)]
+                table.add(lead, _TITLES[row.measure], str(row.mixtures), *cells)
+    return table
+
+
+def _note(report: Report) -> str:
+    """Return what the columns mean, and where there are too few mixtures for a rank correlation."""
+    text = (
+        "A = P_src P_tgt + 0.7 P_src + 0.8 P_tgt, P the share of a language in the mixture (Isik et al. 2025): 1 for "
+        "half source and half target, 0 for neither. Difference: of the largest size and the baseline without "
+        "pretraining, above zero when pretraining helped. Gain over the range: of the forecast's value from the "
+        "smallest to the largest size of the curve."
+    )
+    sizes = sorted({curve.overlap.sample_tokens for curve in report.curves if curve.overlap})
+    if sizes:
+        text += (
+            " Unigrams: what the mixture's distribution of SentencePiece pieces has in common with one side of the "
+            "task's training pairs (sum of the minima); 3-grams: share of that side's 3-grams that occur in a sample "
+            f"of {' and '.join(map(format_tokens, sizes))} tokens of the mixture. Both are measures of this tool, not "
+            "of the paper."
+        )
+    curves = {curve.name: curve for curve in report.curves}
+    few = [one for one in report.alignment_agreements if one.mixtures < FEWEST_MIXTURES]
+    if few:
+        had = "; ".join(f"{condition(curves[one.curves[0]].setting)}: {one.mixtures} fitted" for one in few)
+        text += f" Whether alignment ranks the mixtures as pretraining did takes at least three mixtures ({had})."
+    return text
+
+
+def _chance(report: Report) -> str:
+    """Return how little the correlation of a few mixtures shows."""
+    counts = sorted({one.mixtures for one in report.alignment_agreements if one.correlations})
+    chances = "; ".join(f"with {count} once in {math.factorial(count):,}" for count in counts)
+    return (
+        f"With few mixtures it shows little: a random measure gives a perfect order by chance ({chances}), and several "
+        "measures were tried here."
+    )
+
+
+def _gain_over_range(curve: CurveResult, sign: float) -> float | None:
+    if curve.forecast is None:
+        return None
+    values = curve.forecast.at_points.value
+    change = float(sign * (values[-1] - values[0]))
+    return change if np.isfinite(change) else None

@@ -1,0 +1,288 @@
+"""The figures: the forecast of the metric that decides, and the other metrics beside it.
+
+Drawn from the report alone. Text stays text in SVG; nothing in a file depends on the clock. One font and no formula:
+embedding fonts is what most of the time goes into.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from ...metrics import CROSS_ENTROPY, Metric, order
+from ...quantities import Quantity, format_tokens
+from ..results import CurveResult, Report
+from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, series_key, shorten, span_of, style
+from .wording import AGAIN, CONTINUED, amount, condition, enumerate_all, score, size
+
+MOST_SERIES = len(PALETTE)
+_FONTS = ["DejaVu Sans"]
+# Matplotlib's list of fonts, one for all environments of a person, may name files of one that is gone. Its warnings,
+# one for each font that is not used here, would bury the table of results.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+_FALLBACK = "'DejaVu Sans', Verdana, Arial, sans-serif"
+_LEFT, _BOTTOM, _GAP, _BETWEEN = 0.5, 0.5, 0.42, 0.62
+_SMALL = 2.05
+"""Width of a panel without labels, in inches."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished figure: ``name`` is its file name without ending, ``alt`` what a screen reader says.
+
+    ``curves`` names the curves that it shows; ``leads`` marks the figure of the metric that decides.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    svg: str
+    pdf: bytes
+    curves: frozenset[str]
+    leads: bool
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The curves of one figure: one task and model, at most six series."""
+
+    title: str
+    slug: str
+    curves: tuple[CurveResult, ...]
+
+    @property
+    def sizes(self) -> list[int]:
+        return sorted({curve.setting.finetune_tokens or 0 for curve in self.curves})
+
+    @property
+    def x(self) -> Quantity:
+        return self.curves[0].x
+
+    @property
+    def series(self) -> list[str]:
+        return list(dict.fromkeys(series_key(curve) for curve in self.curves))
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metric that decides first, then the others."""
+        known = {curve.metric.name: curve.metric for curve in self.curves}
+        return [known[name] for name in sorted(known, key=order)]
+
+    def at(self, metric: Metric, size: int) -> list[CurveResult]:
+        return [c for c in self.curves if c.metric == metric and (c.setting.finetune_tokens or 0) == size]
+
+
+def draw_all(report: Report, most: int = 40) -> list[Drawing]:
+    """Return the figures of all tasks, at most ``most`` of each of the two kinds."""
+    drawings = []
+    with _look():
+        for group in islice(_groups(report), most):
+            drawings.append(_forecast(group))
+            if len(group.metrics) > 1:
+                drawings.append(_other_metrics(group, report))
+    return drawings
+
+
+def _groups(report: Report) -> Iterator[_Group]:
+    taken: set[str] = set()
+    for section in report.sections:
+        series: dict[str, list[CurveResult]] = {}
+        for curve in section.curves:
+            if curve.points:
+                series.setdefault(series_key(curve), []).append(curve)
+        names = list(series)
+        parts = [names[i : i + MOST_SERIES] for i in range(0, len(names), MOST_SERIES)]
+        for place, part in enumerate(parts, start=1):
+            title = condition(section.setting, with_size=False) or "All curves"
+            slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "curves"
+            if len(parts) > 1:
+                title, slug = f"{title} ({place} of {len(parts)})", f"{slug}-{place}"
+            while slug in taken:
+                slug += "-b"
+            taken.add(slug)
+            yield _Group(title, slug, tuple(curve for name in part for curve in series[name]))
+
+
+def _forecast(group: _Group) -> Drawing:
+    """Draw the metric that decides, one panel for each D_f."""
+    metric, sizes = group.metrics[0], group.sizes
+    wide, label, letters = {1: (4.9, 1.75, 21), 2: (2.9, 1.35, 16)}.get(len(sizes), (2.35, 1.25, 15))
+    figure, cells = _grid([wide] * len(sizes), [2.75], label, 0.56 if len(sizes) > 1 else 0.36)
+    for axes, budget in zip(cells[0], sizes, strict=True):
+        here = group.at(metric, budget)
+        draw_panel(axes, here, group.series, span_of(here), letters)
+        _titles(axes, metric, budget if len(sizes) > 1 else 0)
+        axes.set_xlabel(group.x.title, color=INK, fontsize=9, parse_math=False)
+    level = next((f"{c.forecast.level:.0%} " for c in group.curves if c.forecast), "")
+    both = any(curve.forecast and curve.forecast.again for curve in group.curves)
+    wider = f"; the pale band is for {AGAIN}" if both else ""
+    caption = (
+        f"{metric.title} over {group.x.title}. Large marks: means of the runs "
+        f"(hollow: held out); small marks: single runs. Line: forecast, dashed beyond the data, with its {level}band "
+        f"for {CONTINUED}{wider}."
+    )
+    return _render(figure, f"scaling-{group.slug}", f"{metric.title}: {group.title}", caption, group, True)
+
+
+def _other_metrics(group: _Group, report: Report) -> Drawing:
+    """Draw the other metrics in small panels and, last, the first score against cross-entropy."""
+    first, *others = group.metrics
+    pairs = first.name != CROSS_ENTROPY and any(metric.name == CROSS_ENTROPY for metric in others)
+    columns, sizes = len(others) + pairs, group.sizes
+    across = 2 if columns == 4 else min(columns, 3)
+    lines = [(budget, start) for budget in sizes for start in range(0, columns, across)]
+    figure, cells = _grid([_SMALL * (1.55 if across == 2 else 1)] * across, [1.55] * len(lines), 0.16, 0.72)
+    for row, (budget, start) in zip(cells, lines, strict=True):
+        for axes, place in zip(row, range(start, start + len(row)), strict=True):
+            if place >= columns:
+                axes.set_visible(False)
+            elif place < len(others):
+                here = group.at(others[place], budget)
+                draw_panel(axes, here, group.series, span_of(here), letters=0)
+                _titles(axes, others[place], budget if len(sizes) > 1 and place == start else 0)
+                axes.set_xlabel(group.x.title, color=INK, fontsize=8, parse_math=False)
+            else:
+                _draw_relation(axes, group, first, budget, report)
+    _legend(figure, group.series)
+    names = [metric.title for metric in others]
+    caption = f"{enumerate_all(names)} over {group.x.title}, with the forecast."
+    if pairs:
+        caption += (
+            f" Last: {first.title} against cross-entropy, the sizes joined in order, the largest mark is "
+            "the largest. A line that runs to the right without improving is where cross-entropy misleads. "
+            "Dotted: score = c exp(-k L) (Gordon et al. 2021), where it holds."
+        )
+    return _render(figure, f"metrics-{group.slug}", f"Other metrics: {group.title}", caption, group, False)
+
+
+def _draw_relation(axes: Axes, group: _Group, metric: Metric, size: int, report: Report) -> None:
+    style(axes)
+    axes.invert_xaxis()
+    losses = {curve.name: curve for curve in group.curves if curve.metric.name == CROSS_ENTROPY}
+    for curve in group.at(metric, size):
+        if curve.name not in losses:
+            continue
+        loss = {tokens: value for tokens, value, _ in losses[curve.name].means}
+        shared = [(loss[tokens], value) for tokens, value, _ in curve.means if tokens in loss]
+        if not shared:
+            continue
+        place = group.series.index(series_key(curve)) % MOST_SERIES
+        x, y = np.array(shared).T
+        axes.plot(x, y, color=PALETTE[place], lw=1.1, alpha=0.8, zorder=2)
+        marks = np.linspace(8, 34, len(x))
+        axes.scatter(x, y, s=marks, marker=MARKERS[place], color=PALETTE[place], edgecolors=PAPER, lw=0.6, zorder=3)
+        finding = report.finding(curve.name)
+        if finding and finding.relation and finding.relation.holds:
+            grid = np.linspace(x.min(), x.max(), 50)
+            line = np.exp(finding.relation.log_c - finding.relation.k * grid)
+            axes.plot(grid, line, color=PALETTE[place], lw=1, ls=(0, (1, 2)), zorder=1.5)
+    axes.set_title(f"{metric.title} against cross-entropy", loc="left", color=INK, fontsize=8.5, pad=6)
+    axes.set_xlabel("cross-entropy, better to the right", color=INK, fontsize=8)
+
+
+def _grid(
+    widths: Sequence[float], heights: Sequence[float], label: float, top: float
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure with panels of the given sizes (inches), room for labels right of each, and ``top`` above."""
+    width = _LEFT + sum(widths) + label * len(widths) + _GAP * (len(widths) - 1)
+    height = _BOTTOM + top + sum(heights) + (_BETWEEN + 0.2) * (len(heights) - 1)
+    figure = Figure(figsize=(width, height), facecolor=PAPER)
+    cells = []
+    above = height - top
+    for panel in heights:
+        row = []
+        left = _LEFT
+        for wide in widths:
+            row.append(figure.add_axes((left / width, (above - panel) / height, wide / width, panel / height)))
+            left += wide + label + _GAP
+        cells.append(row)
+        above -= panel + _BETWEEN + 0.2
+    return figure, cells
+
+
+def _titles(axes: Axes, metric: Metric, size: int) -> None:
+    """Write the metric, its direction and, where given, D_f above a panel."""
+    unit = " (nats)" if metric.name == CROSS_ENTROPY else ""
+    better = "lower" if metric.lower_is_better else "higher"
+    axes.set_title(
+        f"{metric.title}{unit}, {better} is better", loc="left", color=INK, fontsize=8.5, pad=6, parse_math=False
+    )
+    if size:
+        axes.annotate(
+            f"finetuned on {format_tokens(size)} tokens", xy=(0, 1), xycoords="axes fraction", xytext=(0, 22),
+            textcoords="offset points", fontsize=10, color=INK, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _legend(figure: Figure, series: Sequence[str]) -> None:
+    """Write the names of the series in one line above the panels, in their colours."""
+    from matplotlib.lines import Line2D
+
+    marks = [
+        Line2D([], [], color=colour, marker=marker, lw=1.5, ms=5, mec=PAPER)
+        for _, colour, marker in zip(series, PALETTE, MARKERS, strict=False)
+    ]
+    names = [shorten(name, 24).replace("$", "\\$") for name in series]
+    figure.legend(
+        marks, names, loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=min(len(series), 4), frameon=False,
+        fontsize=8.5, labelcolor=[*PALETTE[: len(series)]], handlelength=1.4, columnspacing=1.4,
+    )  # fmt: skip
+
+
+def _alt(title: str, group: _Group, leads: bool) -> str:
+    """Return what the figure shows, in words: every curve from its first to its last value, and its kind."""
+    metrics = group.metrics[:1] if leads else group.metrics[1:]
+    sentences = []
+    for curve in group.curves:
+        if curve.metric in metrics:
+            (low, first, _), (high, last, _) = curve.means[0], curve.means[-1]
+            sentences.append(
+                f"{curve.metric.title} of {curve.name}: {score(first, curve.metric)} at {amount(low, curve.x)}, "
+                f"{score(last, curve.metric)} at {size(high, curve.x)}; {curve.kind.value}."
+            )
+    return f"{title}. " + " ".join(sentences)
+
+
+@contextmanager
+def _look() -> Iterator[None]:
+    """Fix everything in matplotlib's settings that a figure depends on, so that equal reports give equal bytes."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {
+                "font.family": "sans-serif",
+                "font.sans-serif": _FONTS,
+                "font.size": 8.5,
+                "axes.unicode_minus": True,
+                "svg.fonttype": "none",
+                "svg.hashsalt": "fairseq_scaling",
+                "pdf.fonttype": 42,
+                "text.color": INK,
+                "text.parse_math": False,
+                "axes.labelcolor": INK,
+                "axes.formatter.use_mathtext": False,
+            }
+        )
+        yield
+
+
+def _render(figure: Figure, name: str, title: str, caption: str, group: _Group, leads: bool) -> Drawing:
+    vector, paper = io.BytesIO(), io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(vector, metadata={"Date": None, "Title": title})
+    FigureCanvasPdf(figure).print_pdf(paper, metadata={"CreationDate": None, "Title": title})
+    svg = vector.getvalue().decode("utf-8").replace("'DejaVu Sans'", _FALLBACK)
+    shown = frozenset(curve.name for curve in group.curves)
+    return Drawing(name, title, caption, _alt(title, group, leads), svg, paper.getvalue(), shown, leads)

@@ -1,0 +1,224 @@
+"""The tables of the report: forecasts, mixtures, coefficients and laws; those of runs are in ``run_tables``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ...laws import Estimate, Prediction
+from ..results import GAINS, CurveResult, LawResult, Report, Task
+from . import run_tables
+from .alignment_tables import agreement_table, alignment_table
+from .table import Table, columns
+from .wording import (
+    AGAIN,
+    CONTINUED,
+    NONE,
+    capital,
+    condition,
+    decimal,
+    gain,
+    interval,
+    labels,
+    note,
+    number,
+    percent,
+    probability,
+    score,
+    short_name,
+    size,
+    unit,
+)
+
+
+def outcome_table(report: Report, task: Task) -> Table:
+    """Return what came out for each mixture and metric of a task; the table that the terminal shows, too."""
+    table = Table(
+        condition(task.setting) or "Curves",
+        columns(
+            "Mixture" if task.setting.mixture else "Curve",
+            "Metric",
+            "Now#",
+            "Kind",
+            "Probability#",
+            *(f"Gain at {factor:g}x#" for factor in GAINS),
+        ),
+        note=note(report),
+    )
+    for entry in task.entries:
+        for curve in entry.curves:
+            forecast = curve.forecast
+            gains = [gain(forecast.gains[factor], curve.metric) if forecast else NONE for factor in GAINS]
+            table.add(
+                [short_name(entry)],
+                curve.metric.title,
+                score(forecast.reached.value, curve.metric) if forecast else NONE,
+                curve.kind.value,
+                probability(curve.verdict.probability if curve.verdict else None),
+                *gains,
+            )
+    return table.without_empty_columns()
+
+
+def forecast_table(report: Report) -> Table:
+    """Return the values at multiples of the largest D_p, for both questions."""
+    table = Table(
+        "Forecast values",
+        columns("Curve", "Metric", f"{report.x.symbol}#", f"{CONTINUED}#", f"{AGAIN}#"),
+        note="Value with its interval. A pretraining run shifts all points of its curve: what it scores when it is "
+        "continued is more certain than what another run of the same mixture would score.",
+    )
+    names = labels(report)
+    for curve in report.curves:
+        if curve.forecast is None:
+            continue
+        ahead, again = curve.forecast.ahead, curve.forecast.ahead_again
+        for i, at in enumerate(ahead.pretrain_tokens):
+            cells = [_at(prediction, i, curve) if prediction else NONE for prediction in (ahead, again)]
+            table.add([names[curve.name], curve.metric.title], size(float(at), curve.x), *cells)
+    return table
+
+
+def wanted_table(report: Report) -> Table:
+    """Return the sizes that the wanted scores take."""
+    table = Table(
+        "Sizes for a wanted score",
+        columns("Curve", "Metric", "Wanted#", f"{capital(report.x.title)}#"),
+        note=f"Where the forecast reaches the score ({CONTINUED}).",
+    )
+    names = labels(report)
+    for curve in report.curves:
+        for wanted in curve.wanted:
+            reached = interval(wanted.tokens, partial(size, x=curve.x))
+            table.add(
+                [names[curve.name], curve.metric.title],
+                score(wanted.target, curve.metric),
+                "not reached" if reached == NONE else reached,
+            )
+    return table
+
+
+def mixtures_table(report: Report) -> Table:
+    """Return which of two mixtures is ahead at the largest size both reached, and where they cross."""
+    table = Table(
+        "Which mixture is better",
+        columns(
+            "Mixture", "against", f"{report.x.symbol}#", "Ahead", "Probability#", "Difference#", "Cross at#", "Worth#"
+        ),
+        note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
+        "points of the metric; above zero when the first is better. Worth: how many times as much data of the second "
+        "mixture gives what the first gives.",
+    )
+    names = labels(report)
+    for pair in report.mixture_comparisons:
+        table.add(
+            [names[pair.first]],
+            names[pair.second],
+            size(pair.pretrain_tokens, pair.x),
+            names[pair.better],
+            probability(pair.certainty),
+            gain(pair.difference, pair.metric),
+            interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "do not cross",
+            interval(pair.worth),
+        )
+    return table
+
+
+def relations_table(report: Report) -> Table:
+    """Return the exponential relation between the first score and cross-entropy, and whether it holds."""
+    table = Table(
+        "Score from cross-entropy",
+        columns("Curve", "k#", "R squared#", "Residual#", "Sizes#", "Holds"),
+        note="score = c exp(-k L), L the cross-entropy in nats (Gordon et al. 2021). Residual: root mean square of the "
+        "logarithms. Where it does not hold, cross-entropy cannot replace the score.",
+    )
+    names = labels(report)
+    for finding in report.metric_findings:
+        one = finding.relation
+        if one is not None:
+            cells = [number(one.k), number(one.r_squared, 2), percent(one.residual), str(one.budgets)]
+            table.add([names[finding.name]], *cells, "yes" if one.holds else "no")
+    return table
+
+
+def coefficients_table(report: Report) -> Table:
+    """Return the coefficients of the single laws with intervals; those that are not identified say so."""
+    table = Table(
+        "Coefficients of single laws",
+        columns("Curve", "Metric", "Law", "Coefficient", "Value#", "Interval#", "Unit", "Identified"),
+        note="Of the best single law, and of the paper's where that is another. Elasticity: per cent of change of the "
+        "score for one per cent more data, at the largest size. It is well determined wherever the law fits; "
+        "coefficients that are not identified must not be compared between curves.",
+    )
+    names = labels(report)
+    for curve in report.curves:
+        for law in _shown_laws(curve):
+            lead = [names[curve.name], curve.metric.title, law.name]
+            for name, estimate in law.coefficients.items():
+                whole = interval(estimate, number)
+                bounds = whole[whole.index("[") :] if "[" in whole else NONE
+                cells = [name, number(estimate.value, 4), bounds, unit(estimate.unit, curve.metric)]
+                table.add(lead, *cells, "yes" if law.identified else "no")
+            table.add(lead, "elasticity", decimal(law.elasticity, 3), "", "% per %", "")
+    return table
+
+
+def remarks_table(report: Report) -> Table:
+    """Return why coefficients are not identified, and other remarks on the fits."""
+    table = Table("Why coefficients are not identified, and remarks", columns("Curve", "Metric", "Law", "Remark"))
+    names = labels(report)
+    for curve in report.curves:
+        for law in _shown_laws(curve):
+            for reason in (*law.reasons, *law.notes):
+                table.add([names[curve.name], curve.metric.title, law.name], reason)
+    return table
+
+
+def laws_table(report: Report) -> Table:
+    """Return all laws fitted to each curve and their errors."""
+    table = Table(
+        "All single laws",
+        columns("Curve", "Metric", "Law", "Rolling origin#", "Held out#", "Residual#", "Coefficients#"),
+        note="Errors are root mean squares of the logarithms, in per cent. Rolling origin: the law is fitted to the "
+        "first sizes and predicts the next ones. Held out: error on the points that were held out.",
+    )
+    names = labels(report)
+    for curve in report.curves:
+        lead = [names[curve.name], curve.metric.title]
+        if curve.laws and curve.forecast:
+            table.add(lead, curve.forecast.name, "", percent(curve.forecast.held_out_rmsle), "", "")
+        for law in curve.laws:
+            errors = [percent(value) for value in (law.rolling_origin_rmsle, law.held_out_rmsle, law.sigma)]
+            table.add(lead, law.name, *errors, str(len(law.coefficients)))
+    return table
+
+
+def all_tables(report: Report) -> dict[str, Table]:
+    """Return anchor -> table of the tables that have rows."""
+    makers: dict[str, Callable[[Report], Table]] = {
+        "mixtures": mixtures_table,
+        "wanted": wanted_table,
+        "values": forecast_table,
+        "relations": relations_table,
+        "unplaced": run_tables.unplaced_table,
+        "alignment": alignment_table,
+        "agreement": agreement_table,
+        "precisions": run_tables.precisions_table,
+        "forgetting": run_tables.forgetting_table,
+        "coefficients": coefficients_table,
+        "remarks": remarks_table,
+        "laws": laws_table,
+        "points": run_tables.points_table,
+        "left-out": run_tables.left_out_table,
+    }
+    return {anchor: table.without_empty_columns() for anchor, make in makers.items() if (table := make(report)).rows}
+
+
+def _shown_laws(curve: CurveResult) -> list[LawResult]:
+    """Return the laws whose coefficients are worth reading: the best single law, and the paper's."""
+    return [*curve.laws[:1], *(law for law in curve.laws[1:] if law.is_papers)]
+
+
+def _at(prediction: Prediction, i: int, curve: CurveResult) -> str:
+    at = Estimate(float(prediction.value[i]), float(prediction.lower[i]), float(prediction.upper[i]))
+    return interval(at, lambda value: score(value, curve.metric))

@@ -1,0 +1,362 @@
+"""All words of the report: numbers, names, and the sentences of verdicts, advice, comparisons and limits.
+
+Terminal, page and figures take their words from here, so that a thing is said in one way everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ...laws import Estimate
+from ...metrics import CROSS_ENTROPY, Metric
+from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
+from ..limits import FEW_SIZES
+from ..results import (
+    Action,
+    CurveResult,
+    Entry,
+    Limit,
+    LimitKind,
+    MetricFinding,
+    MixtureComparison,
+    Report,
+    Setting,
+    Task,
+    VerdictKind,
+)
+
+NONE = "\u2013"
+MINUS = "\u2212"
+CONTINUED = "this run, continued"
+AGAIN = "this mixture, run again"
+
+KINDS = {
+    VerdictKind.FOLLOWS: "{metric} improves throughout: {span}.",
+    VerdictKind.SATURATED: "{metric} is flat: {span}.",
+    VerdictKind.NON_MONOTONIC: "{metric} does not simply improve: {span}, with a bend on the way.",
+    VerdictKind.INVERSE: "{metric} gets worse with more {x}: {span}.",
+    VerdictKind.NOISY: "{metric} improves, but the scatter is nearly as large: {span}.",
+    VerdictKind.TRENDLESS: "No trend of {metric} stands out of the noise: {span}.",
+    VerdictKind.BREAKTHROUGH: "{metric} is flat at first and then leaps: {span}.",
+    VerdictKind.TOO_FEW: "Too few points of {metric} to tell a trend from chance.",
+}
+ACTIONS = {
+    Action.ADD_DATA: "Continue pretraining",
+    Action.STOP: "Stop pretraining",
+    Action.FINETUNING_SUFFICES: "The finetuning data suffices: stop pretraining",
+    Action.CHANGE_DATA: "Change the pretraining data: more of this mixture does not help",
+    Action.RUN_MORE: "Not decided yet: run more points",
+}
+OTHER_ACTIONS = {
+    Action.ADD_DATA: "More {x} help",
+    Action.STOP: "More {x} are not worth their cost",
+    Action.FINETUNING_SUFFICES: "More {x} change next to nothing",
+    Action.CHANGE_DATA: "More {x} do not help",
+    Action.RUN_MORE: ACTIONS[Action.RUN_MORE],
+}
+"""The same where the sizes of the curve are not pretraining tokens."""
+LIMITS = {
+    LimitKind.SINGLE_MEASUREMENTS: "Each point of {number} of {of} curves is one measurement: the noise between "
+    "finetuning seeds is assumed or taken from the scatter. Two more seeds at two or three sizes would measure it.",
+    LimitKind.ONE_PRETRAINING: "Each mixture was pretrained once. How much another pretraining run of the same mixture "
+    "would differ is assumed, not measured.",
+    LimitKind.FEW_SIZES: "{number} of {of} curves have fewer than {few} sizes (the fewest: {fewest}).",
+    LimitKind.SHORT_RANGE: "The sizes span a factor of {factor} ({low} to {high}). Over so short a range curves of "
+    "different shape look alike.",
+    LimitKind.ONE_MODEL: "There is one model, {name}: the report cannot say whether another size behaves the same.",
+    LimitKind.ONE_FINETUNING_SIZE: "There is one finetuning size, {tokens} tokens. In the paper the gain shrinks as "
+    "the finetuning set grows (finding 4); these data cannot show it.",
+    LimitKind.NO_BASELINE: "{number} of {of} curves have no baseline ({none}): the report can say whether more "
+    "{x} help, but not whether any did.",
+    LimitKind.UNEQUAL_LENGTHS: "Outputs are not equally long (brevity penalty {low} to {high}): part of what BLEU and "
+    "TER show is length. Read the n-gram precisions too; they do not count what is missing.",
+    LimitKind.FOREIGN_SIGNATURES: "Some scores were printed by fairseq, which does not record the tokenization. They "
+    "do not compare with other work; score the outputs with score-translations.",
+    LimitKind.ONE_METRIC: "There is one metric, {metric}: others may tell another story.",
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with ``digits`` significant digits; a dash where there is none."""
+    if value is None or not _is_number(value):
+        return NONE
+    return f"{value:.{digits}g}".replace("-", MINUS)
+
+
+def score(value: float | None, metric: Metric) -> str:
+    """Return a value of a metric with the decimals worth printing."""
+    return NONE if value is None else decimal(value, metric.decimals)
+
+
+def signed(value: float | None, metric: Metric) -> str:
+    """Return a change of a metric with its sign; none where it rounds to zero."""
+    return NONE if value is None else decimal(value, metric.decimals, "+")
+
+
+def decimal(value: float, digits: int, sign: str = "") -> str:
+    # Adding zero turns the minus zero that rounding may leave into zero.
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:{sign if rounded else ''}.{digits}f}".replace("-", MINUS)
+
+
+def interval(estimate: Estimate | None, write: Callable[[float | None], str] = number) -> str:
+    """Return ``value [lower, upper]``, the value alone where the interval is unknown; ``write`` makes text."""
+    if estimate is None or not _is_number(estimate.value):
+        return NONE
+    if not (_is_number(estimate.lower) or _is_number(estimate.upper)):
+        return write(estimate.value)
+    lower = write(estimate.lower).removeprefix("+") if _is_number(estimate.lower) else f"{MINUS}\u221e"
+    upper = write(estimate.upper).removeprefix("+") if _is_number(estimate.upper) else "\u221e"
+    return f"{write(estimate.value)} [{lower}, {upper}]"
+
+
+def gain(estimate: Estimate | None, metric: Metric) -> str:
+    """Return a gain with its interval: ``+1.05 [-0.40, 5.09]``."""
+    return interval(estimate, lambda value: signed(value, metric))
+
+
+def size(value: float | None, x: Quantity) -> str:
+    """Return a size without its unit, with three digits: runs consume a little less than their budget."""
+    return NONE if value is None else x.none if value == 0 else x.format(value, 3)
+
+
+def amount(value: float, x: Quantity) -> str:
+    """Return a size with its unit: ``4M tokens``."""
+    return x.amount(value, 3)
+
+
+def percent(value: float | None) -> str:
+    """Return a share such as a relative error in per cent."""
+    if value is None or not _is_number(value):
+        return NONE
+    return f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
+
+
+def probability(value: float | None) -> str:
+    """Return a probability in per cent, never as certain: ``97 %``, ``> 99 %``."""
+    if value is None:
+        return NONE
+    return "> 99 %" if value > 0.995 else "< 1 %" if value < 0.005 else f"{100 * value:.0f} %"
+
+
+def probably(value: float | None) -> str:
+    """Return `` (probability 97 %)``, or nothing where no probability is known."""
+    return "" if value is None else f" (probability {probability(value)})"
+
+
+def _is_number(value: float) -> bool:
+    return value - value == 0
+
+
+def capital(text: str) -> str:
+    """Return the text with a capital first letter, unless it begins with a name such as ``chrF``."""
+    return text[:1].upper() + text[1:] if text[:2].islower() else text
+
+
+def enumerate_all(items: Sequence[str]) -> str:
+    """Return ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(items[:-1]), items[-1]))) if items else ""
+
+
+def condition(setting: Setting, with_size: bool = True) -> str:
+    """Return what a curve shares with its rivals: ``en-fr, finetuned on 200k tokens, t5_tiny``; empty if unknown."""
+    parts = [setting.task]
+    if with_size and setting.finetune_tokens is not None:
+        parts.append(f"finetuned on {format_tokens(setting.finetune_tokens)} tokens")
+    return ", ".join(filter(None, [*parts, setting.architecture, setting.apart]))
+
+
+def short_name(curve: CurveResult | Entry) -> str:
+    """Return the mixture where it is known, else the curve's name."""
+    return curve.setting.mixture_label if curve.setting.mixture else curve.name
+
+
+def labels(report: Report) -> dict[str, str]:
+    """Return curve name -> the shortest label that tells the report's curves apart.
+
+    A table's names stay; of a run's curve the mixture is shown, and task, D_f, architecture and what else tells it
+    apart only where they differ.
+    """
+    parts = {curve.name: _parts(curve.setting) for curve in report.curves}
+    varies = [len(set(column)) > 1 for column in zip(*parts.values(), strict=True)]
+    found = {}
+    for curve in report.curves:
+        shown = [part for i, part in enumerate(parts[curve.name]) if part and (i == 0 or varies[i])]
+        found[curve.name] = ", ".join(shown) if curve.setting.mixture else curve.name
+    return found if len(set(found.values())) == len(found) else {name: name for name in found}
+
+
+def _parts(setting: Setting) -> tuple[str, ...]:
+    finetune = "" if setting.finetune_tokens is None else f"D_f {format_tokens(setting.finetune_tokens)}"
+    return setting.mixture_label, setting.task, finetune, setting.architecture, setting.apart
+
+
+def note(report: Report) -> str:
+    """Return how the columns of the table of outcomes are read."""
+    text = (
+        f"Now: the forecast at the largest size. Gain: its change at 2, 4 or 10 times that size ({CONTINUED}), in "
+        f"points of the metric. In brackets: the {report.settings.level:.0%} interval."
+    )
+    if any(curve.metric.lower_is_better for curve in report.curves):
+        text += " A gain above zero is better, also where lower values are better."
+    return text
+
+
+def headline(report: Report) -> str:
+    """Return the finding that a reader must not miss, as the page's heading."""
+    decided = [entry.lead for entry in report.entries if entry.lead.advice]
+    if not decided:
+        if report.unplaced and not report.curves:
+            return "No forecast: how much text the models were pretrained on is unknown"
+        return "Nothing could be fitted yet"
+    if len(decided) == 1:
+        return answer(decided[0])
+    counts: dict[Action, int] = {}
+    for curve in decided:
+        if curve.advice:
+            counts[curve.advice.action] = counts.get(curve.advice.action, 0) + 1
+    ordered = [action for action in Action if action in counts]
+    text = "; ".join(f"{counts[action]} of {len(decided)} curves: {action.value}" for action in ordered)
+    misled = sum(finding.misleads for finding in report.metric_findings)
+    if misled:
+        text += f"; on {misled}, cross-entropy misleads"
+    return capital(text)
+
+
+def subtitle(report: Report) -> str:
+    """Return what was measured, in one sentence."""
+    curves = [curve for curve in report.curves if curve.points]
+    if not curves and report.unplaced:
+        return "Below are the scores of the models whose D_p is unknown, and of those without pretraining."
+    if not curves:
+        return "No curve has points that can be used. Below is what was read, and why it was not used."
+    tasks = sorted({curve.setting.task for curve in curves} - {""})
+    low, high = min(curve.smallest for curve in curves), max(curve.largest for curve in curves)
+    metrics = enumerate_all(list(dict.fromkeys(curve.metric.title for curve in curves)))
+    named = f"Translation {', '.join(tasks)}" if tasks else f"{len(report.entries)} curves"
+    x = report.x
+    runs = f". {report.read.finetuning_runs} finetuning runs" if report.read.finetuning_runs else ""
+    points = sum(len(curve.points) for curve in curves)
+    symbol = "" if x.symbol == x.title else f" ({x.symbol})"
+    return f"{named}, {size(low, x)} to {size(high, x)} {x.title}{symbol}, judged by {metrics}{runs}, {points} points."
+
+
+def kind_sentence(curve: CurveResult) -> str:
+    """Return what kind of curve it is, from where to where it goes, and how probable that is."""
+    if curve.verdict is None:
+        return capital(curve.problem)
+    (low, first, _), (high, last, _) = curve.means[0], curve.means[-1]
+    span = f"{score(first, curve.metric)} at {size(low, curve.x)}, {score(last, curve.metric)} at {size(high, curve.x)}"
+    text = KINDS[curve.kind].format(metric=capital(curve.metric.title), span=span, x=curve.x.title)
+    return text.removesuffix(".") + probably(curve.verdict.probability) + "."
+
+
+def answer(curve: CurveResult) -> str:
+    """Return the advice in one sentence, with its probability."""
+    if curve.advice is None:
+        return f"Not fitted: {curve.problem}."
+    words = ACTIONS if curve.x.name == PRETRAIN_TOKENS.name else OTHER_ACTIONS
+    return capital(words[curve.advice.action].format(x=curve.x.title)) + probably(curve.advice.probability)
+
+
+def gain_sentence(curve: CurveResult) -> str:
+    """Return what twice and ten times the size would change."""
+    if curve.forecast is None:
+        return ""
+    gains, metric = curve.forecast.gains, curve.metric
+    return (
+        f"Twice as many {curve.x.title} ({size(2 * curve.largest, curve.x)}) would {_change(gains[2.0], metric)}, and "
+        f"ten times as many would {_change(gains[10.0], metric, False)} ({CONTINUED})."
+    )
+
+
+def _change(change: Estimate, metric: Metric, named: bool = True) -> str:
+    """Return ``raise BLEU by 1.05 [-0.40, 5.09]``; with lower-is-better metrics also whether that is better."""
+    up = (change.value >= 0) != metric.lower_is_better
+    amount = change if change.value >= 0 else Estimate(-change.value, -change.upper, -change.lower)
+    by = interval(amount, lambda value: score(value, metric))
+    judged = f" ({'better' if change.value >= 0 else 'worse'})" if metric.lower_is_better else ""
+    return f"{'raise' if up else 'lower'} {metric.title if named else 'it'} by {by}{judged}"
+
+
+def next_sentence(curve: CurveResult) -> str:
+    """Return which run would tell most."""
+    if curve.advice is None or curve.advice.next_tokens is None:
+        return ""
+    return f"The run that would tell most is one at {amount(curve.advice.next_tokens, curve.x)}."
+
+
+def mixture_sentence(task: Task, names: dict[str, str]) -> str:
+    """Return which mixture of a task is ahead of the others, and how sure that is."""
+    if not task.comparisons:
+        return ""
+    best = ahead_of_all(task)
+    if best is None:
+        top = max(task.comparisons, key=lambda pair: pair.certainty)
+        return "No mixture is ahead of all others. " + comparison_sentence(top, names)
+    closest = min((pair for pair in task.comparisons if best in (pair.first, pair.second)), key=lambda p: p.certainty)
+    return comparison_sentence(closest, names)
+
+
+def ahead_of_all(task: Task) -> str | None:
+    """Return the name of the curve that is ahead in every comparison, or None."""
+    lost = {pair.first if pair.better == pair.second else pair.second for pair in task.comparisons}
+    unbeaten = [entry.name for entry in task.entries if entry.name not in lost]
+    return unbeaten[0] if len(unbeaten) == 1 else None
+
+
+def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
+    """Return ``A is ahead of B at 4M tokens (probability 93 %): +1.8 BLEU [-5.4, 7.4] (this mixture, run again).``"""
+    better, other = (pair.first, pair.second) if pair.better == pair.first else (pair.second, pair.first)
+    by = pair.difference
+    if pair.better == pair.second:
+        by = Estimate(-by.value, -by.upper, -by.lower)
+    text = (
+        f"{names[better]} is ahead of {names[other]} at {amount(pair.pretrain_tokens, pair.x)}"
+        f"{probably(pair.certainty)}: {gain(by, pair.metric)} {pair.metric.title} ({AGAIN})."
+    )
+    if pair.worth is not None:
+        text += f" {names[pair.first]} is worth {interval(pair.worth)} times the data of {names[pair.second]}."
+    return text
+
+
+def finding_sentence(finding: MetricFinding) -> str:
+    """Return what a reader must know of the metrics together, or nothing."""
+    lead = finding.metric.title
+    if finding.misleads:
+        return (
+            f"Cross-entropy improves while {lead} does not{probably(finding.probability)}: do not decide by "
+            "cross-entropy alone."
+        )
+    if finding.score_only:
+        return f"{capital(lead)} improves although cross-entropy does not."
+    if finding.others:
+        others = enumerate_all([metric.title for metric in finding.others])
+        return f"{capital(lead)} improves with cross-entropy, but {others} do{'es' * (len(finding.others) == 1)} not."
+    return ""
+
+
+def limit_sentence(limit: Limit, x: Quantity) -> str:
+    """Return what the data cannot show."""
+    given = dict(limit.values)
+    if limit.kind is LimitKind.SHORT_RANGE:
+        given = {
+            "factor": number(given["high"] / given["low"]),
+            "low": size(given["low"], x),
+            "high": size(given["high"], x),
+        }
+    elif limit.kind is LimitKind.UNEQUAL_LENGTHS:
+        given = {name: f"{value:.2f}" for name, value in given.items()}
+    elif limit.kind is LimitKind.ONE_MODEL:
+        parameters = f" ({format_tokens(given['parameters'])} parameters)" if given["parameters"] else ""
+        given = {"name": f"{given['name']}{parameters}"}
+    elif limit.kind is LimitKind.ONE_FINETUNING_SIZE:
+        given = {"tokens": format_tokens(given["tokens"])}
+    elif limit.kind is LimitKind.ONE_METRIC:
+        given = {"metric": given["metric"].title}
+    return LIMITS[limit.kind].format(**given, few=FEW_SIZES, x=x.title, none=x.none)
+
+
+def unit(text: str, metric: Metric) -> str:
+    """Return the unit of a coefficient, in which points of the metric bear its name."""
+    return text.replace("points of the metric", "nats" if metric.name == CROSS_ENTROPY else metric.title)
