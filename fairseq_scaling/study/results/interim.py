@@ -1,4 +1,4 @@
-"""The laws on what is there of a study, while the rest is still to come."""
+"""The laws on the runs of a study that are finished, while the others still run or wait."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _check_writable(out: Path) -> None:
 
 
 def run_fit(plan: Plan, folder: StudyFolder, argv: Sequence[str], output: IO[bytes] | None = None) -> int:
-    """Run the fit of a plan with other argv; return its exit code. What it says goes to the terminal or a file."""
+    """Run the fit of a plan with another command; return its exit code. Its output goes to the terminal or a file."""
     (job,) = plan.of_stage("fit")
     command = resolve(folder, plan, replace(job, argv=[*argv]))
     return subprocess.run(
@@ -128,7 +128,7 @@ def _environment() -> dict[str, str]:
 
 
 def fit_argv(plan: Plan, out: str) -> list[str]:
-    """Return the argv of the fit, its results in another folder."""
+    """Return the command of the fit, its results in another folder."""
     (job,) = plan.of_stage("fit")
     argv = list(job.argv)
     argv[argv.index("--out") + 1] = out
@@ -136,7 +136,7 @@ def fit_argv(plan: Plan, out: str) -> list[str]:
 
 
 def interim_argv(plan: Plan, folder: StudyFolder, fit: Job, waiting: Set[str], out: Path) -> list[str]:
-    """Return the argv of the fit without the inputs that are not there yet, writing to ``out``."""
+    """Return the command of the fit without the inputs that are not there yet, writing to ``out``."""
     missing = set()
     for name, maker in fit.reads.items():
         # The log of a pretraining that goes on holds whole records of the budgets that it has passed.

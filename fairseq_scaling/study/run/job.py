@@ -2,8 +2,9 @@
 
 Snakemake calls this, and calls it again while a job fails, up to ATTEMPTS times.
 
-A training that was stopped goes on from its last checkpoint; one whose argv or inputs have changed starts afresh; one
-that finished with exactly these argv and inputs is not run again, unless files that a later job needs were removed.
+A training that was stopped resumes from its last checkpoint. One whose command or inputs have changed starts again from
+nothing. One that finished with this command and these inputs is not run again, unless files that a later job needs were
+removed.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from .programs import PACKAGE, find_program, run_program
 from .progress import fraction_in_log
 from .state import StudyFolder
 
-# What fit-scaling ends with where no curve has enough points for a law (its help says so). Its files are written all
-# the same, and the report says it, so that the study is done.
+# The exit code of fit-scaling where no curve has enough points for a law. Its files are written all the same, and the
+# report says so: the study is done.
 NOTHING_FITTED = 3
-# What the commands of this project, and argparse, end with where a setting is wrong; 127: the program is not there.
+# Exit codes after which another attempt cannot help: 2 for a wrong setting; 127 where the program is missing.
 _HOPELESS = {2, 127}
-# Small models on CPUs spend a few percent of their time on memory that glibc gives back to the system at each update
-# and gets again, page by page. It is to keep it, in large pages.
+# With small models on CPUs, a few percent of the time go into memory that glibc returns to the system after each update
+# and requests again, page by page. These settings make it keep the memory, in large pages.
 _KEEP_MEMORY = ":".join(
     f"glibc.malloc.{name}" for name in ("hugetlb=1", f"mmap_threshold={1 << 30}", f"trim_threshold={1 << 31}")
 )
@@ -108,7 +109,7 @@ def run_job(
 
 
 def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
-    """Return the job's argv with the folders of this machine, its program as a full path."""
+    """Return the job's command with the folders of this machine instead of placeholders, its program as a full path."""
     places = {
         "{corpus}": str(folder.corpus(plan)),
         "{out}": str(folder.path),
@@ -122,9 +123,9 @@ def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
 
 
 def _check_corpus(folder: StudyFolder, plan: Plan, job: Job) -> int:
-    """Take a job that has made a corpus as failed where its text is too little for the study; return the exit code.
+    """Record a job that has made a corpus as failed where the text is too little for the study; return the exit code.
 
-    The corpus stays, and stands: a study that asks less of it does not make it again.
+    The corpus stays and stays valid: a study that asks less of it does not make it again.
     """
     from ..plan.text_check import check_text, find_corpus
 

@@ -1,4 +1,4 @@
-"""How a study's jobs are spread: over the cores or GPUs of this machine, or over a cluster. The argv for Snakemake."""
+"""How a study's jobs are spread: over the cores or GPUs of this machine, or over a cluster."""
 
 from __future__ import annotations
 

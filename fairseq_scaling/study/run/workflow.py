@@ -1,4 +1,4 @@
-"""Run a plan with Snakemake: one run at a time, one line of progress, and going on where it was stopped."""
+"""Run a plan with Snakemake: one process for each study, a line of progress, and the words of failures."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def run_plan(
             _forget(folder, job)
         code = _supervised(plan, folder, jobs, pending, scheduling, observe, announce_failure, lock)
         for job in pending:
-            if _settle(folder, job) and announce_failure:
+            if _end_record(folder, job) and announce_failure:
                 announce_failure(describe_failure(folder, job))
     failed = [job for job in pending if _state(folder, job) == "failed"]
     if failed:
@@ -97,8 +97,8 @@ def run_plan(
         raise JobsFailed(f"{len(failed)} of {len(pending)} jobs failed:\n{names}\n  The same command tries them again.")
     if code != 0 and (refused := refusals(folder.snakemake_log)):
         raise JobsFailed(
-            f"SLURM takes a job not as it is asked for:\n{refused}\n  Change resources in study.yaml, or the profile "
-            f"(docs/clusters.md); the whole of it: {folder.snakemake_log}"
+            f"SLURM rejected the resource request of a job:\n{refused}\n  Change resources in study.yaml, or the "
+            f"profile (docs/clusters.md). All messages: {folder.snakemake_log}"
         )
     if code != 0:
         lines = tail(folder.snakemake_log, 15)
@@ -124,7 +124,7 @@ def refusals(log: Path) -> str:
 
 
 def describe_failure(folder: StudyFolder, job: Job) -> str:
-    """Return what a person needs to know about a failed job: its command, its log, and the log's last lines."""
+    """Return the message about a failed job: its command, its log, and the log's last lines."""
     record = folder.record(job.id) or {}
     command = subprocess.list2cmdline(record.get("command", []))
     code = record.get("code")
@@ -203,7 +203,7 @@ def _supervised(
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(folder.snakemake_log.open("ab"))
         environment = scheduling.environment(folder)
-        # Who sets it, even to nothing, decides.
+        # A value set by the user wins, even an empty one.
         if scheduling.may_fork and SERVERS_VARIABLE not in environment:
             # Not in the study's folder, whose path can be too long for a socket.
             sockets = tempfile.TemporaryDirectory(prefix="scaling-study-", ignore_cleanup_errors=True)
@@ -252,10 +252,10 @@ def _forget(folder: StudyFolder, job: Job) -> None:
         folder.write_record(job.id, {**record, "state": "stopped"})
 
 
-def _settle(folder: StudyFolder, job: Job) -> bool:
-    """Take a job whose record says that it runs, although the study has ended, as failed; tell whether it was so.
+def _end_record(folder: StudyFolder, job: Job) -> bool:
+    """Record a job as failed that is recorded as running although the study has ended; tell whether it was so.
 
-    It was killed with the process that keeps its record: by the cluster for its memory or its time, or by hand.
+    It was killed together with the process that keeps its record: by the cluster, for memory or time, or by hand.
     """
     record = folder.record(job.id)
     if record is None or record["state"] not in ("retry", "running"):
