@@ -12,7 +12,7 @@ from fairseq_scaling.cli.study import main
 from fairseq_scaling.study.plan import pricing
 from fairseq_scaling.study.plan.jobs import Work
 from fairseq_scaling.study.plan.planner import make_plan
-from fairseq_scaling.study.results.plan_table import _closing_lines, unread
+from fairseq_scaling.study.results.plan_table import closing_lines, unread
 from fairseq_scaling.study.run.progress import format_bytes
 from fairseq_scaling.study.run.scheduling import Capacity
 from fairseq_scaling.study.run.state import StudyFolder
@@ -98,7 +98,7 @@ def test_what_is_left_is_priced_at_the_measured_speed_of_a_device(
     folder.mark_done(job.id)
     device = pricing.hardware("a100", None, 0.3, 1, 6.0)
     left = sum(other.work.flops for other in plan.jobs if other.id != job.id)
-    lines = _closing_lines(plan, folder, {other.id for other in plan.jobs} - {job.id}, Capacity(), device)
+    lines = closing_lines(plan, folder, {other.id for other in plan.jobs} - {job.id}, Capacity(), device)
     assert f"Measured: {job.work.flops / 7200:.3g} FLOP/s of one device" in lines[0]
     price = lines[0].removesuffix(".").partition("price ")[2].replace(",", "")
     assert float(price) == pytest.approx(6 * 2 * left / job.work.flops, rel=1e-2)
