@@ -18,7 +18,7 @@ from .. import __version__, laws
 from ..alignment_file import Alignment
 from ..errors import ScalingError
 from ..metrics import CROSS_ENTROPY, Metric, describe, order
-from ..problems import remark
+from ..problems import ProblemKind
 from . import results
 from .alignment import match, rank_agreements
 from .limits import limits
@@ -32,6 +32,12 @@ FEWEST_BUDGETS = 3
 PAPER_LAWS = ("log_law", "cross_entropy_law")
 _MOST_PAIRS = 12
 _LINE_POINTS = 61
+
+
+class AnalysisProblem(ProblemKind):
+    """Why a curve was not fitted."""
+
+    NOT_FITTED = "{metric} was not fitted: {reason}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,9 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         for one, verdict in zip(fitted, verdicts, strict=True)
     ]
     problems = [
-        remark(one.data.first.file, one.data.first.line, f"curve {one.data.name}, {one.data.metric}: {one.problem}")
+        AnalysisProblem.NOT_FITTED.at(
+            one.data.first.file, one.data.first.line, curve=one.data.name, metric=one.data.metric, reason=one.problem
+        )
         for one in fitted
         if one.problem
     ]

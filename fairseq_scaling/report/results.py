@@ -16,7 +16,7 @@ from ..laws import Estimate, Prediction
 from ..logs import Problem
 from ..metrics import CROSS_ENTROPY, Metric
 from ..quantities import PRETRAIN_TOKENS, Quantity
-from .run_points import Forgetting
+from .forgetting import Forgetting
 
 GAINS = (2.0, 4.0, 10.0)
 """Multiples of the largest D_p at which gains and predictions are given."""

@@ -13,6 +13,7 @@ from ..logs import Problem, RunRecord, Score
 from ..logs.record import OTHER, TEST, VALID, subset_kind
 from ..metrics import CROSS_ENTROPY, METRICS, describe, metric_name
 from ..problems import ProblemKind
+from .forgetting import Forgetting, forgetting_of
 from .points import Point
 
 _CHOOSE = "--subset {metric}={subset} uses it all the same"
@@ -71,24 +72,6 @@ class Choice:
         return self.subsets.get(metric, self.subsets.get(""))
 
 
-@dataclass(frozen=True)
-class Forgetting:
-    """The upstream loss of one run before and after finetuning, in nats per token; None where no log says it."""
-
-    run_id: str
-    task: str
-    mixture: str
-    pretrain_tokens: int
-    finetune_tokens: int | None
-    seed: int | None
-    subset: str
-    before: float | None
-    after: float
-    architecture: str = ""
-    parameters: int | None = None
-    corpus: str = ""
-
-
 @dataclass
 class RunPoints:
     """The points of the finetuning runs, the runs that gave none and why, and what finetuning made them forget."""
@@ -133,7 +116,7 @@ def points_of_runs(runs: Iterable[RunRecord], choice: Choice | None = None) -> R
         _add_group(group, choice, result)
     named = (point if point.is_placed else replace(point, start=starts[point.run_id]) for point in result.points)
     result.points = list(named)
-    result.forgetting = _forgetting(finetuning, pretraining)
+    result.forgetting = forgetting_of(finetuning, pretraining)
     return result
 
 
@@ -371,40 +354,6 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
             alone = value[0] if isinstance(value, list) and len(value) == 1 else value
             flat[above + name] = alone if isinstance(alone, str) else json.dumps(alone)
     return flat
-
-
-def _forgetting(finetuning: Sequence[RunRecord], pretraining: Sequence[RunRecord]) -> list[Forgetting]:
-    """Return upstream losses after finetuning, joined to the pretraining loss at the same D_p where a log has it."""
-    before: dict[tuple[str, int, str], float] = {}
-    for run in pretraining:
-        for tokens, subset, loss in run.extra.get("upstream_curve", ()):
-            before[str(run.run_id), int(tokens), str(subset)] = float(loss)
-    rows = []
-    for run in finetuning:
-        parent = (run.description.pretrain_run_id or "") if run.description is not None else ""
-        for subset, after in sorted(run.cross_entropies.items()):
-            if not subset.startswith("upstream_") or not run.pretrain_tokens or not math.isfinite(after):
-                continue
-            language = subset.removeprefix("upstream_")
-            names = (subset, language, f"valid_{language}", "valid")
-            places = [(parent, run.pretrain_tokens, name) for name in names]
-            rows.append(
-                Forgetting(
-                    run_id=run.run_id,
-                    task=f"{run.source_lang}-{run.target_lang}",
-                    mixture=str(run.mixture) if run.mixture is not None else "",
-                    pretrain_tokens=run.pretrain_tokens,
-                    finetune_tokens=run.finetune_tokens,
-                    seed=run.seed,
-                    subset=language,
-                    before=next((before[place] for place in places if place in before), None),
-                    after=after,
-                    architecture=run.architecture or "",
-                    parameters=run.parameters,
-                    corpus=_corpus(run),
-                )
-            )
-    return rows
 
 
 def _origin(run: RunRecord, *fields: str) -> tuple[str, int]:

@@ -77,7 +77,7 @@ class _Assignment:
         try:
             self._read_given()
             x, found = self._find_x()
-            self._find_roles(found)
+            self._find_roles(found, x)
             values = self._find_values(x)
         except _Unclear as unclear:
             return None, [unclear.problem]
@@ -201,14 +201,20 @@ class _Assignment:
 
     # Seeds, mixtures, languages ...
 
-    def _find_roles(self, x: Quantity) -> None:
-        self.roles = {role: column for role, column in self.given.items() if role in OPTIONAL and role != x.name}
-        for role in ("curve", *OPTIONAL):
+    def _find_roles(self, x: Quantity, at: Column) -> None:
+        """Find what else a curve fixes or a row says; over another quantity than D_p a curve fixes its D_p."""
+        wanted = (*OPTIONAL, PRETRAIN_TOKENS.name)
+        self.roles = {role: column for role, column in self.given.items() if role in wanted and role != x.name}
+        sizes = self.sheet.cells(at.at)
+        for role in ("curve", *wanted):
             known = QUANTITIES.get(role)
             if role in self.roles or known is x or (role == "curve" and self.given_curve):
                 continue
             names = (role, *(known.aliases if known else ALIASES.get(role, ())))
             candidates = self._named(*names) if known else [i for i in self.free if self.folded[i] in names]
+            if known and not self._is_own():
+                # a quantity that grows with x along the curve is not fixed by it
+                candidates = [i for i in candidates if not _goes_with(self.sheet.cells(i), sizes)]
             if candidates:
                 self.roles[role] = self._take(candidates[0])
 

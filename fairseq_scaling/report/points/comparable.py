@@ -16,7 +16,7 @@ SAME_SIZE = 0.005
 """Pretraining sizes of one curve that differ by less than this share are one size."""
 
 _TABLE_VARIANTS = (
-    "mixture", "finetune_tokens", "architecture", "source_lang", "target_lang", "parameters", "corpus",
+    "mixture", "fixed", "finetune_tokens", "architecture", "source_lang", "target_lang", "parameters", "corpus",
 )  # fmt: skip
 _APART = ("finetune_tokens", "parameters", "corpus")
 

@@ -115,6 +115,12 @@ def curve_name(point: Point) -> str:
     return " / ".join(parts)
 
 
+def fixed_pretraining(tokens: float) -> str:
+    """Return how a curve over another quantity is called by its D_p: ``D_p=3B``, or ``no pretraining``."""
+    symbol = PRETRAIN_TOKENS.symbol
+    return f"{symbol}={PRETRAIN_TOKENS.format(tokens, 3)}" if tokens else PRETRAIN_TOKENS.none
+
+
 def _mixture_parts(point: Point, mixture: str) -> list[str]:
     """Return mixture and fixed D_p; without pretraining there is no mixture to name."""
     if not point.fixed:

@@ -19,7 +19,6 @@ from ...quantities import (
     Quantity,
 )
 from .numbers import factor_of
-from .sheets import names_of
 
 REQUIRED = ("curve", "metric", "pretrain_tokens", "value")
 OPTIONAL = (
@@ -173,8 +172,7 @@ class Roles:
         if self.curve:
             parts.append(f"curve = {' + '.join(column.name for column in self.curve)}")
         parts += [f"{role} = {column.name}" for role, column in self.roles.items()]
-        ignored = f"; not read: {names_of(self.not_read)}" if self.not_read else ""
-        return ", ".join(parts) + ignored
+        return ", ".join(parts)
 
 
 def without_unit(column: str) -> tuple[str, float]:

@@ -14,11 +14,11 @@ from ...errors import ScalingError
 from ...metrics import METRICS, describe, has_direction, metric_name
 from ...mixture import Mixture
 from ...problems import Problem, ProblemKind
-from ...quantities import PRETRAIN_TOKENS
+from ...quantities import PRETRAIN_TOKENS, QUANTITIES
 from .columns import assign
 from .doubts import doubtful_repeats, doubtful_scales, without_twins
 from .numbers import Number, column_mark, grouping_mark, is_missing, parse_number
-from .point import Point
+from .point import Point, fixed_pretraining
 from .roles import Roles, TableOptions, ValueColumn
 from .sheets import JSON_ENDINGS, TABLE_ENDINGS, Row, Sheet, read_sheet
 
@@ -136,7 +136,7 @@ class _Reader:
         for value in roles.values:
             columns |= {value.column.at: False} | ({value.stderr.at: False} if value.stderr else {})
         for role, column in roles.roles.items():
-            columns[column.at] = role in ("finetune_tokens", "parameters")
+            columns[column.at] = role in QUANTITIES
         cells = {at: sheet.cells(at) for at in columns}
         shared = column_mark(cell for column in cells.values() for cell in column)
         self.marks = {at: _mark(cells[at], shared, counts, sheet.separator) for at, counts in columns.items()}
@@ -170,6 +170,7 @@ class _Reader:
             lower_is_better=lower_is_better,
             mixture=self._mixture(said),
             test_set=" ".join(part for part in (said.get("test_set", ""), column.test_set) if part),
+            fixed=self._fixed(row),
             finetune_tokens=self._optional_amount(row, "finetune_tokens"),
             parameters=self._optional_amount(row, "parameters"),
             architecture=said.get("architecture", ""),
@@ -256,6 +257,11 @@ class _Reader:
         if 0 < value < 1 and quantity.is_count:
             raise _BadRow(RowProblem.BELOW_ONE, column=name, unit=quantity.unit, cell=cell, role=quantity.name)
         return value
+
+    def _fixed(self, row: Row) -> str:
+        """Return the D_p that a curve over another quantity fixes, as ``D_p=3B``."""
+        amount = self._optional_amount(row, PRETRAIN_TOKENS.name)
+        return "" if amount is None else fixed_pretraining(amount)
 
     def _optional_amount(self, row: Row, role: str) -> int | None:
         column = self.roles.roles.get(role)

@@ -10,9 +10,9 @@ from typing import Any
 from ...metrics import Metric, order
 from ...problems import count_problems
 from ...quantities import FINETUNE_TOKENS, PRETRAIN_TOKENS
+from ..forgetting import Forgetting
 from ..points import mixture_label
 from ..results import PointResult, Report, Setting, Use
-from ..run_points import Forgetting
 from .table import Table, columns, mean
 from .wording import NONE, amount, decimal, labels, score, size
 
