@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...mixture import Mixture
 from ...quantities import format_tokens
+from ..settings.given import checkpoint_placeholder
 from . import choice, pricing
 from .flags import Argv, fairseq_train, flags, pretraining_settings
 from .jobs import Job, Work
@@ -120,12 +121,16 @@ def _candidate(context: Context, mixture: Mixture, folder: str, rate: str, budge
 def _argv(
     context: Context, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int]
 ) -> Argv:  # fmt: skip
+    section = context.study.pretraining
     return [
         *fairseq_train("scaling_pretraining", context.study),
         *flags({
             "mixture": str(mixture),
             "budgets": ",".join(map(exact_tokens, budgets)),
-            "input-length": context.study.pretraining.input_length,
+            "repeat": section.repeat_of(mixture),
+            "start-from": None if section.start is None else checkpoint_placeholder(section.start),
+            "start-name": section.start,
+            "input-length": section.input_length,
             "seed": seed,
             "save-dir": f"{{out}}/{folder}",
         }),
