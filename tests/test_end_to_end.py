@@ -160,7 +160,7 @@ def times(out: Path) -> dict[str, int]:
     return {
         str(path.relative_to(out)): path.stat().st_mtime_ns
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in ("plan.json", "study.yaml", "lock")
+        if path.is_file() and path.name not in ("plan.json", "study.yaml", "source.json", "lock")
     }
 
 

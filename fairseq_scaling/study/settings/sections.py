@@ -182,7 +182,7 @@ class Pretraining(Section):
         seen: list[Mixture] = []
         for mixture in mixtures:
             if any(dict(mixture) == dict(other) for other in seen):
-                raise SettingError("mixtures", mixture, "stands there twice", "name every mixture once")
+                raise SettingError("mixtures", mixture, "is listed twice", "name every mixture once")
             seen.append(mixture)
         return mixtures
 
