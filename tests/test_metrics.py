@@ -115,7 +115,7 @@ def test_a_new_metric_is_one_new_row(tmp_path: Path, monkeypatch: pytest.MonkeyP
     rows = [f"c,google_bleu,{10**6 * 2**i},{8 - i}" for i in range(6)]
     table.write_text("\n".join(["curve,metric,pretrain_tokens,value", *rows]))
     out = tmp_path / "out"
-    result = CliRunner().invoke(main, [str(table), "--out", str(out), "--no-cache"])
+    result = CliRunner().invoke(main, [str(table), "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert "GLEU" in (out / "report.html").read_text(encoding="utf-8")
     assert "gleu,1000000,8" in (out / "points.csv").read_text().replace("1000000.0", "1000000")

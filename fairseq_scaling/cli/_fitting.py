@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from ..errors import DataError, SettingError
 if TYPE_CHECKING:
     from ..report.points import Point
     from ..report.points.roles import TableOptions
+    from ..report.reading import Inputs
     from ..report.results import Report
 
 
@@ -20,7 +23,14 @@ class NothingToFit(DataError):
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line says; ``targets`` are (metric or nothing, score), ``settings`` those of the analysis."""
+    """What the command line says.
+
+    Attributes:
+        targets: (metric or nothing, score).
+        settings: those of the analysis.
+        subsets: metric -> the subset that it is taken from; the empty metric stands for all others.
+        unfinished: runs whose training did not end give points too.
+    """
 
     paths: tuple[str, ...]
     out: Path
@@ -31,7 +41,8 @@ class Request:
     remarks: tuple[str, ...]
     with_report: bool
     max_figures: int
-    cached: bool
+    subsets: Mapping[str, str] = field(default_factory=dict)
+    unfinished: bool = False
     tables: TableOptions | None = None
     noise: tuple[tuple[str, float], ...] = ()
 
@@ -49,20 +60,16 @@ def fit(request: Request) -> Outcome:
 
     Raises:
         NothingToFit: nothing could be read; the message lists why.
-        DataError: a path does not exist, or ``out`` can not be written.
+        DataError: a path does not exist, or ``out`` cannot be written.
         SettingError: a setting does not go with what was read.
     """
-    from ..logs import Cache
-    from ..problems import Problem, count_problems
     from ..report.reading import read_inputs
+    from ..report.run_points import Choice
 
-    points, inputs = read_inputs(request.paths, request.mapping, Cache() if request.cached else None, request.tables)
+    choice = Choice(request.subsets, request.unfinished)
+    points, inputs = read_inputs(request.paths, request.mapping, choice, request.tables)
     if not points:
-        kinds = [problem for problem in inputs.problems if isinstance(problem, Problem)]
-        others = [str(problem) for problem in inputs.problems if not isinstance(problem, Problem)]
-        counted = [f"{each.first.place}: {each.message}" for each in count_problems(kinds)]
-        lines = ["no readable run and no readable row: nothing to fit", *counted, *others]
-        raise NothingToFit("\n  ".join(lines))
+        raise _nothing_to_fit(request, inputs)
     points = _only(points, request.metrics)
 
     from ..report.analysis import Settings, analyse
@@ -75,6 +82,42 @@ def fit(request: Request) -> Outcome:
     inputs.unplaced = collection.unplaced
     report = analyse(collection.curves, settings, inputs)
     return Outcome(report, _write(report, request))
+
+
+def write_mapping(request: Request, path: Path) -> list[str]:
+    """Write a mapping table to fill in, and return the lines that say what the logs hold and what to do next.
+
+    Raises:
+        DataError: no path holds a run, or the table cannot be written.
+        SettingError: the mapping is malformed.
+    """
+    from ..logs.mapping import write_table
+    from ..report.reading import read_inputs
+    from ..report.run_points import Choice
+    from ._overview import overview
+
+    choice = Choice(request.subsets, request.unfinished)
+    _, inputs = read_inputs(request.paths, request.mapping, choice, request.tables)
+    if inputs.reading is None or not inputs.reading.runs:
+        raise _nothing_to_fit(request, inputs)
+    rows = write_table(inputs.reading.runs, path)
+    lines = overview(inputs.reading, request.paths, inputs.problems)
+    logs = shlex.join(request.paths)
+    lines.append(f"wrote {path}: {rows} row{'' if rows == 1 else 's'}, one for each run")
+    return [*lines, f"next: fill in the column pretrain_tokens, then fit-scaling {logs} --mapping {path}"]
+
+
+def _nothing_to_fit(request: Request, inputs: Inputs) -> NothingToFit:
+    """Return the error that says what was read all the same, what it lacks, and the one next step."""
+    from ..problems import count_problems
+    from ._overview import next_step, overview
+
+    if inputs.reading is not None and inputs.reading.runs:
+        lines = overview(inputs.reading, request.paths, inputs.problems)
+        step = next_step(inputs.reading.runs, request.paths, request.mapping)
+        return NothingToFit("\n  ".join(["nothing to fit: no run has a place on a curve", *lines, f"next: {step}"]))
+    shown = [f"{group.first.place}: {group.message}" for group in count_problems(inputs.problems)]
+    return NothingToFit("\n  ".join(["no readable run and no readable row: nothing to fit", *shown]))
 
 
 def _write(report: Report, request: Request) -> list[Path]:

@@ -11,7 +11,7 @@ import click
 
 from ..errors import DataError, SettingError
 from ._common import Command, shows_errors
-from ._fitting import Request, fit
+from ._fitting import Request, fit, write_mapping
 from ._tables import TableFlags, takes_table_flags
 
 # Not 1, with which Python ends after a traceback: scaling-study takes this code alone as done.
@@ -43,9 +43,12 @@ score-translations, alignment files of scaling-alignment, and CSV tables.
   fit-scaling logs/ --protocol paper         fit the four smallest sizes and
                                              predict the others
   fit-scaling logs/ --target-score bleu=25   how many tokens a BLEU of 25 takes
+  fit-scaling logs/ --write-mapping mapping.csv
+                                             what the logs hold, and a table to
+                                             fill in what they do not say
+  fit-scaling logs/ --mapping mapping.csv    fit with what was filled in
   fit-scaling logs/ --mapping '{mixture}/dp{pretrain_tokens}/seed{seed}/*.log'
-                                             logs of stock fairseq, which do
-                                             not say D_p
+                                             the same where the paths say it
   fit-scaling watch logs/                    fit again whenever a file changes,
                                              while a study runs; Ctrl-C ends
 
@@ -74,9 +77,6 @@ Written into --out:
                    advice, signature
   predictions.csv  per point and law: predicted, lower, upper; also at 2, 4
                    and 10 times the largest D_p
-
-What logs held is kept in ~/.cache/fairseq_scaling (or XDG_CACHE_HOME), so that
-logs that have not changed since are not read again.
 
 \b
 Exit codes:
@@ -196,7 +196,21 @@ class _Positive(click.FloatRange):
     metavar="SECONDS",
     help="How often to look for changes when watching.",
 )
-@click.option("--cache/--no-cache", "cached", default=True, help="Without the cache every log is read again.")
+@click.option(
+    "--write-mapping",
+    "mapping_table",
+    type=click.Path(dir_okay=False),
+    metavar="CSV",
+    help="Do not fit: say what the logs hold, and write a mapping table to fill in, with a row for each run.",
+)
+@click.option(
+    "--subset",
+    "subsets",
+    multiple=True,
+    metavar="[METRIC=]NAME",
+    help="Take the values (of one metric) from this subset, such as valid or newstest2014; may be repeated.",
+)
+@click.option("--unfinished", is_flag=True, help="Use runs whose training did not end, as far as they came.")
 @takes_table_flags
 @shows_errors
 def main(
@@ -217,7 +231,9 @@ def main(
     max_figures: int,
     watching: bool,
     every: float,
-    cached: bool,
+    mapping_table: str | None,
+    subsets: tuple[str, ...],
+    unfinished: bool,
     **flags: Any,
 ) -> None:
     if paths[0] == "watch" and not os.path.lexists("watch"):
@@ -243,10 +259,14 @@ def main(
         remarks=remarks,
         with_report=with_report,
         max_figures=max_figures,
-        cached=cached,
+        subsets=_subsets(subsets),
+        unfinished=unfinished,
         tables=table_flags.options(),
         noise=table_flags.noises(),
     )
+    if mapping_table is not None:
+        click.echo("\n".join(write_mapping(request, Path(mapping_table))))
+        return
     if watching:
         from ._watch import watch
 
@@ -262,6 +282,21 @@ def main(
     if outcome.report.fitted == 0:
         click.echo("Nothing could be fitted: no curve has enough points.", err=True)
         sys.exit(EXIT_NOTHING_FITTED)
+
+
+def _subsets(texts: tuple[str, ...]) -> dict[str, str]:
+    """Return metric -> subset of ``test``, ``bleu=newstest2014`` ...; the empty metric stands for all others."""
+    from ..metrics import metric_name
+
+    chosen: dict[str, str] = {}
+    for text in texts:
+        metric, _, subset = text.rpartition("=")
+        metric = metric_name(metric) if metric.strip() else ""
+        if not subset.strip():
+            raise SettingError("--subset", text, "names no subset", "write for example test or bleu=newstest2014")
+        if chosen.setdefault(metric, subset.strip()) != subset.strip():
+            raise SettingError("--subset", text, f"another one than {chosen[metric]}", "give one subset for a metric")
+    return chosen
 
 
 def _target(text: str) -> tuple[str, float]:

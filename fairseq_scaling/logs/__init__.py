@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from .cache import Cache
+from ..alignment_file import Alignment
+from ..problems import Problem
+from ..scores.score_file import Score
+from .kinds import LogProblem
 from .reader import read_runs
-from .record import Origin, Problem, Reading, RunRecord, Score
+from .record import Origin, Reading, RunRecord, Scored
 
-__all__ = ["Cache", "Origin", "Problem", "Reading", "RunRecord", "Score", "read_runs"]
+__all__ = ["Alignment", "LogProblem", "Origin", "Problem", "Reading", "RunRecord", "Score", "Scored", "read_runs"]

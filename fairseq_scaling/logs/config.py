@@ -7,8 +7,6 @@ import hashlib
 import re
 import warnings
 from collections.abc import Mapping
-from functools import lru_cache
-from keyword import iskeyword
 from typing import Any
 
 # how a run is watched, stored and spread over machines does not make it another run; neither does how long it may last
@@ -25,111 +23,30 @@ _PAIR = re.compile(
     r"(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|-?\d[\w.+-]*|None|True|False)(?=[,)}\]])"
 )
 _LONGEST = 1 << 20
-_DEEPEST = 20
-_SHORT = 200
-_BEGIN = re.compile(r"\{|Namespace\(")
-_NAME = r"[A-Za-z_][0-9A-Za-z_]*+"
-# key or name, what it opens or its value, what it closes
-_ENTRY = re.compile(
-    rf"(?:'({_NAME})': |({_NAME})=)"
-    r"(?:(\{|Namespace\()(?![)}])"
-    r"|([0-9A-Za-z_.+-]++|'[^'\\\x00-\x1f]*+'|\"[^\"\\\x00-\x1f]*+\"|[\[(][^\]\[{}()\\\x00-\x1f]*+[\])])"
-    r"([)}]*+)(?:, |\Z))"
-)
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,30})")
-_FLOAT = re.compile(r"-?[0-9]+(?:\.[0-9]+(?:e[+-]?[0-9]+)?|e[+-]?[0-9]+)")
-_WORD = re.compile(_NAME)
-_CONSTANTS = {"None": None, "True": True, "False": False}
 
 
 def parse_config(text: str) -> dict[str, Any]:
     """Return the settings of the line, flat: ``common.seed``, ``task._name`` or, of a bare Namespace, ``seed``.
 
-    What can not be parsed as a whole is searched for pairs whose value is complete; of a damaged line, that is part.
+    What cannot be parsed as a whole is searched for pairs whose value is complete; of a damaged line, that is part.
     """
     text = text[:_LONGEST]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python would complain of backslashes and numbers in a damaged line
-        plain = _plain(text)
-        return plain if plain is not None else _damaged(text)
-
-
-def _damaged(text: str) -> dict[str, Any]:
-    try:
-        flat = dict(_leaves("", ast.parse(text, mode="eval").body))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        flat = {}
-        for match in _PAIR.finditer(text):
-            flat.setdefault(match["key"], _constant(match["value"]))
-        # its place in the nesting is lost, so a name like "seed" may be another section's: only unambiguous ones stay
-        flat.pop("_name", None)
-    return flat
-
-
-def _plain(text: str) -> dict[str, Any] | None:
-    """Return what :func:`parse_config` returns of a line of the common form, five times as fast; else None."""
-    begin = _BEGIN.match(text)
-    if begin is None:
-        return None
-    # text between the entries, the five groups of an entry, text ...
-    parts = _ENTRY.split(text[begin.end() :])
-    if any(parts[0::6]):
-        return None
-    flat: dict[str, Any] = {}
-    levels = [("", begin[0])]
-    entries = zip(parts[1::6], parts[2::6], parts[3::6], parts[4::6], parts[5::6], strict=True)
-    for key, name, opened, value, close in entries:
-        if not levels:
-            return None
-        prefix, kind = levels[-1]
-        if (key is None) is (kind == "{") or (name is not None and iskeyword(name)):
-            return None
-        place = prefix + (key or name)
-        if place in flat:
-            return None
-        if opened:
-            if len(levels) > _DEEPEST:
-                return None
-            flat[place] = None  # holds the place, so that a second one of the name is noticed
-            levels.append((place + ".", opened))
-            continue
         try:
-            read = _literal(value) if len(value) <= _SHORT else _literal.__wrapped__(value)
-        except ValueError:
-            return None
-        flat[place] = read.copy() if type(read) is list else read
-        for mark in close:
-            if not levels:
-                return None
-            prefix, kind = levels.pop()
-            if mark != ("}" if kind == "{" else ")"):
-                return None
-            flat.pop(prefix[:-1], None)
-    return None if levels or not text.endswith(("}", ")")) else flat
+            return dict(_leaves("", ast.parse(text, mode="eval").body))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return _whole_pairs(text)
 
 
-@lru_cache(maxsize=4096)
-def _literal(text: str) -> Any:
-    """Return the value of an entry, in most cases one that was met before.
-
-    Raises:
-        ValueError: it is of no common form.
-    """
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if text[0] in "'\"":
-        return text[1:-1]
-    if text[0] in "[(":
-        read = _constant(text)
-        if isinstance(read, (list, tuple)):
-            return read
-    elif _INTEGER.fullmatch(text):
-        return int(text)
-    elif _FLOAT.fullmatch(text):
-        return float(text)
-    elif _WORD.fullmatch(text) and not iskeyword(text):
-        return text
-    raise ValueError(text)
+def _whole_pairs(text: str) -> dict[str, Any]:
+    """Return the pairs of a damaged line that are complete."""
+    flat: dict[str, Any] = {}
+    for match in _PAIR.finditer(text):
+        flat.setdefault(match["key"], _constant(match["value"]))
+    # its place in the nesting is lost, so a name like "seed" may be another section's: only unambiguous ones stay
+    flat.pop("_name", None)
+    return flat
 
 
 def setting(config: Mapping[str, Any], name: str, *sections: str) -> Any:

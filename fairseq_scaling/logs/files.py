@@ -1,27 +1,43 @@
-"""Files into lines: walks folders, opens gzip, decodes what shells make of text, and never holds a file in memory."""
+"""Files into lines: walks folders, unpacks, decodes what shells make of text, and never holds a file in memory."""
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
+import io
+import lzma
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
-from io import BufferedReader
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from ..errors import DataError
+from ..problems import Problem
+from .kinds import LogProblem
 from .lines import BARE_CONFIG, INSIDE, TIMESTAMP
 
-BLOCK = 256 << 10  # small enough to stay in the cache of a core
-_DATE = len("2020-01-01 00:00:00")
-_OTHER_LEVELS = (b" | WARNING | ", b" | ERROR | ", b" | DEBUG | ", b" | CRITICAL | ")
-_NAME, _NAMESPACE = b"{'_name': None, 'common'", b"Namespace("
-_HYDRA = re.compile(rb"\]\[[\w.]+\]\[")
+BLOCK = 256 << 10
 LONGEST_LINE = 16 << 20
-_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r"))
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r\x1b"))
+# colours: the escape character itself, or as an editor or a terminal recorder writes it
+_COLOUR = re.compile(rb"(?:\x1b|\^\[|\\e|\\033|\\x1b)\[[0-9;]*[A-Za-z]")
+_COLOUR_MARKS = (b"\x1b[", b"^[[", b"\\e[", b"\\033[", b"\\x1b[")
+# archives of several files, and packings that Python cannot open: name -> who unpacks it
+_OTHER_PACKERS = {
+    ".zst": ("zstd", "zstd -d"),
+    ".lz4": ("lz4", "lz4 -d"),
+    ".Z": ("compress", "uncompress"),
+    ".zip": ("zip", "unzip"),
+    ".7z": ("7-Zip", "7z x"),
+    ".tar": ("tar", "tar -xf"),
+    ".tgz": ("tar", "tar -xf"),
+    ".tbz2": ("tar", "tar -xf"),
+    ".txz": ("tar", "tar -xf"),
+}
+_PACKERS = {"GzipFile": "gzip", "BZ2File": "bzip2", "LZMAFile": "xz"}
 PathLike = str | os.PathLike[str]
 
 
@@ -33,23 +49,12 @@ class RawLine(NamedTuple):
     complete: bool
 
 
-class Block(NamedTuple):
-    """Lines of a file: the number of the first, from 1, and the bytes, which end in a line feed but for the last."""
-
-    number: int
-    content: bytes
-
-
 class Unreadable(Exception):
-    """The rest of a file can not be read; ``str()`` says why and what to do."""
+    """The rest of a file cannot be read; ``problem`` makes the problem of the file with the given name."""
 
-
-class TooLong(Unreadable):
-    """A line is longer than any that fairseq writes; ``at`` says it of the line with a number."""
-
-    @classmethod
-    def at(cls, number: int) -> TooLong:
-        return cls(f"line {number} is longer than {LONGEST_LINE >> 20} MiB: this is no fairseq log")
+    def __init__(self, problem: Callable[[str], Problem]) -> None:
+        super().__init__()
+        self.problem = problem
 
 
 def walk(paths: PathLike | Iterable[PathLike]) -> Iterator[tuple[Path, bool]]:
@@ -79,103 +84,52 @@ def walk(paths: PathLike | Iterable[PathLike]) -> Iterator[tuple[Path, bool]]:
             yield path, True
 
 
-def read_lines(path: Path, records: bool = True) -> Iterator[RawLine]:
-    """Yield the lines of a text file, plain or gzip, in UTF-8 or UTF-16, with any line ends.
+def read_lines(path: Path) -> Iterator[RawLine]:
+    """Yield the lines of a log, plain or packed, in UTF-8 or UTF-16, with any line ends, without colours.
 
-    Args:
-        path: the file.
-        records: it is a log: carriage returns end lines too (progress bars), and a timestamp in the middle of a line
-            means that another record broke in: the line is yielded as two pieces, the first of them incomplete.
-            False for translations, where only a line feed ends a line.
+    Carriage returns end lines too (progress bars). A timestamp or a configuration in the middle of a line means that
+    another record broke in: the line is yielded in pieces, all but the last of them incomplete.
 
     Raises:
-        Unreadable: the file can not be opened or is damaged from some place on (everything before it was yielded).
+        Unreadable: the file cannot be opened or is damaged from some place on (everything before it was yielded).
     """
-    number = 1
-    try:
-        for content in read_blocks(path, records):
-            yield from split_block(Block(number, content), records)
-            number += content.count(b"\n")
-    except TooLong:
-        raise TooLong.at(number) from None
-
-
-def read_blocks(path: Path, records: bool = True) -> Iterator[bytes]:
-    """Yield a text file in blocks of whole lines, what has no end last; see :func:`read_lines`, which says the rest."""
-    rest = b""
-    for read in _decoded(path):
-        end = read.rfind(b"\n") + 1
-        if end:
-            yield b"".join((rest, memoryview(read)[:end]))
-            rest = read[end:]
-            continue
-        rest += read
-        if len(rest) > LONGEST_LINE:
-            end = rest.rfind(b"\r") + 1 if records else 0
-            if not end:
-                raise TooLong
-            yield rest[:end]
-            rest = rest[end:]
-    if rest:
-        yield rest
-
-
-def split_block(block: Block, records: bool = True) -> Iterator[RawLine]:
-    """Yield the lines of a block of whole lines, or of what stands behind the last of them."""
-    *lines, rest = block.content.split(b"\n")
-    number = block.number
-    for content in lines:
-        if not records:
-            yield RawLine(number, content.removesuffix(b"\r"), True)
-        elif b"\r" in content:
-            for piece in content.rstrip(b"\r").split(b"\r"):
-                yield from _whole(number, piece, True)
-        else:
-            yield from _whole(number, content, True)
-        number += 1
-    if not records:
-        if rest:
-            yield RawLine(number, rest.removesuffix(b"\r"), False)
-        return
-    *pieces, last = rest.split(b"\r")
-    for piece in pieces:
-        if piece:
-            yield from _whole(number, piece, True)
-    if last:
-        yield from _whole(number, last, False)
-
-
-def is_undivided(content: bytes) -> bool:
-    """Return whether it shows at a glance that no other record broke into this piece of a line, which most are.
-
-    Behind the time of a record stands its level between bars, or a bracket: without more bars than the head of the line
-    has, and without a bracket, none began inside. Nor did a configuration that has no time.
-    """
-    bars = 3 if content.startswith(b" | INFO | ", _DATE) else 1
-    return content.count(b" | ") <= bars and b"]" not in content and not _has_config(content)
-
-
-def read_whole(path: Path, largest: int) -> bytes:
-    """Return the content of a small file as UTF-8, unpacked.
-
-    Raises:
-        Unreadable: it can not be read, is damaged, or is larger than ``largest`` bytes.
-    """
-    content = b""
+    number, rest = 1, b""
     for block in _decoded(path):
-        content += block
-        if len(content) > largest:
-            raise Unreadable(f"is larger than {largest >> 20} MiB")
-    return content
+        *lines, rest = (rest + block).split(b"\n")
+        for content in lines:
+            if b"\r" in content:
+                for piece in content.rstrip(b"\r").split(b"\r"):
+                    yield from _pieces(number, piece, True)
+            else:
+                yield from _pieces(number, content, True)
+            number += 1
+        if len(rest) > LONGEST_LINE:
+            *pieces, rest = rest.split(b"\r")
+            if not pieces:
+                raise _too_long(number)
+            for piece in pieces:
+                yield from _pieces(number, piece, True)
+    *pieces, last = rest.split(b"\r")
+    for piece in filter(None, pieces):
+        yield from _pieces(number, piece, True)
+    if last:
+        yield from _pieces(number, last, False)
 
 
 def first_bytes(path: Path) -> bytes:
     """Return the first 4096 bytes of the (unpacked) file, fewer where it ends or is damaged before."""
     try:
         with _open(path) as stream:
-            return stream.read1(4096)
-    except (OSError, EOFError, zlib.error):
+            return cast(io.BufferedReader, stream).read1(4096)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
         return b""
+
+
+def other_packer(path: Path) -> Problem | None:
+    """Return the problem of a file that, by its name, is packed in a way that is not read here."""
+    ends = path.suffixes[-2:]
+    known = _OTHER_PACKERS.get(ends[0] if len(ends) == 2 and ends[0] == ".tar" else path.suffix)
+    return LogProblem.PACKED.at(str(path), packer=known[0], remedy=known[1]) if known else None
 
 
 def looks_binary(head: bytes) -> bool:
@@ -197,12 +151,12 @@ def _below(folder: Path, real: str, seen: set[str]) -> Iterator[Path]:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"{folder}: the folder can not be read ({error.strerror})\n  check its permissions") from None
+        raise DataError(f"{folder}: the folder cannot be read ({error.strerror})\n  check its permissions") from None
     for entry in entries:
         if entry.name.startswith("."):
             continue
         path = folder / entry.name
-        # what is no link has the folder's real place, which saves a question to the system for each part of it
+        # only a link can lie elsewhere: for the others the question to the system is saved
         place = os.path.realpath(path) if entry.is_symlink() else real + entry.name
         if path.is_dir() if entry.is_symlink() else entry.is_dir():
             yield from _below(path, os.path.join(place, ""), seen)
@@ -211,76 +165,66 @@ def _below(folder: Path, real: str, seen: set[str]) -> Iterator[Path]:
             yield path
 
 
-def _whole(number: int, content: bytes, complete: bool) -> Iterator[RawLine]:
-    """Yield the line, or its pieces where other records broke into it."""
-    if is_undivided(content):
-        yield RawLine(number, content, complete)
-        return
-    first = content.find(b" | INFO | ")
+def _too_long(number: int) -> Unreadable:
+    return Unreadable(lambda file: LogProblem.LONG_LINE.at(file, number, number=number, limit=LONGEST_LINE >> 20))
+
+
+def _pieces(number: int, content: bytes, complete: bool) -> list[RawLine]:
+    """Return the line, or its pieces where other records broke into it."""
+    if b"[" in content and any(map(content.__contains__, _COLOUR_MARKS)):
+        content = _COLOUR.sub(b"", content)
     starts: list[int] = []
-    # in most lines the first level is the only one and stands behind the date; the search below is slow
-    if (
-        (first != _DATE and first >= 0)
-        or content.find(b" | INFO | ", _DATE + 1) >= 0
-        or any(map(content.__contains__, _OTHER_LEVELS))
-        or (b"][" in content and _HYDRA.search(content))
-    ):
-        starts += [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
-    if _has_config(content):
-        found = [start for mark in (_NAME, _NAMESPACE) for start in _places(content, mark) if start]
-        begun = [start for start in found if BARE_CONFIG.match(content, start)]
-        starts = sorted(starts + [start for start in begun if not content.endswith(INSIDE, 0, start)])
-    for start, end in zip([0, *starts], starts, strict=False):
-        yield RawLine(number, content[start:end], False)
-    if starts:
-        content = content[starts[-1] :]
-    yield RawLine(number, content, complete)
+    if b" | " in content or b"][" in content:
+        starts = [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
+    if b"Namespace(" in content or b"{'_name'" in content:
+        found = [match.start() for match in BARE_CONFIG.finditer(content) if match.start()]
+        starts = sorted(starts + [start for start in found if not content.endswith(INSIDE, 0, start)])
+    if not starts:
+        return [RawLine(number, content, complete)]
+    cut = [RawLine(number, content[start:end], False) for start, end in zip([0, *starts], starts, strict=False)]
+    return [*cut, RawLine(number, content[starts[-1] :], complete)]
 
 
-def _has_config(content: bytes) -> bool:
-    return _NAME in content or _NAMESPACE in content
-
-
-def _places(content: bytes, mark: bytes) -> Iterator[int]:
-    at = content.find(mark)
-    while at >= 0:
-        yield at
-        at = content.find(mark, at + 1)
-
-
-def _open(path: Path) -> BufferedReader | gzip.GzipFile:
+def _open(path: Path) -> BinaryIO:
+    """Open a file, unpacking gzip, bzip2 and xz, which are recognised by their first bytes."""
     # opening a FIFO or a device would wait for ever
     if not path.is_file():
         raise OSError(0, "it is no regular file")
-    stream = open(path, "rb")  # noqa: SIM115
-    if not stream.peek(2).startswith(b"\x1f\x8b"):
-        return stream
-    unpacked = gzip.GzipFile(fileobj=stream, mode="rb")
-    unpacked.myfileobj = stream  # type: ignore[assignment]  # so that closing the one closes the other
-    return unpacked
+    with open(path, "rb") as stream:
+        head = stream.read(6)
+    if head.startswith(b"\x1f\x8b"):
+        return cast(BinaryIO, gzip.open(path))
+    if head.startswith(b"BZh"):
+        return cast(BinaryIO, bz2.open(path))
+    if head == b"\xfd7zXZ\0":
+        return cast(BinaryIO, lzma.open(path))
+    return open(path, "rb")
 
 
 def _decoded(path: Path) -> Iterator[bytes]:
-    """Yield blocks of UTF-8 text; ``read1``, so that what stands before the damage of a gzip file is not lost."""
+    """Yield blocks of UTF-8 text; ``read1``, so that what stands before the damage of a packed file is not lost."""
+    packer = ""
     try:
         with _open(path) as stream:
-            block = stream.read1(BLOCK)
+            packer = _PACKERS.get(type(stream).__name__, "")
+            read = cast(io.BufferedReader, stream).read1
+            block = read(BLOCK)
             encoding = _utf16(block)
             if encoding is None:
                 yield block.removeprefix(codecs.BOM_UTF8)
                 while block:
-                    block = stream.read1(BLOCK)
+                    block = read(BLOCK)
                     yield block
                 return
             decoder = codecs.getincrementaldecoder(encoding)("replace")
             while block:
                 yield decoder.decode(block).replace("\ufeff", "").encode("utf-8", "replace")
-                block = stream.read1(BLOCK)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        message = f"the gzip file is damaged ({error}): copy it again; what stands before the damage counts"
-        raise Unreadable(message) from None
-    except OSError as error:
-        raise Unreadable(f"the file can not be read ({error.strerror or error})") from None
+                block = read(BLOCK)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if packer:
+            raise Unreadable(lambda file: LogProblem.DAMAGED_ARCHIVE.at(file, packer=packer, reason=reason)) from None
+        raise Unreadable(lambda file: LogProblem.UNREADABLE.at(file, reason=reason)) from None
 
 
 def _utf16(head: bytes) -> str | None:

@@ -1,24 +1,25 @@
-"""Which segments belong to one run: by run_id; stock runs by configuration, checkpoint folder and mapping."""
+"""Which starts belong to one run: by run_id; stock runs by configuration, checkpoint folder and mapping."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import posixpath
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..problems import Problem
 from .config import identity, setting
-from .record import Origin, Problem
-from .segments import Said, Segment
+from .kinds import LogProblem
+from .record import Origin
+from .starts import Said, Start
 
 
 @dataclass
 class Mapped:
-    """A segment with what the mapping says of its file."""
+    """A start with the folder of its file, what the mapping says of it, and where the mapping says that."""
 
-    segment: Segment
+    start: Start
     folder: str
     fields: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
@@ -26,18 +27,30 @@ class Mapped:
 
 @dataclass
 class Group:
-    """Everything of one run: segments in the order of files and lines, and the score objects that name it."""
+    """Everything of one run: starts in the order of files and lines, and the score objects that name it.
+
+    Attributes:
+        stock: no SCALING_RUN names the run.
+        loose: why it is unknown which training the scores belong to (perhaps without a reason); None where it is known.
+    """
 
     run_id: str
     stock: bool
     members: list[Mapped] = field(default_factory=list)
     scores: list[Said] = field(default_factory=list)
     score_files: list[Said] = field(default_factory=list)
-    loose: str = ""  # why it is unknown which run this belongs to
+    loose: str | None = None
 
     @property
-    def segments(self) -> list[Segment]:
-        return [member.segment for member in self.members]
+    def starts(self) -> list[Start]:
+        return [member.start for member in self.members]
+
+    @property
+    def remedy_of_two(self) -> str:
+        """What to do where two files of the run contradict each other."""
+        if self.stock:
+            return "if these are two runs, give them two values in the column run (or seed) of the mapping"
+        return "remove one of the files"
 
 
 def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
@@ -46,62 +59,77 @@ def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
     problems: list[Problem] = []
     waiting: list[Mapped] = []
     for member in members:
-        segment = member.segment
-        if segment.run_id is not None:
-            _group(groups, segment.run_id, False).members.append(member)
-        elif segment.only_config and not segment.generated and segment.tool.rpartition("_")[2] in ("", "train"):
-            message = "a configuration and nothing else: the program did not start, or it was cut, or it logs elsewhere"
-            problems.append(Problem(*(segment.config_origin or segment.origin), message))
-        elif segment.trains and segment.config and segment.tool != "validate":
-            _group(groups, _stock_id(member), True).members.append(member)
-        elif segment.trains or segment.generated:
-            waiting.append(member)
-        elif segment.config and segment.tool.endswith(("generate", "validate")) and not segment.scores:
-            message = f"fairseq-{segment.tool} printed no score: it was cut, or its output went into another file"
-            problems.append(Problem(*segment.origin, message))
+        start = member.start
+        place = start.program.origin or start.origin
+        if start.run_id is not None:
+            _group(groups, start.run_id, False).members.append(member)
+        elif start.trained_nothing:
+            problems.append(LogProblem.EMPTY_START.at(*place))
+        elif start.trains and start.config and start.program.tool != "validate":
+            run = _continued(member, groups) or _group(groups, _stock_id(member), True)
+            run.members.append(member)
+        elif start.is_only_config and start.program.tool in ("generate", "validate"):
+            problems.append(LogProblem.NO_SCORE_PRINTED.at(*place, tool=start.program.tool))
         else:
-            # holds SCALING_SCORES or score files alone: those name their run themselves
             waiting.append(member)
-    for member in list(members):
-        _named_scores(member, groups)
-    trained = [group for group in groups.values() if any(segment.trains for segment in group.segments)]
+    for member in members:
+        _hand_over_named_scores(member.start, groups)
+    trained = [group for group in groups.values() if any(start.trains for start in group.starts)]
     scored = _scored(groups)
     for member in waiting:
-        segment = member.segment
-        if not (segment.trains or segment.generated or segment.score_files or segment.scores):
+        start = member.start
+        if not (start.trains or start.generated or start.score_files or start.scores):
             continue
-        group, reason = scored.get(segment.origin.file), ""
-        if group is None or not segment.generated:
+        group, reason = scored.get(start.origin.file), ""
+        if group is None or not start.generated:
             group, reason = _find(member, trained)
         if group is None:
             group = _group(groups, _stock_id(member), True)
-            group.loose = group.loose or ("" if member.fields else reason)
+            if not member.fields:
+                group.loose = group.loose or reason
         group.members.append(member)
     return list(groups.values()), problems
 
 
 def _group(groups: dict[str, Group], run_id: str, stock: bool) -> Group:
-    if run_id not in groups:
-        groups[run_id] = Group(run_id, stock)
-    return groups[run_id]
+    return groups.setdefault(run_id, Group(run_id, stock))
 
 
-def _named_scores(member: Mapped, groups: dict[str, Group]) -> None:
-    """Hand the score objects of the segment that name another run to that run, wherever they stand."""
-    segment = member.segment
-    attributes: tuple[tuple[str, Callable[[Group], list[Said]]], ...] = (
-        ("scores", lambda group: group.scores),
-        ("score_files", lambda group: group.score_files),
-    )
-    for name, place in attributes:
-        kept = []
-        for said in getattr(segment, name):
-            run_id = said.content.get("run_id")
-            if isinstance(run_id, str) and run_id.strip():
-                place(_group(groups, run_id, False)).append(said)
-            else:
-                kept.append(said)
-        setattr(segment, name, kept)
+def _continued(member: Mapped, groups: dict[str, Group]) -> Group | None:
+    """Return the stock run that a start goes on with although its settings differ: those that differ are listed.
+
+    It resumed in the same folder of checkpoints at an update that the run had reached, and counted on from there.
+    """
+    start = member.start
+    resumed_at = start.progress.resumed_at
+    if resumed_at is None or any(stats.step < resumed_at for stats in start.records):
+        return None
+    place = _written(member.fields) if member.fields else member.folder
+    found = [
+        group
+        for group in groups.values()
+        for each in group.members
+        if group.stock
+        and (_written(each.fields) if each.fields else each.folder) == place
+        and _save_dir(each.start) == _save_dir(start) is not None
+        and each.start.last_step >= resumed_at
+    ]
+    return found[-1] if len({group.run_id for group in found}) == 1 else None
+
+
+def _hand_over_named_scores(start: Start, groups: dict[str, Group]) -> None:
+    """Hand the score objects of a start that name a run to that run, wherever they stand."""
+
+    def named(said: Said) -> str:
+        run_id = said.content.get("run_id")
+        return run_id if isinstance(run_id, str) and run_id.strip() else ""
+
+    for said in filter(named, start.scores):
+        _group(groups, named(said), False).scores.append(said)
+    for said in filter(named, start.score_files):
+        _group(groups, named(said), False).score_files.append(said)
+    start.scores = [said for said in start.scores if not named(said)]
+    start.score_files = [said for said in start.score_files if not named(said)]
 
 
 def _scored(groups: dict[str, Group]) -> dict[str, Group]:
@@ -121,52 +149,74 @@ def _stock_id(member: Mapped) -> str:
     The mapping's fields make the difference where there are any, else the folder does: two runs with one configuration
     in two folders may have started from two checkpoints.
     """
-    segment = member.segment
+    start = member.start
     place = _written(member.fields) if member.fields else member.folder
-    if segment.trains and segment.config and segment.tool != "validate":
-        parts = ["train", identity(segment.config), place]
+    if start.trains and start.config and start.program.tool != "validate":
+        parts = ["train", identity(start.config), place]
     elif member.fields:
         parts = ["mapped", place]
     else:
-        parts = ["file", segment.origin.file, str(segment.origin.line)]
+        parts = ["file", start.origin.file, str(start.origin.line)]
     return hashlib.sha256(repr(parts).encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def _written(fields: dict[str, Any]) -> str:
+    """Return what tells the runs of a mapping apart: the name of the run where it gives one, else all that it says."""
+    if "run" in fields:
+        return str(fields["run"])
     return repr(sorted((key, str(value)) for key, value in fields.items()))
 
 
 def _find(member: Mapped, trained: list[Group]) -> tuple[Group | None, str]:
-    """Return the trained run that a segment without a name belongs to, or why it is unknown."""
-    segment = member.segment
-    if not segment.trains or segment.tool == "validate":
-        checkpoints = {_folder_of(checkpoint) for checkpoint in _checkpoints(segment)}
-        if checkpoints:
-            found = [group for group in trained if checkpoints & {_save_dir(each) for each in group.segments}]
-            near = [group for group in found if any(each.folder == member.folder for each in group.members)]
-            found = near if len(found) > 1 and len(near) == 1 else found
-            if len(found) == 1:
-                return found[0], ""
-            if found:
-                return None, f"{len(found)} runs saved their checkpoints in {', '.join(sorted(checkpoints))}"
+    """Return the trained run that a start without a name belongs to, or why it is unknown.
+
+    The folder of the checkpoint that it used says it, or the mapping. Several runs may have saved their checkpoints in
+    folders of one name: then the run whose log lies in the same folder, is of the same mapping, or lies in the nearest
+    folder above.
+    """
+    start = member.start
+    candidates: list[Group] = []
+    if not start.trains or start.program.tool == "validate":
+        checkpoints = {_folder_of(checkpoint) for checkpoint in checkpoints_of(start)}
+        candidates = [group for group in trained if checkpoints & {_save_dir(each) for each in group.starts}]
+        beside = [group for group in candidates if any(each.folder == member.folder for each in group.members)]
+        if len(candidates) == 1 or len(beside) == 1:
+            return (beside or candidates)[0], ""
     if member.fields:
         written = _written(member.fields)
-        found = [group for group in trained if any(_written(each.fields) == written for each in group.members)]
-        if len(found) == 1:
-            return found[0], ""
-        if found:
-            return None, f"the mapping says the same of {len(found)} runs"
-    return None, "nothing says which run this belongs to"
+        among = candidates or trained
+        mapped = [group for group in among if any(_written(each.fields) == written for each in group.members)]
+        if len(mapped) == 1:
+            return mapped[0], ""
+        if mapped:
+            return None, f"the mapping says the same of {len(mapped)} runs"
+    if candidates:
+        depths = {
+            group.run_id: max(_depth_above(each.folder, member.folder) for each in group.members)
+            for group in candidates
+        }
+        nearest = [group for group in candidates if depths[group.run_id] == max(depths.values()) > 0]
+        if len(nearest) == 1:
+            return nearest[0], ""
+        return None, f"{len(candidates)} runs saved their checkpoints in {', '.join(sorted(checkpoints))}"
+    return None, ""
 
 
-def _checkpoints(segment: Segment) -> list[str]:
-    paths = [setting(segment.config, "path", "common_eval")]
-    paths += [said.content.get("checkpoint") for said in segment.score_files]
+def _depth_above(folder: str, other: str) -> int:
+    """Return the depth of a folder that lies above the other one, 0 for any other folder."""
+    above = os.path.commonpath([folder, other]) == folder
+    return len(folder.split(os.sep)) if above else 0
+
+
+def checkpoints_of(start: Start) -> list[str]:
+    """Return the checkpoints that fairseq-generate, fairseq-validate or a score file says that it used."""
+    paths = [setting(start.config, "path", "common_eval")]
+    paths += [said.content.get("checkpoint") for said in start.score_files]
     return [part for path in paths if isinstance(path, str) for part in path.split(":") if part]
 
 
-def _save_dir(segment: Segment) -> str | None:
-    save_dir = setting(segment.config, "save_dir", "checkpoint")
+def _save_dir(start: Start) -> str | None:
+    save_dir = setting(start.config, "save_dir", "checkpoint")
     return posixpath.normpath(save_dir) if isinstance(save_dir, str) and save_dir else None
 
 

@@ -1,18 +1,25 @@
-"""The grammar of fairseq's output: one line in, what it says out. Knows fairseq 0.6 to 0.12 and hydra's prefix."""
+"""The grammar of fairseq's output: one line in, what it says out. Covers fairseq 0.5 to 0.12, hydra, and forks.
+
+What stands before a message is not fixed: forks, launchers and log collectors put their own times, levels and ranks
+there. A message is therefore looked for anywhere in its line where it does not stand behind a known prefix.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from enum import Enum, auto
 from typing import Any, NamedTuple
+
+from ..run import RUN_MARK, SCORES_MARK
 
 TIMESTAMP = re.compile(
     rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d+)? \| [A-Z]+ \| |\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\["
 )
 # what fairseq prints first where it prints no time, and what stands before it where it is part of another line
 BARE_CONFIG = re.compile(rb"Namespace\(\w+=|\{'_name': None, 'common': ")
-INSIDE = (b"| ", b"- ", b": ", b":", b"=")
+INSIDE = (b"| ", b"- ", b": ", b":", b"=", b"] ", b"\t")
 
 _PREFIX = re.compile(
     r"(?:(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:,\d+)? \| [A-Z]+ \| (?P<name>[^|]*) \| "
@@ -20,19 +27,70 @@ _PREFIX = re.compile(
     r"|[A-Z]+:(?P<bname>[\w.]+):(?=\S)"
     r"|\| )?"
 )
+# how a message begins that this reader wants
+_MESSAGE = re.compile(
+    r"epoch \d+ \| |epoch \d+:?\s+\d+ / \d+ |valid on ['\"][^'\"]*['\"] subset \| "
+    r"|\{\"epoch\": |\{'_name': None, 'common|Namespace\(\w+="
+    r"|Generate \S+ with beam=|Translated \d|begin training epoch \d|Start iterating over|done training"
+    r"|[Ss]aved checkpoint |[Ll]oaded checkpoint |num\. (?:shared )?model params: |\[[^\]\s]+\] dictionary: "
+    r"|Traceback \(most"
+)
 _INNER = re.compile(r"epoch (?P<epoch>\d+):?\s+\d+ / \d+ (?P<stats>.*)")
-_EPOCH = re.compile(r"epoch (?P<epoch>\d+) \| (?:valid on '(?P<subset>[^']*)' subset \| )?(?P<stats>.*)")
+_EPOCH = re.compile(
+    r"epoch (?P<epoch>\d+) \| (?:valid on (?P<quote>['\"])(?P<subset>.*?)(?P=quote) subset (?:\| )?)?(?P<stats>.*)"
+)
 _VALIDATE = re.compile(r"valid on '(?P<subset>[^']*)' subset \| (?P<stats>.*)")
+_PROGRESS = re.compile(r"\s*\d+ / \d+ ")
 _GENERATED = re.compile(r"Generate (?P<subset>\S+) with beam=(?P<beam>\d+): (?P<result>.*)")
 _BEGIN = re.compile(r"begin training epoch (?P<epoch>\d+)|Start iterating over samples")
 _LOADED = re.compile(r"[Ll]oaded checkpoint (?P<path>\S+) \(epoch \d+ @ (?P<updates>\d+) updates\)")
 _SAVED = re.compile(r"[Ss]aved checkpoint \S+ \(epoch \d+ @ (?P<updates>\d+) updates")
 _PARAMETERS = re.compile(r"num\. (?:shared )?model params: (?P<count>[\d,]+) ")
 _TRANSLATED = re.compile(r"Translated (?P<sentences>[\d,]+) sentences ")
+_DICTIONARY = re.compile(r"\[(?P<language>[\w-]{1,20})\] dictionary: \d+ types")
+_PAIR = re.compile(r"\S+ \S+ (?P<source>[A-Za-z][\w]{0,19})-(?P<target>[A-Za-z][\w]{0,19}) \d+ examples")
 _OLD_PREFIX = re.compile(r"^(?:train|valid)[_ ](?!wall)")
 _KEY = re.compile(r"[\w./ -]+")
+_BROKEN_KEY = re.compile(r"['\"{},\\]")
 _DIED = re.compile(r"(?P<error>(?:FloatingPointError|OverflowError|RuntimeError|torch\.\S*OutOfMemoryError): .*)")
-_RUN_MARKS = ("SCALING_RUN {", "SCALING_SCORES {")
+
+
+class Kind(Enum):
+    """What a line says; the type of :attr:`Line.value` stands behind each kind."""
+
+    CONFIG = auto()  # str: the configuration as printed
+    RUN = auto()  # dict: a SCALING_RUN object
+    SCORES = auto()  # dict: a SCALING_SCORES object
+    STATS = auto()  # dict: the fields of a record, as printed
+    GENERATED = auto()  # dict: subset, beam and result
+    TRANSLATED = auto()  # int: sentences
+    BEGIN = auto()  # str or None: an epoch begins
+    DONE = auto()  # str: training has ended
+    LOADED = auto()  # int: updates of the checkpoint
+    SAVED = auto()  # int: updates of the checkpoint
+    PARAMETERS = auto()  # int
+    LANGUAGE = auto()  # str: a dictionary of this language was loaded
+    PAIR = auto()  # tuple: source and target language of a data set
+    FAILED = auto()  # None: a traceback begins
+    DIED = auto()  # str: the last line of a traceback
+    DAMAGED_RECORD = auto()  # str: why
+    DAMAGED_OBJECT = auto()  # str: SCALING_RUN or SCALING_SCORES
+
+
+class Line(NamedTuple):
+    """What one line says.
+
+    Attributes:
+        kind: what it is.
+        value: the content, by kind.
+        tag: of a record: ``train_inner``, ``train`` or the name of the subset; of a configuration: the logger.
+        dated: of a record or configuration: something stands before it, such as a time.
+    """
+
+    kind: Kind
+    value: Any
+    tag: str = ""
+    dated: bool = False
 
 
 def _finite(text: str) -> float:
@@ -44,6 +102,7 @@ def _finite(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_float=_finite)
+_OBJECTS = {RUN_MARK: Kind.RUN, SCORES_MARK: Kind.SCORES}
 
 # what a line must contain to be looked at, the most frequent first; everything else is chatter
 _KEYS = (
@@ -51,7 +110,7 @@ _KEYS = (
     b"begin training epoch",
     b"Start iterating over samples",
     b"SCALING_",
-    b"valid on '",
+    b"valid on ",
     b"Namespace(",
     b"{'_name'",
     b"Generate ",
@@ -59,43 +118,13 @@ _KEYS = (
     b"oaded checkpoint",
     b"aved checkpoint",
     b"model params",
+    b"] dictionary: ",
+    b" examples",
     b"Error: ",
     b"Traceback (most recent call last)",
     b"Translated ",
-    b"_loss",
+    b"loss",
 )
-
-
-def telling(content: bytes) -> list[tuple[int, int]]:
-    """Return begin and end of every line, with its line feed, that is more than chatter.
-
-    Searching whole blocks for the keys takes a fraction of the time of looking at line after line.
-    """
-    begins: dict[int, int] = {}
-    for key in _KEYS:
-        at = content.find(key)
-        while at >= 0:
-            end = content.find(b"\n", at) + 1 or len(content)
-            begins[content.rfind(b"\n", 0, at) + 1] = end
-            at = content.find(key, end)
-    return sorted(begins.items())
-
-
-class Line(NamedTuple):
-    """What one line says.
-
-    Attributes:
-        kind: ``config``, ``run``, ``scores``, ``stats``, ``generated``, ``translated``, ``begin``, ``done``,
-            ``loaded``, ``saved``, ``parameters``, ``failed``, ``died`` or ``damaged`` (then ``value`` is the reason).
-        value: the content, by kind.
-        tag: of ``stats``: ``train_inner``, ``train`` or the name of the subset; of ``config``: the logger.
-        dated: of ``stats`` and ``config``: a time stands before it. One program writes all with one or all without.
-    """
-
-    kind: str
-    value: Any
-    tag: str = ""
-    dated: bool = False
 
 
 def parse_line(raw: bytes, complete: bool) -> Line | None:
@@ -112,58 +141,76 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
     else:
         return None
     text = raw.decode("utf-8", "replace")
-    for mark in _RUN_MARKS if "SCALING_" in text else ():
-        at = text.find(mark)
+    for mark, kind in _OBJECTS.items() if "SCALING_" in text else ():
+        at = text.find(mark + " {")
         if at >= 0:
-            return _object(text, at + len(mark) - 1, "run" if "RUN" in mark else "scores", mark[:-2])
+            return _object(text, at + len(mark) + 1, kind, mark)
     prefix = _PREFIX.match(text)
     assert prefix is not None  # every part of it is optional
     body = text[prefix.end() :].strip()
     name = prefix["name"] or prefix["hname"] or prefix["bname"] or ""
     dated = name != prefix["bname"] and name != ""
+    line = _message(body, complete, name, dated)
+    if line is not None:
+        return line
+    found = _MESSAGE.search(body)
+    if found is None or not found.start():
+        return None
+    return _message(body[found.start() :], complete, _logger(text), True)
+
+
+def _logger(text: str) -> str:
+    """Return the name of fairseq's program where the line has it somewhere."""
+    found = re.search(r"fairseq_cli[.\w]*|fairseq-\w+", text)
+    return found[0] if found else ""
+
+
+def _message(body: str, complete: bool, name: str, dated: bool) -> Line | None:
     if body.startswith(("{'_name'", "Namespace(")):
-        return Line("config", body, name, dated)
+        return Line(Kind.CONFIG, body, name, dated)
     if body.startswith("{") and ("num_updates" in body or "_loss" in body):
         return _json_stats(body, dated)
-    return _message(body, complete) or _simple_stats(body, complete, dated)
+    return _prose(body, complete) or _simple_stats(body, complete, dated)
 
 
-def _object(text: str, at: int, kind: str, mark: str) -> Line:
+def _object(text: str, at: int, kind: Kind, mark: str) -> Line:
     try:
         value, _ = _DECODER.raw_decode(text, at)
     except (ValueError, RecursionError):
-        return Line("damaged", f"the {mark} line is cut or damaged")
+        return Line(Kind.DAMAGED_OBJECT, mark)
     return Line(kind, value)
 
 
-def _message(body: str, complete: bool) -> Line | None:
-    """Return what a line of prose says."""
+def _prose(body: str, complete: bool) -> Line | None:
+    """Return what a line of words says."""
     if body.startswith("Traceback (most recent call last)"):
-        return Line("failed", None)
+        return Line(Kind.FAILED, None)
     if body.startswith("done training"):
-        return Line("done", None)
+        return Line(Kind.DONE, body)
     match = _BEGIN.match(body)
     if match:
-        return Line("begin", match["epoch"])
+        return Line(Kind.BEGIN, match["epoch"])
     match = _GENERATED.fullmatch(body)
     if match:
         if not complete and not body.endswith(")"):
-            return Line("damaged", "the line with fairseq-generate's score is cut")
-        return Line("generated", match.groupdict())
-    for kind, mark, pattern in (("loaded", "oaded checkpoint", _LOADED), ("saved", "aved checkpoint", _SAVED)):
+            return Line(Kind.DAMAGED_RECORD, "fairseq-generate's score is cut")
+        return Line(Kind.GENERATED, match.groupdict())
+    for kind, mark, pattern in ((Kind.LOADED, "oaded checkpoint", _LOADED), (Kind.SAVED, "aved checkpoint", _SAVED)):
         match = pattern.search(body) if mark in body else None
         if match:
             return Line(kind, int(match["updates"]))
-    match = _PARAMETERS.match(body)
+    for kind, pattern in ((Kind.PARAMETERS, _PARAMETERS), (Kind.TRANSLATED, _TRANSLATED)):
+        match = pattern.match(body)
+        if match:
+            return Line(kind, int(match[1].replace(",", "")))
+    match = _DICTIONARY.match(body)
     if match:
-        return Line("parameters", int(match["count"].replace(",", "")))
-    match = _TRANSLATED.match(body)
+        return Line(Kind.LANGUAGE, match["language"])
+    match = _PAIR.fullmatch(body)
     if match:
-        return Line("translated", int(match["sentences"].replace(",", "")))
+        return Line(Kind.PAIR, (match["source"], match["target"]))
     match = _DIED.match(body)
-    if match:
-        return Line("died", match["error"][:200])
-    return None
+    return Line(Kind.DIED, match["error"][:200]) if match else None
 
 
 def _json_stats(body: str, dated: bool) -> Line | None:
@@ -171,7 +218,9 @@ def _json_stats(body: str, dated: bool) -> Line | None:
     try:
         record, _ = _DECODER.raw_decode(body)
     except (ValueError, RecursionError):
-        return Line("damaged", "the record is cut or damaged")
+        return Line(Kind.DAMAGED_RECORD, "it is no whole JSON object")
+    if _BROKEN_KEY.search("".join(record)):
+        return Line(Kind.DAMAGED_RECORD, "two records run into each other")
     for key in record:
         if key.endswith("num_updates"):
             prefix = key[: -len("num_updates")]
@@ -186,7 +235,7 @@ def _json_stats(body: str, dated: bool) -> Line | None:
     if prefix:
         stats = {key[len(prefix) :]: value for key, value in record.items() if key.startswith(prefix)}
         stats.setdefault("epoch", record.get("epoch"))
-    return Line("stats", stats, prefix[:-1] or "train_inner", dated)
+    return Line(Kind.STATS, stats, prefix[:-1] or "train_inner", dated)
 
 
 def _simple_stats(body: str, complete: bool, dated: bool) -> Line | None:
@@ -198,7 +247,7 @@ def _simple_stats(body: str, complete: bool, dated: bool) -> Line | None:
         return _fields(match["stats"].split(", "), "=", "train_inner", match["epoch"], complete, dated)
     match = _EPOCH.fullmatch(body)
     if match:
-        if "loss" not in match["stats"] or re.match(r"\s*\d+ / \d+ ", match["stats"]):
+        if "loss" not in match["stats"] or _PROGRESS.match(match["stats"]):
             return None
         return _fields(match["stats"].split(" | "), " ", match["subset"] or "train", match["epoch"], complete, dated)
     match = _VALIDATE.fullmatch(body)
@@ -212,13 +261,13 @@ def _fields(parts: list[str], separator: str, tag: str, epoch: str | None, compl
     for part in parts:
         key, found, value = part.strip().rpartition(separator)
         if not found or not key or not value:
-            return Line("damaged", "the record is cut or damaged")
+            return Line(Kind.DAMAGED_RECORD, f"{part.strip()[:40]!r} is no name with a value")
         # fairseq 0.6 wrote "valid_loss" and before that "valid loss" here
         key = _OLD_PREFIX.sub("", key.strip())
         if key in stats or not _KEY.fullmatch(key):
-            return Line("damaged", "the record is damaged: two records run into each other")
+            return Line(Kind.DAMAGED_RECORD, "two records run into each other")
         stats[key] = value
     if not complete:
-        return Line("damaged", "the record is cut: its last number may lack digits")
+        return Line(Kind.DAMAGED_RECORD, "its last number may lack digits")
     stats["epoch"] = epoch
-    return Line("stats", stats, tag, dated)
+    return Line(Kind.STATS, stats, tag, dated)

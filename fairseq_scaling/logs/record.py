@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
+from ..alignment_file import Alignment
 from ..mixture import Mixture
+from ..problems import Problem
+from ..run import FORMAT, RunDescription, read_description
 from ..scores.score_file import Score
 
 LN2 = math.log(2.0)
+
+# fairseq's users give validation and test sets any name
+TEST, VALID, OTHER = "test", "valid", "other"
+
+_TEST = re.compile(r"test|tst", re.IGNORECASE)
+_VALID = re.compile(r"valid|dev|(?<![a-z])val(?![a-z])", re.IGNORECASE)
 
 
 class Origin(NamedTuple):
@@ -17,6 +29,20 @@ class Origin(NamedTuple):
 
     file: str
     line: int
+
+
+class Scored(NamedTuple):
+    """The checkpoint that the scores of a run are of.
+
+    Attributes:
+        name: as its file is called, empty where no file says it; several names where the scores are of several.
+        updates: after which it was saved, where that is known.
+        is_last: whether it is the last one; None where that is unknown.
+    """
+
+    name: str
+    updates: int | None
+    is_last: bool | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,10 @@ class RunRecord:
             Absent means full precision.
         diverged: a loss became nan or inf.
         finished: the log says that training ended (``None``: the files hold no training).
+        scored: the checkpoint that was translated; None where nothing was.
+        scored_cross_entropies: subset -> nats per target token at that checkpoint; ``cross_entropies`` where it is
+            the last one, empty where it is unknown.
+        subset_kinds: subset -> ``test``, ``valid`` or ``other`` (see :func:`subset_kind`).
         extra: ``validations``: list of (updates or None, subset, cross-entropy in nats), in order of updates;
             ``upstream_curve`` (pretraining): list of (pretrain_tokens, subset, cross-entropy in nats);
             ``pretrain_tokens_by_language``; ``scores_by_subset``: subset -> metric -> Score;
@@ -67,52 +97,62 @@ class RunRecord:
     resolution: dict[str, float] = field(default_factory=dict)
     diverged: bool = False
     finished: bool | None = None
+    scored: Scored | None = None
+    scored_cross_entropies: dict[str, float] = field(default_factory=dict)
+    subset_kinds: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     origin: dict[str, Origin] = field(default_factory=dict)
 
-
-class Problem(NamedTuple):
-    """Something that could not be read, contradicts another file or is missing, with the remedy in its message."""
-
-    file: str
-    line: int
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.message}" if place else self.message
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """What scaling-alignment measured of one mixture and task in one corpus, before anything was trained.
-
-    Attributes:
-        measures: name -> value: ``alignment`` (the paper's score), ``unigram_source``, ``coverage_3_target`` and so on
-            (see ``data.overlap``).
-        corpus: fingerprint of the corpus.
-        sample_tokens: size of the mixture's sample; values of other sizes do not compare.
-        task_tokens: tokens read of the source and of the target side.
-        file: where it stands.
-    """
-
-    mixture: Mixture
-    source_lang: str
-    target_lang: str
-    measures: dict[str, float]
-    corpus: str
-    sample_tokens: int
-    task_tokens: tuple[int, int]
-    file: str = ""
+    @cached_property
+    def description(self) -> RunDescription | None:
+        """What the run says of itself; None for stock runs."""
+        said = self.extra.get("run")
+        if not isinstance(said, dict):
+            return None
+        return read_description({"format": FORMAT, "run_id": self.run_id, **said})[0]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What ``read_runs`` found: runs ordered by stage, task, mixture, D_f, D_p and seed; problems by file and line.
+    """What ``read_runs`` found.
 
-    ``alignments`` stand in the order of their files.
+    Attributes:
+        runs: ordered by stage, task, mixture, D_f, D_p and seed.
+        problems: by file and line.
+        alignments: in the order of their files.
+        files: how many files were read, those without anything of fairseq's not counted.
     """
 
     runs: list[RunRecord]
     problems: list[Problem]
     alignments: list[Alignment] = field(default_factory=list)
+    files: int = 0
+
+
+def subset_kind(subset: str, validated: Collection[str] = ()) -> str:
+    """Return ``test``, ``valid``, or ``other`` for the upstream text on which this plug-in measures forgetting.
+
+    The name decides; where it says neither, a set on which the training was validated (``--valid-subset``) is a
+    validation set and any other one, which fairseq-generate or fairseq-validate was given, a test set.
+    """
+    if subset.startswith("upstream_"):
+        return OTHER
+    if _TEST.search(subset):
+        return TEST
+    return VALID if _VALID.search(subset) or subset in validated else TEST
+
+
+def preferred(kinds: Iterable[tuple[str, str]]) -> str | None:
+    """Return the subset that stands for a run: the test set, else the validation set; None where there are several.
+
+    Args:
+        kinds: (subset, its kind). A set that is called ``test`` or ``valid`` goes before others of its kind.
+    """
+    pairs = list(kinds)
+    for kind in (TEST, VALID):
+        names = [subset for subset, other in pairs if other == kind]
+        if kind in names:
+            return kind
+        if names:
+            return names[0] if len(names) == 1 else None
+    return None

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..alignment_file import Alignment
 from ..errors import ScalingError
 from ..laws.curve import FloatArray
-from ..logs import Problem
-from ..logs.record import Alignment
 from ..metrics import order
 from ..mixture import Mixture
+from ..problems import Problem, ProblemKind, in_order
 from ..quantities import format_tokens
 from .points.curves import CurvePoints
 from .results import Agreement, Correlation, CurveResult
@@ -21,6 +21,19 @@ from .results import Agreement, Correlation, CurveResult
 FEWEST_MIXTURES = 3
 """Of two mixtures any measure puts one first: a rank correlation of them would be 1 or -1 whatever was measured."""
 PAPER = "alignment"
+
+
+class AlignmentProblem(ProblemKind):
+    """Why a measured alignment stands beside no curve."""
+
+    OTHER_CORPUS = "its alignment was measured in the corpus {found}, its runs are of {own}: left out"
+    OTHER_SAMPLE = (
+        "its alignment was measured with a sample of {size} tokens, that of others with {other}: left out",
+        "",
+        "measure all mixtures with one scaling-alignment",
+    )
+    NO_CURVE = "alignment of mixtures and tasks that no curve has: left out"
+
 
 
 @dataclass
@@ -46,26 +59,25 @@ def match(curves: Sequence[CurvePoints], alignments: Sequence[Alignment]) -> Mat
         used |= {entry.file for entry in alike}
         if alike and not candidates[curve.name]:
             found, own = alike[0].corpus[:12], curve.first.corpus
-            message = f"measured in the corpus {found}, the runs of {curve.name} are of {own}: left out"
-            strange.add(Problem(alike[0].file, 0, message))
+            problem = AlignmentProblem.OTHER_CORPUS.at(alike[0].file, curve=curve.name, found=found, own=own)
+            strange.add(problem)
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for name, entries in candidates.items():
         counts[tasks[name]].update({entry.sample_tokens for entry in entries})
     sizes = {task: max(count, key=lambda size: (count[size], size)) for task, count in counts.items() if count}
-    matched = Matched(problems=sorted(strange))
+    matched = Matched(problems=in_order(strange))
     for name, entries in candidates.items():
         size = sizes.get(tasks[name])
         fitting = [entry for entry in entries if entry.sample_tokens == size]
         if fitting:
             matched.by_curve[name] = fitting[0]
         elif entries and size is not None:
-            others = f"a sample of {format_tokens(entries[0].sample_tokens)} tokens, others with {format_tokens(size)}"
-            message = f"{name} was measured with {others}: left out; measure all mixtures with one scaling-alignment"
-            matched.problems.append(Problem(entries[0].file, 0, message))
+            own, other = format_tokens(entries[0].sample_tokens), format_tokens(size)
+            problem = AlignmentProblem.OTHER_SAMPLE.at(entries[0].file, curve=name, size=own, other=other)
+            matched.problems.append(problem)
     for file in dict.fromkeys(entry.file for entry in alignments):
         if file not in used:
-            message = "alignment of mixtures and tasks that no curve has: left out"
-            matched.problems.append(Problem(file, 0, message))
+            matched.problems.append(AlignmentProblem.NO_CURVE.at(file))
     return matched
 
 
@@ -125,7 +137,7 @@ def _agreement(rivals: Sequence[CurveResult]) -> Agreement:
             differences[rival.name] = float(sign * (end - rival.baseline_mean))
     correlations = _correlations(rivals, gains, differences) if len(rivals) >= FEWEST_MIXTURES else ()
     names = tuple(rival.name for rival in rivals)
-    return Agreement(names, metric, len(rivals), low, high, gains, differences, tuple(correlations))
+    return Agreement(names, metric, rivals[0].x, len(rivals), low, high, gains, differences, tuple(correlations))
 
 
 def _correlations(

@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, laws
+from ..alignment_file import Alignment
 from ..errors import ScalingError
-from ..logs import Problem
-from ..logs.record import Alignment
 from ..metrics import CROSS_ENTROPY, Metric, describe, order
-from ..problems import Problem as KindProblem
-from ..problems import count_problems
+from ..problems import ProblemKind
 from . import results
 from .alignment import match, rank_agreements
 from .limits import limits
@@ -34,6 +32,12 @@ FEWEST_BUDGETS = 3
 PAPER_LAWS = ("log_law", "cross_entropy_law")
 _MOST_PAIRS = 12
 _LINE_POINTS = 61
+
+
+class AnalysisProblem(ProblemKind):
+    """Why a curve was not fitted."""
+
+    NOT_FITTED = "{metric} was not fitted: {reason}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         for one, verdict in zip(fitted, verdicts, strict=True)
     ]
     problems = [
-        Problem(one.data.first.file, one.data.first.line, f"curve {one.data.name}, {one.data.metric}: {one.problem}")
+        AnalysisProblem.NOT_FITTED.at(
+            one.data.first.file, one.data.first.line, curve=one.data.name, metric=one.data.metric, reason=one.problem
+        )
         for one in fitted
         if one.problem
     ]
@@ -111,15 +117,8 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         forgetting=tuple(inputs.forgetting),
         limits=tuple(limits(made)),
         remarks=tuple(inputs.remarks),
-        problems=(*_counted(inputs.problems), *problems, *matched.problems),
+        problems=(*inputs.problems, *problems, *matched.problems),
     )
-
-
-def _counted(problems: Sequence[Problem | KindProblem]) -> list[Problem]:
-    """Return the problems, each kind counted."""
-    kinds = count_problems(problem for problem in problems if isinstance(problem, KindProblem))
-    counted = [Problem(each.first.file, each.first.line, each.message) for each in kinds]
-    return counted + [problem for problem in problems if not isinstance(problem, KindProblem)]
 
 
 def versions() -> dict[str, str]:
@@ -217,6 +216,7 @@ def _result(one: _Fitted, verdict: laws.Verdict | None, settings: Settings, over
     fields: dict[str, Any] = {
         "name": data.name,
         "metric": data.about,
+        "x": data.quantity,
         "setting": _setting(data.first),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
@@ -257,7 +257,7 @@ def _setting(first: Point) -> Setting:
         corpus=first.corpus,
         apart=first.apart,
         signature=first.details.get("signature", ""),
-        subset=first.details.get("subset", ""),
+        subset=first.test_set,
     )
 
 
@@ -271,6 +271,7 @@ def _point(point: Point, use: Use, reason: str = "") -> PointResult:
         seed=point.seed,
         pretrain_seed=point.pretrain_seed,
         weight=point.weight,
+        stderr=point.stderr,
         start=point.start,
         run_id=point.run_id,
         learning_rate=point.settings.get("lr"),
@@ -373,7 +374,7 @@ def _verdict(verdict: laws.Verdict) -> results.Verdict:
 def _unplaced(group: Unplaced) -> results.UnplacedResult:
     first = group.points[0]
     return results.UnplacedResult(
-        describe(first.metric, first.lower_is_better),
+        describe(first.metric, first.lower_is_better, first.scale),
         _setting(first),
         tuple(_point(point, Use.LEFT_OUT) for point in group.points),
         tuple(_point(point, Use.BASELINE) for point in group.baselines),
@@ -442,6 +443,7 @@ def _compare_mixtures(fitted: Sequence[_Fitted], settings: Settings) -> list[res
                     first_name,
                     second_name,
                     rivals[0].data.about,
+                    rivals[0].data.quantity,
                     compared.pretrain_tokens,
                     ahead,
                     compared.difference,

@@ -2,60 +2,65 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..alignment_file import Alignment
 from ..errors import DataError
-from ..logs import Cache, Problem, read_runs
-from ..logs.record import Alignment
-from ..problems import Problem as KindProblem
+from ..logs import LogProblem, Problem, Reading, read_runs
+from ..problems import ProblemKind
 from ..quantities import quantity
+from .forgetting import Forgetting
 from .points import Point
 from .points.axis import over
 from .points.curves import Unplaced
 from .points.roles import TableOptions
 from .points.sheets import TABLE_ENDINGS
 from .points.tables import is_known_table, is_named_table, read_table
-from .run_points import Forgetting, points_of_runs
+from .run_points import Choice, RunProblem, points_of_runs
 
 OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 
 
 @dataclass
 class Inputs:
-    """What was read, beside the points. ``remarks`` are the user's own: what no log says, such as runs not made."""
+    """What was read, beside the points.
+
+    ``remarks`` are the user's own: what no log says, such as runs not made. ``reading`` is what the logs hold, None
+    where only tables were read.
+    """
 
     paths: list[str] = field(default_factory=list)
     finetuning_runs: int = 0
     pretraining_runs: int = 0
     tables: int = 0
-    problems: list[Problem | KindProblem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     forgetting: list[Forgetting] = field(default_factory=list)
     alignments: list[Alignment] = field(default_factory=list)
     unplaced: list[Unplaced] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     """What the columns of each table were taken for, where that was guessed."""
+    reading: Reading | None = None
 
 
 def read_inputs(
     paths: Sequence[str],
     mapping: str | None = None,
-    cache: Cache | None = None,
+    choice: Choice | None = None,
     options: TableOptions | None = None,
 ) -> tuple[list[Point], Inputs]:
     """Return the points that the paths hold, and what was read and could not be.
 
     A file that ends in .csv or .tsv, is JSON with columns of a size and of scores, or begins with a table's header, is
     a table; of a folder, every .csv or .tsv file whose columns are known is one, but for what ``fit-scaling`` itself
-    wrote there. Everything else goes to ``logs.read_runs``, with the cache.
+    wrote there. Everything else goes to ``logs.read_runs``.
 
     Args:
         paths: files and folders.
         mapping: what stock logs do not say.
-        cache: of what was read before.
+        choice: which subsets count, and whether unfinished runs do.
         options: what the user says of tables, and the quantity on the x axis of all points.
 
     Raises:
@@ -84,18 +89,35 @@ def read_inputs(
         if table.roles is not None and not table.roles.is_own:
             inputs.columns.append(f"{path}: {table.roles.sentence()}")
     if others:
-        reading = read_runs(others, mapping, cache)
-        runs = points_of_runs(reading.runs)
+        known = {path.resolve() for path in tables}
+        reading = read_runs(others, mapping, skip=lambda path: path.resolve() in known or _is_own(path))
+        runs = points_of_runs(reading.runs, choice)
+        inputs.problems += _once([*reading.problems, *runs.problems])
         points += over(quantity(options.x), runs.points, inputs.problems) if options and options.x else runs.points
-        inputs.problems += [p for p in reading.problems if not _is_about_tables(p, tables)]
-        inputs.problems += [problem for problem in runs.problems if not _is_said(problem, reading.problems)]
         inputs.finetuning_runs, inputs.pretraining_runs = runs.finetuning_runs, runs.pretraining_runs
         inputs.forgetting = runs.forgetting
         inputs.alignments = reading.alignments
-        if not reading.runs and not inputs.tables:
-            where = ", ".join(str(path) for path in others)
-            inputs.problems.append(Problem(where, 0, "no readable run in here"))
+        inputs.reading = reading
     return points, inputs
+
+
+# what the points say again that the reader of logs has said of the run, or that takes the place of what it has said
+_SAID_BEFORE: dict[ProblemKind, tuple[ProblemKind, ...]] = {
+    RunProblem.UNKNOWN_SIZE: (LogProblem.LACKS, LogProblem.LOOSE),
+    RunProblem.DIVERGED: (LogProblem.DIVERGED,),
+    RunProblem.UNFINISHED: (LogProblem.UNFINISHED,),
+    LogProblem.UNFINISHED: (RunProblem.USED_UNFINISHED,),
+}
+
+
+def _once(problems: list[Problem]) -> list[Problem]:
+    """Return the problems without those that another one says of the same run."""
+    said = {(problem.kind, problem.run) for problem in problems}
+    return [
+        problem
+        for problem in problems
+        if not any((kind, problem.run) in said for kind in _SAID_BEFORE.get(problem.kind, ()))
+    ]
 
 
 def _tables_in(folder: Path, mapping: str | None) -> list[Path]:
@@ -113,25 +135,3 @@ def _is_own(path: Path) -> bool:
     """Return whether this tool wrote the file: it lies where a ``fits.json`` lies (figures: one folder below)."""
     beside = (path.parent / "fits.json").is_file() and path.name in OWN_FILES
     return beside or (path.parent.name == "figures" and (path.parent.parent / "fits.json").is_file())
-
-
-def _is_said(problem: Problem, others: Sequence[Problem]) -> bool:
-    """Return whether the logs' reader has named what the same run lacks already."""
-    run = re.match(r"run (\S+)", problem.message)
-    lacks = "pretrain_tokens" if "D_p is unknown" in problem.message else "no translation scores"
-    if run is None or not any(word in problem.message for word in ("D_p is unknown", "no BLEU", "no score")):
-        return False
-    return any(f"run {run[1]} " in other.message and lacks in other.message for other in others)
-
-
-def _is_about_tables(problem: Problem, tables: Sequence[Path]) -> bool:
-    """Return whether the logs' reader complains only of files that were read as tables or written by this tool."""
-    place = Path(problem.file)
-    if not place.is_dir():
-        return _is_own(place)
-    counted = re.match(r"(\d+) files? holds? nothing", problem.message)
-    if counted is None:
-        return False
-    files = [path for path in place.iterdir() if path.is_file()]
-    known = [path for path in files if path in tables or _is_own(path)]
-    return len(known) in (len(files), int(counted[1]))

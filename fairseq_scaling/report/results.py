@@ -11,11 +11,12 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from ..alignment_file import Alignment
 from ..laws import Estimate, Prediction
 from ..logs import Problem
-from ..logs.record import Alignment
 from ..metrics import CROSS_ENTROPY, Metric
-from .run_points import Forgetting
+from ..quantities import PRETRAIN_TOKENS, Quantity
+from .forgetting import Forgetting
 
 GAINS = (2.0, 4.0, 10.0)
 """Multiples of the largest D_p at which gains and predictions are given."""
@@ -107,6 +108,7 @@ class PointResult:
     seed: int | None = None
     pretrain_seed: int | None = None
     weight: float = 1.0
+    stderr: float | None = None
     lower: float | None = None
     upper: float | None = None
     start: str = ""
@@ -208,6 +210,8 @@ class Wanted:
 class CurveResult:
     """One curve with everything that was found; ``forecast`` is None where nothing was fitted (``problem`` says why).
 
+    ``x`` is what the size of a point counts: pretraining tokens unless the user chose another quantity.
+
     ``points`` are ordered by D_p and seed; those left out before fitting are in ``left_out``.
     """
 
@@ -215,6 +219,7 @@ class CurveResult:
     metric: Metric
     setting: Setting
     points: tuple[PointResult, ...]
+    x: Quantity = PRETRAIN_TOKENS
     baseline: tuple[PointResult, ...] = ()
     left_out: tuple[PointResult, ...] = ()
     forecast: Forecast | None = None
@@ -299,6 +304,7 @@ class MixtureComparison:
     first: str
     second: str
     metric: Metric
+    x: Quantity
     pretrain_tokens: float
     probability: float
     difference: Estimate
@@ -330,6 +336,7 @@ class Agreement:
 
     curves: tuple[str, ...]
     metric: Metric
+    x: Quantity
     mixtures: int
     from_tokens: float
     to_tokens: float
@@ -426,6 +433,11 @@ class Report:
     limits: tuple[Limit, ...] = ()
     remarks: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def x(self) -> Quantity:
+        """The quantity of the curves, for headings that are about all of them."""
+        return self.curves[0].x if self.curves else PRETRAIN_TOKENS
 
     @property
     def fitted(self) -> int:

@@ -1,36 +1,75 @@
-"""Points from run records: which value of a run enters a curve, and which runs can not."""
+"""Points from run records: which value of a run enters a curve, and which runs cannot."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..logs import Problem, RunRecord
+from ..logs import Problem, RunRecord, Score
+from ..logs.record import OTHER, TEST, VALID, subset_kind
 from ..metrics import CROSS_ENTROPY, METRICS, describe, metric_name
-from ..quantities import short_tokens
-from .points import Point, mixture_label
+from ..problems import ProblemKind
+from .forgetting import Forgetting, forgetting_of
+from .points import Point
+
+_CHOOSE = "--subset {metric}={subset} uses it all the same"
+
+
+class RunProblem(ProblemKind):
+    """Why a run, or a value of it, is on no curve."""
+
+    UNKNOWN_SIZE = "D_p is unknown: the run is on no curve", "{start}", "say it with --mapping"
+    DIVERGED = "its training diverged: on no curve"
+    UNKNOWN_METRIC = (
+        "metric {metric!r} is unknown",
+        "",
+        "give it in a table with the column lower_is_better",
+    )
+    NOT_FINITE = "{metric} is {value}: left out"
+    OTHER_SUBSET = (
+        "{metric} is of {subset}, where the curve is of {chosen}: left out",
+        "",
+        "--subset {metric}=NAME chooses another subset",
+    )
+    OTHER_KIND = ("{metric} is of {subset}, the scores are of {chosen}: left out", "", _CHOOSE)
+    SEVERAL_SUBSETS = ("{metric} of {subset} was used; there are {others} too", "", "--subset NAME chooses")
+    NOT_THERE = ("no {metric} of {subset}, which --subset asks for", "", "the logs have {others}")
+    UNKNOWN_CHECKPOINT = (
+        "cross-entropy left out: no file says which checkpoint was scored, and the last one is not the best one",
+        "{said}",
+        "keep fairseq-generate's configuration line (2>&1), or add a column checkpoint (best, last) to the mapping",
+    )
+    NO_LOSS_AT = (
+        "cross-entropy left out: the log has no loss of {subset} at the checkpoint that was scored",
+        "{name}",
+    )
+    UNFINISHED = (
+        "training did not end: its cross-entropy is of fewer updates and was left out",
+        "",
+        "--unfinished uses it all the same",
+    )
+    USED_UNFINISHED = "did not finish: its values are used because of --unfinished"
 
 
 @dataclass(frozen=True)
-class Forgetting:
-    """The upstream loss of one run before and after finetuning, in nats per token; None where no log says it."""
+class Choice:
+    """What the user chose.
 
-    run_id: str
-    task: str
-    mixture: str
-    pretrain_tokens: int
-    finetune_tokens: int | None
-    seed: int | None
-    subset: str
-    before: float | None
-    after: float
-    architecture: str = ""
-    parameters: int | None = None
-    corpus: str = ""
+    Attributes:
+        subsets: metric -> subset; the empty metric stands for all others.
+        unfinished: whether runs whose training did not end give points.
+    """
+
+    subsets: Mapping[str, str] = field(default_factory=dict)
+    unfinished: bool = False
+
+    def subset(self, metric: str) -> str | None:
+        """Return the subset that the user chose for a metric, None where the runs decide."""
+        return self.subsets.get(metric, self.subsets.get(""))
 
 
 @dataclass
@@ -44,15 +83,17 @@ class RunPoints:
     finetuning_runs: int = 0
 
 
-def points_of_runs(runs: Iterable[RunRecord]) -> RunPoints:
+def points_of_runs(runs: Iterable[RunRecord], choice: Choice | None = None) -> RunPoints:
     """Return the points of all finetuning runs.
 
     A run without D_p gives points only where it says itself that D_p is unknown, because a published model was
-    finetuned; they are on no curve. Where nothing is said, a mapping is missing. Cross-entropy is compared on one
-    subset only: for every task, D_f, model and corpus the test set if all its runs have it, else valid if all have
-    that, else whichever more runs have.
+    finetuned; they are on no curve.
+
+    For every task, D_f, model and corpus, each metric is taken from the test sets, unless less than half of the runs
+    have a value of one: then from one validation set. Cross-entropy is taken from the subsets of the scores, or from
+    one of their kind, and at the checkpoint that was scored. What the user chose goes before these rules.
     """
-    runs = list(runs)
+    runs, choice = list(runs), choice or Choice()
     finetuning = [run for run in runs if run.stage == "finetuning"]
     pretraining = [run for run in runs if run.stage != "finetuning"]
     result = RunPoints(pretraining_runs=len(pretraining), finetuning_runs=len(finetuning))
@@ -60,94 +101,212 @@ def points_of_runs(runs: Iterable[RunRecord]) -> RunPoints:
     groups: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in finetuning:
         if run.pretrain_tokens is None:
-            result.problems.append(
-                _problem(run, "pretrain_tokens", "D_p is unknown, the run is on no curve; say it with --mapping")
-            )
+            started = f"it started from {starts[run.run_id]}" if run.run_id in starts else ""
+            place = _origin(run, "pretrain_tokens")
+            result.problems.append(RunProblem.UNKNOWN_SIZE.at(*place, run=run.run_id, start=started))
             if run.run_id not in starts:
                 continue
         if run.diverged:
-            # What was scored or validated before, or after, says nothing of this D_p.
-            result.problems.append(_problem(run, "run_id", "its training diverged: on no curve"))
+            # what was scored or validated before, or after, says nothing of this D_p
+            result.problems.append(RunProblem.DIVERGED.at(*_origin(run), run=run.run_id))
         else:
-            model = (run.architecture, run.parameters, _said(run, "corpus", str))
+            model = (run.architecture, run.parameters, _corpus(run))
             groups.setdefault((run.source_lang, run.target_lang, run.finetune_tokens, *model), []).append(run)
     for group in groups.values():
-        subset = _common_subset(group)
-        for run in group:
-            _add_scores(run, result)
-            _add_cross_entropy(run, subset, result)
+        _add_group(group, choice, result)
     named = (point if point.is_placed else replace(point, start=starts[point.run_id]) for point in result.points)
     result.points = list(named)
-    result.forgetting = _forgetting(finetuning, pretraining)
+    result.forgetting = forgetting_of(finetuning, pretraining)
     return result
 
 
 def _start_names(runs: Iterable[RunRecord]) -> dict[str, str]:
     """Return run id -> name of its start, of the runs that say that D_p is unknown; like names are told apart."""
     said = {
-        run.run_id: (name, str(_said(run, "pretrain_run_id", str)))
+        run.run_id: run.description.start
         for run in runs
-        if run.pretrain_tokens is None and (name := _said(run, "start", str))
+        if run.pretrain_tokens is None and run.description is not None and run.description.start is not None
     }
     contents: dict[str, set[str]] = defaultdict(set)
-    for name, content in said.values():
-        contents[name].add(content)
+    for start in said.values():
+        contents[start.name].add(start.checksum)
     return {
-        run_id: name if len(contents[name]) == 1 else f"{name} ({content})" for run_id, (name, content) in said.items()
+        run_id: start.name if len(contents[start.name]) == 1 else f"{start.name} ({start.checksum})"
+        for run_id, start in said.items()
     }
 
 
-def _add_scores(run: RunRecord, result: RunPoints) -> None:
-    for written, score in run.scores.items():
-        metric = metric_name(written)
-        if metric not in METRICS:
+def _add_group(runs: Sequence[RunRecord], choice: Choice, result: RunPoints) -> None:
+    """Add the points of runs that share task, D_f, model and corpus."""
+    scores = {run.run_id: _scores(run) for run in runs}
+    subsets: dict[str, list[str]] = {}
+    for metric in dict.fromkeys(metric for found in scores.values() for metric in found):
+        values = {run.run_id: scores[run.run_id].get(metric, {}) for run in runs}
+        subsets[metric] = _subsets(runs, values, metric, choice, result)
+    score_subsets = list(dict.fromkeys(name for names in subsets.values() for name in names))
+    loss_subsets = _loss_subsets(runs, score_subsets, choice, result)
+    for run in runs:
+        for metric, found in scores[run.run_id].items():
+            _add_scores(run, metric, subsets[metric], found, result)
+        for name in loss_subsets:
+            if name in run.cross_entropies:
+                _add_cross_entropy(run, name, choice, result)
+        if not set(loss_subsets) & set(run.cross_entropies) and choice.subset(CROSS_ENTROPY) is None:
+            _say_other_subset(run, next(iter(loss_subsets), None), score_subsets, result)
+
+
+def _scores(run: RunRecord) -> dict[str, dict[str, tuple[str, Score]]]:
+    """Return metric -> subset -> (metric as it was written, score)."""
+    by_subset = run.extra.get("scores_by_subset")
+    if by_subset is None:
+        by_subset = {}
+        for written, score in run.scores.items():
+            by_subset.setdefault(str(score.details.get("subset", "test")), {})[written] = score
+    found: dict[str, dict[str, tuple[str, Score]]] = {}
+    for subset, scores in by_subset.items():
+        for written, score in scores.items():
+            found.setdefault(metric_name(written), {})[subset] = (written, score)
+    return found
+
+
+def _subsets(
+    runs: Sequence[RunRecord],
+    values: Mapping[str, Mapping[str, object]],
+    metric: str,
+    choice: Choice,
+    result: RunPoints,
+    kind: str | None = None,
+) -> list[str]:
+    """Return the subsets from which a metric is taken in all runs; none where there is none.
+
+    Of several test sets each that at least half of the runs have gives a curve.
+
+    Args:
+        values: run id -> subset -> a value.
+        kind: the only kind of subset that is wanted, None for any.
+    """
+    kinds = {name: kind for run in runs for name, kind in run.subset_kinds.items()}
+    counts = Counter(name for found in values.values() for name in found)
+    counts = Counter({name: n for name, n in counts.items() if kinds.get(name, subset_kind(name)) != OTHER})
+    if not counts:
+        return []
+    wanted = choice.subset(metric)
+    first = runs[0]
+    if wanted is not None:
+        if wanted not in counts:
+            others = ", ".join(sorted(counts))
             result.problems.append(
-                _problem(
-                    run,
-                    f"scores.{written}",
-                    f"metric {written!r} is unknown; give it in a CSV table with the column lower_is_better",
-                )
+                RunProblem.NOT_THERE.at(*_origin(first), metric=metric, subset=wanted, others=others)
             )
-        elif not math.isfinite(score.value):
-            result.problems.append(_problem(run, f"scores.{written}", f"{written} is {score.value}; left out"))
-        else:
-            details = {**score.details, "signature": score.signature}
-            result.points.append(_point(run, metric, score.value, details, f"scores.{written}", written))
-    if "bleu" not in {metric_name(written) for written in run.scores}:
-        has = "cross-entropy" if run.cross_entropies or run.cross_entropy is not None else "no score at all"
-        other = ", ".join(describe(metric_name(name)).title for name in run.scores) or has
-        result.problems.append(
-            _problem(
-                run,
-                "scores",
-                f"no BLEU, only {other}" if other != "no score at all" else "no score and no cross-entropy",
-            )
-        )
+            return []
+        return [wanted]
+    by_kind = {each: [n for n in counts if kinds.get(n, subset_kind(n)) == each] for each in (TEST, VALID)}
+    if kind is None:
+        tested = sum(any(name in found for name in by_kind[TEST]) for found in values.values())
+        kind = TEST if 2 * tested >= sum(bool(found) for found in values.values()) else VALID
+    names = by_kind[kind]
+    if not names:
+        return []
+    # most runs have it, then the one that is called like its kind, then by name
+    best = min(names, key=lambda name: (-counts[name], name != kind, name))
+    used = [best]
+    if kind == TEST:
+        used += [name for name in sorted(names) if name != best and 2 * counts[name] >= counts[best]]
+    left = sorted(set(names) - set(used))
+    if left and best != kind:
+        said: dict[str, Any] = {"metric": metric, "subset": ", ".join(used), "others": ", ".join(left)}
+        result.problems.append(RunProblem.SEVERAL_SUBSETS.at(*_origin(first), **said))
+    return used
 
 
-def _add_cross_entropy(run: RunRecord, subset: str | None, result: RunPoints) -> None:
-    value = run.cross_entropies.get(subset) if subset else run.cross_entropy
-    if value is None:
-        if run.cross_entropy is not None:
-            message = f"cross-entropy on {subset} is missing, where the runs beside it have it; left out of that curve"
-            result.problems.append(_problem(run, "cross_entropy", message))
-    elif not math.isfinite(value):
-        result.problems.append(_problem(run, "cross_entropy", f"cross-entropy is {value}: diverged; left out"))
-    elif run.finished is False:
-        message = "training did not end (log cut?): its cross-entropy is of fewer updates; left out"
-        result.problems.append(_problem(run, "cross_entropy", message))
+def _add_scores(
+    run: RunRecord, metric: str, subsets: Sequence[str], scores: Mapping[str, tuple[str, Score]], result: RunPoints
+) -> None:
+    """Add the scores of a metric on each subset that counts; a run with scores on others alone is listed."""
+    for subset in subsets:
+        if subset in scores:
+            _add_score(run, metric, subset, scores, result)
+    if subsets and scores and not set(subsets) & set(scores):
+        said: dict[str, Any] = {"metric": metric, "subset": ", ".join(sorted(scores)), "chosen": subsets[0]}
+        result.problems.append(RunProblem.OTHER_SUBSET.at(*_origin(run, f"scores.{metric}"), run=run.run_id, **said))
+
+
+def _add_score(
+    run: RunRecord, metric: str, subset: str, scores: Mapping[str, tuple[str, Score]], result: RunPoints
+) -> None:
+    written, score = scores[subset]
+    place = _origin(run, f"scores.{subset}.{written}", f"scores.{written}")
+    if metric not in METRICS:
+        result.problems.append(RunProblem.UNKNOWN_METRIC.at(*place, run=run.run_id, metric=written))
+    elif not math.isfinite(score.value):
+        result.problems.append(RunProblem.NOT_FINITE.at(*place, run=run.run_id, metric=metric, value=score.value))
     else:
-        details = {"subset": subset} if subset else {}
-        result.points.append(
-            _point(run, CROSS_ENTROPY, value, details, f"cross_entropies.{subset}", "cross_entropy", "cross_entropies")
-        )
+        details = {"subset": subset, **score.details, "signature": score.signature}
+        result.points.append(_point(run, metric, score.value, details, place))
 
 
-def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], *fields: str) -> Point:
-    file, line = _origin(run, *fields)
+def _loss_subsets(
+    runs: Sequence[RunRecord], score_subsets: Sequence[str], choice: Choice, result: RunPoints
+) -> list[str]:
+    """Return the subsets of the cross-entropies: those of the scores, or one of their kind; without scores any."""
+    values = {run.run_id: run.cross_entropies for run in runs}
+    if not score_subsets or choice.subset(CROSS_ENTROPY) is not None:
+        return _subsets(runs, values, CROSS_ENTROPY, choice, result)[:1]
+    shared = [name for name in score_subsets if any(name in found for found in values.values())]
+    if shared:
+        return shared
+    kind = runs[0].subset_kinds.get(score_subsets[0], subset_kind(score_subsets[0]))
+    return _subsets(runs, values, CROSS_ENTROPY, choice, result, kind)[:1]
+
+
+def _say_other_subset(run: RunRecord, chosen: str | None, score_subsets: Sequence[str], result: RunPoints) -> None:
+    """List a run whose cross-entropies are of other subsets than the curve's or, without a curve, the scores'."""
+    there = [name for name in run.cross_entropies if run.subset_kinds.get(name, subset_kind(name)) != OTHER]
+    if not there:
+        return
+    place = _origin(run, "cross_entropy", f"cross_entropies.{there[0]}")
+    kind = RunProblem.OTHER_SUBSET if chosen is not None else RunProblem.OTHER_KIND
+    against = chosen if chosen is not None else next(iter(score_subsets), None)
+    if against is not None:
+        subset = ", ".join(sorted(there))
+        result.problems.append(kind.at(*place, run=run.run_id, metric=CROSS_ENTROPY, subset=subset, chosen=against))
+
+
+def _add_cross_entropy(run: RunRecord, subset: str, choice: Choice, result: RunPoints) -> None:
+    """Add the cross-entropy of a run at the checkpoint that was scored, else at its last update."""
+    losses, field_name = run.cross_entropies, "cross_entropies"
+    place = _origin(run, f"cross_entropies.{subset}", "cross_entropy")
+    scored = run.scored
+    if scored is not None and scored.is_last is None:
+        said = f"the scores are of {scored.name}" if scored.name else ""
+        result.problems.append(RunProblem.UNKNOWN_CHECKPOINT.at(*place, run=run.run_id, said=said))
+        return
+    if scored is not None and (not scored.is_last or run.scored_cross_entropies):
+        losses, field_name = run.scored_cross_entropies, "scored_cross_entropies"
+        if subset not in losses:
+            name = f"{scored.name} after {scored.updates} updates"
+            result.problems.append(RunProblem.NO_LOSS_AT.at(*place, run=run.run_id, subset=subset, name=name))
+            return
+    value = losses[subset]
+    if not math.isfinite(value):
+        result.problems.append(RunProblem.NOT_FINITE.at(*place, run=run.run_id, metric=CROSS_ENTROPY, value=value))
+    elif run.finished is False and not choice.unfinished:
+        result.problems.append(RunProblem.UNFINISHED.at(*place, run=run.run_id))
+    else:
+        if run.finished is False:
+            result.problems.append(RunProblem.USED_UNFINISHED.at(*place, run=run.run_id))
+        details: dict[str, Any] = {"subset": subset}
+        if scored is not None and not scored.is_last:
+            details |= {"checkpoint": scored.name, "updates": scored.updates}
+        place = _origin(run, f"{field_name}.{subset}", f"cross_entropies.{subset}", "cross_entropy")
+        result.points.append(_point(run, CROSS_ENTROPY, value, details, place))
+
+
+def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], place: tuple[str, int]) -> Point:
     alignment = run.alignment
     if alignment is None and run.mixture is not None and run.source_lang and run.target_lang:
         alignment = run.mixture.alignment(run.source_lang, run.target_lang)
+    description = run.description
     return Point(
         metric=metric,
         pretrain_tokens=math.nan if run.pretrain_tokens is None else float(run.pretrain_tokens),
@@ -159,26 +318,33 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], *
         target_lang=run.target_lang or "",
         finetune_tokens=run.finetune_tokens,
         architecture=run.architecture or "",
+        finetune_tokens_read=_too_few_read(run),
         parameters=run.parameters,
-        corpus=_said(run, "corpus", str) or "",
-        pretrain_seed=_said(run, "pretrain_seed", int),
-        settings=_flat(_said(run, "hyperparameters", dict) or {}),
+        updates=run.updates,
+        corpus=_corpus(run),
+        pretrain_seed=description.pretrain_seed if description is not None else None,
+        settings=_flat(description.hyperparameters) if description is not None else {},
         alignment=alignment,
         run_id=run.run_id,
-        file=file,
-        line=line,
+        file=place[0],
+        line=place[1],
         details=details,
     )
 
 
-def _said(run: RunRecord, name: str, kind: type) -> Any:
-    """Return what the run's SCALING_RUN object says, or None where it is silent or says something of another kind."""
-    described = run.extra.get("run")
-    value = described.get(name) if isinstance(described, dict) else None
-    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+def _too_few_read(run: RunRecord) -> int | None:
+    """Return the tokens that a finetuning read where these are fewer than its set holds; 0 is said before training."""
+    said = run.description
+    if said is None or not said.finetune_tokens_read or not said.finetune_tokens_used:
+        return None
+    return said.finetune_tokens_read if said.finetune_tokens_read < said.finetune_tokens_used else None
 
 
-def _flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:
+def _corpus(run: RunRecord) -> str:
+    return (run.description.corpus or "") if run.description is not None else ""
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """Return nested settings as ``optimizer.lr`` -> value as text."""
     flat: dict[str, str] = {}
     for name, value in settings.items():
@@ -190,53 +356,6 @@ def _flat(settings: dict[str, Any], above: str = "") -> dict[str, str]:
     return flat
 
 
-def _common_subset(runs: Sequence[RunRecord]) -> str | None:
-    """Return the subset on which the runs' cross-entropies compare; None where none is named."""
-    counts = {name: sum(name in run.cross_entropies for run in runs) for name in ("test", "valid")}
-    best = max(counts.values())
-    return next(name for name, count in counts.items() if count == best) if best else None
-
-
-def _forgetting(finetuning: Sequence[RunRecord], pretraining: Sequence[RunRecord]) -> list[Forgetting]:
-    """Return upstream losses after finetuning, joined to the pretraining loss at the same D_p where a log has it."""
-    before: dict[tuple[str, int, str], float] = {}
-    for run in pretraining:
-        for tokens, subset, loss in run.extra.get("upstream_curve", ()):
-            before[str(run.run_id), int(tokens), str(subset)] = float(loss)
-    rows = []
-    for run in finetuning:
-        parent = str(run.extra.get("run", {}).get("pretrain_run_id") or "")
-        for subset, after in sorted(run.cross_entropies.items()):
-            if not subset.startswith("upstream_") or not run.pretrain_tokens or not math.isfinite(after):
-                continue
-            language = subset.removeprefix("upstream_")
-            known = next(
-                (
-                    before[parent, run.pretrain_tokens, name]
-                    for name in (subset, language, f"valid_{language}", "valid")
-                    if (parent, run.pretrain_tokens, name) in before
-                ),
-                None,
-            )
-            rows.append(
-                Forgetting(
-                    run_id=run.run_id,
-                    task=f"{run.source_lang}-{run.target_lang}",
-                    mixture=str(run.mixture) if run.mixture is not None else "",
-                    pretrain_tokens=run.pretrain_tokens,
-                    finetune_tokens=run.finetune_tokens,
-                    seed=run.seed,
-                    subset=language,
-                    before=known,
-                    after=after,
-                    architecture=run.architecture or "",
-                    parameters=run.parameters,
-                    corpus=_said(run, "corpus", str) or "",
-                )
-            )
-    return rows
-
-
 def _origin(run: RunRecord, *fields: str) -> tuple[str, int]:
     for name in fields:
         if name in run.origin:
@@ -246,12 +365,3 @@ def _origin(run: RunRecord, *fields: str) -> tuple[str, int]:
         return str(next(iter(files))), 0
     first = next(iter(run.origin.values()), None)
     return (first.file, 0) if first else ("", 0)
-
-
-def _problem(run: RunRecord, field_name: str, message: str) -> Problem:
-    file, line = _origin(run, field_name)
-    nothing = "no pretraining" if run.pretrain_tokens == 0 else _said(run, "start", str) or mixture_label("")
-    mixture = mixture_label(str(run.mixture)) if run.mixture is not None else nothing
-    tokens = "D_p unknown" if run.pretrain_tokens is None else f"D_p {short_tokens(run.pretrain_tokens)}"
-    task = f"{run.source_lang}-{run.target_lang} " if run.source_lang and run.target_lang else ""
-    return Problem(file, line, f"run {run.run_id} ({task}{mixture}, {tokens}): {message}")

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests/logs/golden"
 sys.path.insert(0, str(ROOT))
 
-from fairseq_scaling.logs import Cache, read_runs  # noqa: E402  found whether or not the package is installed
+from fairseq_scaling.logs import read_runs  # noqa: E402  found whether or not the package is installed
 
 LOGS = {
     "json": GOLDEN / "train-json-smoothed.log",
@@ -142,12 +142,12 @@ def another(line: str, epoch: int, updates: int, draw: random.Random, inner: boo
 
 
 def folder_of_runs(folder: Path, runs: int) -> None:
-    """Write finetuning runs of four files each, as studies leave them, and read them twice with a cache."""
+    """Write finetuning runs of four files each, as studies leave them, and read them."""
     size = sum(write_runs(folder, runs))
     times = []
     for _ in range(3):
         began = time.perf_counter()
-        reading = read_runs(folder, cache=Cache(folder.parent / "cache"))
+        reading = read_runs(folder)
         times.append(time.perf_counter() - began)
         assert len(reading.runs) == runs
     print(
@@ -157,10 +157,7 @@ def folder_of_runs(folder: Path, runs: int) -> None:
 
 
 def write_runs(folder: Path, runs: int) -> Iterator[int]:
-    """Write the files of finetuning runs and yield their sizes: five mixtures, five budgets each, then other seeds.
-
-    They are an hour old, since no file that may still grow is cached.
-    """
+    """Write the files of finetuning runs and yield their sizes: five mixtures, five budgets each, then other seeds."""
     names = ("finetuning.log", "generate.log", "generate.txt", "scores.json")
     texts = {name: (GOLDEN / "plugin" / name).read_text() for name in names}
     known = json.loads(texts["scores.json"])["run"]
@@ -186,14 +183,13 @@ def write_runs(folder: Path, runs: int) -> Iterator[int]:
                 text = re.sub(r'("cross_entropy": )([\d.]+)', rf"\g<1>{0.4 + 2 / score}", text)
             (place / name).write_text(text)
             yield (place / name).stat().st_size
-            os.utime(place / name, (time.time() - 3600,) * 2)
 
 
 def a_study(folder: Path) -> None:
-    """Run the command on a study of 25 runs, without and with the report, each for the first time and again."""
+    """Run the command on a study of 25 runs, without and with the report, three times each."""
     sum(write_runs(folder, 25))
     for name, options in (("without the report", ["--no-report"]), ("with it", [])):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder.parent / f"cache {name}")}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         # matplotlib's list of fonts is made once in a user's life
         environment.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache/matplotlib"))
         command = [sys.executable, "-m", "fairseq_scaling.cli.fit_scaling", str(folder), *options]

@@ -252,7 +252,7 @@ def test_off_a_terminal_tables_fit_80_columns_and_no_path_or_sentence_is_broken(
     table = write_table(folder / "scores.csv", [*lawful(), ("good", "bleu", "many", 1.0, 0)])
     result = fit_scaling(table, "--out", folder / "out")
     lines = result.output.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.strip().startswith("Mixture"))
+    start = next(i for i, line in enumerate(lines) if line.strip().split()[:2] == ["Curve", "Metric"])
     rows = lines[start : next(i for i in range(start, len(lines)) if not lines[i].strip())]
     assert len(rows) == 4
     assert max(map(len, rows)) <= 80

@@ -21,7 +21,7 @@ def test_the_command_of_the_readme_gives_its_table(tmp_path: Path, monkeypatch: 
     assert command is not None
     monkeypatch.chdir(EXAMPLE)
     out = tmp_path / "report"
-    result = CliRunner().invoke(main, [*shlex.split(command[1]), str(out), "--no-cache", "--no-report"])
+    result = CliRunner().invoke(main, [*shlex.split(command[1]), str(out), "--no-report"])
     assert result.exit_code == 0, result.output
     with (out / "points.csv").open(newline="") as file:
         points = {(row["metric"], int(row["pretrain_tokens"])): float(row["value"]) for row in csv.DictReader(file)}

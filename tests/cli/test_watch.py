@@ -30,7 +30,7 @@ def write_run(folder: Path, step: int, bleu: float) -> None:
     place = folder / f"run{step}"
     place.mkdir(parents=True, exist_ok=True)
     (place / "train.log").write_text(plugin_log(run, {100: 5 - 0.3 * step, 200: 4 - 0.3 * step}))
-    (place / "scores.json").write_text(score_file(run, bleu))
+    (place / "scores.json").write_text(score_file(run, bleu, "valid"))
 
 
 def watch(monkeypatch: pytest.MonkeyPatch, looks: list[Callable[[], None]], *arguments: object) -> Result:
@@ -164,17 +164,3 @@ def test_ctrl_c_ends_the_command_with_0(tmp_path: Path) -> None:
     lines += process.stdout.readlines()
     assert process.wait(timeout=60) == 0, "".join(lines)
     assert "Traceback" not in "".join(lines)
-
-
-def test_without_the_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for step in range(3):
-        write_run(tmp_path / "logs", step, 10.0 + 3 * step)
-        path = tmp_path / f"logs/run{step}/train.log"
-        path.write_text(path.read_text() + "chatter\n" * 1000)
-        os.utime(path, (time.time() - 3600,) * 2)
-    common = [str(tmp_path / "logs"), "--no-report", "--out", str(tmp_path / "out")]
-    assert CliRunner().invoke(main, [*common, "--no-cache"], catch_exceptions=False).exit_code == 0
-    assert not (tmp_path / "cache").exists()
-    assert CliRunner().invoke(main, common, catch_exceptions=False).exit_code == 0
-    assert len(list((tmp_path / "cache/fairseq_scaling/logs").iterdir())) == 1

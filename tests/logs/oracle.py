@@ -15,7 +15,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from fairseq_scaling.logs import Problem, Reading, RunRecord
+from fairseq_scaling.logs import LogProblem, Problem, Reading, RunRecord
+from fairseq_scaling.logs.kinds import MIXED
 
 LN2 = math.log(2)
 _TOKEN = r'"?([^\s,"}\]|)]+)'
@@ -38,6 +39,17 @@ _KEYS = {
     "seed": ("seed",),
     "parameters": ("parameters", "model params"),
 }
+# problems that tell of the rest of a file, and of everything that one start of a program printed
+_WHOLE_FILE = (
+    LogProblem.MORE,
+    LogProblem.DAMAGED_ARCHIVE,
+    LogProblem.UNREADABLE,
+    LogProblem.LONG_LINE,
+    LogProblem.NO_FAIRSEQ_LINE,
+    LogProblem.BAD_SCORE_FILE,
+    LogProblem.BAD_ALIGNMENT_FILE,
+)
+_WHOLE_START = (*MIXED, LogProblem.EMPTY_START, LogProblem.NO_SCORE_PRINTED)
 
 
 class Loss(NamedTuple):
@@ -331,10 +343,10 @@ class Judge:
     def _refused(self, file: str, loss: Loss) -> bool:
         """Return whether a problem tells of the subset, or of a later record of this very update."""
         for problem in self.reading.problems:
-            message = problem.message
-            if f"losses of {loss.subset} was used" in message or f"loss of {loss.subset} may hold" in message:
+            refused = problem.kind in (LogProblem.TWO_LOSSES, LogProblem.SMOOTHED)
+            if refused and problem.fields["subset"] == loss.subset:
                 return True
-            if problem.file == file and problem.line and "perplexity" in message:
+            if problem.file == file and problem.kind is LogProblem.PERPLEXITY:
                 later = losses(self.lines[file][problem.line - 1])
                 if any((other.subset, other.updates) == (loss.subset, loss.updates) for other in later):
                     return True
@@ -349,7 +361,7 @@ class Judge:
             if score.value in numbers or not score.signature.startswith("fairseq:")
         ]
         return bool(by_metric) or any(
-            f"on {subset} is" in problem.message and "neither was used" in problem.message
+            problem.kind is LogProblem.TWO_SCORES and problem.fields["subset"] == subset
             for problem in self.reading.problems
         )
 
@@ -368,18 +380,9 @@ def _covers(problem: Problem, file: str, number: int, start: int) -> bool:
         return False
     if problem.line == number:
         return True
-    message = problem.message
-    whole = (
-        "more problems of the kind 'damaged'",
-        "gzip file is damaged",
-        "is longer than",
-        "no line of fairseq in the first",
-        "score file is cut",
-    )
     if problem.line == 0:
-        return any(text in message for text in (*whole, "alignment file", "format "))
-    segment = "of more than one run", "a configuration and nothing else", "printed no score"
-    return start <= problem.line <= number and any(text in message for text in segment)
+        return problem.kind in _WHOLE_FILE
+    return start <= problem.line <= number and problem.kind in _WHOLE_START
 
 
 def _stands(text: str, line: str) -> bool:

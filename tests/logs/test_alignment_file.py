@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
+from fairseq_scaling.alignment_file import Alignment, alignment_object, looks_like_alignment_file
 from fairseq_scaling.json_file import write_json
 from fairseq_scaling.logs import read_runs
-from fairseq_scaling.logs.alignment_file import alignment_object, looks_like_alignment_file
-from fairseq_scaling.logs.record import Alignment
 from fairseq_scaling.mixture import Mixture
 from tests.logs.samples import GOLDEN
 

@@ -1,67 +1,44 @@
-"""The configuration line: the short way through it says what Python's own parser says."""
+"""The configuration line of each version of fairseq, whole and damaged."""
 
 from __future__ import annotations
 
-import random
-from pathlib import Path
-
 import pytest
 
-from fairseq_scaling.logs import config
-from fairseq_scaling.logs.config import parse_config
+from fairseq_scaling.logs.config import component, parse_config, setting
 from fairseq_scaling.logs.files import read_lines
-from fairseq_scaling.logs.lines import parse_line
+from fairseq_scaling.logs.lines import Kind, parse_line
 from tests.logs.samples import GOLDEN
-
-SHORT = (
-    "{'a': 1, 'b': {'c': -2.5e-05, 'd': [1, 'x'], 'e': 'f'}, 'w': relu, 'g': \"h'i\"}",
-    "Namespace(a=(1, 2.5), t=(3), u=(4,), b='x', c=[0.5], d={'e': None}, f=True)",
-    "{'a': {'b': {'c': 1}}, 'd': Namespace(e=-3, f=1e5), 'g': 9223372036854775807}",
-)
-LETTERS = "{}()[]'\",:=. -0123456789eNamespaceTrue\\_ab\n"
 
 
 def golden_lines() -> list[str]:
     found = []
     for path in sorted(GOLDEN.rglob("*.*")):
-        for raw in read_lines(Path(path)):
+        for raw in read_lines(path):
             line = parse_line(raw.content, raw.complete)
-            if line is not None and line.kind == "config":
+            if line is not None and line.kind is Kind.CONFIG:
                 found.append(line.value)
     return found
 
 
-def in_full(text: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    with monkeypatch.context() as patched:
-        patched.setattr(config, "_plain", lambda text: None)
-        return parse_config(text)
-
-
-def test_what_fairseq_prints_is_read_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_golden_configuration_gives_task_and_seed() -> None:
     texts = golden_lines()
     assert len(texts) > 10
     for text in texts:
-        assert repr(config._plain(text)) == repr(in_full(text, monkeypatch))
-
-
-def test_a_damaged_line_is_read_as_by_pythons_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = random.Random(1)
-    read = 0
-    for _ in range(3000):
-        letters = list(draw.choice(SHORT))
-        for _ in range(draw.randint(0, 3)):
-            place = draw.randrange(len(letters))
-            letters[place : place + draw.randint(0, 1)] = draw.choice(["", draw.choice(LETTERS)])
-        text = "".join(letters)
-        plain = config._plain(text)
-        if plain is not None:
-            read += 1
-            assert repr(plain) == repr(in_full(text, monkeypatch)), text
-    assert 500 < read < 2500
+        config = parse_config(text)
+        assert component(config, "task") in ("translation", "scaling_pretraining", "scaling_translation")
+        assert setting(config, "seed", "common") in (1, 7)
 
 
 @pytest.mark.parametrize(
-    "text", ["{'a': 1, 'a': 2}", "Namespace(a=1, a=2)", "Namespace(lambda=1)", "{'a': 1", "{'a': 1)"]
+    ("text", "expected"),
+    [
+        ("{'a': 1, 'b': {'c': -2.5e-05, 'd': [1, 'x']}}", {"a": 1, "b.c": -2.5e-05, "b.d": [1, "x"]}),
+        ("Namespace(a=(1, 2.5), d={'e': None}, f=True)", {"a": (1, 2.5), "d.e": None, "f": True}),
+        ("{'a': Namespace(e=-3, f=relu), 'g': \"h'i\"}", {"a.e": -3, "a.f": "relu", "g": "h'i"}),
+        ("{'a': 1, 'b': 'x', 'c': [1, 2", {"a": 1, "b": "x"}),
+        ("Namespace(seed=3, activation=<function relu at 0x7f>, arch='x')", {"seed": 3, "arch": "x"}),
+        ("", {}),
+    ],
 )
-def test_the_short_way_leaves_what_is_odd_to_pythons_parser(text: str) -> None:
-    assert config._plain(text) is None
+def test_settings_are_flat_and_of_a_damaged_line_those_that_are_whole(text: str, expected: dict[str, object]) -> None:
+    assert parse_config(text) == expected

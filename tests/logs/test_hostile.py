@@ -159,9 +159,9 @@ def test_a_configuration_behind_a_cut_line_begins_another_program(tmp_path: Path
     ("lines", "reason"),
     [
         (["stock", "scaling run", "record"], "of another task"),
-        (["stock", "record", "scaling run", "record"], "another had not ended"),
+        (["stock", "record", "scaling run", "record"], "another run had not ended"),
         (["generate", "record"], "prints no such records"),
-        (["stock", "bare record"], "prints no such records"),
+        (["stock", "record", "bare record"], "others have none"),
     ],
 )
 def test_records_of_two_programs_in_one_file_are_told_apart(tmp_path: Path, lines: list[str], reason: str) -> None:

@@ -175,7 +175,7 @@ def test_two_losses_of_one_update_in_two_files_are_a_conflict(tmp_path: Path) ->
 def test_two_settings_under_one_run_id_are_listed(tmp_path: Path) -> None:
     log = plugin_log(run_object(A), {50: 4.0, 100: 3.5})
     reading = write(tmp_path, one__log=log, two__log=log.replace("'seed': 1", "'seed': 2"))
-    assert said(reading, "other settings than in")
+    assert said(reading, "settings that differ from those in")
     assert said(reading, "common.seed")
 
 
@@ -232,7 +232,7 @@ def test_a_run_that_recovered_did_not_diverge(tmp_path: Path) -> None:
 def test_an_unfinished_run_is_listed(tmp_path: Path) -> None:
     reading = write(tmp_path, train__log=plugin_log(run_object(A), {100: 3.5}, end=False))
     assert only(reading).finished is False
-    assert said(reading, "did not finish: its log ends at update 100")
+    assert said(reading, "did not finish; its log ends at update 100")
 
 
 def test_updates_printed_with_too_few_digits_are_unknown(tmp_path: Path) -> None:

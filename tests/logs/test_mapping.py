@@ -88,7 +88,7 @@ def test_a_table_with_an_unknown_column_is_refused(tmp_path: Path) -> None:
     table.write_text("path,tokens\n*.log,3M\n")
     with pytest.raises(SettingError, match="no such column: tokens"):
         read_runs(tmp_path / "one", table)
-    with pytest.raises(DataError, match="can not be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         read_runs(tmp_path / "one", tmp_path / "none.csv")
 
 

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from fairseq_scaling.errors import DataError, SettingError
 from preprocess.remarks import source_remarks
+from preprocess.sources import SOURCES
 from preprocess.sources.catalogue import paragraphs, read_catalogue
 from preprocess.sources.debian import QUICKSTART_LIST, DebianSource, file_language, read_package_list
 from preprocess.sources.files import FilesSource
@@ -254,6 +256,9 @@ def test_pinned_packages_are_had_from_the_release_where_it_serves_them(
     source = DebianSource.from_list(pinned_list, ["en", "fr"], debian.cache, snapshot="")
     assert [package.name for package in source.packages] == ["tool-l10n", "help-en"]
     assert source.describe()["as_pinned"] is True
+    smaller = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="", max_download=12_000)
+    assert len(smaller.packages) == 1
+    assert smaller.describe()["as_pinned"] is False
     # Ubuntu's language packs would add text that the list does not name.
     debian.add("language-pack-fr-base", {"usr/share/x": b"x"})
     assert len(DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="").packages) == 2
@@ -282,6 +287,18 @@ def test_a_pinned_package_that_is_no_longer_served_is_had_from_the_snapshot_serv
         assert described["packages_of_another_version"] == ["tool-l10n"]
         (remark,) = source_remarks({"sources": [described]})
         assert "differs from that of pinned.json (1 packages)" in remark
+
+
+def test_pinned_packages_are_had_from_the_release_where_the_system_has_no_package_lists(
+    debian: PretendedDebian, pinned_list: Path
+) -> None:
+    debian.newer_lists.write_text(
+        debian.lists.read_text() + "Package: apt\nVersion: 2\nArchitecture: all\nSize: 1\nSHA256: 0\n\n"
+    )
+    debian.lists.write_text("")
+    source = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="")
+    assert source.describe()["as_pinned"] is True
+    assert debian.log.read_text().count("update") == 1
 
 
 def test_a_snapshot_with_other_bytes_is_refused(debian: PretendedDebian, pinned_list: Path, snapshot: Path) -> None:
@@ -374,7 +391,7 @@ def test_sacrebleus_test_sets_serve_both_directions(tmp_path: Path) -> None:
 
 
 def test_test_sets_that_sacrebleu_does_not_have_are_refused() -> None:
-    with pytest.raises(SettingError, match="sacrebleu knows no such test set"):
+    with pytest.raises(SettingError, match="sacrebleu has no such test set"):
         WmtSource({}, {}, {("en-de", "test"): "wmt99"})
     with pytest.raises(SettingError, match="has no en-sw; it has cs-en"):
         WmtSource({}, {}, {("en-sw", "test"): "wmt14"})
@@ -411,3 +428,15 @@ def test_mc4_without_datasets_says_how_to_install_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="pip install datasets"):
         Mc4Source(documents=2)
+
+
+@pytest.mark.parametrize("source", [*SOURCES, "nowhere"])
+def test_a_study_takes_every_source_of_the_table(source: str, tmp_path: Path) -> None:
+    """``fairseq_scaling`` does not import ``preprocess``, so study.yaml has its own list of sources."""
+    from fairseq_scaling.cli.study import main
+
+    study = (Path(__file__).parents[2] / "examples/quickstart/study.yaml").read_text(encoding="utf-8")
+    assert "source: debian" in study
+    (tmp_path / "study.yaml").write_text(study.replace("source: debian", f"source: {source}"), encoding="utf-8")
+    result = CliRunner().invoke(main, ["plan", str(tmp_path / "study.yaml")])
+    assert ("text.source" in result.output) is (source == "nowhere")

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from fairseq_scaling.alignment_file import Alignment
 from fairseq_scaling.logs import Origin, RunRecord, Score
-from fairseq_scaling.logs.record import Alignment
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.analysis import Settings, analyse
 from fairseq_scaling.report.points.curves import collect

@@ -13,11 +13,10 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import spearmanr
 
+from fairseq_scaling.alignment_file import Alignment, alignment_object
 from fairseq_scaling.cli.fit_scaling import main
 from fairseq_scaling.json_file import write_json
 from fairseq_scaling.logs import RunRecord
-from fairseq_scaling.logs.alignment_file import alignment_object
-from fairseq_scaling.logs.record import Alignment
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.alignment import match, spearman
 from fairseq_scaling.report.points.curves import collect
@@ -173,7 +172,7 @@ def test_a_measurement_belongs_to_its_mixture_in_any_order_and_to_its_task_and_c
     assert matched.by_curve == {names["en:0.5,fr:0.5"]: balanced}
     (problem,) = matched.problems
     assert problem.file == "elsewhere.json"
-    assert "measured in the corpus feedfeedfeed, the runs of" in problem.message
+    assert "measured in the corpus feedfeedfeed, its runs are of" in problem.message
     assert CORPUS[:12] in problem.message
 
 
@@ -185,7 +184,7 @@ def test_samples_of_other_sizes_do_not_compare_and_are_left_out() -> None:
     assert sorted(matched.by_curve.values(), key=str) == sorted(same, key=str)
     (problem,) = matched.problems
     assert problem.file == "small.json"
-    assert "a sample of 250k tokens, others with 1M" in problem.message
+    assert "a sample of 250k tokens, that of others with 1M" in problem.message
 
 
 def test_a_file_that_fits_no_curve_is_named() -> None:

@@ -51,7 +51,7 @@ def page(report: Report, drawings: list[Drawing]) -> str:
 
 
 def text_of_limits(report: Report) -> str:
-    return " ".join(map(limit_sentence, report.limits))
+    return " ".join(limit_sentence(limit, report.x) for limit in report.limits)
 
 
 def test_every_element_is_closed(page: str) -> None:
@@ -88,7 +88,9 @@ def test_a_card_names_the_means_of_the_first_and_the_last_size(page: str) -> Non
 
 def test_gains_say_which_question_they_answer(page: str) -> None:
     text = parsed(page).text
-    assert re.search(r"Twice the data \(16M tokens\) would raise BLEU by [^.]*\..*\(this run, continued\)", text)
+    assert re.search(
+        r"Twice as many pretraining tokens \(16M\) would raise BLEU by [^.]*\..*\(this run, continued\)", text
+    )
     assert "(this mixture, run again)" in text
 
 
@@ -96,7 +98,7 @@ def test_gains_where_lower_is_better_are_worded_as_better_or_worse() -> None:
     runs = [with_ter(size, log_law(size), 95.0 - step) for step, size in enumerate(SIZES)]
     only_ter = [RunRecord(**{**vars(one), "scores": {"ter": one.scores["ter"]}}) for one in runs]
     text = parsed(render_page(report_of(only_ter), [])).text
-    assert re.search(r"Twice the data \(16M tokens\) would lower TER by [\d.]+ \[[^\]]*\] \(better\)", text)
+    assert re.search(r"Twice as many pretraining tokens \(16M\) would lower TER by [\d.]+ \[[^\]]*\] \(better\)", text)
 
 
 def test_single_laws_predict_beyond_the_points_what_the_true_law_says(report: Report) -> None:
@@ -111,7 +113,7 @@ def test_alignment_is_beside_what_pretraining_brought(report: Report) -> None:
     table = alignment_table(report)
     assert [row[:2] for row in table.rows] == [["50 en + 50 fr", "1"], ["en only", "0.7"]]
     row = dict(zip([column.title for column in table.columns], table.rows[0], strict=True))
-    assert row["No pretraining"] == "2.10"
+    assert row["Baseline"] == "2.10"
     assert row["Difference"] == f"{log_law(SIZES[-1]) - 2.1:+.2f}"
     gain = log_law(SIZES[-1]) - log_law(SIZES[0])
     assert float(row["Gain over the range"]) == pytest.approx(gain, rel=0.05)  # the scatter of the seeds is 1 % of it
@@ -119,7 +121,7 @@ def test_alignment_is_beside_what_pretraining_brought(report: Report) -> None:
 
 def test_brevity_penalty_and_precisions_are_shown_for_baseline_and_points(report: Report) -> None:
     rows = precisions_table(report).rows
-    assert rows[0] == ["50 en + 50 fr", "none", "2.10", "0.990", "40.0", "20.0", "10.0", "5.0"]
+    assert rows[0] == ["50 en + 50 fr", "no pretraining", "2.10", "0.990", "40.0", "20.0", "10.0", "5.0"]
     assert len(rows) == 2 * (1 + len(SIZES))
 
 
@@ -192,7 +194,7 @@ def test_finetuning_sizes_are_side_by_side() -> None:
     (scaling, _) = draw_all(both)
     assert "finetuned on 200k tokens" in scaling.svg
     assert "finetuned on 2M tokens" in scaling.svg
-    assert [outcome_table(task).title for task in both.tasks] == [
+    assert [outcome_table(both, task).title for task in both.tasks] == [
         "en-fr, finetuned on 200k tokens, t5_tiny",
         "en-fr, finetuned on 2M tokens, t5_tiny",
     ]
@@ -207,7 +209,7 @@ def test_model_sizes_have_tables_and_figures_of_their_own(tmp_path: Path, from_t
     both = report_of(runs)
     if from_table:
         both = analyse(collect(read_table(write_data(both, tmp_path)[0]).points).curves)
-    assert [outcome_table(task).title for task in both.tasks] == [
+    assert [outcome_table(both, task).title for task in both.tasks] == [
         f"en-fr, finetuned on 200k tokens, t5_tiny, {size}M parameters" for size in (2, 9)
     ]
     assert [one.title for one in draw_all(both)] == [f"BLEU: en-fr, t5_tiny, {size}M parameters" for size in (2, 9)]

@@ -75,7 +75,7 @@ def test_a_study_of_such_models_alone_says_that_d_p_is_unknown_and_that_there_is
         assert "D_p is unknown" in text
         assert "no law over D_p is fitted" in text.replace("\n", " ")
         assert "without a curve to compare it with" not in text
-    assert "run abc-1 (en-fr mt5-small, D_p unknown)" in printed(report)
+    assert "D_p is unknown: the run is on no curve: 2 runs" in " ".join(printed(report).split())
 
 
 def test_curves_beside_such_models_are_what_they_are_without_them() -> None:
@@ -93,8 +93,8 @@ def test_what_diverged_or_says_nothing_of_its_start_is_listed_and_not_shown() ->
     result = points_of_runs([published(20.0, diverged=True), run(None, 21.0, 2.0)])
     assert result.points == []
     messages = "\n".join(problem.message for problem in result.problems)
-    assert "run abc-1 (en-fr mt5-small, D_p unknown): its training diverged" in messages
-    assert "(en-fr unknown mixture, D_p unknown): D_p is unknown" in messages
+    assert "run abc-1: its training diverged" in messages
+    assert "run abc-1: D_p is unknown: the run is on no curve; it started from mt5-small" in messages
 
 
 @pytest.mark.parametrize("baseline", [True, False])
@@ -106,9 +106,9 @@ def test_logs_in_which_every_d_p_is_unknown_give_a_report_and_the_exit_code_of_n
     runs["a"] = run_object("a" * 12, **said, pretrain_tokens=None, start="mt5-small", pretrain_run_id="abc")
     for name, described in runs.items():
         (tmp_path / f"{name}.log").write_text(plugin_log(described, {10: 4.0}))
-        (tmp_path / f"{name}.json").write_text(score_file(described, 5.0 if name == "b" else 20.0))
+        (tmp_path / f"{name}.json").write_text(score_file(described, 5.0 if name == "b" else 20.0, "valid"))
     out = tmp_path / "out"
-    result = CliRunner().invoke(main, [str(tmp_path), "--out", str(out), "--no-cache"], catch_exceptions=False)
+    result = CliRunner().invoke(main, [str(tmp_path), "--out", str(out)], catch_exceptions=False)
     assert result.exit_code == EXIT_NOTHING_FITTED, result.output
     assert "Models whose pretraining is unknown" in result.output
     assert result.output.count("no pretraining") == baseline
@@ -117,7 +117,7 @@ def test_logs_in_which_every_d_p_is_unknown_give_a_report_and_the_exit_code_of_n
     assert {group["metric"]: group["points"][0]["value"] for group in groups}["bleu"] == 20.0
     mapping = tmp_path / "map.csv"
     mapping.write_text("path,pretrain_tokens,mixture\na.log,1000000,en:1\n")
-    placed = CliRunner().invoke(main, [str(tmp_path), "--mapping", str(mapping), "--out", str(out), "--no-cache"])
+    placed = CliRunner().invoke(main, [str(tmp_path), "--mapping", str(mapping), "--out", str(out)])
     assert "Models whose pretraining is unknown" not in placed.output, placed.output
     curves = json.loads((out / "fits.json").read_text("utf-8"))["curves"]
     assert [curve["largest_pretrain_tokens"] for curve in curves] == [10**6] * 2

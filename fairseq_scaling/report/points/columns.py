@@ -15,6 +15,7 @@ from .numbers import is_missing, is_number
 from .roles import (
     ALIASES,
     DATA,
+    LABELS,
     LAST_X,
     OPTIONAL,
     OWN,
@@ -31,7 +32,7 @@ from .roles import (
 from .sheets import Sheet, names_of
 
 _ERROR = re.compile(r"_?(?:stderr|std_err|std_error|standard_error|sem|se)$")
-_NO_VALUE = re.compile(r"(?:^|_)(?:std|sd|stdev|var|count|min|max|rank|target|baseline)$")
+_NO_VALUE = re.compile(r"^baseline_|(?:^|_)(?:std|sd|stdev|var|count|min|max|rank|target|baseline)$")
 _NO_DATA = re.compile(r"__(?:min|max)$|^unnamed(?::? ?_?\d+)?$|^index$|^$", re.I)
 _NO_TEST_SET = {"mean", "avg", "average", "final", "none", "score"}
 _MOSTLY = 0.5
@@ -69,17 +70,18 @@ class _Assignment:
         self.numeric = {i for i in self.free if self._is_numeric(i)}
         self.given: dict[str, Column] = {}
         self.given_curve: list[Column] = []
+        self.given_metrics: dict[str, list[Column]] = {}
         self.roles: dict[str, Column] = {}
 
     def run(self) -> tuple[Roles | None, list[Problem]]:
         try:
             self._read_given()
             x, found = self._find_x()
-            self._find_roles(found)
+            self._find_roles(found, x)
             values = self._find_values(x)
         except _Unclear as unclear:
             return None, [unclear.problem]
-        is_own = all(name in self.folded for name in REQUIRED if name != PRETRAIN_TOKENS.name) and not self.given
+        is_own = self._is_own() or (all(name in self.folded for name in REQUIRED) and not self.options.columns)
         named = self.roles.pop("curve", None)
         curve = self.given_curve or ([named] if named else self._find_curve(x))
         taken = {column.at for column in curve}
@@ -87,14 +89,25 @@ class _Assignment:
         roles = Roles(x, found, values, self.roles, curve, left, is_own)
         return roles, [ColumnProblem.NOT_READ.at(self.name, 1, columns=names_of(left))] if left else []
 
+    def _is_own(self) -> bool:
+        """Return whether the table begins like ``points.csv``: curve, metric, a quantity, value."""
+        at = [i for i, name in enumerate(self.folded) if name in ("curve", "metric", "value")]
+        return at[:3] == [0, 1, 3] and not self.options.columns
+
     # What the user says.
 
     def _read_given(self) -> None:
         for role, written in self.options.columns.items():
+            role = self._role(role)
+            known = role in (*OPTIONAL, *REQUIRED, *QUANTITIES, "x")
+            parts = [written] if (known and role != "curve") or self._place(written) is not None else written.split("+")
+            columns = [self._column(part) for part in parts]
             if role == "curve":
-                self.given_curve = [self._column(part) for part in written.split("+")]
+                self.given_curve = columns
+            elif known:
+                self.given[role] = columns[0]
             else:
-                self.given[self._role(role)] = self._column(written)
+                self.given_metrics[role] = columns
 
     @staticmethod
     def _role(written: str) -> str:
@@ -138,6 +151,10 @@ class _Assignment:
             return column, quantity(self.bare[column.at])
         if PRETRAIN_TOKENS.name in self.given:
             return self.given[PRETRAIN_TOKENS.name], PRETRAIN_TOKENS
+        if self._is_own():
+            # points.csv over another quantity has that in the place of pretrain_tokens
+            column = self._take(self.folded.index("value") - 1)
+            return column, quantity(column.name)
         for known, names in X_ORDER:
             candidates = self._named(*names)
             exact = [i for i in candidates if self.folded[i] == names[0]]
@@ -184,26 +201,33 @@ class _Assignment:
 
     # Seeds, mixtures, languages ...
 
-    def _find_roles(self, x: Quantity) -> None:
-        self.roles = {role: column for role, column in self.given.items() if role in OPTIONAL and role != x.name}
-        for role in ("curve", *OPTIONAL):
+    def _find_roles(self, x: Quantity, at: Column) -> None:
+        """Find what else a curve fixes or a row says; over another quantity than D_p a curve fixes its D_p."""
+        wanted = (*OPTIONAL, PRETRAIN_TOKENS.name)
+        self.roles = {role: column for role, column in self.given.items() if role in wanted and role != x.name}
+        sizes = self.sheet.cells(at.at)
+        for role in ("curve", *wanted):
             known = QUANTITIES.get(role)
             if role in self.roles or known is x or (role == "curve" and self.given_curve):
                 continue
             names = (role, *(known.aliases if known else ALIASES.get(role, ())))
             candidates = self._named(*names) if known else [i for i in self.free if self.folded[i] in names]
+            if known and not self._is_own():
+                # a quantity that grows with x along the curve is not fixed by it
+                candidates = [i for i in candidates if not _goes_with(self.sheet.cells(i), sizes)]
             if candidates:
                 self.roles[role] = self._take(candidates[0])
 
     # Scores and losses.
 
     def _find_values(self, x: Column) -> list[ValueColumn]:
-        metrics = [role for role in self.given if role not in (*OPTIONAL, *REQUIRED, *QUANTITIES, "x")]
-        if metrics:
+        if self.given_metrics:
             return self._with_only_stderr(
                 [
-                    ValueColumn(self.given[role], metric_name(role), is_percent=self._is_percent(role))
-                    for role in metrics
+                    # several columns of one metric are curves, named by the columns
+                    replace(self._value(one), metric=metric_name(role), curve=one.name if len(columns) > 1 else "")
+                    for role, columns in self.given_metrics.items()
+                    for one in columns
                 ]
             )
         metric, value = (self.given.get(role) or self._by_alias(role) for role in ("metric", "value"))
@@ -290,7 +314,7 @@ class _Assignment:
         sizes = self.sheet.cells(x.at)
         chosen: list[Column] = []
         groups: list[tuple[str, ...]] = [() for _ in sizes]
-        for i in [i for i in self.free if i not in self.numeric]:
+        for i in [i for i in self.free if i not in self.numeric or self.folded[i] in LABELS]:
             cells = self.sheet.cells(i)
             if all(map(is_missing, cells)) or len(set(cells)) == len(cells) > 1 or _goes_with(cells, sizes):
                 continue
@@ -321,7 +345,8 @@ class _Assignment:
         return _Unclear(ColumnProblem.NO_X.at(self.name, 1, wanted=wanted.title, found=found, command=command))
 
     def _no_values(self, x: Column) -> _Unclear:
-        command = self._command(self._x_given(x), f"bleu={self._guess(-1)}")
+        free = [self.sheet.columns[i] for i in self.free if i in self.numeric]
+        command = self._command(self._x_given(x), f"bleu={'+'.join(free) or 'COLUMN'}")
         return _Unclear(ColumnProblem.NO_VALUES.at(self.name, 1, found=names_of(self.sheet.columns), command=command))
 
     def _no_metric(self, value: Column, x: Column) -> _Unclear:
@@ -329,12 +354,14 @@ class _Assignment:
         return _Unclear(ColumnProblem.NO_METRIC.at(self.name, 1, column=value.name, command=command))
 
     def _x_given(self, x: Column) -> str:
-        return f"{'x' if self.options.x else PRETRAIN_TOKENS.name}={x.name}"
+        known = quantity(self.bare[x.at]).name
+        default = known if known in QUANTITIES else PRETRAIN_TOKENS.name
+        return f"{'x' if self.options.x else default}={x.name}"
 
     def _has_values(self) -> bool:
         """Return whether a column is named like a metric, or the user or the table says where the values are."""
-        said = any(role not in (*OPTIONAL, *QUANTITIES, "x", "curve") for role in self.given)
-        return said or self._by_alias("metric") is not None or any(map(self._metric_of, self.free))
+        said = self.given_metrics or "value" in self.given
+        return bool(said) or self._by_alias("metric") is not None or any(map(self._metric_of, self.free))
 
     def _guess(self, place: int) -> str:
         """Return a free column of numbers for a command that the user may have to change."""

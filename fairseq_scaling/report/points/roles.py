@@ -19,12 +19,11 @@ from ...quantities import (
     Quantity,
 )
 from .numbers import factor_of
-from .sheets import names_of
 
 REQUIRED = ("curve", "metric", "pretrain_tokens", "value")
 OPTIONAL = (
-    "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "lower_is_better", "source_lang",
-    "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
+    "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "scale", "lower_is_better",
+    "source_lang", "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
 )  # fmt: skip
 OWN = frozenset(
     ("kind", "used", "reason", "task", "alignment", "signature", "file", "line", "origin", "score_lower", "score_upper")
@@ -41,14 +40,19 @@ ALIASES: Mapping[str, Sequence[str]] = {
     "mixture": ("mix", "data_mix", "data_mixture", "language_mixture"),
     "weight": ("weights",),
     "held_out": ("heldout", "holdout", "is_held_out"),
-    "source_lang": ("src", "src_lang", "source_language"),
-    "target_lang": ("tgt", "tgt_lang", "trg", "trg_lang", "target_language"),
+    "source_lang": ("src", "src_lang", "source_language", "source"),
+    "target_lang": ("tgt", "tgt_lang", "trg", "trg_lang", "target_language", "target"),
     "pair": ("lang_pair", "language_pair", "langpair", "direction"),
     "architecture": ("arch",),
     "test_set": ("testset", "eval_set", "benchmark", "subset", "split", "task_name", "tasks", "dataset"),
     "run_id": ("runid",),
 }
 """Role -> other names of its column, as ``metrics.fold`` returns them."""
+
+LABELS = frozenset(
+    ("model", "system", "run", "name", "run_name", "experiment", "exp", "config", "variant", "group", "model_name")
+)
+"""Columns that tell curves apart even where they hold numbers (a model called ``300M``)."""
 
 TOKENS = (
     "tokens", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "tokens_seen", "seen_tokens", "ntokens",
@@ -168,8 +172,7 @@ class Roles:
         if self.curve:
             parts.append(f"curve = {' + '.join(column.name for column in self.curve)}")
         parts += [f"{role} = {column.name}" for role, column in self.roles.items()]
-        ignored = f"; not read: {names_of(self.not_read)}" if self.not_read else ""
-        return ", ".join(parts) + ignored
+        return ", ".join(parts)
 
 
 def without_unit(column: str) -> tuple[str, float]:

@@ -125,7 +125,7 @@ def _from_csv(sheet: Sheet, text: str, name: str) -> None:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sheet.separator, skipinitialspace=True)
     try:
         for cells in reader:
-            cells = [cell.strip() for cell in cells]
+            cells = [_bare(cell) for cell in cells]
             if not any(cells) or _is_rule(cells):
                 continue
             if header is None and cells[0].startswith("#"):
@@ -143,6 +143,12 @@ def _from_csv(sheet: Sheet, text: str, name: str) -> None:
     except csv.Error as error:
         sheet.problems.append(SheetProblem.NOT_CSV.at(name, reader.line_num, reason=str(error)))
     _drop_empty_columns(sheet)
+
+
+def _bare(cell: str) -> str:
+    """Return a cell without blanks and single quotes around it."""
+    cell = cell.strip()
+    return cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == "'" else cell
 
 
 def _header(cells: list[str]) -> list[str] | None:
@@ -217,6 +223,9 @@ def _records(text: str) -> Iterator[tuple[int, Any]]:
             if content.strip():
                 yield line, json.loads(content)
         return
+    if isinstance(whole, dict):  # the Trainer's state holds its records in a list of its own
+        lists = [value for value in whole.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+        whole = max(lists, key=len, default=whole)
     if isinstance(whole, list):
         yield from enumerate(whole, 1)
     elif isinstance(whole, dict) and whole and all(isinstance(value, list | dict) for value in whole.values()):

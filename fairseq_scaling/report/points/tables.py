@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,20 +14,18 @@ from ...errors import ScalingError
 from ...metrics import METRICS, describe, has_direction, metric_name
 from ...mixture import Mixture
 from ...problems import Problem, ProblemKind
-from ...quantities import PRETRAIN_TOKENS
+from ...quantities import PRETRAIN_TOKENS, QUANTITIES
 from .columns import assign
+from .doubts import doubtful_repeats, doubtful_scales, without_twins
 from .numbers import Number, column_mark, grouping_mark, is_missing, parse_number
-from .point import Point
+from .point import Point, fixed_pretraining
 from .roles import Roles, TableOptions, ValueColumn
-from .sheets import JSON_ENDINGS, TABLE_ENDINGS, Row, Sheet, SheetProblem, read_sheet
+from .sheets import JSON_ENDINGS, TABLE_ENDINGS, Row, Sheet, read_sheet
 
 _TRUE, _FALSE = {"1", "true", "yes"}, {"", "0", "false", "no"}
 _PAIR = re.compile(r"([A-Za-z]{2,3}(?:_[A-Za-z]+)?)\s*(?:-|->|\u2192|\u2013|>|_to_|2)\s*([A-Za-z]{2,3}(?:_[A-Za-z]+)?)")
 _BEGINNING = 100_000
 """Bytes that are read to see whether a file is a table."""
-
-_FEW = 3
-"""Of fewer rows nothing is said about the table as a whole."""
 
 
 class RowProblem(ProblemKind):
@@ -49,7 +46,7 @@ class RowProblem(ProblemKind):
     )
     NOT_WHOLE = "{column} is not a whole number", "it is {cell}", "row left out"
     NOT_A_FLAG = "{column} is neither 0 nor 1", "it is {cell!r}", "row left out"
-    NOT_A_WEIGHT = "{column} is not above zero", "it is {cell}", "row left out"
+    NOT_POSITIVE = "{column} is not above zero", "it is {cell}", "row left out"
     NOT_A_MIXTURE = "{column} is no mixture", "{cell}: {reason}", "row left out; write for example en:0.5,fr:0.5"
     NO_DIRECTION = (
         "whether a lower {metric} is better is not known",
@@ -57,10 +54,6 @@ class RowProblem(ProblemKind):
         "add the column lower_is_better, or --better {metric}=lower",
     )  # fmt: skip
     OTHER_DIRECTION = "lower_is_better is {cell}, but of {metric} {better} is better", "", "row left out"
-    TWICE = "the table holds rows twice", "line {first} again", "they count once"
-    MAYBE_SHARES = (
-        "all values of {metric} are at most 1", "the largest is {cell}", "write --scale {metric}=1 if they are shares",
-    )  # fmt: skip
 
 
 @dataclass
@@ -119,7 +112,7 @@ def read_table(path: Path, name: str | None = None, options: TableOptions | None
         return table
     table.roles = roles
     reader = _Reader(sheet, roles, options, name)
-    for row in _without_twins(sheet, roles, name, table.problems):
+    for row in without_twins(sheet, roles, name, table.problems):
         for value in roles.values:
             try:
                 point = reader.point(row, value)
@@ -129,46 +122,8 @@ def read_table(path: Path, name: str | None = None, options: TableOptions | None
                     table.problems.append(problem)
                 continue
             table.points.append(point)
-    table.problems += _doubtful_scales(table.points)
+    table.problems += [*doubtful_scales(table.points), *doubtful_repeats(sheet, roles, table.points)]
     return table
-
-
-def _without_twins(sheet: Sheet, roles: Roles, name: str, problems: list[Problem]) -> list[Row]:
-    """Return the rows, each once where the table holds itself twice or where seed or run say that two rows are one."""
-    index = {i for i, column in enumerate(sheet.columns) if not column or column.lower().startswith("unnamed")}
-    keys = [tuple(cell for i, cell in enumerate(row.cells) if i not in index) for row in sheet.rows]
-    counts = Counter(keys)
-    repeated = sum(count > 1 for count in counts.values())
-    is_twice = len(counts) >= _FEW and 2 * repeated >= len(counts)
-    joined = any(problem.kind is SheetProblem.HEADER_AGAIN for problem in sheet.problems)
-    tells = [roles.roles[role].at for role in ("seed", "run_id") if role in roles.roles]
-    first: dict[tuple[str, ...], Row] = {}
-    kept = []
-    for key, row in zip(keys, sheet.rows, strict=True):
-        one = first.setdefault(key, row)
-        if one is not row and (is_twice or joined or any(row.cells[at] for at in tells)):
-            problems.append(RowProblem.TWICE.at(name, row.line, first=one.line))
-        else:
-            kept.append(row)
-    return kept
-
-
-def _doubtful_scales(points: list[Point]) -> list[Problem]:
-    """Return a question for each metric from 0 to 100 of which no value of the table is above 1."""
-    counts = Counter(point.metric for point in points)
-    largest: dict[str, Point] = {}
-    for point in points:
-        if counts[point.metric] < _FEW:
-            continue
-        if point.metric not in largest or point.value > largest[point.metric].value:
-            largest[point.metric] = point
-    problems = []
-    for metric, point in largest.items():
-        row = describe(metric, point.lower_is_better, point.scale)
-        if row.scale == 100 and point.scale is None and 0 < point.value <= 1:
-            said = {"metric": metric, "cell": f"{point.value:g}"}
-            problems.append(RowProblem.MAYBE_SHARES.at(point.file, point.line, **said))
-    return problems
 
 
 class _Reader:
@@ -181,7 +136,7 @@ class _Reader:
         for value in roles.values:
             columns |= {value.column.at: False} | ({value.stderr.at: False} if value.stderr else {})
         for role, column in roles.roles.items():
-            columns[column.at] = role in ("finetune_tokens", "parameters")
+            columns[column.at] = role in QUANTITIES
         cells = {at: sheet.cells(at) for at in columns}
         shared = column_mark(cell for column in cells.values() for cell in column)
         self.marks = {at: _mark(cells[at], shared, counts, sheet.separator) for at, counts in columns.items()}
@@ -197,7 +152,7 @@ class _Reader:
         said = {role: row.cells[one.at] for role, one in self.roles.roles.items()}
         metric = column.metric or self._metric(said)
         lower_is_better = self._direction(metric, said)
-        scale = self.options.scales.get(metric)
+        scale = self._scale(row, metric)
         source, target = _languages(said)
         value, stderr = self._value(row, column, describe(metric, lower_is_better, scale).scale)
         return Point(
@@ -215,6 +170,7 @@ class _Reader:
             lower_is_better=lower_is_better,
             mixture=self._mixture(said),
             test_set=" ".join(part for part in (said.get("test_set", ""), column.test_set) if part),
+            fixed=self._fixed(row),
             finetune_tokens=self._optional_amount(row, "finetune_tokens"),
             parameters=self._optional_amount(row, "parameters"),
             architecture=said.get("architecture", ""),
@@ -302,6 +258,11 @@ class _Reader:
             raise _BadRow(RowProblem.BELOW_ONE, column=name, unit=quantity.unit, cell=cell, role=quantity.name)
         return value
 
+    def _fixed(self, row: Row) -> str:
+        """Return the D_p that a curve over another quantity fixes, as ``D_p=3B``."""
+        amount = self._optional_amount(row, PRETRAIN_TOKENS.name)
+        return "" if amount is None else fixed_pretraining(amount)
+
     def _optional_amount(self, row: Row, role: str) -> int | None:
         column = self.roles.roles.get(role)
         if column is None or is_missing(row.cells[column.at]):
@@ -326,8 +287,18 @@ class _Reader:
             return 1.0
         weight = self._number(row, column.at, column.name).value
         if weight <= 0:
-            raise _BadRow(RowProblem.NOT_A_WEIGHT, column=column.name, cell=row.cells[column.at])
+            raise _BadRow(RowProblem.NOT_POSITIVE, column=column.name, cell=row.cells[column.at])
         return weight
+
+    def _scale(self, row: Row, metric: str) -> float | None:
+        """Return the value of a perfect score, as the user or a column says; None where it is the metric's own."""
+        column = self.roles.roles.get("scale")
+        if metric in self.options.scales or column is None or is_missing(row.cells[column.at]):
+            return self.options.scales.get(metric)
+        scale = self._number(row, column.at, column.name).value
+        if scale <= 0:
+            raise _BadRow(RowProblem.NOT_POSITIVE, column=column.name, cell=row.cells[column.at])
+        return scale
 
     def _flag(self, said: Mapping[str, str], role: str) -> bool:
         text = said.get(role, "").lower()

@@ -10,7 +10,7 @@ from ...quantities import format_tokens
 from ..alignment import FEWEST_MIXTURES, PAPER
 from ..results import CurveResult, Report
 from .table import Table, columns
-from .wording import NONE, condition, decimal, labels, number, score, signed, tokens
+from .wording import NONE, condition, decimal, labels, number, score, signed, size
 
 _SHOWN = ("unigram_source", "unigram_target", "coverage_3_source", "coverage_3_target")
 _TITLES = {
@@ -30,7 +30,7 @@ def alignment_table(report: Report) -> Table:
         "Alignment of the mixtures with the task",
         columns(
             "Curve", "A#", "Unigrams source#", "Unigrams target#", "3-grams source#", "3-grams target#", "Metric",
-            "No pretraining#", "At the largest D_p#", "Difference#", "Gain over the range#", "Kind",
+            "Baseline#", "At the largest#", "Difference#", "Gain over the range#", "Kind",
         ),
         note=_note(report),
     )  # fmt: skip
@@ -60,14 +60,14 @@ def agreement_table(report: Report) -> Table:
     """Return the rank correlation of each measure of alignment with what pretraining brought."""
     table = Table(
         "Does alignment rank the mixtures as pretraining did?",
-        columns("Task", "Metric", "D_p", "Measure", "Mixtures#", "Gain#", "Difference#"),
+        columns("Task", "Metric", "Range", "Measure", "Mixtures#", "Gain#", "Difference#"),
         note="Spearman's rank correlation: 1 for the same order, 0 for none, \u22121 for the reverse. Gain: of the "
-        "forecast's value from the smallest to the largest D_p that all mixtures reached; difference: of the value "
-        f"there against no pretraining. {_chance(report)}",
+        "forecast's value from the smallest to the largest size that all mixtures reached; difference: of the value "
+        f"there against the baseline. {_chance(report)}",
     )
     curves = {curve.name: curve for curve in report.curves}
     for agreement in report.alignment_agreements:
-        span = f"{tokens(agreement.from_tokens)}{NONE}{tokens(agreement.to_tokens)}"
+        span = f"{size(agreement.from_tokens, agreement.x)}{NONE}{size(agreement.to_tokens, agreement.x)}"
         lead = [condition(curves[agreement.curves[0]].setting), agreement.metric.title, span]
         for row in agreement.correlations:
             if row.measure in _TITLES:
@@ -80,8 +80,9 @@ def _note(report: Report) -> str:
     """Return what the columns mean, and where there are too few mixtures for a rank correlation."""
     text = (
         "A = P_src P_tgt + 0.7 P_src + 0.8 P_tgt, P the share of a language in the mixture (Isik et al. 2025): 1 for "
-        "half source and half target, 0 for neither. Difference: above zero when pretraining helped. Gain over the "
-        "range: of the forecast's value from the smallest to the largest D_p of the curve."
+        "half source and half target, 0 for neither. Difference: of the largest size and the baseline without "
+        "pretraining, above zero when pretraining helped. Gain over the range: of the forecast's value from the "
+        "smallest to the largest size of the curve."
     )
     sizes = sorted({curve.overlap.sample_tokens for curve in report.curves if curve.overlap})
     if sizes:

@@ -22,10 +22,10 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ...metrics import CROSS_ENTROPY, Metric, order
-from ...quantities import format_tokens
+from ...quantities import Quantity, format_tokens
 from ..results import CurveResult, Report
 from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, series_key, shorten, span_of, style
-from .wording import AGAIN, CONTINUED, condition, enumerate_all, score, tokens
+from .wording import AGAIN, CONTINUED, amount, condition, enumerate_all, score, size
 
 MOST_SERIES = len(PALETTE)
 _FONTS = ["DejaVu Sans"]
@@ -66,6 +66,10 @@ class _Group:
     @property
     def sizes(self) -> list[int]:
         return sorted({curve.setting.finetune_tokens or 0 for curve in self.curves})
+
+    @property
+    def x(self) -> Quantity:
+        return self.curves[0].x
 
     @property
     def series(self) -> list[str]:
@@ -117,16 +121,16 @@ def _forecast(group: _Group) -> Drawing:
     metric, sizes = group.metrics[0], group.sizes
     wide, label, letters = {1: (4.9, 1.75, 21), 2: (2.9, 1.35, 16)}.get(len(sizes), (2.35, 1.25, 15))
     figure, cells = _grid([wide] * len(sizes), [2.75], label, 0.56 if len(sizes) > 1 else 0.36)
-    for axes, size in zip(cells[0], sizes, strict=True):
-        here = group.at(metric, size)
+    for axes, budget in zip(cells[0], sizes, strict=True):
+        here = group.at(metric, budget)
         draw_panel(axes, here, group.series, span_of(here), letters)
-        _titles(axes, metric, size if len(sizes) > 1 else 0)
-        axes.set_xlabel("pretraining tokens", color=INK, fontsize=9)
+        _titles(axes, metric, budget if len(sizes) > 1 else 0)
+        axes.set_xlabel(group.x.title, color=INK, fontsize=9, parse_math=False)
     level = next((f"{c.forecast.level:.0%} " for c in group.curves if c.forecast), "")
     both = any(curve.forecast and curve.forecast.again for curve in group.curves)
     wider = f"; the pale band is for {AGAIN}" if both else ""
     caption = (
-        f"{metric.title} after finetuning against the number of pretraining tokens. Large marks: means of the runs "
+        f"{metric.title} over {group.x.title}. Large marks: means of the runs "
         f"(hollow: held out); small marks: single runs. Line: forecast, dashed beyond the data, with its {level}band "
         f"for {CONTINUED}{wider}."
     )
@@ -139,25 +143,25 @@ def _other_metrics(group: _Group, report: Report) -> Drawing:
     pairs = first.name != CROSS_ENTROPY and any(metric.name == CROSS_ENTROPY for metric in others)
     columns, sizes = len(others) + pairs, group.sizes
     across = 2 if columns == 4 else min(columns, 3)
-    lines = [(size, start) for size in sizes for start in range(0, columns, across)]
+    lines = [(budget, start) for budget in sizes for start in range(0, columns, across)]
     figure, cells = _grid([_SMALL * (1.55 if across == 2 else 1)] * across, [1.55] * len(lines), 0.16, 0.72)
-    for row, (size, start) in zip(cells, lines, strict=True):
+    for row, (budget, start) in zip(cells, lines, strict=True):
         for axes, place in zip(row, range(start, start + len(row)), strict=True):
             if place >= columns:
                 axes.set_visible(False)
             elif place < len(others):
-                here = group.at(others[place], size)
+                here = group.at(others[place], budget)
                 draw_panel(axes, here, group.series, span_of(here), letters=0)
-                _titles(axes, others[place], size if len(sizes) > 1 and place == start else 0)
-                axes.set_xlabel("pretraining tokens", color=INK, fontsize=8)
+                _titles(axes, others[place], budget if len(sizes) > 1 and place == start else 0)
+                axes.set_xlabel(group.x.title, color=INK, fontsize=8, parse_math=False)
             else:
-                _draw_relation(axes, group, first, size, report)
+                _draw_relation(axes, group, first, budget, report)
     _legend(figure, group.series)
     names = [metric.title for metric in others]
-    caption = f"{enumerate_all(names)} over pretraining tokens, with the forecast."
+    caption = f"{enumerate_all(names)} over {group.x.title}, with the forecast."
     if pairs:
         caption += (
-            f" Last: {first.title} against cross-entropy, the pretraining sizes joined in order, the largest mark is "
+            f" Last: {first.title} against cross-entropy, the sizes joined in order, the largest mark is "
             "the largest. A line that runs to the right without improving is where cross-entropy misleads. "
             "Dotted: score = c exp(-k L) (Gordon et al. 2021), where it holds."
         )
@@ -246,8 +250,8 @@ def _alt(title: str, group: _Group, leads: bool) -> str:
         if curve.metric in metrics:
             (low, first, _), (high, last, _) = curve.means[0], curve.means[-1]
             sentences.append(
-                f"{curve.metric.title} of {curve.name}: {score(first, curve.metric)} at {tokens(low)} tokens, "
-                f"{score(last, curve.metric)} at {tokens(high)}; {curve.kind.value}."
+                f"{curve.metric.title} of {curve.name}: {score(first, curve.metric)} at {amount(low, curve.x)}, "
+                f"{score(last, curve.metric)} at {size(high, curve.x)}; {curve.kind.value}."
             )
     return f"{title}. " + " ".join(sentences)
 

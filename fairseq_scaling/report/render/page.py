@@ -53,11 +53,11 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
     forecasts = join(
         _section(report, section, place, names, drawings) for place, section in enumerate(report.sections, start=1)
     )
-    limits = [limit_sentence(limit) for limit in report.limits]
+    limits = [limit_sentence(limit, report.x) for limit in report.limits]
     sections = [
         ("forecast", "Forecast and advice", forecasts),
         ("mixtures", "Which mixture is better", shown("mixtures", headed=False)),
-        ("wanted", "Tokens for a wanted score", shown("wanted", headed=False)),
+        ("wanted", "Sizes for a wanted score", shown("wanted", headed=False)),
         ("unplaced", "Models whose pretraining is unknown", shown("unplaced", headed=False)),
         ("alignment", "Alignment with the task", join([shown("alignment", headed=False), shown("agreement")])),
         ("laws", "Single laws", shown("relations", "coefficients", "remarks", "laws", "values")),
@@ -129,7 +129,7 @@ def _section(
 
 def _answers(report: Report, task: Task, names: Mapping[str, str], level: str) -> Markup:
     """Return the answers of one task: a card for each mixture, which mixture is ahead, and the table of outcomes."""
-    table = outcome_table(task)
+    table = outcome_table(report, task)
     mixture = mixture_sentence(task, dict(names))
     return join(
         [
@@ -189,12 +189,12 @@ def _written(table: Table) -> Markup:
         rows.append(tag("tr", cells, class_="more" if following is not None and following[0] == "" else None))
     written = tag(
         "table",
-        tag("caption", table.note) if table.note else None,
         tag("thead", tag("tr", heads)),
         tag("tbody", rows),
         aria_label=table.title,
     )
-    return tag("div", written, class_="panel scroll", tabindex=0, role="region", aria_label=table.title)
+    scrolls = tag("div", written, class_="scroll", tabindex=0, role="region", aria_label=table.title)
+    return tag("div", scrolls, tag("p", table.note, class_="note") if table.note else None, class_="panel")
 
 
 def _list(sentences: Iterable[str]) -> Markup:

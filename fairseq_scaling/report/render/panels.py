@@ -39,7 +39,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Span:
-    """The range of D_p (tokens) that the panels of one column share; beyond ``largest`` there are no points."""
+    """The range of sizes that the panels of one column share; beyond ``largest`` there are no points."""
 
     left: float
     largest: float
@@ -52,7 +52,7 @@ def series_key(curve: CurveResult) -> str:
 
 
 def span_of(curves: Sequence[CurveResult]) -> Span | None:
-    """Return the range the curves need: to four times the largest D_p where there is a forecast."""
+    """Return the range the curves need: to four times the largest size where there is a forecast."""
     if not curves:
         return None
     largest = max(curve.largest for curve in curves)
@@ -63,13 +63,13 @@ def span_of(curves: Sequence[CurveResult]) -> Span | None:
 def draw_panel(
     axes: Axes, curves: Sequence[CurveResult], series: Sequence[str], span: Span | None, letters: int = 20
 ) -> None:
-    """Draw the curves (of one metric, task and D_f) over pretraining tokens.
+    """Draw the curves (of one metric, task and D_f) over their sizes.
 
     Args:
         axes: to draw into; its labels are right of it, where the caller left room.
         curves: what to draw.
         series: what colours and markers mean, in their order; one panel's colours are every panel's.
-        span: the range of D_p.
+        span: the range of sizes.
         letters: longest label; 0 for a panel without labels.
     """
     style(axes)
@@ -88,7 +88,7 @@ def draw_panel(
         level = float(np.mean(baseline))
         axes.axhline(level, color=MUTED, lw=1.1, ls=(0, (4, 2, 1, 2)), zorder=1.5)
         heights.append(level)
-        ends.append(Label(span.right, level, "no pretraining", "", MUTED))
+        ends.append(Label(span.right, level, curves[0].x.none, "", MUTED))
     low, high = min(heights), max(heights)
     pad = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     axes.set_xlim(span.left, span.right)

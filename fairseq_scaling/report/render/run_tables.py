@@ -8,18 +8,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...metrics import Metric, order
+from ...problems import count_problems
+from ...quantities import FINETUNE_TOKENS, PRETRAIN_TOKENS
+from ..forgetting import Forgetting
 from ..points import mixture_label
 from ..results import PointResult, Report, Setting, Use
-from ..run_points import Forgetting
 from .table import Table, columns, mean
-from .wording import NONE, decimal, labels, score, tokens
+from .wording import NONE, amount, decimal, labels, score, size
 
 
 def precisions_table(report: Report) -> Table:
     """Return brevity penalty and n-gram precisions, where the scores carry them (mean over seeds)."""
     table = Table(
         "Brevity penalty and n-gram precisions",
-        columns("Curve", "D_p#", "BLEU#", "Brevity penalty#", "1-gram#", "2-gram#", "3-gram#", "4-gram#"),
+        columns(
+            "Curve", f"{report.x.symbol}#", "BLEU#", "Brevity penalty#", "1-gram#", "2-gram#", "3-gram#", "4-gram#"
+        ),
         note="In the paper the brevity penalty stays 1, and the precisions vary (finding 5).",
     )
     names = labels(report)
@@ -28,11 +32,11 @@ def precisions_table(report: Report) -> Table:
         for point in (*curve.baseline, *curve.points):
             if point.details.get("brevity_penalty") is not None:
                 groups[point.pretrain_tokens].append(point)
-        for size, points in sorted(groups.items()):
+        for at, points in sorted(groups.items()):
             grams = [p.details["precisions"] for p in points if len(p.details.get("precisions") or ()) == 4]
             table.add(
                 [names[curve.name]],
-                "none" if size == 0 else tokens(size),
+                size(at, curve.x),
                 score(mean([point.value for point in points]), curve.metric),
                 decimal(statistics.fmean(point.details["brevity_penalty"] for point in points), 3),
                 *(decimal(statistics.fmean(entry[n] for entry in grams), 1) if grams else NONE for n in range(4)),
@@ -61,7 +65,7 @@ def unplaced_table(report: Report) -> Table:
     for (task, model, finetune), rows in groups.items():
         for start, scores in rows.items():
             cells = [_mean_and_deviation(scores.get(name, ()), metric) for name, metric in metrics.items()]
-            lead = [task, model if several else "", tokens(finetune)]
+            lead = [task, model if several else "", size(finetune, FINETUNE_TOKENS)]
             table.add(lead, start, str(max(map(len, scores.values()))), *cells)
     return table
 
@@ -78,18 +82,28 @@ def forgetting_table(report: Report) -> Table:
         setting = (row.task, _model(row), row.mixture, row.finetune_tokens or 0)
         groups[*setting, row.subset, row.pretrain_tokens].append(row)
     several = len({model for _, model, *_ in groups}) > 1
-    for (task, model, mixture, finetune, subset, size), rows in sorted(groups.items()):
+    for (task, model, mixture, finetune, subset, at), rows in sorted(groups.items()):
         after = statistics.fmean(row.after for row in rows)
         before = mean([row.before for row in rows if row.before is not None])
-        lead = [task, model if several else "", mixture_label(mixture), tokens(finetune or None), subset]
+        lead = [task, model if several else "", mixture_label(mixture), size(finetune or None, FINETUNE_TOKENS), subset]
         cells = [NONE if before is None else decimal(before, 3), decimal(after, 3)]
-        table.add(lead, tokens(size), *cells, NONE if before is None else decimal(after - before, 3, "+"))
+        table.add(lead, size(at, PRETRAIN_TOKENS), *cells, NONE if before is None else decimal(after - before, 3, "+"))
     return table
 
 
 def points_table(report: Report) -> Table:
     """Return every point with its origin, and with its learning rate where the runs were not all given the same."""
-    heads = ("Curve", "Metric", "D_p#", "Value#", "Seed#", "Pretraining seed#", "Learning rate#", "Use", "Origin")
+    heads = (
+        "Curve",
+        "Metric",
+        f"{report.x.symbol}#",
+        "Value#",
+        "Seed#",
+        "Pretraining seed#",
+        "Learning rate#",
+        "Use",
+        "Origin",
+    )
     table = Table("All points", columns(*heads))
     names = labels(report)
     rates = {point.learning_rate for curve in report.curves for point in (*curve.baseline, *curve.points)} - {None}
@@ -99,7 +113,7 @@ def points_table(report: Report) -> Table:
                 [
                     names[curve.name],
                     curve.metric.title,
-                    tokens(point.pretrain_tokens),
+                    size(point.pretrain_tokens, curve.x),
                     score(point.value, curve.metric),
                     *(NONE if seed is None else str(seed) for seed in (point.seed, point.pretrain_seed)),
                     (point.learning_rate or NONE) if len(rates) > 1 else NONE,
@@ -120,11 +134,11 @@ def left_out_table(report: Report) -> Table:
                 reasons.setdefault(point.reason, []).append(point)
         for reason, points in reasons.items():
             more = f" and {len(points) - 1} more" if len(points) > 1 else ""
-            where = f"{curve.name}, {curve.metric.title} at {tokens(points[0].pretrain_tokens)} tokens{more}"
+            where = f"{curve.name}, {curve.metric.title} at {amount(points[0].pretrain_tokens, curve.x)}{more}"
             table.rows.append([points[0].place, f"{where}: {reason}"])
-    for problem in report.problems:
-        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
-        table.rows.append([place, problem.message])
+    for counted in count_problems(report.problems):
+        more = f" and {len(counted.problems) - 1} more" if len(counted.problems) > 1 else ""
+        table.rows.append([counted.first.place + more, counted.message])
     return table
 
 

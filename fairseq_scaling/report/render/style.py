@@ -120,7 +120,7 @@ td { overflow-wrap: anywhere; min-width: 4.5rem; }
 td:first-child { min-width: 7rem; }
 td:first-child, th:first-child { padding-left: 0; }
 td:last-child, th:last-child { padding-right: 0; }
-caption { caption-side: bottom; text-align: left; color: var(--muted); font-size: .86rem; padding: .6rem 0 .4rem; }
+.panel .note { margin: .5rem 0 .4rem; max-width: 56rem; }
 details > summary { cursor: pointer; margin: 1.6rem 0 .4rem; font-weight: 600; }
 code {
   font: .86em/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ...laws import Estimate, Prediction
 from ..results import GAINS, CurveResult, LawResult, Report, Task
@@ -13,29 +14,36 @@ from .wording import (
     AGAIN,
     CONTINUED,
     NONE,
-    POSITIVE_IS_BETTER,
+    capital,
     condition,
     decimal,
     gain,
     interval,
     labels,
+    note,
     number,
     percent,
     probability,
     score,
     short_name,
-    tokens,
+    size,
     unit,
 )
 
 
-def outcome_table(task: Task) -> Table:
+def outcome_table(report: Report, task: Task) -> Table:
     """Return what came out for each mixture and metric of a task; the table that the terminal shows, too."""
     table = Table(
         condition(task.setting) or "Curves",
-        columns("Mixture", "Metric", "Now#", "Kind", "Probability#", *(f"Gain at {factor:g}x#" for factor in GAINS)),
-        note=f"Now: the forecast at the largest D_p. Gain: its change at 2, 4 and 10 times that D_p ({CONTINUED}). "
-        + POSITIVE_IS_BETTER,
+        columns(
+            "Mixture" if task.setting.mixture else "Curve",
+            "Metric",
+            "Now#",
+            "Kind",
+            "Probability#",
+            *(f"Gain at {factor:g}x#" for factor in GAINS),
+        ),
+        note=note(report),
     )
     for entry in task.entries:
         for curve in entry.curves:
@@ -56,7 +64,7 @@ def forecast_table(report: Report) -> Table:
     """Return the values at multiples of the largest D_p, for both questions."""
     table = Table(
         "Forecast values",
-        columns("Curve", "Metric", "D_p#", f"{CONTINUED}#", f"{AGAIN}#"),
+        columns("Curve", "Metric", f"{report.x.symbol}#", f"{CONTINUED}#", f"{AGAIN}#"),
         note="Value with its interval. A pretraining run shifts all points of its curve: what it scores when it is "
         "continued is more certain than what another run of the same mixture would score.",
     )
@@ -65,23 +73,23 @@ def forecast_table(report: Report) -> Table:
         if curve.forecast is None:
             continue
         ahead, again = curve.forecast.ahead, curve.forecast.ahead_again
-        for i, size in enumerate(ahead.pretrain_tokens):
+        for i, at in enumerate(ahead.pretrain_tokens):
             cells = [_at(prediction, i, curve) if prediction else NONE for prediction in (ahead, again)]
-            table.add([names[curve.name], curve.metric.title], tokens(float(size)), *cells)
+            table.add([names[curve.name], curve.metric.title], size(float(at), curve.x), *cells)
     return table
 
 
 def wanted_table(report: Report) -> Table:
-    """Return how many pretraining tokens the wanted scores take."""
+    """Return the sizes that the wanted scores take."""
     table = Table(
-        "Tokens for a wanted score",
-        columns("Curve", "Metric", "Wanted#", "Pretraining tokens#"),
-        note=f"The D_p at which the forecast reaches the score ({CONTINUED}).",
+        "Sizes for a wanted score",
+        columns("Curve", "Metric", "Wanted#", f"{capital(report.x.title)}#"),
+        note=f"Where the forecast reaches the score ({CONTINUED}).",
     )
     names = labels(report)
     for curve in report.curves:
         for wanted in curve.wanted:
-            reached = interval(wanted.tokens, tokens)
+            reached = interval(wanted.tokens, partial(size, x=curve.x))
             table.add(
                 [names[curve.name], curve.metric.title],
                 score(wanted.target, curve.metric),
@@ -91,11 +99,13 @@ def wanted_table(report: Report) -> Table:
 
 
 def mixtures_table(report: Report) -> Table:
-    """Return which of two mixtures is ahead at the largest D_p both reached, and where they cross."""
+    """Return which of two mixtures is ahead at the largest size both reached, and where they cross."""
     table = Table(
         "Which mixture is better",
-        columns("Mixture", "against", "D_p#", "Ahead", "Probability#", "Difference#", "Cross at#", "Worth#"),
-        note=f"Compared at the largest D_p that both reached ({AGAIN}). Difference: the first less the second, in "
+        columns(
+            "Mixture", "against", f"{report.x.symbol}#", "Ahead", "Probability#", "Difference#", "Cross at#", "Worth#"
+        ),
+        note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
         "points of the metric; above zero when the first is better. Worth: how many times as much data of the second "
         "mixture gives what the first gives.",
     )
@@ -104,11 +114,11 @@ def mixtures_table(report: Report) -> Table:
         table.add(
             [names[pair.first]],
             names[pair.second],
-            tokens(pair.pretrain_tokens),
+            size(pair.pretrain_tokens, pair.x),
             names[pair.better],
             probability(pair.certainty),
             gain(pair.difference, pair.metric),
-            interval(pair.crossing, tokens) if pair.crossing else "do not cross",
+            interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "do not cross",
             interval(pair.worth),
         )
     return table
@@ -137,7 +147,7 @@ def coefficients_table(report: Report) -> Table:
         "Coefficients of single laws",
         columns("Curve", "Metric", "Law", "Coefficient", "Value#", "Interval#", "Unit", "Identified"),
         note="Of the best single law, and of the paper's where that is another. Elasticity: per cent of change of the "
-        "score for one per cent more data, at the largest D_p. It is well determined wherever the law fits; "
+        "score for one per cent more data, at the largest size. It is well determined wherever the law fits; "
         "coefficients that are not identified must not be compared between curves.",
     )
     names = labels(report)

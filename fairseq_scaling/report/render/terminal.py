@@ -24,12 +24,13 @@ from .wording import (
     labels,
     mixture_sentence,
     next_sentence,
+    note,
     short_name,
 )
 
 WIDTH_WHEN_PIPED = 80
 _MOST_PROBLEMS = 15
-_TERMINAL_COLUMNS = ("Mixture", "Metric", "Now", "Kind", "Gain at 4x")
+_TERMINAL_COLUMNS = ("Mixture", "Curve", "Metric", "Now", "Kind", "Gain at 4x")
 
 
 def make_console() -> Console:
@@ -44,6 +45,8 @@ def print_report(report: Report, console: Console, files: Sequence[Path] = ()) -
     _line(console, Text(headline(report), style="bold"))
     for task in report.tasks:
         _print_task(report, task, names, console)
+    if report.fitted:
+        _line(console, Text(f"\n{note(report)}"))
     unplaced = unplaced_table(report).without_empty_columns()
     if unplaced.rows:
         _line(console, Text(f"\n{unplaced.title}", style="bold"))
@@ -58,10 +61,7 @@ def print_report(report: Report, console: Console, files: Sequence[Path] = ()) -
 
 def _print_task(report: Report, task: Task, names: dict[str, str], console: Console) -> None:
     _line(console, Text("\n" + (condition(task.setting) or "Curves"), style="bold"))
-    table = outcome_table(task)
-    console.print(_rich_table(table))
-    if any(curve.forecast for entry in task.entries for curve in entry.curves):
-        _line(console, Text(table.note, style="dim"))
+    console.print(_rich_table(outcome_table(report, task)))
     for entry in task.entries:
         curve = entry.lead
         sentences = [f"{answer(curve)}." if curve.advice else answer(curve)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ...laws import Estimate
 from ...metrics import CROSS_ENTROPY, Metric
-from ...quantities import format_tokens, short_tokens
+from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..limits import FEW_SIZES
 from ..results import (
     Action,
@@ -29,13 +29,12 @@ NONE = "\u2013"
 MINUS = "\u2212"
 CONTINUED = "this run, continued"
 AGAIN = "this mixture, run again"
-POSITIVE_IS_BETTER = "Gains are in points of the metric. Above zero is better, also where lower scores are better."
 
 KINDS = {
     VerdictKind.FOLLOWS: "{metric} improves throughout: {span}.",
     VerdictKind.SATURATED: "{metric} is flat: {span}.",
     VerdictKind.NON_MONOTONIC: "{metric} does not simply improve: {span}, with a bend on the way.",
-    VerdictKind.INVERSE: "{metric} gets worse with more pretraining: {span}.",
+    VerdictKind.INVERSE: "{metric} gets worse with more {x}: {span}.",
     VerdictKind.NOISY: "{metric} improves, but the scatter is nearly as large: {span}.",
     VerdictKind.TRENDLESS: "No trend of {metric} stands out of the noise: {span}.",
     VerdictKind.BREAKTHROUGH: "{metric} is flat at first and then leaps: {span}.",
@@ -48,19 +47,27 @@ ACTIONS = {
     Action.CHANGE_DATA: "Change the pretraining data: more of this mixture does not help",
     Action.RUN_MORE: "Not decided yet: run more points",
 }
+OTHER_ACTIONS = {
+    Action.ADD_DATA: "More {x} help",
+    Action.STOP: "More {x} are not worth their cost",
+    Action.FINETUNING_SUFFICES: "More {x} change next to nothing",
+    Action.CHANGE_DATA: "More {x} do not help",
+    Action.RUN_MORE: ACTIONS[Action.RUN_MORE],
+}
+"""The same where the sizes of the curve are not pretraining tokens."""
 LIMITS = {
     LimitKind.SINGLE_MEASUREMENTS: "Each point of {number} of {of} curves is one measurement: the noise between "
     "finetuning seeds is assumed or taken from the scatter. Two more seeds at two or three sizes would measure it.",
     LimitKind.ONE_PRETRAINING: "Each mixture was pretrained once. How much another pretraining run of the same mixture "
     "would differ is assumed, not measured.",
-    LimitKind.FEW_SIZES: "{number} of {of} curves have fewer than {few} pretraining sizes (the fewest: {fewest}).",
+    LimitKind.FEW_SIZES: "{number} of {of} curves have fewer than {few} sizes (the fewest: {fewest}).",
     LimitKind.SHORT_RANGE: "The sizes span a factor of {factor} ({low} to {high}). Over so short a range curves of "
     "different shape look alike.",
     LimitKind.ONE_MODEL: "There is one model, {name}: the report cannot say whether another size behaves the same.",
     LimitKind.ONE_FINETUNING_SIZE: "There is one finetuning size, {tokens} tokens. In the paper the gain shrinks as "
     "the finetuning set grows (finding 4); these data cannot show it.",
-    LimitKind.NO_BASELINE: "{number} of {of} curves have no baseline without pretraining: the report can say whether "
-    "more data helps, but not whether pretraining helped at all.",
+    LimitKind.NO_BASELINE: "{number} of {of} curves have no baseline ({none}): the report can say whether more "
+    "{x} help, but not whether any did.",
     LimitKind.UNEQUAL_LENGTHS: "Outputs are not equally long (brevity penalty {low} to {high}): part of what BLEU and "
     "TER show is length. Read the n-gram precisions too; they do not count what is missing.",
     LimitKind.FOREIGN_SIGNATURES: "Some scores were printed by fairseq, which does not record the tokenization. They "
@@ -71,7 +78,9 @@ LIMITS = {
 
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number with ``digits`` significant digits; a dash where there is none."""
-    return NONE if value is None else f"{value:.{digits}g}".replace("-", MINUS)
+    if value is None or not _is_number(value):
+        return NONE
+    return f"{value:.{digits}g}".replace("-", MINUS)
 
 
 def score(value: float | None, metric: Metric) -> str:
@@ -106,9 +115,14 @@ def gain(estimate: Estimate | None, metric: Metric) -> str:
     return interval(estimate, lambda value: signed(value, metric))
 
 
-def tokens(value: float | None) -> str:
-    """Return a size with three digits, a dash where there is none."""
-    return NONE if value is None else short_tokens(value)
+def size(value: float | None, x: Quantity) -> str:
+    """Return a size without its unit, with three digits: runs consume a little less than their budget."""
+    return NONE if value is None else x.none if value == 0 else x.format(value, 3)
+
+
+def amount(value: float, x: Quantity) -> str:
+    """Return a size with its unit: ``4M tokens``."""
+    return x.amount(value, 3)
 
 
 def percent(value: float | None) -> str:
@@ -177,6 +191,17 @@ def _parts(setting: Setting) -> tuple[str, ...]:
     return setting.mixture_label, setting.task, finetune, setting.architecture, setting.apart
 
 
+def note(report: Report) -> str:
+    """Return how the columns of the table of outcomes are read."""
+    text = (
+        f"Now: the forecast at the largest size. Gain: its change at 2, 4 or 10 times that size ({CONTINUED}), in "
+        f"points of the metric. In brackets: the {report.settings.level:.0%} interval."
+    )
+    if any(curve.metric.lower_is_better for curve in report.curves):
+        text += " A gain above zero is better, also where lower values are better."
+    return text
+
+
 def headline(report: Report) -> str:
     """Return the finding that a reader must not miss, as the page's heading."""
     decided = [entry.lead for entry in report.entries if entry.lead.advice]
@@ -209,9 +234,11 @@ def subtitle(report: Report) -> str:
     low, high = min(curve.smallest for curve in curves), max(curve.largest for curve in curves)
     metrics = enumerate_all(list(dict.fromkeys(curve.metric.title for curve in curves)))
     named = f"Translation {', '.join(tasks)}" if tasks else f"{len(report.entries)} curves"
+    x = report.x
     runs = f". {report.read.finetuning_runs} finetuning runs" if report.read.finetuning_runs else ""
     points = sum(len(curve.points) for curve in curves)
-    return f"{named}, pretrained on {tokens(low)} to {tokens(high)} tokens, judged by {metrics}{runs}, {points} points."
+    symbol = "" if x.symbol == x.title else f" ({x.symbol})"
+    return f"{named}, {size(low, x)} to {size(high, x)} {x.title}{symbol}, judged by {metrics}{runs}, {points} points."
 
 
 def kind_sentence(curve: CurveResult) -> str:
@@ -219,8 +246,8 @@ def kind_sentence(curve: CurveResult) -> str:
     if curve.verdict is None:
         return capital(curve.problem)
     (low, first, _), (high, last, _) = curve.means[0], curve.means[-1]
-    span = f"{score(first, curve.metric)} at {tokens(low)}, {score(last, curve.metric)} at {tokens(high)}"
-    text = KINDS[curve.kind].format(metric=capital(curve.metric.title), span=span)
+    span = f"{score(first, curve.metric)} at {size(low, curve.x)}, {score(last, curve.metric)} at {size(high, curve.x)}"
+    text = KINDS[curve.kind].format(metric=capital(curve.metric.title), span=span, x=curve.x.title)
     return text.removesuffix(".") + probably(curve.verdict.probability) + "."
 
 
@@ -228,17 +255,18 @@ def answer(curve: CurveResult) -> str:
     """Return the advice in one sentence, with its probability."""
     if curve.advice is None:
         return f"Not fitted: {curve.problem}."
-    return ACTIONS[curve.advice.action] + probably(curve.advice.probability)
+    words = ACTIONS if curve.x.name == PRETRAIN_TOKENS.name else OTHER_ACTIONS
+    return capital(words[curve.advice.action].format(x=curve.x.title)) + probably(curve.advice.probability)
 
 
 def gain_sentence(curve: CurveResult) -> str:
-    """Return what twice and ten times the data would change."""
+    """Return what twice and ten times the size would change."""
     if curve.forecast is None:
         return ""
     gains, metric = curve.forecast.gains, curve.metric
     return (
-        f"Twice the data ({tokens(2 * curve.largest)} tokens) would {_change(gains[2.0], metric)}, ten times the data "
-        f"{_change(gains[10.0], metric, False)} ({CONTINUED})."
+        f"Twice as many {curve.x.title} ({size(2 * curve.largest, curve.x)}) would {_change(gains[2.0], metric)}, and "
+        f"ten times as many would {_change(gains[10.0], metric, False)} ({CONTINUED})."
     )
 
 
@@ -255,7 +283,7 @@ def next_sentence(curve: CurveResult) -> str:
     """Return which run would tell most."""
     if curve.advice is None or curve.advice.next_tokens is None:
         return ""
-    return f"The run that would tell most is one at {tokens(curve.advice.next_tokens)} tokens."
+    return f"The run that would tell most is one at {amount(curve.advice.next_tokens, curve.x)}."
 
 
 def mixture_sentence(task: Task, names: dict[str, str]) -> str:
@@ -284,7 +312,7 @@ def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
     if pair.better == pair.second:
         by = Estimate(-by.value, -by.upper, -by.lower)
     text = (
-        f"{names[better]} is ahead of {names[other]} at {tokens(pair.pretrain_tokens)} tokens"
+        f"{names[better]} is ahead of {names[other]} at {amount(pair.pretrain_tokens, pair.x)}"
         f"{probably(pair.certainty)}: {gain(by, pair.metric)} {pair.metric.title} ({AGAIN})."
     )
     if pair.worth is not None:
@@ -308,25 +336,25 @@ def finding_sentence(finding: MetricFinding) -> str:
     return ""
 
 
-def limit_sentence(limit: Limit) -> str:
+def limit_sentence(limit: Limit, x: Quantity) -> str:
     """Return what the data cannot show."""
     given = dict(limit.values)
     if limit.kind is LimitKind.SHORT_RANGE:
         given = {
             "factor": number(given["high"] / given["low"]),
-            "low": tokens(given["low"]),
-            "high": tokens(given["high"]),
+            "low": size(given["low"], x),
+            "high": size(given["high"], x),
         }
     elif limit.kind is LimitKind.UNEQUAL_LENGTHS:
         given = {name: f"{value:.2f}" for name, value in given.items()}
     elif limit.kind is LimitKind.ONE_MODEL:
-        size = f" ({format_tokens(given['parameters'])} parameters)" if given["parameters"] else ""
-        given = {"name": f"{given['name']}{size}"}
+        parameters = f" ({format_tokens(given['parameters'])} parameters)" if given["parameters"] else ""
+        given = {"name": f"{given['name']}{parameters}"}
     elif limit.kind is LimitKind.ONE_FINETUNING_SIZE:
         given = {"tokens": format_tokens(given["tokens"])}
     elif limit.kind is LimitKind.ONE_METRIC:
         given = {"metric": given["metric"].title}
-    return LIMITS[limit.kind].format(**given, few=FEW_SIZES)
+    return LIMITS[limit.kind].format(**given, few=FEW_SIZES, x=x.title, none=x.none)
 
 
 def unit(text: str, metric: Metric) -> str:
