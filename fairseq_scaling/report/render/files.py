@@ -20,7 +20,8 @@ from ...metrics import Metric
 from ...problems import count_problems
 from ...quantities import Quantity
 from ...whole_files import write_whole
-from ..results import Forecast, LawResult, Report
+from ..curve_result import Forecast, LawResult
+from ..results import Report
 from .page import render_page
 from .wording import answer, kind_sentence
 

@@ -64,7 +64,7 @@ def _print_task(report: Report, task: Task, names: dict[str, str], console: Cons
     console.print(_rich_table(outcome_table(report, task)))
     for entry in task.entries:
         curve = entry.lead
-        sentences = [f"{answer(curve)}." if curve.advice else answer(curve)]
+        sentences = [answer(curve)]
         if curve.advice:
             sentences += [kind_sentence(curve), gain_sentence(curve), next_sentence(curve)]
         _line(console, Text.assemble("\n", (short_name(entry), "bold"), ": ", " ".join(filter(None, sentences))))
