@@ -42,7 +42,7 @@ setup(
     package_dir={PREPROCESS: "preprocess"},
     package_data={
         "": ["Snakefile", "py.typed", "*.html", "*.css", "*.js", "*.json", "*.txt", "*.csv", "*.yaml"],
-        "fairseq_scaling.study": ["profiles/*/*.yaml"],
+        "fairseq_scaling.study.run": ["profiles/*/*.yaml"],
     },
     # fairseq and torch stand in the extra [train]: reading logs and fitting laws needs neither of them.
     install_requires=[

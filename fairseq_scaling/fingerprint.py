@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -27,12 +26,12 @@ def fingerprint(path: Path) -> str:
 
 @lru_cache
 def code_fingerprint(*packages: str) -> str:
-    """Return 64 hexadecimal digits that change with this program's version, Python's, and the code of ``packages``.
+    """Return 64 hexadecimal digits that change with this program's version and the code of ``packages``.
 
     Args:
         packages: their names below this one, such as ``laws``.
     """
-    digest = hashlib.sha256(f"{__version__} {platform.python_version()}".encode())
+    digest = hashlib.sha256(__version__.encode())
     for package in packages:
         for module in sorted((Path(__file__).parent / package).rglob("*.py")):
             digest.update(module.read_bytes())

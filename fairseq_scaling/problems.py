@@ -30,6 +30,12 @@ from typing import Any
 class ProblemKind(Enum):
     """Base of the kinds of problem of a room; see the module's text for how to declare one."""
 
+    def __new__(cls, *texts: str) -> ProblemKind:
+        # two kinds of the same words are two kinds: by its words as value the second would be an alias of the first
+        kind = object.__new__(cls)
+        kind._value_ = len(cls.__members__) + 1
+        return kind
+
     def __init__(self, headline: str, detail: str = "", remedy: str = "") -> None:
         self.headline, self.detail, self.remedy = headline, detail, remedy
 

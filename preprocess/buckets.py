@@ -2,7 +2,7 @@
 
 Every record has a 64-bit digest of its content and goes into the bucket that its first bits name. Buckets sorted one
 after the other give all records in the order of their digests: a seeded shuffle that does not depend on the order of
-the input, in which copies stand side by side.
+the input, in which copies are neighbours.
 """
 
 from __future__ import annotations

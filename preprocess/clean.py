@@ -3,9 +3,9 @@
 All text of a folder is normalised the same way, given valid and test sets included. These are written a second time as
 they were given (``pairs.en-fr.test.raw.fr.txt``): translations are scored against that.
 
-What holds of the result: no line of a valid or test set, on either side, stands in any training text of any language,
-compared without case, punctuation, symbols and spaces. Training pairs stand in the order of seeded hashes: shuffled,
-and the same whatever the order of the input. Monolingual text keeps its order, as in T5 and the paper: a pretraining
+No line of a valid or test set, on either side, is in any training text of any language; lines are compared without
+case, punctuation, symbols, markup and spaces. Training pairs are in the order of seeded hashes: shuffled, and the same
+whatever the order of the input. Monolingual text keeps its order, as in T5 and the paper: a pretraining
 block then holds text that belongs together, from which a masked span can be told; the blocks are shuffled in training.
 """
 
@@ -14,16 +14,21 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fairseq_scaling.data.corpus import corpus_fingerprint
-from fairseq_scaling.errors import DataError, SettingError
+from fairseq_scaling.errors import DataError
 
 from .buckets import Buckets, digest
-from .filters import Limits, reject_raw
+from .cleaning.batches import clean_batch, held_out_keys, in_batches, set_profile
+from .cleaning.filters import reject_raw
+from .cleaning.lengths import words
+from .cleaning.normalise import normalise
+from .cleaning.profile import LanguageProfile
+from .cleaning.settings import DEFAULTS, CleanSettings
 from .folders import (
     CLEAN_MANIFEST,
     FORMAT,
@@ -36,12 +41,8 @@ from .folders import (
     read_manifest,
     write_manifest,
 )
-from .lengths import words
 from .lines import count_lines, read_lines, read_pairs, write_lines, write_pairs
-from .normalise import CHOICES, normalise
-from .profile import LanguageProfile
 from .progress import ordered_map, progress
-from .rules import Rules, clean_batch, held_out_keys, in_batches, set_profile
 
 _Text = TypeVar("_Text", str, tuple[str, str])
 _PROFILE_SAMPLE = 50_000  # lines per language
@@ -50,47 +51,10 @@ AS_GIVEN = "{}.raw"
 """split of a given set -> that of the same text as it was given, which translations are scored against"""
 
 
-@dataclass(frozen=True)
-class CleanSettings:
-    """Everything that decides what comes out."""
-
-    limits: Limits = field(default_factory=Limits)
-    normalise: str = "auto"
-    """one of ``normalise.CHOICES``; auto: moses where all text is from catalogues, else nfc"""
-    catalogue_rules: str = "auto"
-    """auto: for text from catalogues; always; never"""
-    accelerators: bool = True
-    """of the rules for catalogues: remove the marks of keys"""
-    language_check: bool = True
-    simple_words: int = 0
-    """keep only pairs whose English side (first, if none is) uses only the so many most frequent words; 0: all"""
-    unique_sides: bool = False
-    """a sentence stands in one pair only; else only copies of a whole pair are removed"""
-    valid: int = 1000
-    """pairs taken out as valid set, where none is given"""
-    test: int = 1000
-    mono_valid: int = 1000
-    """lines per language taken out as monolingual valid set"""
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("simple_words", "valid", "test", "mono_valid", "seed"):
-            if getattr(self, name) < 0:
-                raise SettingError(f"--{name.replace('_', '-')}", getattr(self, name), "must not be negative")
-        if self.normalise not in ("auto", *CHOICES):
-            raise SettingError("--normalise", self.normalise, f"must be one of auto, {', '.join(CHOICES)}")
-        self.rules(False)
-
-    def rules(self, only_catalogues: bool) -> Rules:
-        """Return what is done to each line of a raw folder, whose text may be from catalogues alone."""
-        choice = self.normalise if self.normalise != "auto" else "moses" if only_catalogues else "nfc"
-        return Rules(self.limits, choice, self.catalogue_rules, self.accelerators, self.seed)
-
-
 def clean(
     raw: Path,
     out: Path,
-    settings: CleanSettings = CleanSettings(),
+    settings: CleanSettings = DEFAULTS,
     workers: int = 1,
     overwrite: bool = False,
     expected_text: str = "",
@@ -119,7 +83,7 @@ def clean(
             "test_sets": raw_manifest["test_sets"],
             "filters": {name: dict(counts) for name, counts in work.report.items()},
             "text": {
-                "normalise": work.rules.normalise,
+                "normalise": work.settings.normalise,
                 "changed": {name: dict(counts) for name, counts in work.changed.items()},
                 "given": work.given,
                 "fingerprint": corpus_fingerprint(files),
@@ -134,17 +98,17 @@ def clean(
 
 
 class _Cleaning:
-    """One run; the attributes are what its steps hand to each other."""
+    """One run of the step; its parts pass their results on in attributes."""
 
     def __init__(
         self, raw: Path, folder: Path, manifest: dict[str, Any], settings: CleanSettings, workers: int
     ) -> None:
         self._raw, self._folder, self._manifest = raw, folder, manifest
-        self._settings, self._workers = settings, workers
+        self._workers = workers
         from_catalogue = [catalogue for parts in manifest["parts"].values() for _, catalogue in parts]
         no_given = all(len(splits) == 1 for splits in manifest["pairs"].values())
-        self.rules = settings.rules(no_given and bool(from_catalogue) and all(from_catalogue))
-        self._held_out: set[int] = set()  # digests of everything that stands in a valid or test set
+        self.settings = settings.resolved(no_given and bool(from_catalogue) and all(from_catalogue))
+        self._held_out: set[int] = set()  # digests of all lines of valid and test sets
         self.report: dict[str, Counter[str]] = {}
         self.changed: dict[str, Counter[str]] = {}
         self.languages: dict[str, dict[str, int]] = {}
@@ -153,7 +117,7 @@ class _Cleaning:
 
     def run(self) -> None:
         languages, pairs = sorted(self._manifest["languages"]), sorted(self._manifest["pairs"])
-        profile = self._learn_profile(languages) if self._settings.language_check else None
+        profile = self._learn_profile(languages) if self.settings.language_check else None
         kept_pairs = {pair: self._filter_pairs(pair, profile) for pair in pairs}
         for pair in pairs:
             self._write_given(pair)
@@ -188,7 +152,7 @@ class _Cleaning:
         else:
             files = [self._raw / mono_name(name)]
             items = read_lines(files[0])
-        work = partial(clean_batch, languages=languages, rules=self.rules)
+        work = partial(clean_batch, languages=languages, settings=self.settings)
         with progress(f"clean {name} ({kind})", count_lines(files[0])) as advance:
             jobs = in_batches(items, self._manifest["parts"].get(name, []))
             for done in ordered_map(work, jobs, self._workers, set_profile, (profile,)):
@@ -214,27 +178,27 @@ class _Cleaning:
             for key, sides in kept:
                 if key != last:
                     last, seen_with_last = key, set()
-                elif self._settings.unique_sides:
+                elif self.settings.unique_sides:
                     counts["duplicate"] += 1
                     continue
-                other = self.rules.key(sides[1])
+                other = self.settings.key(sides[1])
                 if other in seen_targets or other in seen_with_last:
                     counts["duplicate"] += 1
                     continue
-                (seen_targets if self._settings.unique_sides else seen_with_last).add(other)
+                (seen_targets if self.settings.unique_sides else seen_with_last).add(other)
                 distinct.add(key, *sides)
         kept.delete()
         return distinct
 
     def _simple_pairs(self, pair: str, kept: Buckets) -> Buckets:
         """Return the pairs that use only the most frequent words (of the pairs that got here)."""
-        if not self._settings.simple_words:
+        if not self.settings.simple_words:
             return kept
         side = 1 if pair.split("-")[1] == "en" else 0
         frequencies: Counter[str] = Counter()
         for _, sides in kept:
             frequencies.update(words(sides[side]))
-        common = sorted(frequencies.items(), key=lambda item: (-item[1], item[0]))[: self._settings.simple_words]
+        common = sorted(frequencies.items(), key=lambda item: (-item[1], item[0]))[: self.settings.simple_words]
         simple_words = {word for word, _ in common}
         counts = self.report[f"pairs {pair}"]
         simple = self._buckets(f"simple.{pair}", *self._raw.glob(pair_name(pair, "*")))
@@ -259,7 +223,8 @@ class _Cleaning:
             _check_given(raw, f"the given {split} set of {pair}")
             given = [(normalise(one, source, "none")[0], normalise(other, target, "none")[0]) for one, other in raw]
             read = [
-                (self.rules.normalised(one, source)[0], self.rules.normalised(other, target)[0]) for one, other in raw
+                (self.settings.normalised(one, source)[0], self.settings.normalised(other, target)[0])
+                for one, other in raw
             ]
             changed = {
                 language: sum(one[side] != other[side] for one, other in zip(given, read, strict=True))
@@ -273,18 +238,18 @@ class _Cleaning:
         """Write the pairs of a valid or test set, keep them out of all training text, and return how many they are."""
         source, target = pair.split("-")
         sides = ((line, language) for both in pairs for line, language in zip(both, (source, target), strict=True))
-        self._held_out.update(held_out_keys(sides, self.rules))
+        self._held_out.update(held_out_keys(sides, self.settings))
         files = [self._folder / pair_name(pair, side, split) for side in (source, target)]
         return write_pairs(files[0], files[1], pairs)
 
     def _take_out(self, pair: str, kept: Buckets) -> None:
         """Write the first pairs in hash order as test and valid set, where none were given."""
-        for split, wanted in (("test", self._settings.test), ("valid", self._settings.valid)):
+        for split, wanted in (("test", self.settings.test), ("valid", self.settings.valid)):
             if split in self.pairs[pair] or not wanted:
                 continue
             chosen: list[tuple[str, str]] = []
             for _, (left, right) in kept:
-                keys = {self.rules.key(side) for side in (left, right)}
+                keys = {self.settings.key(side) for side in (left, right)}
                 if keys.isdisjoint(self._held_out):
                     chosen.append((left, right))
                     self._held_out |= keys
@@ -299,7 +264,7 @@ class _Cleaning:
             self.pairs[pair][split] = self._write_split(pair, split, chosen)
 
     def _filter_mono(self, language: str, profile: LanguageProfile | None) -> Buckets:
-        """Return the lines that keep to the limits and stand in no valid or test set of pairs, without copies."""
+        """Return the lines that keep to the limits and are in no valid or test set of pairs, without copies."""
         path = self._raw / mono_name(language)
         kept, place = self._buckets(f"mono.{language}", path), 0
         with kept:
@@ -323,7 +288,7 @@ class _Cleaning:
 
     def _take_out_mono(self, language: str, kept: Buckets) -> None:
         """Write a valid set of stretches of text, those whose places have the smallest seeded hashes."""
-        wanted, seed = self._settings.mono_valid, self._settings.seed
+        wanted, seed = self.settings.mono_valid, self.settings.seed
 
         def free() -> Iterator[tuple[int, str, str]]:
             # Another language's valid set may hold the same line.
@@ -350,7 +315,7 @@ class _Cleaning:
 
     def _write_train_pairs(self, pair: str, kept: Buckets) -> None:
         files = [self._folder / pair_name(pair, side, "train") for side in pair.split("-")]
-        records = (({key, self.rules.key(right)}, (left, right)) for key, (left, right) in kept)
+        records = (({key, self.settings.key(right)}, (left, right)) for key, (left, right) in kept)
         written = write_pairs(files[0], files[1], self._training(f"pairs {pair}", records))
         given = self._manifest["pairs"][pair]
         taken = sum(count for split, count in self.pairs[pair].items() if split not in given)

@@ -18,18 +18,21 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def _default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fairseq_scaling"
+def _cache_for(out: Path, given: Path | None) -> Path:
+    """Return where downloads are kept: as given, else the user's cache, else (HOME is read-only) beside ``out``."""
+    if given is not None:
+        return given
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    usual = Path(home) / "fairseq_scaling"
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return out.absolute().with_name("downloads")
+    return usual if os.access(usual, os.W_OK) else out.absolute().with_name("downloads")
 
 
 def _overwrite(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--overwrite", is_flag=True, help="Replace a finished result.")(command)
-
-
-def _cache(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--cache", type=_FOLDER, default=_default_cache, show_default="~/.cache/fairseq_scaling", help="For downloads."
-    )(command)
 
 
 def _workers(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +68,12 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--languages", default="", metavar="L,L", help="Languages of the monolingual text: en,fr,de.")
 @click.option("--pairs", default="", metavar="S-T,S-T", help="Language pairs: en-fr,en-de.")
 @click.option("--out", required=True, type=_FOLDER, help="The raw folder to write.")
-@_cache
+@click.option(
+    "--cache",
+    type=_FOLDER,
+    show_default="~/.cache/fairseq_scaling; where that cannot be written, downloads beside --out",
+    help="For downloads.",
+)
 @click.option("--mono", multiple=True, metavar="L=FILE", help="files: monolingual text; wmt: L=mtdata name.")
 @click.option("--pair", multiple=True, metavar="S-T=FILE,FILE", help="files: parallel text; wmt: S-T=mtdata name.")
 @click.option(
@@ -100,6 +108,7 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
     from .fetch import fetch as run
     from .remarks import PACKAGES_AT_FAULT, source_remarks
 
+    options["cache"] = _cache_for(out, options["cache"])
     request, names = _request(_split(languages), _split(pairs), options)
     sources = list(dict.fromkeys(options["source_names"]))
     if "files" in sources and "wmt" in sources:
@@ -135,8 +144,9 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
     type=click.Choice(["auto", "none", "nfc", "moses"]),
     default="auto",
     show_default=True,
-    help="Of training, validation and test text alike. none: nothing but control characters and runs of spaces; nfc: "
-    "and Unicode's form C; moses: and Moses' punctuation. auto: moses where all text is from catalogues, else nfc.",
+    help="Applied to training, validation and test text alike. none: only control characters and repeated spaces are "
+    "replaced; nfc: also Unicode form C; moses: also Moses' punctuation. auto: moses where all text is from catalogues "
+    "(debian), else nfc.",
 )
 @click.option(
     "--catalogue-rules",
@@ -193,9 +203,9 @@ def clean(raw: Path, out: Path, workers: int, overwrite: bool, expected_text: st
     Words are separated by spaces; in scripts without spaces (Chinese, Japanese, Thai, ...) they are counted by
     characters. The ratio of lengths counts a Chinese character as three letters, a Korean syllable as two.
     """
-    from .clean import CleanSettings
     from .clean import clean as run
-    from .filters import Limits
+    from .cleaning.filters import Limits
+    from .cleaning.settings import CleanSettings
     from .remarks import text_remarks
 
     limits = Limits(**{name: options.pop(name) for name in list(options) if name in Limits.__dataclass_fields__})

@@ -144,7 +144,7 @@ def encode(
 
 
 def _added(model: Path, pieces: Sequence[str], languages: Sequence[str]) -> list[str]:
-    """Return the symbols that stand behind the pieces: language tags and, the first one last as in T5, sentinels."""
+    """Return the symbols that follow the pieces: language tags, then sentinels, the first sentinel last as in T5."""
     tags = [TAG.format(language) for language in sorted(languages)]
     added = tags + [SENTINEL.format(number) for number in reversed(range(SENTINELS))]
     if collisions := sorted({*SPECIALS, *added}.intersection(pieces)):

@@ -15,6 +15,7 @@ from fairseq_scaling.whole_files import names_failures, write_whole
 from .folders import CLEAN_MANIFEST, mono_name, pair_name, read_manifest, write_manifest
 from .lines import read_lines
 
+_SENTENCEPIECE_LONGEST = 4192  # bytes, its default
 MODEL_TYPES = ("unigram", "bpe")
 
 
@@ -48,8 +49,8 @@ def train_sentencepiece(
 ) -> dict[str, Any]:
     """Train a model on the training text of a clean folder and write it to ``out`` and its settings to ``out.json``.
 
-    The same text and settings give the same bytes. Text is not normalised again, so what is encoded decodes to itself
-    but for unknown characters. Control symbols have no piece: fairseq's dictionary brings its own.
+    The same text and settings give the same bytes. Text is not normalised again, so encoded text decodes to
+    itself, except for unknown characters. Control symbols have no piece: they are in fairseq's dictionary.
 
     Returns:
         The content of ``out.json``.
@@ -66,7 +67,8 @@ def train_sentencepiece(
         raise DataError(f"{clean} holds no text")
     share = -(-settings.sentences // len(languages))
     samples = {language: list(_sample(clean, manifest, language, share)) for language in languages}
-    model = _train(itertools.chain.from_iterable(samples.values()), settings)
+    longest = 4 * manifest["settings"]["limits"]["max_characters"]  # bytes of a line, at most
+    model = _train(itertools.chain.from_iterable(samples.values()), settings, longest)
     described = {"settings": asdict(settings), "sentences": {name: len(lines) for name, lines in samples.items()}}
     with names_failures(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -90,10 +92,12 @@ def _sample(clean: Path, manifest: dict[str, Any], language: str, count: int) ->
     return itertools.islice((line for line in in_turn if line is not None), count)
 
 
-def _train(lines: Iterator[str], settings: SentencePieceSettings) -> bytes:
+def _train(lines: Iterator[str], settings: SentencePieceSettings, longest: int) -> bytes:
     import sentencepiece
 
     model = io.BytesIO()
+    # SentencePiece leaves out longer lines than this without a word.
+    length: dict[str, Any] = {"max_sentence_length": longest} if longest > _SENTENCEPIECE_LONGEST else {}
     try:
         # From an iterator into memory: a model trained from files keeps their paths.
         sentencepiece.SentencePieceTrainer.train(
@@ -111,6 +115,7 @@ def _train(lines: Iterator[str], settings: SentencePieceSettings) -> bytes:
             pad_id=-1,
             unk_id=0,
             minloglevel=2,
+            **length,
         )
     except (RuntimeError, OSError) as error:
         raise DataError(

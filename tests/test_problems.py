@@ -10,6 +10,7 @@ from fairseq_scaling.problems import ProblemKind, count_problems, in_order
 
 
 class Kind(ProblemKind):
+    OTHER_LACKS = "lacks {missing}", "", "give it with --mapping"
     LACKS = "lacks {missing}", "", "give it with --mapping"
     CUT = "the record is cut", "it ends with {end!r}"
 
@@ -55,3 +56,9 @@ def test_a_kind_refuses_fields_that_its_words_do_not_name() -> None:
         Kind.LACKS.at("a.log")
     with pytest.raises(TypeError, match="end"):
         Kind.LACKS.at("a.log", missing="mixture", end="x")
+
+
+def test_kinds_of_the_same_words_are_two_kinds() -> None:
+    one, two = (kind.at("a.log", missing="mixture") for kind in (Kind.LACKS, Kind.OTHER_LACKS))
+    assert one.kind is not two.kind
+    assert len(count_problems([one, two])) == 2

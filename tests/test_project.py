@@ -145,7 +145,7 @@ def test_a_readme_has_no_gap_left_and_its_links_lead_somewhere(name: str) -> Non
 
 
 def test_commands_that_need_no_training_start_without_torch_fairseq_and_numpy() -> None:
-    for module in ("fairseq_scaling.cli.study", "fairseq_scaling.study.job", "fairseq_scaling.cli.convert"):
+    for module in ("fairseq_scaling.cli.study", "fairseq_scaling.study.run.job", "fairseq_scaling.cli.convert"):
         code = f"import sys, {module}; print(sorted({{'torch', 'fairseq', 'numpy', 'pydantic'}} & set(sys.modules)))"
         result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         assert result.stdout.strip() == "[]", module

@@ -60,7 +60,7 @@ def fit(request: Request) -> Outcome:
 
     Raises:
         NothingToFit: nothing could be read; the message lists why.
-        DataError: a path does not exist, or ``out`` can not be written.
+        DataError: a path does not exist, or ``out`` cannot be written.
         SettingError: a setting does not go with what was read.
     """
     from ..report.reading import read_inputs

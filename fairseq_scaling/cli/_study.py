@@ -7,9 +7,12 @@ from pathlib import Path
 import click
 
 from ..errors import DataError
-from ..study.plan import Plan, make_plan
-from ..study.sequential import as_decided
-from ..study.state import StudyFolder
+from ..study.plan.jobs import Plan
+from ..study.plan.planner import make_plan
+from ..study.results.sequential import as_decided
+from ..study.run.lock import is_running
+from ..study.run.source import Source
+from ..study.run.state import StudyFolder
 
 study_argument = click.argument("study", type=click.Path(path_type=Path), metavar="STUDY.yaml")
 out_option = click.option(
@@ -20,9 +23,8 @@ set_option = click.option(
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Replace a setting of STUDY.yaml; the value is YAML. May stand there several times. A study that was run with "
-    "it is asked about with it.  "
-    "[for example: --set pretraining.budgets='[1M, 2M]']",
+    help="Replace a setting of STUDY.yaml; the value is YAML. May be given several times. Pass the same --set to "
+    "status, report, clean and export.  [for example: --set pretraining.budgets='[1M, 2M]']",
 )
 started_argument = click.argument(
     "study", type=click.Path(path_type=Path), metavar="[STUDY.yaml]", required=False, default=None
@@ -37,16 +39,16 @@ def open_study(
     With ``check``, a finished corpus that is too small for the study is an error, and a file that is to be there and
     is not.
     """
-    from ..study.config import load_study
-    from ..study.given import check_given, given_rows
-    from ..study.text_check import check_text, find_corpus
+    from ..study.plan.text_check import check_text, find_corpus
+    from ..study.settings.config import load_study
+    from ..study.settings.given import check_given, given_rows
 
     wanted = load_study(study, settings)
     plan, folder = make_plan(wanted), StudyFolder(out or Path("work") / wanted.name)
     if check:
         check_given(wanted)
         # A corpus that will be made anew says nothing about the text that there will be.
-        stands = all(folder.stands(plan, job) for job in plan.until("encode"))
+        stands = all(folder.up_to_date(plan, job) for job in plan.until("encode"))
         corpus = find_corpus(plan, folder) if stands else None
         if corpus is not None:
             check_text(plan, corpus)
@@ -54,10 +56,13 @@ def open_study(
     return plan, folder
 
 
-def open_started(study: Path | None, out: Path | None, settings: tuple[str, ...] = ()) -> tuple[Plan, StudyFolder]:
-    """Return the same of a study that may also be named by its folder alone, where its last plan lies.
+def open_started(
+    study: Path | None, out: Path | None, settings: tuple[str, ...] = (), reread: bool = False
+) -> tuple[Plan, StudyFolder]:
+    """Return the plan and folder of a study that may also be named by its folder alone, where its last plan is kept.
 
-    What a sequential run has decided not to run is no part of the plan, whichever way the study is named.
+    Jobs that a sequential run decided not to run are left out of the plan. With ``reread``, where the study is named by
+    its folder, does not run now and its study.yaml has changed since the last run, the plan is made from study.yaml.
 
     Raises:
         DataError: no study was ever started there.
@@ -73,4 +78,9 @@ def open_started(study: Path | None, out: Path | None, settings: tuple[str, ...]
     folder = StudyFolder(out)
     if not folder.plan_path.exists():
         raise DataError(f"--out = {out}: no study was ever started there")
+    source = Source.kept(folder) if reread else None
+    if source is not None and not is_running(folder) and source.has_changed(folder):
+        click.echo(f"{source.file} has changed since the last run. The jobs of the changed file are shown.", err=True)
+        plan, _ = open_study(source.file, out, source.settings)
+        return as_decided(plan, folder), folder
     return Plan.read(folder.plan_path), folder

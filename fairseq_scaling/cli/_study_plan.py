@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from ..errors import SettingError
-from ..study.choice import CRITERIA
-from ..study.pricing import PEAKS, UTILISATION
-from ..study.scheduling import Capacity
+from ..study.plan.pricing import PEAKS, UTILISATION
+from ..study.run.scheduling import Capacity
+from ..study.stages import CRITERIA
 from ._common import Command, shows_errors
 from ._study import open_study, out_option, set_option, study_argument
 
@@ -63,8 +63,8 @@ def plan(
     scaling-study plan study.yaml --hardware a100 --devices 8 --price 2
     scaling-study plan study.yaml --set model.arch=t5_small --set finetuning.seeds='[1, 2, 3]'
     """
-    from ..study import pricing
-    from ..study.plan_table import print_plan
+    from ..study.plan import pricing
+    from ..study.results.plan_table import print_plan
 
     if hardware is None and flops is None and price is not None:
         raise SettingError("--price", price, "the price of a device needs its speed", "give --hardware or --flops, too")
@@ -80,7 +80,7 @@ def schema() -> None:
 
     Save it, and begin study.yaml with: # yaml-language-server: $schema=study.schema.json
     """
-    from ..study.config import study_schema
+    from ..study.settings.config import study_schema
 
     click.echo(json.dumps(study_schema(), indent=2))
 
@@ -92,8 +92,8 @@ def schema() -> None:
 @shows_errors
 def choose(runs: tuple[str, ...], by: str, out: Path) -> None:
     """Choose a learning rate among runs that tried one each, by the validation set; a job of a study calls this."""
-    from ..study import choice
-    from ..study.state import write_whole
+    from ..study.plan import choice
+    from ..study.run.state import write_whole
 
     pairs = [run.partition("=") for run in runs]
     found = choice.choose({rate: Path(folder) for rate, _, folder in pairs}, by)

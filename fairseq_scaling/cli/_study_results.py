@@ -15,28 +15,34 @@ from ._study import open_started, out_option, set_option, started_argument
 @started_argument
 @out_option
 @set_option
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write the report here, for example where the study's folder is read-only.  [default: interim/ in --out]",
+)
 @shows_errors
-def report(study: Path | None, out: Path | None, settings: tuple[str, ...]) -> None:
+def report(study: Path | None, out: Path | None, settings: tuple[str, ...], to: Path | None) -> None:
     """Fit the laws to the runs that are scored, also while a study runs or is half done; give STUDY.yaml or --out.
 
-    A finished study's own results are printed; of another one the table, and the report in interim/.
+    The table of a finished study is printed as it is. Otherwise, and with --to, the laws are fitted again.
     """
-    from ..study.interim import fit_interim
+    from ..study.results.interim import fit_interim
 
     plan, folder = open_started(study, out, settings)
-    if not folder.pending(plan, plan.jobs):
+    if to is None and not folder.pending(plan, plan.jobs):
         click.echo(folder.table.read_text("utf-8").rstrip())
         click.echo(f"Report: {folder.report}")
         return
-    interim = fit_interim(plan, folder)
+    interim = fit_interim(plan, folder, to)
     if interim.scored == 0:
         click.echo(f"{plan.name}: no run is scored yet, of {interim.of}.")
         return
     if not interim.written:
-        print_error(f"fit-scaling ended with exit code {interim.code}; its message stands above")
+        print_error(f"fit-scaling ended with exit code {interim.code}; see its message above")
         sys.exit(1)
     click.echo(f"{plan.name}: {interim.scored} of {interim.of} runs are scored.")
-    click.echo(f"Report on these: {folder.interim / 'report.html'}")
+    click.echo(f"Report on these: {(to or folder.interim) / 'report.html'}")
 
 
 @click.command(cls=Command)
@@ -52,9 +58,9 @@ def clean(study: Path | None, out: Path | None, settings: tuple[str, ...], pretr
     Logs, scores, translations, results and text stay, so that the study stays finished. What a later change of the
     settings needs again is trained again.
     """
-    from ..study.cleaning import removable
-    from ..study.lock import locked
-    from ..study.progress import format_bytes, format_duration
+    from ..study.results.cleaning import removable
+    from ..study.run.lock import locked
+    from ..study.run.progress import format_bytes, format_duration
 
     plan, folder = open_started(study, out, settings)
     with locked(folder):
@@ -93,9 +99,9 @@ def export(
     The same study gives the same bytes. Folders of this machine are replaced by placeholders. fit-scaling reads it
     again, once unpacked; its README.txt says how.
     """
-    from ..study.config import settings_text
-    from ..study.export import export as write
-    from ..study.progress import format_bytes
+    from ..study.results.export import export as write
+    from ..study.run.progress import format_bytes
+    from ..study.settings.config import settings_text
 
     plan, folder = open_started(study, out, settings)
     archive = archive or Path(f"{plan.name}.tar.gz")

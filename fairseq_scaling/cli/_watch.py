@@ -20,7 +20,7 @@ def watch(request: Request, every: float) -> None:
     """Fit, print and write again after every change, looking every ``every`` seconds; Ctrl-C after a fit ends it.
 
     Raises:
-        ScalingError: the mapping can not be read. What may come right while a study runs is printed and waited for.
+        ScalingError: the mapping cannot be read. What may come right while a study runs is printed and waited for.
         KeyboardInterrupt: it was stopped before anything could be fitted.
     """
     if request.mapping is not None:

@@ -1,4 +1,4 @@
-"""``scaling-alignment``: how well mixtures fit translation tasks, measured on the corpus before anything is trained."""
+"""``scaling-alignment``: how well mixtures fit translation tasks, measured on a corpus before training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from ._common import Command, shows_errors
 
 if TYPE_CHECKING:
     from ..data.overlap import Overlap
-    from ..mixture import Mixture
 
 _WIDTH_WHEN_PIPED = 100
 
@@ -26,7 +25,7 @@ _WIDTH_WHEN_PIPED = 100
 @click.option(
     "--sample",
     metavar="TOKENS",
-    help="Size of each mixture's sample.  [default: 1M, or what the text of all of them can fill]",
+    help="Size of each mixture's sample.  [default: 1M, or less where a mixture has less text]",
 )
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.json", help="Where to write it."
@@ -35,31 +34,32 @@ _WIDTH_WHEN_PIPED = 100
 def main(corpus: Path, tasks: tuple[str, ...], mixtures: tuple[str, ...], sample: str | None, out: Path | None) -> None:
     """Measure how well pretraining mixtures are aligned with translation tasks, from their text alone.
 
-    CORPUS is a corpus folder of scaling-preprocess encode. Nothing is trained; it takes seconds for a corpus of any
-    size, because evenly spaced samples are read.
+    CORPUS is a folder written by scaling-preprocess encode. Nothing is trained. Only evenly spaced samples of the text
+    are read, so a corpus of any size takes seconds.
 
     \b
     scaling-alignment corpus --task en-fr --mixture en:0.5,fr:0.5 --mixture de
     scaling-alignment corpus --task en-fr --task fr-en --mixture en --mixture fr --sample 4M
     scaling-alignment corpus --task en-fr --mixture en:0.5,fr:0.5 --mixture en --mixture de \\
         --out logs/alignment.json
-    fit-scaling logs/                  # compares it with what pretraining brought
+    fit-scaling logs/      # compares these measures with the gains from pretraining
 
     \b
-    What the numbers mean
-      A          the paper's score, P_src P_tgt + 0.7 P_src + 0.8 P_tgt: it knows
-                 the shares of the languages and nothing of their text
-      1-gram     the part that the mixture's distribution of SentencePiece pieces
-                 has in common with that of one side of the task's training
-                 pairs: 1 for equal, 0 where no piece is shared
-      n-gram     the part of that side's n-grams that occur in a sample of the
-                 mixture; grows with the sample, so only equal sizes compare
-      src, tgt   against the source and the target side
-      both       source and target in the paper's formula, with what was
-                 measured instead of the shares: 0 to 2.5
+    Columns
+      A          the paper's score, P_src P_tgt + 0.7 P_src + 0.8 P_tgt, where P
+                 is the language's share of the mixture; it ignores the text
+      1-gram     the overlap of two distributions of SentencePiece pieces: that
+                 of the mixture and that of one side of the task's training
+                 pairs. 1: they are equal; 0: they have no piece in common
+      n-gram     the share of that side's n-grams that occur in a sample of the
+                 mixture. It grows with the sample: compare equal sizes only
+      src, tgt   measured against the source or the target side
+      both       the paper's formula with the measured src and tgt in place of
+                 the shares: 0 to 2.5
 
-    A is the paper's; the others are this project's, and whether they tell more than A is for fit-scaling to show: it
-    prints their rank correlation with what pretraining brought, once a task has three mixtures.
+    A is the paper's measure; the others are this project's. Whether they predict the gain from pretraining better than
+    A is an open question: fit-scaling prints the rank correlation of each with the measured gains, once a task has
+    three mixtures.
 
     Exit codes: 0 done, 2 something to mend (the message says what).
     """
@@ -69,7 +69,7 @@ def main(corpus: Path, tasks: tuple[str, ...], mixtures: tuple[str, ...], sample
     from ..quantities import parse_tokens
 
     wanted_tasks = list(dict.fromkeys(_task(text) for text in tasks))
-    wanted_mixtures = _different([Mixture.parse(text) for text in mixtures])
+    wanted_mixtures = list(dict.fromkeys(Mixture.parse(text) for text in mixtures))
     size = None if sample is None else parse_tokens(sample, "--sample")
     if out is not None and not out.absolute().parent.is_dir():
         raise SettingError("--out", out, "there is no such folder", f"mkdir -p {out.parent}")
@@ -85,11 +85,6 @@ def _task(text: str) -> tuple[str, str]:
     if not dash or not source or not target or source == target:
         raise SettingError("--task", text, "not two languages", "write source-target, for example en-fr")
     return source, target
-
-
-def _different(mixtures: list[Mixture]) -> list[Mixture]:
-    """Return the mixtures without those that say the same in another order of languages."""
-    return [mixture for i, mixture in enumerate(mixtures) if dict(mixture) not in [dict(m) for m in mixtures[:i]]]
 
 
 def _write(overlaps: list[Overlap], fingerprint: str, out: Path) -> None:

@@ -123,7 +123,7 @@ def main(
         raise SettingError("--out", out, "there is no such folder", f"mkdir -p {out.parent}")
     generation = _read(generated, plain, join)
     subset = subset or generation.subset or "test"
-    references, source, characters = _texts(reference_files, source, corpus, source_lang, target_lang, subset)
+    references, source, unseen = _texts(reference_files, source, corpus, source_lang, target_lang, subset)
     sources = read_text(source, "source") if source is not None else None
     for path, texts in [*references.items(), *([(source, sources)] if source and sources else [])]:
         _check_count(generated, len(generation.hypotheses), path, len(texts))
@@ -146,7 +146,7 @@ def main(
         joined=generation.pieces,
         target_lang=target_lang,
         bleu_tokenizer=bleu_tokenizer,
-        characters=characters,
+        unseen=unseen,
     )
     content = score_object(
         scores,
@@ -184,23 +184,23 @@ def _texts(
     source_lang: str | None,
     target_lang: str | None,
     subset: str,
-) -> tuple[dict[Path, list[str]], Path | None, frozenset[str] | None]:
-    """Return the references by file, the source file, and the characters that the corpus's vocabulary can write."""
-    from ..scores.checks import vocabulary_characters
+) -> tuple[dict[Path, list[str]], Path | None, dict[str, Any] | None]:
+    """Return the references by file, the source file, and what the corpus says of characters it never trains on."""
     from ..scores.pieces import find_pieces
     from ..scores.text import read_text
 
-    characters = None
+    unseen = None
     if corpus is not None:
         from ..data.corpus import Corpus
-        from ..data.dictionary import read_symbols
 
         if not source_lang or not target_lang:
             raise SettingError("--corpus", corpus, "of which pair?", "give --source-lang and --target-lang too")
         opened = Corpus.open(corpus)
         reference_files = reference_files or (opened.reference(source_lang, target_lang, subset),)
         source = source or opened.source_text(source_lang, target_lang, subset)
-        characters = vocabulary_characters(read_symbols(opened.dictionary_path))
+        pair = next(name for name in opened.pairs if set(name.split("-")) == {source_lang, target_lang})
+        counted = opened.manifest.get("text", {}).get("unseen_characters", {})
+        unseen = counted.get(pair, {}).get(subset, {}).get(target_lang)
     if not reference_files:
         raise SettingError(
             "--reference", "(not given)", "nothing to compare with", "give --reference FILE, or --corpus DIR"
@@ -211,7 +211,7 @@ def _texts(
             raise DataError(
                 f"{path}: the reference is in {kind.title} pieces\n  give the raw text, as it was before it was encoded"
             )
-    return references, source, characters
+    return references, source, unseen
 
 
 def _check_count(generated: Path, translations: int, other: Path, lines: int) -> None:

@@ -12,9 +12,11 @@ from types import FrameType
 import click
 
 from ..errors import SettingError
-from ..study.plan import STAGES, Plan
-from ..study.scheduling import Scheduling
-from ..study.state import StudyFolder
+from ..study.plan.jobs import Plan
+from ..study.run.scheduling import Scheduling
+from ..study.run.source import Source
+from ..study.run.state import StudyFolder
+from ..study.stages import STAGES
 from ._common import EXIT_INTERRUPTED, Group, print_error, shows_errors
 from ._study import open_started, open_study, out_option, set_option, started_argument, study_argument
 from ._study_plan import choose, plan, schema
@@ -54,7 +56,7 @@ for command in (plan, schema, choose, report, clean, export):
 )
 @set_option
 @click.option("--dry-run", "-n", is_flag=True, help="Only list what there is to do.")
-@click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
+@click.option("--until", type=click.Choice(list(STAGES)), help="Stop after this stage.")
 @click.option(
     "--sequential",
     is_flag=True,
@@ -100,10 +102,9 @@ def run(
     scaling-study run study.yaml                     here, one job for each core or GPU
     scaling-study run study.yaml --profile slurm     on a SLURM cluster: docs/clusters.md
     """
-    from ..study import workflow
-    from ..study.config import settings_text
-    from ..study.gpus import find_gpus, parse_gpus
-    from ..study.scheduling import find_profile
+    from ..study.run import workflow
+    from ..study.run.gpus import find_gpus, parse_gpus
+    from ..study.run.scheduling import find_profile
 
     plan, folder = open_study(study, out, settings, check=True)
     place = find_profile(profile) if profile else None
@@ -115,14 +116,14 @@ def run(
     if dry_run:
         _print_pending(plan, folder, until, sequential)
         return
-    text = settings_text(study, settings)
+    source = Source(study.absolute(), settings)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         if sequential:
-            done = _run_sequentially(plan, folder, scheduling, text)
+            done = _run_sequentially(plan, folder, scheduling, source)
         else:
-            done = _run(plan, folder, scheduling, until, text)
+            done = _run(plan, folder, scheduling, until, source)
     except KeyboardInterrupt:
         print_error("stopped. The same command goes on where it was.")
         sys.exit(EXIT_INTERRUPTED)
@@ -140,30 +141,33 @@ def run(
 @set_option
 @shows_errors
 def status(study: Path | None, out: Path | None, settings: tuple[str, ...]) -> None:
-    """Show how far a study is, also while it runs in another window. Give STUDY.yaml or --out."""
-    from ..study.display import print_status
+    """Show how far a study is, also while it runs in another window. Give STUDY.yaml or --out.
 
-    plan, folder = open_started(study, out, settings)
+    With --out alone the study.yaml of the last run is read again, so that jobs added to it since are counted.
+    """
+    from ..study.results.status import print_status
+
+    plan, folder = open_started(study, out, settings, reread=True)
     print_status(plan, folder)
 
 
 def _run(
-    plan: Plan, folder: StudyFolder, scheduling: Scheduling, until: str | None, settings: str,
+    plan: Plan, folder: StudyFolder, scheduling: Scheduling, until: str | None, source: Source,
     limits: Mapping[str, int] | None = None,
 ) -> int:  # fmt: skip
     """Run a plan with its progress on standard error; return how many jobs that were."""
-    from ..study.display import show_progress
-    from ..study.workflow import run_plan
+    from ..study.results.status import show_progress
+    from ..study.run.workflow import run_plan
 
     with show_progress(plan, scheduling.capacity) as display:
-        return run_plan(plan, folder, scheduling, until, settings, limits, display.update, display.print_failure)
+        return run_plan(plan, folder, scheduling, until, source, limits, display.update, display.print_failure)
 
 
-def _run_sequentially(plan: Plan, folder: StudyFolder, scheduling: Scheduling, settings: str) -> int:
-    from ..study.sequential import run_sequentially
+def _run_sequentially(plan: Plan, folder: StudyFolder, scheduling: Scheduling, source: Source) -> int:
+    from ..study.results.sequential import run_sequentially
 
     def run(part: Plan, limits: Mapping[str, int]) -> int:
-        return _run(part, folder, scheduling, None, settings, limits)
+        return _run(part, folder, scheduling, None, source, limits)
 
     return run_sequentially(plan, folder, run, lambda text: click.echo(text, err=True))
 

@@ -112,7 +112,7 @@ def _claim_configurations(claims: _Claims, group: Group) -> None:
         seed = parse_exact_integer(setting(config, "seed", "common"))
         if seed is not None and 0 <= seed < 10**18:
             claims.add("seed", seed, origin)
-        if len(start.languages) == 2 and "translation" in task:
+        if len(start.languages) == 2 and "multi" not in task:
             # fairseq loads the dictionary of the source language first
             for name, said in zip(("source_lang", "target_lang"), start.languages, strict=True):
                 if name not in claims.values:

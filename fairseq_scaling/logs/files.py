@@ -97,7 +97,11 @@ def read_lines(path: Path) -> Iterator[RawLine]:
     for block in _decoded(path):
         *lines, rest = (rest + block).split(b"\n")
         for content in lines:
-            yield from _ended(number, content)
+            if b"\r" in content:
+                for piece in content.rstrip(b"\r").split(b"\r"):
+                    yield from _pieces(number, piece, True)
+            else:
+                yield from _pieces(number, content, True)
             number += 1
         if len(rest) > LONGEST_LINE:
             *pieces, rest = rest.split(b"\r")
@@ -165,28 +169,20 @@ def _too_long(number: int) -> Unreadable:
     return Unreadable(lambda file: LogProblem.LONG_LINE.at(file, number, number=number, limit=LONGEST_LINE >> 20))
 
 
-def _ended(number: int, content: bytes) -> Iterator[RawLine]:
-    """Yield the parts of a line that ended with a line feed."""
-    if b"\r" not in content:
-        yield from _pieces(number, content, True)
-        return
-    for piece in content.rstrip(b"\r").split(b"\r"):
-        yield from _pieces(number, piece, True)
-
-
-def _pieces(number: int, content: bytes, complete: bool) -> Iterator[RawLine]:
-    """Yield the line, or its pieces where other records broke into it."""
-    if any(map(content.__contains__, _COLOUR_MARKS)):
+def _pieces(number: int, content: bytes, complete: bool) -> list[RawLine]:
+    """Return the line, or its pieces where other records broke into it."""
+    if b"[" in content and any(map(content.__contains__, _COLOUR_MARKS)):
         content = _COLOUR.sub(b"", content)
     starts: list[int] = []
     if b" | " in content or b"][" in content:
-        starts += [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
+        starts = [match.start() for match in TIMESTAMP.finditer(content) if match.start()]
     if b"Namespace(" in content or b"{'_name'" in content:
         found = [match.start() for match in BARE_CONFIG.finditer(content) if match.start()]
         starts = sorted(starts + [start for start in found if not content.endswith(INSIDE, 0, start)])
-    for start, end in zip([0, *starts], starts, strict=False):
-        yield RawLine(number, content[start:end], False)
-    yield RawLine(number, content[starts[-1] :] if starts else content, complete)
+    if not starts:
+        return [RawLine(number, content, complete)]
+    cut = [RawLine(number, content[start:end], False) for start, end in zip([0, *starts], starts, strict=False)]
+    return [*cut, RawLine(number, content[starts[-1] :], complete)]
 
 
 def _open(path: Path) -> BinaryIO:

@@ -66,7 +66,8 @@ def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
         elif start.trained_nothing:
             problems.append(LogProblem.EMPTY_START.at(*place))
         elif start.trains and start.config and start.program.tool != "validate":
-            _group(groups, _stock_id(member), True).members.append(member)
+            run = _continued(member, groups) or _group(groups, _stock_id(member), True)
+            run.members.append(member)
         elif start.is_only_config and start.program.tool in ("generate", "validate"):
             problems.append(LogProblem.NO_SCORE_PRINTED.at(*place, tool=start.program.tool))
         else:
@@ -92,6 +93,28 @@ def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
 
 def _group(groups: dict[str, Group], run_id: str, stock: bool) -> Group:
     return groups.setdefault(run_id, Group(run_id, stock))
+
+
+def _continued(member: Mapped, groups: dict[str, Group]) -> Group | None:
+    """Return the stock run that a start goes on with although its settings differ: those that differ are listed.
+
+    It resumed in the same folder of checkpoints at an update that the run had reached, and counted on from there.
+    """
+    start = member.start
+    resumed_at = start.progress.resumed_at
+    if resumed_at is None or any(stats.step < resumed_at for stats in start.records):
+        return None
+    place = _written(member.fields) if member.fields else member.folder
+    found = [
+        group
+        for group in groups.values()
+        for each in group.members
+        if group.stock
+        and (_written(each.fields) if each.fields else each.folder) == place
+        and _save_dir(each.start) == _save_dir(start) is not None
+        and each.start.last_step >= resumed_at
+    ]
+    return found[-1] if len({group.run_id for group in found}) == 1 else None
 
 
 def _hand_over_named_scores(start: Start, groups: dict[str, Group]) -> None:
@@ -145,26 +168,44 @@ def _written(fields: dict[str, Any]) -> str:
 
 
 def _find(member: Mapped, trained: list[Group]) -> tuple[Group | None, str]:
-    """Return the trained run that a start without a name belongs to, or why it is unknown."""
+    """Return the trained run that a start without a name belongs to, or why it is unknown.
+
+    The folder of the checkpoint that it used says it, or the mapping. Several runs may have saved their checkpoints in
+    folders of one name: then the run whose log lies in the same folder, is of the same mapping, or lies in the nearest
+    folder above.
+    """
     start = member.start
+    candidates: list[Group] = []
     if not start.trains or start.program.tool == "validate":
         checkpoints = {_folder_of(checkpoint) for checkpoint in checkpoints_of(start)}
-        if checkpoints:
-            found = [group for group in trained if checkpoints & {_save_dir(each) for each in group.starts}]
-            near = [group for group in found if any(each.folder == member.folder for each in group.members)]
-            found = near if len(found) > 1 and len(near) == 1 else found
-            if len(found) == 1:
-                return found[0], ""
-            if found:
-                return None, f"{len(found)} runs saved their checkpoints in {', '.join(sorted(checkpoints))}"
+        candidates = [group for group in trained if checkpoints & {_save_dir(each) for each in group.starts}]
+        beside = [group for group in candidates if any(each.folder == member.folder for each in group.members)]
+        if len(candidates) == 1 or len(beside) == 1:
+            return (beside or candidates)[0], ""
     if member.fields:
         written = _written(member.fields)
-        found = [group for group in trained if any(_written(each.fields) == written for each in group.members)]
-        if len(found) == 1:
-            return found[0], ""
-        if found:
-            return None, f"the mapping says the same of {len(found)} runs"
+        among = candidates or trained
+        mapped = [group for group in among if any(_written(each.fields) == written for each in group.members)]
+        if len(mapped) == 1:
+            return mapped[0], ""
+        if mapped:
+            return None, f"the mapping says the same of {len(mapped)} runs"
+    if candidates:
+        depths = {
+            group.run_id: max(_depth_above(each.folder, member.folder) for each in group.members)
+            for group in candidates
+        }
+        nearest = [group for group in candidates if depths[group.run_id] == max(depths.values()) > 0]
+        if len(nearest) == 1:
+            return nearest[0], ""
+        return None, f"{len(candidates)} runs saved their checkpoints in {', '.join(sorted(checkpoints))}"
     return None, ""
+
+
+def _depth_above(folder: str, other: str) -> int:
+    """Return the depth of a folder that lies above the other one, 0 for any other folder."""
+    above = os.path.commonpath([folder, other]) == folder
+    return len(folder.split(os.sep)) if above else 0
 
 
 def checkpoints_of(start: Start) -> list[str]:

@@ -6,13 +6,14 @@ fairseq prints losses in base 2 with three decimals.
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..problems import Problem
 from .config import component, setting
-from .joining import Group
+from .joining import Group, checkpoints_of
 from .kinds import LogProblem
 from .printed import TRAINING, Printed, Stats, parse_exact_integer, parse_printed
 from .record import LN2, Origin
@@ -27,7 +28,10 @@ _SIX_DIGITS = 20  # no rounding before {:g}, which keeps six digits
 class Loss(NamedTuple):
     """Cross-entropy of a subset in nats per target token, after ``updates`` (None where that is not known exactly).
 
-    ``half_width`` is half the width of its rounding in nats, ``resumed`` whether a resumed start printed it again.
+    Attributes:
+        half_width: half the width of its rounding in nats.
+        resumed: a resumed start printed it again.
+        checkpoint: what fairseq-validate was given; empty for losses that the training itself printed.
     """
 
     subset: str
@@ -37,6 +41,7 @@ class Loss(NamedTuple):
     half_width: float
     origin: Origin
     resumed: bool = False
+    checkpoint: str = ""
 
 
 @dataclass
@@ -175,6 +180,8 @@ def _by_language(stats: Stats) -> dict[str, int]:
 
 def _printed(run: str, start: Start, records: list[Stats], problems: list[Problem]) -> Iterator[Loss]:
     smoothed = set()
+    checkpoints = checkpoints_of(start) if start.program.tool == "validate" else []
+    checkpoint = posixpath.basename(checkpoints[0]) if len(checkpoints) == 1 else ""
     for stats in records:
         if stats.tag in TRAINING:
             continue
@@ -182,7 +189,7 @@ def _printed(run: str, start: Start, records: list[Stats], problems: list[Proble
         if printed is not None:
             resumed_at = start.progress.resumed_at
             resumed = resumed_at is not None and resumed_at <= stats.step
-            yield Loss(stats.tag, stats.updates, stats.step, *printed, stats.origin, resumed)
+            yield Loss(stats.tag, stats.updates, stats.step, *printed, stats.origin, resumed, checkpoint)
         elif stats.tag not in smoothed:
             smoothed.add(stats.tag)
             problems.append(LogProblem.SMOOTHED.at(*stats.origin, run=run, subset=stats.tag))

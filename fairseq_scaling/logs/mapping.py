@@ -248,7 +248,7 @@ def write_table(runs: Iterable[RunRecord], path: Path) -> int:
 
 def _row_patterns(runs: list[RunRecord]) -> Iterator[tuple[list[RunRecord], list[str]]]:
     """Yield the runs of each row, the training first, and the patterns of their files."""
-    files = {run.run_id: [Path(file).absolute() for file in run.extra["files"]] for run in runs}
+    files = {run.run_id: [Path(file).absolute() for file in _training_first(run)] for run in runs}
     every = [file for found in files.values() for file in found]
     if not every:
         return
@@ -272,6 +272,13 @@ def _row_patterns(runs: list[RunRecord]) -> Iterator[tuple[list[RunRecord], list
         places = [folder / "*" for folder in folders] if alone else files[run.run_id]
         own = {file for member in members for file in files[member.run_id]}
         yield members, [_pattern(place, base, own, every) for place in places]
+
+
+def _training_first(run: RunRecord) -> list[str]:
+    """Return the files of a run, that of its training first."""
+    files: list[str] = run.extra["files"]
+    training = next((run.origin[name].file for name in ("updates", "seed") if name in run.origin), "")
+    return sorted(files, key=lambda file: (file != training, file))
 
 
 def _pattern(place: Path, base: Path, own: set[Path], every: list[Path]) -> str:
@@ -306,7 +313,7 @@ def _row(members: list[RunRecord], patterns: list[str]) -> dict[str, str]:
 
 
 def _name_apart(rows: list[dict[str, str]]) -> None:
-    """Give each row without a ``run`` a name of its own: as much of the end of its path as it takes."""
+    """Give each row without a ``run`` a name: that of its folder, or of its first file."""
     for row in rows:
         parts = [part for part in row["path"].split("|")[0].split("/") if part != "*"]
         row.setdefault("run", "/".join(parts))

@@ -48,7 +48,7 @@ def read_runs(
         SettingError: the mapping is malformed.
     """
     rules = PathMapping.read(os.fspath(mapping)) if mapping is not None else PathMapping([])
-    table = Path(mapping) if mapping is not None else None
+    table = os.path.realpath(mapping) if mapping is not None else None
     members: list[Mapped] = []
     problems: list[Problem] = []
     alignments: list[Alignment] = []
@@ -57,7 +57,7 @@ def read_runs(
     files = 0
     for path, named in walk(paths):
         head = first_bytes(path)
-        if not named and (path == table or skip(path)):
+        if not named and (os.path.realpath(path) == table or skip(path)):
             continue
         if looks_like_alignment_file(head):
             try:

@@ -21,7 +21,7 @@ LN2 = math.log(2.0)
 TEST, VALID, OTHER = "test", "valid", "other"
 
 _TEST = re.compile(r"test|tst", re.IGNORECASE)
-_VALID = re.compile(r"valid|dev|val(?![a-z])", re.IGNORECASE)
+_VALID = re.compile(r"valid|dev|(?<![a-z])val(?![a-z])", re.IGNORECASE)
 
 
 class Origin(NamedTuple):

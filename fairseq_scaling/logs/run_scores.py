@@ -31,7 +31,7 @@ _BLEU = re.compile(
     r"(?:reflen|ref_len) ?= ?(?P<ref>\d+)\)"
 )
 _BLEU_TUPLE = re.compile(
-    rf"BLEU\(score=(?P<value>{_NUMBER}(?:e-?\d+)?), counts=\[[\d, ]*\], totals=\[[\d, ]*\], "
+    rf"BLEU(?:Score)?\(score=(?P<value>{_NUMBER}(?:e-?\d+)?), counts=\[[\d, ]*\], totals=\[[\d, ]*\], "
     rf"precisions=\[(?P<precisions>[\d., e-]*)\], bp=(?P<bp>{_NUMBER}(?:e-?\d+)?), sys_len=(?P<hyp>\d+), "
     r"ref_len=(?P<ref>\d+)\)"
 )
@@ -156,7 +156,11 @@ def scored_checkpoint(group: Group, losses: Losses) -> tuple[Scored | None, dict
     if step is None:
         return Scored(", ".join(sorted(names)), None, None), {}
     is_last = step == last
-    return Scored(name, int(step), is_last), losses.final if is_last else losses.at(step)
+    found = losses.final if is_last else losses.at(step)
+    # fairseq-validate prints no updates: its losses are of the checkpoint that it was given
+    validated = {loss.subset: loss for loss in losses.all if loss.checkpoint == name}
+    kept = {subset: loss for subset, loss in found.items() if loss.checkpoint in ("", name)}
+    return Scored(name, int(step), is_last), {**kept, **validated}
 
 
 def _paths(group: Group) -> Iterator[str]:

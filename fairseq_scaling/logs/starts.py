@@ -366,8 +366,9 @@ class _FileReader:
         self._now.languages.append((line.value, origin))
 
     def _pair(self, line: Line, origin: Origin) -> None:
-        if not self._now.languages:
-            self._now.languages += [(language, origin) for language in line.value]
+        # a task may load other dictionaries than those of the two languages
+        if len(self._now.languages) != 2:
+            self._now.languages = [(language, origin) for language in line.value]
 
     def _failed(self, line: Line, origin: Origin) -> None:
         self._now.progress.traceback = True

@@ -11,13 +11,14 @@ from ..errors import DataError
 from ..logs import LogProblem, Problem, Reading, read_runs
 from ..problems import ProblemKind
 from ..quantities import quantity
+from .forgetting import Forgetting
 from .points import Point
 from .points.axis import over
 from .points.curves import Unplaced
 from .points.roles import TableOptions
 from .points.sheets import TABLE_ENDINGS
 from .points.tables import is_known_table, is_named_table, read_table
-from .run_points import Choice, Forgetting, RunProblem, points_of_runs
+from .run_points import Choice, RunProblem, points_of_runs
 
 OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 

@@ -18,7 +18,7 @@ from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS, Quantity
 from .curve_result import CurveResult, PointResult, Setting
 from .fitting import Settings
-from .run_points import Forgetting
+from .forgetting import Forgetting
 
 
 class LimitKind(Enum):

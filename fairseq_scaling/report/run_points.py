@@ -13,6 +13,7 @@ from ..logs import Problem, RunRecord, Score
 from ..logs.record import OTHER, TEST, VALID, subset_kind
 from ..metrics import CROSS_ENTROPY, METRICS, describe, metric_name
 from ..problems import ProblemKind
+from .forgetting import Forgetting, forgetting_of
 from .points import Point
 
 _CHOOSE = "--subset {metric}={subset} uses it all the same"
@@ -71,24 +72,6 @@ class Choice:
         return self.subsets.get(metric, self.subsets.get(""))
 
 
-@dataclass(frozen=True)
-class Forgetting:
-    """The upstream loss of one run before and after finetuning, in nats per token; None where no log says it."""
-
-    run_id: str
-    task: str
-    mixture: str
-    pretrain_tokens: int
-    finetune_tokens: int | None
-    seed: int | None
-    subset: str
-    before: float | None
-    after: float
-    architecture: str = ""
-    parameters: int | None = None
-    corpus: str = ""
-
-
 @dataclass
 class RunPoints:
     """The points of the finetuning runs, the runs that gave none and why, and what finetuning made them forget."""
@@ -106,9 +89,9 @@ def points_of_runs(runs: Iterable[RunRecord], choice: Choice | None = None) -> R
     A run without D_p gives points only where it says itself that D_p is unknown, because a published model was
     finetuned; they are on no curve.
 
-    For every task, D_f, model and corpus, each metric is taken from one subset: from the test set, unless less than
-    half of the runs have a value of one. Cross-entropy is taken from the subset of the scores, or from one of its
-    kind, and at the checkpoint that was scored. What the user chose goes before these rules.
+    For every task, D_f, model and corpus, each metric is taken from the test sets, unless less than half of the runs
+    have a value of one: then from one validation set. Cross-entropy is taken from the subsets of the scores, or from
+    one of their kind, and at the checkpoint that was scored. What the user chose goes before these rules.
     """
     runs, choice = list(runs), choice or Choice()
     finetuning = [run for run in runs if run.stage == "finetuning"]
@@ -133,7 +116,7 @@ def points_of_runs(runs: Iterable[RunRecord], choice: Choice | None = None) -> R
         _add_group(group, choice, result)
     named = (point if point.is_placed else replace(point, start=starts[point.run_id]) for point in result.points)
     result.points = list(named)
-    result.forgetting = _forgetting(finetuning, pretraining)
+    result.forgetting = forgetting_of(finetuning, pretraining)
     return result
 
 
@@ -156,22 +139,20 @@ def _start_names(runs: Iterable[RunRecord]) -> dict[str, str]:
 def _add_group(runs: Sequence[RunRecord], choice: Choice, result: RunPoints) -> None:
     """Add the points of runs that share task, D_f, model and corpus."""
     scores = {run.run_id: _scores(run) for run in runs}
-    subsets: dict[str, str] = {}
+    subsets: dict[str, list[str]] = {}
     for metric in dict.fromkeys(metric for found in scores.values() for metric in found):
         values = {run.run_id: scores[run.run_id].get(metric, {}) for run in runs}
-        subset = _subset(runs, values, metric, choice, result)
-        if subset is not None:
-            subsets[metric] = subset
-    score_subsets = list(subsets.values())
-    loss_subset = _loss_subset(runs, score_subsets, choice, result)
+        subsets[metric] = _subsets(runs, values, metric, choice, result)
+    score_subsets = list(dict.fromkeys(name for names in subsets.values() for name in names))
+    loss_subsets = _loss_subsets(runs, score_subsets, choice, result)
     for run in runs:
         for metric, found in scores[run.run_id].items():
-            if metric in subsets:
-                _add_score(run, metric, subsets[metric], found, result)
-        if loss_subset is not None and loss_subset in run.cross_entropies:
-            _add_cross_entropy(run, loss_subset, choice, result)
-        elif choice.subset(CROSS_ENTROPY) is None:
-            _say_other_subset(run, loss_subset, score_subsets, result)
+            _add_scores(run, metric, subsets[metric], found, result)
+        for name in loss_subsets:
+            if name in run.cross_entropies:
+                _add_cross_entropy(run, name, choice, result)
+        if not set(loss_subsets) & set(run.cross_entropies) and choice.subset(CROSS_ENTROPY) is None:
+            _say_other_subset(run, next(iter(loss_subsets), None), score_subsets, result)
 
 
 def _scores(run: RunRecord) -> dict[str, dict[str, tuple[str, Score]]]:
@@ -188,15 +169,17 @@ def _scores(run: RunRecord) -> dict[str, dict[str, tuple[str, Score]]]:
     return found
 
 
-def _subset(
+def _subsets(
     runs: Sequence[RunRecord],
     values: Mapping[str, Mapping[str, object]],
     metric: str,
     choice: Choice,
     result: RunPoints,
     kind: str | None = None,
-) -> str | None:
-    """Return the subset from which a metric is taken in all runs; None where there is none.
+) -> list[str]:
+    """Return the subsets from which a metric is taken in all runs; none where there is none.
+
+    Of several test sets each that at least half of the runs have gives a curve.
 
     Args:
         values: run id -> subset -> a value.
@@ -206,7 +189,7 @@ def _subset(
     counts = Counter(name for found in values.values() for name in found)
     counts = Counter({name: n for name, n in counts.items() if kinds.get(name, subset_kind(name)) != OTHER})
     if not counts:
-        return None
+        return []
     wanted = choice.subset(metric)
     first = runs[0]
     if wanted is not None:
@@ -215,37 +198,42 @@ def _subset(
             result.problems.append(
                 RunProblem.NOT_THERE.at(*_origin(first), metric=metric, subset=wanted, others=others)
             )
-            return None
-        return wanted
+            return []
+        return [wanted]
     by_kind = {each: [n for n in counts if kinds.get(n, subset_kind(n)) == each] for each in (TEST, VALID)}
     if kind is None:
         tested = sum(any(name in found for name in by_kind[TEST]) for found in values.values())
         kind = TEST if 2 * tested >= sum(bool(found) for found in values.values()) else VALID
     names = by_kind[kind]
     if not names:
-        return None
+        return []
     # most runs have it, then the one that is called like its kind, then by name
     best = min(names, key=lambda name: (-counts[name], name != kind, name))
-    if len(names) > 1 and best != kind:
-        others = ", ".join(sorted(set(names) - {best}))
-        result.problems.append(
-            RunProblem.SEVERAL_SUBSETS.at(*_origin(first), metric=metric, subset=best, others=others)
-        )
-    return best
+    used = [best]
+    if kind == TEST:
+        used += [name for name in sorted(names) if name != best and 2 * counts[name] >= counts[best]]
+    left = sorted(set(names) - set(used))
+    if left and best != kind:
+        said: dict[str, Any] = {"metric": metric, "subset": ", ".join(used), "others": ", ".join(left)}
+        result.problems.append(RunProblem.SEVERAL_SUBSETS.at(*_origin(first), **said))
+    return used
+
+
+def _add_scores(
+    run: RunRecord, metric: str, subsets: Sequence[str], scores: Mapping[str, tuple[str, Score]], result: RunPoints
+) -> None:
+    """Add the scores of a metric on each subset that counts; a run with scores on others alone is listed."""
+    for subset in subsets:
+        if subset in scores:
+            _add_score(run, metric, subset, scores, result)
+    if subsets and scores and not set(subsets) & set(scores):
+        said: dict[str, Any] = {"metric": metric, "subset": ", ".join(sorted(scores)), "chosen": subsets[0]}
+        result.problems.append(RunProblem.OTHER_SUBSET.at(*_origin(run, f"scores.{metric}"), run=run.run_id, **said))
 
 
 def _add_score(
     run: RunRecord, metric: str, subset: str, scores: Mapping[str, tuple[str, Score]], result: RunPoints
 ) -> None:
-    if subset not in scores:
-        if scores:
-            other = ", ".join(sorted(scores))
-            result.problems.append(
-                RunProblem.OTHER_SUBSET.at(
-                    *_origin(run, f"scores.{metric}"), run=run.run_id, metric=metric, subset=other, chosen=subset
-                )
-            )
-        return
     written, score = scores[subset]
     place = _origin(run, f"scores.{subset}.{written}", f"scores.{written}")
     if metric not in METRICS:
@@ -253,22 +241,22 @@ def _add_score(
     elif not math.isfinite(score.value):
         result.problems.append(RunProblem.NOT_FINITE.at(*place, run=run.run_id, metric=metric, value=score.value))
     else:
-        details = {**score.details, "signature": score.signature}
+        details = {"subset": subset, **score.details, "signature": score.signature}
         result.points.append(_point(run, metric, score.value, details, place))
 
 
-def _loss_subset(
+def _loss_subsets(
     runs: Sequence[RunRecord], score_subsets: Sequence[str], choice: Choice, result: RunPoints
-) -> str | None:
-    """Return the subset of the cross-entropies: that of the scores, or one of its kind; without scores any."""
+) -> list[str]:
+    """Return the subsets of the cross-entropies: those of the scores, or one of their kind; without scores any."""
     values = {run.run_id: run.cross_entropies for run in runs}
     if not score_subsets or choice.subset(CROSS_ENTROPY) is not None:
-        return _subset(runs, values, CROSS_ENTROPY, choice, result)
-    for name in score_subsets:
-        if any(name in found for found in values.values()):
-            return name
+        return _subsets(runs, values, CROSS_ENTROPY, choice, result)[:1]
+    shared = [name for name in score_subsets if any(name in found for found in values.values())]
+    if shared:
+        return shared
     kind = runs[0].subset_kinds.get(score_subsets[0], subset_kind(score_subsets[0]))
-    return _subset(runs, values, CROSS_ENTROPY, choice, result, kind)
+    return _subsets(runs, values, CROSS_ENTROPY, choice, result, kind)[:1]
 
 
 def _say_other_subset(run: RunRecord, chosen: str | None, score_subsets: Sequence[str], result: RunPoints) -> None:
@@ -293,7 +281,7 @@ def _add_cross_entropy(run: RunRecord, subset: str, choice: Choice, result: RunP
         said = f"the scores are of {scored.name}" if scored.name else ""
         result.problems.append(RunProblem.UNKNOWN_CHECKPOINT.at(*place, run=run.run_id, said=said))
         return
-    if scored is not None and not scored.is_last:
+    if scored is not None and (not scored.is_last or run.scored_cross_entropies):
         losses, field_name = run.scored_cross_entropies, "scored_cross_entropies"
         if subset not in losses:
             name = f"{scored.name} after {scored.updates} updates"
@@ -330,7 +318,9 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
         target_lang=run.target_lang or "",
         finetune_tokens=run.finetune_tokens,
         architecture=run.architecture or "",
+        finetune_tokens_read=_too_few_read(run),
         parameters=run.parameters,
+        updates=run.updates,
         corpus=_corpus(run),
         pretrain_seed=description.pretrain_seed if description is not None else None,
         settings=_flat(description.hyperparameters) if description is not None else {},
@@ -340,6 +330,14 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
         line=place[1],
         details=details,
     )
+
+
+def _too_few_read(run: RunRecord) -> int | None:
+    """Return the tokens that a finetuning read where these are fewer than its set holds; 0 is said before training."""
+    said = run.description
+    if said is None or not said.finetune_tokens_read or not said.finetune_tokens_used:
+        return None
+    return said.finetune_tokens_read if said.finetune_tokens_read < said.finetune_tokens_used else None
 
 
 def _corpus(run: RunRecord) -> str:
@@ -356,40 +354,6 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
             alone = value[0] if isinstance(value, list) and len(value) == 1 else value
             flat[above + name] = alone if isinstance(alone, str) else json.dumps(alone)
     return flat
-
-
-def _forgetting(finetuning: Sequence[RunRecord], pretraining: Sequence[RunRecord]) -> list[Forgetting]:
-    """Return upstream losses after finetuning, joined to the pretraining loss at the same D_p where a log has it."""
-    before: dict[tuple[str, int, str], float] = {}
-    for run in pretraining:
-        for tokens, subset, loss in run.extra.get("upstream_curve", ()):
-            before[str(run.run_id), int(tokens), str(subset)] = float(loss)
-    rows = []
-    for run in finetuning:
-        parent = (run.description.pretrain_run_id or "") if run.description is not None else ""
-        for subset, after in sorted(run.cross_entropies.items()):
-            if not subset.startswith("upstream_") or not run.pretrain_tokens or not math.isfinite(after):
-                continue
-            language = subset.removeprefix("upstream_")
-            names = (subset, language, f"valid_{language}", "valid")
-            places = [(parent, run.pretrain_tokens, name) for name in names]
-            rows.append(
-                Forgetting(
-                    run_id=run.run_id,
-                    task=f"{run.source_lang}-{run.target_lang}",
-                    mixture=str(run.mixture) if run.mixture is not None else "",
-                    pretrain_tokens=run.pretrain_tokens,
-                    finetune_tokens=run.finetune_tokens,
-                    seed=run.seed,
-                    subset=language,
-                    before=next((before[place] for place in places if place in before), None),
-                    after=after,
-                    architecture=run.architecture or "",
-                    parameters=run.parameters,
-                    corpus=_corpus(run),
-                )
-            )
-    return rows
 
 
 def _origin(run: RunRecord, *fields: str) -> tuple[str, int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..problems import Problem, ProblemKind
 from .languages import is_unspaced, tokenizer_for
@@ -51,9 +50,9 @@ class ScoreProblem(ProblemKind):
         "name another tokenizer with --bleu-tokenizer",
     )
     TER_NEEDS_WORDS = "TER counts words, and {language} writes no spaces between them", "use chrF or BLEU"
-    UNWRITABLE_CHARACTERS = (
-        "{count} of the different characters in the reference stand in no piece of the vocabulary",
-        "for example {examples}: no translation can contain them",
+    UNSEEN_CHARACTERS = (
+        "{count} of {characters} characters of the reference never occur in the training text",
+        "most often {examples}: a model that was trained on it does not write them",
     )
 
 
@@ -66,7 +65,7 @@ def check_scores(
     joined: PieceKind | None = None,
     target_lang: str | None = None,
     bleu_tokenizer: str | None = None,
-    characters: frozenset[str] | None = None,
+    unseen: Mapping[str, Any] | None = None,
 ) -> list[Problem]:
     """Return what should be known of these scores, the gravest first.
 
@@ -78,7 +77,7 @@ def check_scores(
         joined: the kind of pieces that were joined.
         target_lang: the language of the references, where it is known.
         bleu_tokenizer: the tokenizer that the user asked for; None: the language's own.
-        characters: those that the model's vocabulary can write; None where they are unknown, or any can be written.
+        unseen: what ``corpus.json`` says of the reference's characters that no training text has.
     """
     sentences = len(hypotheses)
     first = next(iter(references.values()))
@@ -111,19 +110,9 @@ def check_scores(
             found.append(ScoreProblem.SCORED_BY_CHARACTER.at(file, language=target_lang))
         if "ter" in scores and "asian:yes" not in scores["ter"].signature:
             found.append(ScoreProblem.TER_NEEDS_WORDS.at(file, language=target_lang))
-    if characters is not None:
-        lacking = Counter("".join(first))
-        for character in [*characters, *" \t\u2581"]:
-            del lacking[character]
-        if lacking:
-            examples = " ".join(character for character, _ in lacking.most_common(_EXAMPLES))
-            problem = ScoreProblem.UNWRITABLE_CHARACTERS
-            found.append(problem.at(next(iter(references)), count=len(lacking), examples=examples))
+    if unseen and unseen.get("count"):
+        examples = " ".join(list(unseen.get("most_frequent", {}))[:_EXAMPLES])
+        problem = ScoreProblem.UNSEEN_CHARACTERS
+        counts = {"count": unseen["count"], "characters": unseen.get("characters", "the")}
+        found.append(problem.at(next(iter(references)), examples=examples, **counts))
     return found
-
-
-def vocabulary_characters(symbols: Sequence[str]) -> frozenset[str] | None:
-    """Return the characters that the pieces of a vocabulary can write; None where single bytes write any character."""
-    if any(re.fullmatch("<0x[0-9A-F]{2}>", symbol) for symbol in symbols):
-        return None
-    return frozenset("".join(symbols))

@@ -94,12 +94,13 @@ class ScalingTranslationTask(ScalingTask):
     # -- data ------------------------------------------------------------------------------------------------------
 
     def load_dataset(self, split: str, combine: bool = False, **unused: Any) -> None:
-        """Load ``train``, ``valid``, ``test``, or ``upstream_xx``: pretraining validation text, for forgetting."""
+        """Load a split of the pair (``train``, ``valid``, ``test``, ``test1``, ...) or ``upstream_xx``.
+
+        The latter is validation text of the pretraining, for forgetting.
+        """
         if split.startswith("upstream_"):
             self.datasets[split] = self._upstream(split.removeprefix("upstream_"))
             return
-        if split not in ("train", "valid", "test"):
-            raise SettingError("subset", split, "no such subset", "there are train, valid, test and upstream_xx")
         files = self.corpus.pair(self.source, self.target, split)
         pairs = self._training_pairs(files) if split == "train" else np.arange(len(files[0]))
         source, target = (

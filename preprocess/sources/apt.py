@@ -27,7 +27,9 @@ _FAILURES = 3  # in a row; then the snapshot server is not asked again
 _AT_ONCE = 100
 _NO_APT = (
     "the source 'debian' needs apt-get, which is not on this machine (it is on Debian and Ubuntu)\n"
-    "  use your own text instead: scaling-preprocess fetch --source files --mono en=FILE --pair en-fr=FILE,FILE"
+    "  use your own text instead: scaling-preprocess fetch --source files --mono en=FILE --pair en-fr=FILE,FILE\n"
+    "  or generated languages, which need no download: scaling-preprocess fetch --source generated --languages ga,gb "
+    "--pairs ga-gb"
 )
 
 
@@ -84,7 +86,7 @@ class Apt:
         return found
 
     def download(self, wanted: Iterable[Package], advance: Callable[[int], None] = lambda done: None) -> list[Package]:
-        """Download the packages that the cache lacks; return those that could not be had.
+        """Download the packages that the cache lacks; return those that could not be downloaded.
 
         Args:
             wanted: the packages.
@@ -110,7 +112,7 @@ class Apt:
     def download_pinned(
         self, wanted: Iterable[Package], snapshot: str, advance: Callable[[int], None] = lambda done: None
     ) -> list[Package]:
-        """Download exactly these packages; return those that could not be had.
+        """Download exactly these packages; return those that could not be downloaded.
 
         Args:
             wanted: packages with their checksums.

@@ -100,9 +100,9 @@ class DebianSource(Source):
     ) -> DebianSource:
         """Return the source of a package list, downloading what the cache lacks.
 
-        A pinned package (listed with its checksum) is had in exactly that version, from the release or from the
-        snapshot server. Where neither has it, or it is not pinned, the release's own version is taken; ``describe``
-        then says that the text is not as pinned.
+        A pinned package (listed with its checksum) is downloaded in exactly that version, from the release or from the
+        snapshot server. Where neither has that version, the release's own version is used, and ``describe`` says that
+        the text is not as pinned. For a package that is not pinned the release's version is used.
 
         Args:
             package_list: JSON file with the packages, the most useful first.
@@ -111,7 +111,7 @@ class DebianSource(Source):
             snapshot: address of the snapshot server; empty: none is asked.
 
         Raises:
-            DataError: ``apt-get`` or the package lists are missing, or no package at all could be had.
+            DataError: ``apt-get`` or the package lists are missing, or no package at all could be downloaded.
             SettingError: the file is no package list.
         """
         listed, apt = read_package_list(package_list), Apt(cache)

@@ -44,7 +44,7 @@ class FilesSource(Source):
                 raise SettingError("file", path, "is empty", "leave it out, or copy it again")
         for left, right in self._sides():
             if left.samefile(right):
-                raise SettingError("file", left, "stands for both sides of a pair", "give the file of each language")
+                raise SettingError("file", left, "is given as both sides of a pair", "give the file of each language")
 
     @classmethod
     def from_request(cls, request: Request) -> FilesSource:

@@ -19,55 +19,13 @@ from .base import HeldOut, Request, Source
 
 # mtdata writes ISO 639-3; a pair's columns come in the order of its name, which may be the other way round.
 _ISO_639_3 = {
-    "ar": "ara",
-    "bg": "bul",
-    "bn": "ben",
-    "cs": "ces",
-    "da": "dan",
-    "de": "deu",
-    "el": "ell",
-    "en": "eng",
-    "es": "spa",
-    "et": "est",
-    "fa": "fas",
-    "fi": "fin",
-    "fr": "fra",
-    "gu": "guj",
-    "ha": "hau",
-    "he": "heb",
-    "hi": "hin",
-    "hr": "hrv",
-    "hu": "hun",
-    "id": "ind",
-    "is": "isl",
-    "it": "ita",
-    "ja": "jpn",
-    "ka": "kat",
-    "kk": "kaz",
-    "km": "khm",
-    "ko": "kor",
-    "lt": "lit",
-    "lv": "lav",
-    "nl": "nld",
-    "no": "nor",
-    "pl": "pol",
-    "ps": "pus",
-    "pt": "por",
-    "ro": "ron",
-    "ru": "rus",
-    "sk": "slk",
-    "sl": "slv",
-    "sr": "srp",
-    "sv": "swe",
-    "sw": "swa",
-    "ta": "tam",
-    "th": "tha",
-    "tr": "tur",
-    "uk": "ukr",
-    "ur": "urd",
-    "vi": "vie",
-    "zh": "zho",
-}
+    "ar": "ara", "bg": "bul", "bn": "ben", "cs": "ces", "da": "dan", "de": "deu", "el": "ell", "en": "eng",
+    "es": "spa", "et": "est", "fa": "fas", "fi": "fin", "fr": "fra", "gu": "guj", "ha": "hau", "he": "heb",
+    "hi": "hin", "hr": "hrv", "hu": "hun", "id": "ind", "is": "isl", "it": "ita", "ja": "jpn", "ka": "kat",
+    "kk": "kaz", "km": "khm", "ko": "kor", "lt": "lit", "lv": "lav", "nl": "nld", "no": "nor", "pl": "pol",
+    "ps": "pus", "pt": "por", "ro": "ron", "ru": "rus", "sk": "slk", "sl": "slv", "sr": "srp", "sv": "swe",
+    "sw": "swa", "ta": "tam", "th": "tha", "tr": "tur", "uk": "ukr", "ur": "urd", "vi": "vie", "zh": "zho",
+}  # fmt: skip
 
 
 class WmtSource(Source):
@@ -175,6 +133,6 @@ def _check_test_set(test_set: str, pair: str, split: str) -> None:
     directions = _directions(test_set)
     source, target = pair.split("-")
     if not directions:
-        raise SettingError(f"--{split}", test_set, "sacrebleu knows no such test set", "see sacrebleu --list")
+        raise SettingError(f"--{split}", test_set, "sacrebleu has no such test set", "see sacrebleu --list")
     if pair not in directions and f"{target}-{source}" not in directions:
         raise SettingError(f"--{split}", test_set, f"has no {pair}; it has {', '.join(sorted(directions))}")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fairseq_scaling.models.t5 import PRESETS, T5Config
-from fairseq_scaling.study.commands import flags
+from fairseq_scaling.study.plan.flags import flags
 from tests.models.conftest import EOS, PAD
 
 __all__ = [

@@ -17,8 +17,8 @@ from pathlib import Path
 import click
 import yaml
 
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.settings.config import load_study
 from tests.study.conftest import Fakes, small_study
 
 Cost = tuple[float, float]

@@ -40,7 +40,7 @@ from fairseq_scaling.data.corruption import SpanCorruption
 from fairseq_scaling.data.tokenfile import token_dtype
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.quantities import parse_tokens
-from fairseq_scaling.study.scheduling import count_cores
+from fairseq_scaling.study.run.scheduling import count_cores
 from tests.benchmarks import text
 from tests.benchmarks.peers import dimensions, transformer_flags
 

@@ -23,7 +23,7 @@ def table(tmp_path: Path, header: str, row: str, name: str = "scores.csv") -> Pa
 
 
 def fit(tmp_path: Path, *arguments: object) -> Result:
-    words = [*map(str, arguments), "--out", str(tmp_path / "out"), "--no-report", "--no-cache"]
+    words = [*map(str, arguments), "--out", str(tmp_path / "out"), "--no-report"]
     return CliRunner().invoke(main, words, catch_exceptions=False)
 
 
@@ -118,3 +118,41 @@ def test_a_table_that_holds_itself_twice_is_named_once(tmp_path: Path) -> None:
     result = fit(tmp_path, path)
     assert result.output.count("the table holds rows twice: 7 lines") == 1
     assert len(points(tmp_path)) == 7
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "flags"),
+    [
+        ("step,bleu,stderr", "{d},{b},0.3", ()),
+        ("tokens,acc", "{d},{b}", ("--scale", "acc=100")),
+        ("finetune_tokens,params,bleu", "{d},25M,{b}", ("--x", "finetune_tokens")),
+        ("params,bleu", "{d},{b}", ()),
+        ("tokens,newstest2014_bleu,newstest2015_bleu", "{d},{b},{b}", ()),
+    ],
+)
+def test_points_csv_is_read_back_as_the_same_points(
+    tmp_path: Path, header: str, row: str, flags: tuple[str, ...]
+) -> None:
+    assert fit(tmp_path, table(tmp_path, header, row), *flags).exit_code == 0
+    written = (tmp_path / "out" / "points.csv").read_text()
+    copy = tmp_path / "copy.csv"
+    copy.write_text(written)
+    again = fit(tmp_path, copy)
+    assert again.exit_code == 0, again.output
+    assert "Read " not in again.output
+    origin = written.splitlines()[0].split(",").index("origin")
+    lines = [
+        [line.split(",")[:origin] for line in text.splitlines()]
+        for text in (written, (tmp_path / "out" / "points.csv").read_text())
+    ]
+    assert lines[0] == lines[1]
+
+
+def test_over_another_quantity_the_terminal_and_the_files_speak_of_that(tmp_path: Path) -> None:
+    path = table(tmp_path, "tokens,params,bleu", "5,{d},{b}")
+    result = fit(tmp_path, path, "--x", "parameters")
+    assert result.exit_code == 0, result.output
+    assert "tokens" not in result.output.replace(
+        f"Read {path}: parameters = params, bleu = bleu; not read: tokens", ""
+    ).replace("columns that are not read: tokens", "")
+    assert (tmp_path / "out" / "points.csv").read_text().startswith("curve,metric,parameters,value,")

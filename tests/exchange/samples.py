@@ -99,8 +99,8 @@ def make_corpus(folder: Path, model: Path, dictionary: Path | None, lines: int =
             if split != "test":
                 (clean / f"mono.{language}.{split}.txt").write_text(text)
     manifest = {
-        "format": 1, "languages": languages, "pairs": {"aa-bb": {"train": lines, "valid": 10, "test": 10}},
-        "sources": [], "filters": {}, "settings": {},
+        "format": 2, "languages": languages, "pairs": {"aa-bb": {"train": lines, "valid": 10, "test": 10}},
+        "test_sets": {}, "text": {}, "files": {}, "sources": [], "filters": {}, "settings": {},
     }  # fmt: skip
     (clean / "clean.json").write_text(json.dumps(manifest))
     return encode(clean, model, folder / "corpus", dictionary=dictionary)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,14 @@ def test_seeds_that_are_not_those_of_every_budget_are_plain_repeats(left_out):
     assert curve.noise_between_budgets() == curve.seed_noise()
     without = Curve("c", "bleu", tokens, values)
     assert without.noise_between_budgets() == without.seed_noise()
+
+
+def test_standard_errors_follow_their_points():
+    curve = Curve("c", "bleu", [2e6, 1e6, 4e6], [2, 1, 4], stderr=[0.2, np.nan, 0.4])
+    assert np.array_equal(curve.stderr, [np.nan, 0.2, 0.4], equal_nan=True)
+    assert curve.select([2]).stderr.tolist() == [0.4]
+    again = Curve.from_dict(json.loads(json.dumps(curve.to_dict())))
+    assert np.array_equal(again.stderr, curve.stderr, equal_nan=True)
+    assert Curve("c", "bleu", [1e6], [1]).stderr is None
+    with pytest.raises(DataError, match="stderr must be finite and at least 0"):
+        Curve("c", "bleu", [1e6], [1], stderr=[-0.1])

@@ -12,9 +12,10 @@ import pytest
 
 from fairseq_scaling.errors import DataError, SettingError
 from preprocess.buckets import Buckets, digest
-from preprocess.clean import CleanSettings, clean
-from preprocess.filters import Limits
-from preprocess.normalise import content_key
+from preprocess.clean import clean
+from preprocess.cleaning.filters import Limits
+from preprocess.cleaning.normalise import content_key
+from preprocess.cleaning.settings import CleanSettings
 from tests.preprocess.samples import sentence
 
 SMALL = CleanSettings(valid=20, test=30, mono_valid=25)

@@ -84,6 +84,20 @@ def test_from_debian_packages_to_raw_text(debian: PretendedDebian, tmp_path: Pat
     assert set(raw["files"]) == {"mono.en.txt", "mono.fr.txt", "pairs.en-fr.en.txt", "pairs.en-fr.fr.txt"}
 
 
+def test_downloads_go_beside_the_result_where_home_cannot_be_written(
+    debian: PretendedDebian, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "list.json").write_text(json.dumps({"packages": [{"name": "tool-l10n"}]}))
+    monkeypatch.setenv("HOME", os.devnull)  # below which nobody can make a folder, not even root
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    result = run(
+        *["fetch", "--languages", "fr", "--packages", "list.json", "--workers", "1", "--out", "work/raw"],
+        folder=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert list((tmp_path / "work/downloads/debian/packages").glob("*.deb"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ import sentencepiece
 
 from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.errors import DataError, SettingError
-from preprocess.clean import CleanSettings, clean
+from preprocess.clean import clean
+from preprocess.cleaning.filters import Limits
+from preprocess.cleaning.settings import CleanSettings
 from preprocess.encode import encode
 from preprocess.folders import file_entries
 from preprocess.train_sentencepiece import SentencePieceSettings, train_sentencepiece
+from tests.preprocess.samples import sentence
 
 SETTINGS = SentencePieceSettings(vocab_size=80, threads=1)
 
@@ -51,6 +55,16 @@ def test_the_same_text_gives_the_same_model(clean_folder: Path, tmp_path: Path, 
     first, second = ((tmp_path / name / "sentencepiece.model").read_bytes() for name in ("one", "two"))
     assert first == second
     assert str(tmp_path).encode() not in first
+
+
+def test_long_lines_are_part_of_the_model(write_raw: Callable[..., Path], tmp_path: Path) -> None:
+    """SentencePiece would leave out lines of more than 4,192 bytes; here every Ω is in such a line."""
+    lines = [sentence(7 * number)[0] for number in range(100)] + [f"{'word ' * 1000}Ω{number}" for number in range(9)]
+    settings = CleanSettings(Limits(mono_max_words=2000, max_characters=9000), mono_valid=1)
+    clean(write_raw({"en": lines}, {}), tmp_path / "clean", settings)
+    train_sentencepiece(tmp_path / "clean", tmp_path / "m", SentencePieceSettings(50, character_coverage=1, threads=1))
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "m"))
+    assert not processor.is_unknown(processor.piece_to_id("Ω"))
 
 
 def test_languages_have_equal_shares_of_the_model(clean_folder: Path, tmp_path: Path) -> None:

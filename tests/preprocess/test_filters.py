@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fairseq_scaling.errors import SettingError
-from preprocess.filters import Limits, reject_language, reject_line, reject_pair
-from preprocess.profile import LanguageProfile
+from preprocess.cleaning.filters import Limits, reject_language, reject_line, reject_pair
+from preprocess.cleaning.profile import LanguageProfile
 
 LIMITS = Limits(min_words=2, max_words=5, mono_min_words=2, mono_max_words=6)
 

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairseq_scaling.errors import DataError, ScalingError, SettingError
-from preprocess.clean import CleanSettings, clean
+from preprocess.clean import clean
+from preprocess.cleaning.filters import Limits
+from preprocess.cleaning.settings import CleanSettings
 from preprocess.fetch import fetch
-from preprocess.filters import Limits
 from preprocess.folders import FORMAT
 from preprocess.lines import LONGEST, count_lines, read_lines, read_pairs, text_batches, write_pairs
 from preprocess.sources.files import FilesSource
@@ -150,7 +151,7 @@ def test_two_sides_of_unequal_length_are_refused_with_the_line_where_one_ends(lo
 def test_the_same_text_on_both_sides_is_refused(write_raw: WriteRaw, tmp_path: Path) -> None:
     text = "".join(left + "\n" for left, _ in PAIRS).encode()
     (tmp_path / "a.en").write_bytes(text)
-    with pytest.raises(SettingError, match="stands for both sides of a pair"):
+    with pytest.raises(SettingError, match="is given as both sides of a pair"):
         FilesSource({}, {"en-fr": [(tmp_path / "a.en", tmp_path / "a.en")]}, {})
     fetch(lambda: [pair_of(tmp_path, text, text)], [], ["en-fr"], tmp_path / "copies")
     with pytest.raises(DataError, match=r"0 clean pairs are left .* \(60 read, left out: equal sides 60\)"):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacremoses import MosesPunctNormalizer
 
-from preprocess.normalise import content_key, normalise, normalise_punctuation, remove_accelerator
+from preprocess.cleaning.normalise import content_key, normalise, normalise_punctuation, remove_accelerator
 
 _NORMALIZERS = {language: MosesPunctNormalizer(language) for language in ("en", "fr", "de", "cs", "ru")}
 _ALPHABET = st.one_of(

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from fairseq_scaling.errors import DataError, SettingError
 from preprocess.remarks import source_remarks
+from preprocess.sources import SOURCES
 from preprocess.sources.catalogue import paragraphs, read_catalogue
 from preprocess.sources.debian import QUICKSTART_LIST, DebianSource, file_language, read_package_list
 from preprocess.sources.files import FilesSource
@@ -374,7 +376,7 @@ def test_sacrebleus_test_sets_serve_both_directions(tmp_path: Path) -> None:
 
 
 def test_test_sets_that_sacrebleu_does_not_have_are_refused() -> None:
-    with pytest.raises(SettingError, match="sacrebleu knows no such test set"):
+    with pytest.raises(SettingError, match="sacrebleu has no such test set"):
         WmtSource({}, {}, {("en-de", "test"): "wmt99"})
     with pytest.raises(SettingError, match="has no en-sw; it has cs-en"):
         WmtSource({}, {}, {("en-sw", "test"): "wmt14"})
@@ -411,3 +413,15 @@ def test_mc4_without_datasets_says_how_to_install_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="pip install datasets"):
         Mc4Source(documents=2)
+
+
+@pytest.mark.parametrize("source", [*SOURCES, "nowhere"])
+def test_a_study_takes_every_source_of_the_table(source: str, tmp_path: Path) -> None:
+    """``fairseq_scaling`` does not import ``preprocess``, so study.yaml has its own list of sources."""
+    from fairseq_scaling.cli.study import main
+
+    study = (Path(__file__).parents[2] / "examples/quickstart/study.yaml").read_text(encoding="utf-8")
+    assert "source: debian" in study
+    (tmp_path / "study.yaml").write_text(study.replace("source: debian", f"source: {source}"), encoding="utf-8")
+    result = CliRunner().invoke(main, ["plan", str(tmp_path / "study.yaml")])
+    assert ("text.source" in result.output) is (source == "nowhere")

@@ -13,13 +13,14 @@ from click.testing import CliRunner
 
 from fairseq_scaling.data.corpus import Corpus
 from preprocess.__main__ import cli
-from preprocess.clean import CleanSettings, clean
+from preprocess.clean import clean
+from preprocess.cleaning.filters import Limits, reject_line, reject_pair
+from preprocess.cleaning.lengths import count_words
+from preprocess.cleaning.normalise import normalise
+from preprocess.cleaning.profile import LanguageProfile
+from preprocess.cleaning.settings import CleanSettings
 from preprocess.encode import encode
 from preprocess.fetch import fetch
-from preprocess.filters import Limits, reject_line, reject_pair
-from preprocess.lengths import count_words
-from preprocess.normalise import normalise
-from preprocess.profile import LanguageProfile
 from preprocess.remarks import remarks
 from preprocess.sources import Request, open_source
 from preprocess.train_sentencepiece import SentencePieceSettings, train_sentencepiece
@@ -73,6 +74,7 @@ def test_a_name_in_another_alphabet_makes_no_line_foreign() -> None:
     assert not profile.is_other("משרדים שונים רכשו Windows", "he")
     assert profile.is_other("the hospital runs the new system", "zh")
     assert profile.is_other("the hospital runs the new system", "he")
+    assert not profile.is_other("ראו https://example.org/the/new/system/in/the/north", "he")
 
 
 LINES = [

@@ -9,6 +9,9 @@ import pytest
 
 from fairseq_scaling.logs import RunRecord, Score, Scored
 from fairseq_scaling.mixture import Mixture
+from fairseq_scaling.quantities import quantity
+from fairseq_scaling.report.points.axis import AxisProblem, over
+from fairseq_scaling.report.points.curves import CurveProblem, collect
 from fairseq_scaling.report.run_points import Choice, RunProblem, points_of_runs
 from tests.report.example import run, study
 
@@ -109,10 +112,69 @@ def test_one_metric_of_one_curve_is_of_one_subset_and_the_option_chooses_it() ->
     assert [point.details["subset"] for point in result.points] == ["tst-COMMON_st"] * 2
     assert [problem.kind for problem in result.problems] == [RunProblem.OTHER_SUBSET]
     assert [p.details["subset"] for p in points_of_runs(runs, Choice({"": "dev_st"})).points] == ["dev_st"] * 2
-    several = points_of_runs([scored(250_000, "newstest2014", "newstest2015")])
-    assert [point.details["subset"] for point in several.points] == ["newstest2014"]
-    assert several.problems[0].fields["others"] == "newstest2015"
+    sets = (["newstest2014", "newstest2015"], ["newstest2014"], ["newstest2014"])
+    rare = points_of_runs([scored(10**6 * i, *names) for i, names in enumerate(sets, 1)])
+    assert [point.details["subset"] for point in rare.points] == ["newstest2014"] * 3
+    assert rare.problems[0].fields["others"] == "newstest2015"
     assert points_of_runs(runs, Choice({"bleu": "test"})).problems[0].kind is RunProblem.NOT_THERE
+
+
+def test_every_test_set_gives_a_curve_with_its_own_cross_entropy() -> None:
+    def scored(size: int) -> RunRecord:
+        found = {name: {"bleu": Score(size / 1e5, "s", {"subset": name})} for name in ("newstest2014", "newstest2015")}
+        losses = {"newstest2014": 3.0, "newstest2015": 2.0, "valid": 1.0}
+        return run(size, None, None, cross_entropies=losses, extra={"scores_by_subset": found})
+
+    result = points_of_runs([scored(size) for size in (0, 250_000, 500_000)])
+    assert result.problems == []
+    base = "en-fr / 50 en + 50 fr / D_f=200k / t5_tiny"
+    curves = collect(result.points).curves
+    assert [(curve.name, curve.metric, curve.first.test_set) for curve in curves] == [
+        (f"{base} / {name}", metric, name)
+        for name in ("newstest2014", "newstest2015")
+        for metric in ("bleu", "cross_entropy")
+    ]
+    assert {(len(curve.points), len(curve.baselines)) for curve in curves} == {(2, 1)}
+
+
+def described(tokens: int, **said: object) -> RunRecord:
+    return run(tokens, 5.0, None, extra={"run": said})
+
+
+def test_a_curve_whose_runs_did_not_read_their_finetuning_set_is_marked() -> None:
+    sizes = (250_000, 500_000)
+    short = [described(size, finetune_tokens_used=199_990, finetune_tokens_read=12_000) for size in sizes]
+    (problem,) = collect(points_of_runs(short).points).problems
+    assert problem.kind is CurveProblem.UNREAD
+    assert "D_f of 200k tokens was not read: at most 12k tokens were" in problem.message
+    assert "2 of its 2 runs" in problem.message
+    whole = [described(size, finetune_tokens_used=199_990, finetune_tokens_read=600_000) for size in sizes]
+    silent = [described(size) for size in sizes]
+    for runs in (whole, silent):
+        assert collect(points_of_runs(runs).points).problems == []
+
+
+def test_runs_are_fitted_over_finetuning_tokens_with_d_p_fixed_along_a_curve() -> None:
+    runs = [
+        run(tokens, 5.0, None, finetune_tokens=size) for tokens in (0, 10**6) for size in (100_000, 200_000, 400_000)
+    ]
+    problems: list[Any] = []
+    points = over(quantity("finetune_tokens"), points_of_runs(runs).points, problems)
+    curves = collect(points).curves
+    assert [(curve.name, [point.pretrain_tokens for point in curve.points]) for curve in curves] == [
+        ("en-fr / 50 en + 50 fr / D_p=1M / t5_tiny", [100_000, 200_000, 400_000]),
+        ("en-fr / no pretraining / t5_tiny", [100_000, 200_000, 400_000]),
+    ]
+    assert {curve.quantity.title for curve in curves} == {"finetuning tokens"}
+    assert problems == []
+
+
+def test_runs_that_do_not_say_their_updates_are_counted() -> None:
+    runs = [run(10**6, 5.0, 2.0, updates=None, run_id="a"), run(2 * 10**6, 5.0, 2.0, updates=300, run_id="b")]
+    problems: list[Any] = []
+    points = over(quantity("updates"), points_of_runs(runs).points, problems)
+    assert {point.pretrain_tokens for point in points} == {300.0}
+    assert [(problem.kind, problem.run) for problem in problems] == [(AxisProblem.UNKNOWN, "a")]
 
 
 def test_cross_entropy_is_of_the_checkpoint_that_was_scored() -> None:

@@ -108,7 +108,7 @@ class SlurmCluster:
         program = shutil.which(name, path=PATH)
         assert program is not None
         # It ends when the pipe closes: a test run that is killed leaves no daemon behind.
-        supervisor = [sys.executable, "-m", "fairseq_scaling.study._supervise", "10"]
+        supervisor = [sys.executable, "-m", "fairseq_scaling.study.run.supervise", "10"]
         with (self._folder / f"{name}.output").open("wb") as output:
             self._daemons.append(
                 subprocess.Popen(

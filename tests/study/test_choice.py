@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.errors import DataError
-from fairseq_scaling.study import choice
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.job import run_job
-from fairseq_scaling.study.plan import Plan, make_plan
-from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.plan import choice
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.run.job import run_job
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
 from .test_plan import value_of
@@ -57,17 +58,17 @@ def test_a_training_waits_for_the_choice_and_holds_its_placeholder(
 ) -> None:
     plan = plan_of(choosing, write_study)
     job = plan.by_id["pretrain/de1/seed1"]
-    assert value_of(job.words, "lr") == "{chosen:.study/candidates/pretraining/de1/choice.json}"
+    assert value_of(job.argv, "lr") == "{chosen:.study/candidates/pretraining/de1/choice.json}"
     assert "choose/pretraining/de1" in job.needs
     short = plan.by_id["pretrain/candidates/pretraining/de1/lr3e-2"]
-    assert (value_of(short.words, "lr"), value_of(short.words, "budgets")) == ("3e-2", "100k")
+    assert (value_of(short.argv, "lr"), value_of(short.argv, "budgets")) == ("3e-2", "100k")
 
 
 def test_one_mixture_can_decide_for_all(choosing: dict[str, Any], write_study: Write) -> None:
     choosing["pretraining"]["learning_rates"]["per"] = "study"
     plan = plan_of(choosing, write_study)
     assert [job.id for job in plan.of_stage("choose") if "pretraining" in job.id] == ["choose/pretraining/en0.5-fr0.5"]
-    rates = {value_of(job.words, "lr") for job in plan.of_stage("pretrain") if not job.candidate}
+    rates = {value_of(job.argv, "lr") for job in plan.of_stage("pretrain") if not job.candidate}
     assert rates == {"{chosen:.study/candidates/pretraining/en0.5-fr0.5/choice.json}"}
 
 
@@ -77,8 +78,8 @@ def test_a_rate_that_an_override_or_the_baseline_gives_is_not_chosen(
     choosing["pretraining"]["overrides"] = [{"mixture": "de", "fairseq": {"lr": 0.5}}]
     choosing["finetuning"]["baseline"] = {"fairseq": {"lr": 0.7}}
     plan = plan_of(choosing, write_study)
-    assert value_of(plan.by_id["pretrain/de1/seed1"].words, "lr") == "0.5"
-    assert value_of(plan.by_id["finetune/en-fr/200k/baseline/seed1"].words, "lr") == "0.7"
+    assert value_of(plan.by_id["pretrain/de1/seed1"].argv, "lr") == "0.5"
+    assert value_of(plan.by_id["finetune/en-fr/200k/baseline/seed1"].argv, "lr") == "0.7"
     assert not [
         job for job in plan.jobs if job.candidate and ("baseline" in job.id or job.id.endswith("pretraining/de1"))
     ]
@@ -92,11 +93,11 @@ def test_a_choice_never_sees_the_test_set_and_is_not_reported(
     plan = plan_of(choosing, write_study)
     for job in plan.jobs:
         if job.candidate:
-            assert "test" not in job.words
-            assert "valid,test" not in ",".join(job.words)
+            assert "test" not in job.argv
+            assert "valid,test" not in ",".join(job.argv)
     candidates = [job for job in plan.jobs if job.candidate]
     assert len([job for job in candidates if job.stage == "score"]) == (0 if by == "cross_entropy" else 6)
-    assert not [word for word in plan.of_stage("fit")[0].words if "candidates" in word]
+    assert not [word for word in plan.of_stage("fit")[0].argv if "candidates" in word]
 
 
 def runs(tmp_path: Path, **logs: str) -> dict[str, Path]:

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from fairseq_scaling.errors import DataError, ScalingError, SettingError
-from fairseq_scaling.study.config import load_study, settings_text, study_schema
-from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.settings.config import load_study, settings_text, study_schema
 
 ROOT = Path(__file__).parents[2]
 Write = Callable[[dict[str, Any] | str], Path]
@@ -76,6 +76,9 @@ def test_a_mistyped_key_of_the_baseline_is_named(values: dict[str, Any], write_s
         ("pretraining", "fairseq", {"no_epoch_checkpoints": True}, ["no-epoch-checkpoints", "at every budget"]),
         ("pretraining", "fairseq", {"keep-last-epochs": 1}, ["keep-last-epochs = 1", "leave it out"]),
         ("finetuning", "fairseq", {"no-last-checkpoints": True}, ["no-last-checkpoints", "leave it out"]),
+        ("translation", "subset", "newstest", ["translation.subset[0]", "newstest", "test1"]),
+        ("translation", "subset", ["test", "test"], ["translation.subset", "test", "twice"]),
+        ("scoring", "en-zh", {"bleu-tokenizer": "zh"}, ["scoring = en-zh", "finetuning.tasks", "known: en-fr"]),
         ("text", "source", "debain", ["text.source[0] = 'debain'", "'debian'"]),
         ("text", "languages", [False, "en", "fr"], ["text.languages[0]", 'write it in quotes: "no"']),
     ],
@@ -83,7 +86,7 @@ def test_a_mistyped_key_of_the_baseline_is_named(values: dict[str, Any], write_s
 def test_an_impossible_value_is_refused_with_key_value_and_remedy(
     values: dict[str, Any], write_study: Write, section: str, key: str, value: object, parts: list[str]
 ) -> None:
-    values[section][key] = value
+    values.setdefault(section, {})[key] = value
     message = refusal(write_study, values)
     assert "study.yaml" in message
     for part in parts:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.study import pricing
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.graph import Plan, Work
-from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.plan import pricing
+from fairseq_scaling.study.plan.jobs import Plan, Work
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.settings.config import load_study
 from preprocess.sources.wmt import WmtSource
 
 from .test_plan import value_of
@@ -43,7 +43,7 @@ def test_a_whole_pretraining_of_the_grid_has_the_papers_positions(name: str) -> 
     job = plan_of(name).by_id["pretrain/en0.5-fr0.5/seed1"]
     assert job.work.encoder_positions == 256 * 512 * 1_000_000
     assert (
-        int(value_of(job.words, "batch-size")) * int(value_of(job.words, "update-freq")) * job.resources["gpu"] == 256
+        int(value_of(job.argv, "batch-size")) * int(value_of(job.argv, "update-freq")) * job.resources["gpu"] == 256
     )
 
 

@@ -15,13 +15,14 @@ import jsonschema
 import pytest
 
 from fairseq_scaling.errors import DataError, ScalingError
-from fairseq_scaling.study import pricing
-from fairseq_scaling.study.config import load_study, study_schema
-from fairseq_scaling.study.given import check_given, given_rows
-from fairseq_scaling.study.job import resolve
-from fairseq_scaling.study.plan import Plan, make_plan
-from fairseq_scaling.study.sequential import limited
-from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.plan import pricing
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.results.sequential import limited
+from fairseq_scaling.study.run.job import resolve
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.settings.config import load_study, study_schema
+from fairseq_scaling.study.settings.given import check_given, given_rows
 
 from .conftest import Fakes
 from .test_config import refusal
@@ -170,7 +171,7 @@ def test_files_that_scoring_and_fitting_name_begin_at_the_folder_of_study_yaml_a
     score, fit, tune = (plan.of_stage(stage)[0] for stage in ("score", "fit", "finetune"))
     assert value_of(resolve(folder, plan, score), "comet-model") == str(tmp_path / "comet/model.ckpt")
     assert value_of(resolve(folder, plan, fit), "mapping") == str(tmp_path / "runs.csv")
-    assert not [word for job in plan.jobs for word in job.words if str(tmp_path) in word]
+    assert not [word for job in plan.jobs for word in job.argv if str(tmp_path) in word]
     # Its content decides, and for the scores alone.
     before = [folder.identity(plan, job) for job in (score, tune)]
     save(tmp_path / "comet/model.ckpt", "another comet")
@@ -192,16 +193,16 @@ def test_every_checkpoint_is_finetuned_on_every_task_size_and_seed(given: dict[s
         "finetune": runs, "translate": runs, "score": runs, "fit": 1,
     }  # fmt: skip
     starts = {
-        job.run: value_of(job.words, "finetune-from-model") for job in plan.of_stage("finetune") if "mt5" in job.id
+        job.run: value_of(job.argv, "finetune-from-model") for job in plan.of_stage("finetune") if "mt5" in job.id
     }
     assert starts["fr-en/100k/checkpoints/mt5-base/seed2"] == "{checkpoint:mt5-base}"
     assert {run.split("/")[3] == start[12:-1] for run, start in starts.items()} == {True}
-    assert all(not job.needs and "upstream" not in " ".join(job.words) for job in plan.of_stage("finetune"))
+    assert all(not job.needs and "upstream" not in " ".join(job.argv) for job in plan.of_stage("finetune"))
     (fit,) = plan.of_stage("fit")
-    assert {word for word in fit.words if word.startswith("finetuning/")} == {
+    assert {word for word in fit.argv if word.startswith("finetuning/")} == {
         job.owns[0] for job in plan.of_stage("finetune")
     }
-    assert "alignment.json" not in fit.words
+    assert "alignment.json" not in fit.argv
     assert Plan.from_json(plan.to_json()) == plan
 
 
@@ -224,7 +225,7 @@ def test_checkpoints_stand_beside_pretraining_and_change_none_of_its_runs(
 def test_words_name_no_folder_of_this_machine(given: dict[str, Any], write_study: Write, tmp_path: Path) -> None:
     given["checkpoints"][0]["file"] = str(tmp_path / "models/small.pt")
     plan = plan_of(given, write_study)
-    assert not [word for job in plan.jobs for word in job.words if str(tmp_path) in word]
+    assert not [word for job in plan.jobs for word in job.argv if str(tmp_path) in word]
     words = resolve(StudyFolder(tmp_path / "out"), plan, plan.by_id["finetune/en-fr/200k/checkpoints/mt5-small/seed1"])
     assert value_of(words, "finetune-from-model") == str(tmp_path / "models/small.pt")
     assert value_of(words, "start-name") == "mt5-small"
@@ -237,7 +238,7 @@ def test_flags_and_learning_rates_can_be_those_of_one_checkpoint(given: dict[str
         "overrides": [{"checkpoint": "mt5-base", "updates": 7, "fairseq": {"lr": "5e-4"}}],
     }
     plan = plan_of(given, write_study)
-    runs = {job.run.split("/")[-2]: job.words for job in plan.reported("finetune")}
+    runs = {job.run.split("/")[-2]: job.argv for job in plan.reported("finetune")}
     assert {name: value_of(words, "lr") for name, words in runs.items()} == {
         "baseline": "3e-3", "mt5-base": "5e-4",
         "mt5-small": "{chosen:.study/candidates/finetuning/en-fr/200k/checkpoints/mt5-small/choice.json}",

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.gpus import GPUS_VARIABLE, check_gpus, find_gpus, free_gpus, parse_gpus
-from fairseq_scaling.study.plan import Job, make_plan
-from fairseq_scaling.study.scheduling import Scheduling
-from fairseq_scaling.study.state import StudyFolder
-from fairseq_scaling.study.workflow import run_plan
+from fairseq_scaling.study.plan.jobs import Job
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.run.gpus import GPUS_VARIABLE, check_gpus, find_gpus, free_gpus, parse_gpus
+from fairseq_scaling.study.run.scheduling import Scheduling
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.run.workflow import run_plan
+from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
 from .test_examples import PAPER
@@ -119,11 +120,12 @@ def test_the_driver_is_asked_where_nobody_says_which_gpus(tmp_path: Path) -> Non
     assert find_gpus({"PATH": str(tmp_path)}) == ()
 
 
-def test_jobs_can_be_kept_from_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_can_be_kept_from_all_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = StudyFolder(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert Scheduling(gpus=()).environment()["CUDA_VISIBLE_DEVICES"] == ""
-    assert Scheduling(gpus=None).environment()["CUDA_VISIBLE_DEVICES"] == "0"
-    assert Scheduling(gpus=("0",)).environment()[GPUS_VARIABLE] == "0"
+    assert Scheduling(gpus=()).environment(folder)["CUDA_VISIBLE_DEVICES"] == ""
+    assert Scheduling(gpus=None).environment(folder)["CUDA_VISIBLE_DEVICES"] == "0"
+    assert Scheduling(gpus=("0",)).environment(folder)[GPUS_VARIABLE] == "0"
 
 
 @pytest.mark.usefixtures("one_budget")

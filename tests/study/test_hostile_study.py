@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from fairseq_scaling.errors import ScalingError
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.plan import make_plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import small_study
 

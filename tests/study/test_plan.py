@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.quantities import parse_tokens
-from fairseq_scaling.study.commands import exact_tokens, flags, options
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.plan import STAGES, Plan, make_plan
+from fairseq_scaling.study.plan.flags import flags, options
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.names import exact_tokens
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.settings.config import load_study
+from fairseq_scaling.study.stages import STAGES
 
 Write = Callable[[dict[str, Any] | str], Path]
 
@@ -55,10 +58,10 @@ def test_one_pretraining_serves_all_budgets_and_each_finetuning_takes_its_checkp
 ) -> None:
     plan = plan_of(values)
     (pretraining,) = [job for job in plan.of_stage("pretrain") if "de1" in job.id]
-    assert value_of(pretraining.words, "budgets") == "500k,1M,2M"
-    assert value_of(pretraining.words, "mixture") == "de:1"
+    assert value_of(pretraining.argv, "budgets") == "500k,1M,2M"
+    assert value_of(pretraining.argv, "mixture") == "de:1"
     starts = {
-        job.id: value_of(job.words, "finetune-from-model") for job in plan.of_stage("finetune") if "de1" in job.id
+        job.id: value_of(job.argv, "finetune-from-model") for job in plan.of_stage("finetune") if "de1" in job.id
     }
     assert starts == {
         f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/checkpoint{number}.pt"
@@ -67,22 +70,54 @@ def test_one_pretraining_serves_all_budgets_and_each_finetuning_takes_its_checkp
     assert all(pretraining.id in job.needs for job in plan.of_stage("finetune") if "de1" in job.id)
 
 
+def test_every_test_set_has_its_own_translation_and_scores(values: dict[str, Any], plan_of: PlanOf) -> None:
+    values["pretraining"] = {"mixtures": ["de:1"], "budgets": ["1M"]}
+    values["translation"] = {"subset": ["test", "test1"]}
+    plan = plan_of(values)
+    run = "finetuning/en-fr/200k/de1/seed1/1M/seed1"
+    (finetune,) = [job for job in plan.of_stage("finetune") if "de1" in job.id]
+    assert value_of(finetune.argv, "valid-subset") == "valid,test,test1,upstream_de"
+    scores = {job.writes[0]: job for job in plan.of_stage("score") if "de1" in job.id}
+    assert list(scores) == [f"{run}/scores.json", f"{run}/scores.test1.json"]
+    further = scores[f"{run}/scores.test1.json"]
+    assert value_of(further.argv, "subset") == "test1"
+    assert further.argv[1] == f"{{out}}/{run}/generate.test1.txt"
+    (translate,) = [plan.by_id[need] for need in further.needs]
+    assert value_of(translate.argv, "gen-subset") == "test1"
+    (fit,) = plan.of_stage("fit")
+    assert fit.argv.count(run) == 1
+    assert set(scores) <= set(fit.reads)
+
+
+def test_scoring_options_of_one_task_replace_those_of_all(values: dict[str, Any], plan_of: PlanOf) -> None:
+    values["text"] = {"source": "files", "languages": ["de", "en", "fr", "he", "zh"], "pairs": ["en-he", "en-zh"]}
+    values["finetuning"]["tasks"] = ["en-he", "en-zh"]
+    values["scoring"] = {"metrics": "bleu,chrf", "en-zh": {"bleu_tokenizer": "zh"}, "en-he": {"comet-model": "he.ckpt"}}
+    plan = plan_of(values)
+    for job in plan.of_stage("score"):
+        chinese = "en-zh" in job.id
+        assert job.flag("metrics") == "bleu,chrf"
+        assert job.flag("bleu-tokenizer") == ("zh" if chinese else "")
+        assert job.flag("comet-model") == ("" if chinese else "{scoring.en-he:comet-model}")
+    assert Path(plan.given["{scoring.en-he:comet-model}"]).name == "he.ckpt"
+
+
 def test_a_study_with_fewer_budgets_or_mixtures_has_a_subset_of_the_runs(
     values: dict[str, Any], plan_of: PlanOf
 ) -> None:
     """What a larger study adds leaves the words of the smaller one's finetunings as they are."""
-    large = {job.id: job.words for job in plan_of(values).jobs}
+    large = {job.id: job.argv for job in plan_of(values).jobs}
     values["pretraining"]["mixtures"] = ["de:1"]
     for job in plan_of(values).jobs:
         if job.stage not in ("alignment", "fit"):
-            assert large[job.id] == job.words
+            assert large[job.id] == job.argv
 
 
 def test_the_baseline_starts_from_nothing_and_waits_for_the_corpus_alone(
     values: dict[str, Any], plan_of: PlanOf
 ) -> None:
     (baseline,) = [job for job in plan_of(values).of_stage("finetune") if "baseline" in job.id]
-    assert "--finetune-from-model" not in baseline.words
+    assert "--finetune-from-model" not in baseline.argv
     assert baseline.needs == ["encode/text"]
     values["finetuning"]["baseline"] = False
     assert not [job for job in plan_of(values).jobs if "baseline" in job.id]
@@ -95,7 +130,7 @@ def test_later_settings_win_and_reach_only_the_runs_they_name(values: dict[str, 
         "baseline": {"fairseq": {"lr": "3e-3"}, "updates": 7},
         "overrides": [{"mixture": "de:1", "pretrain_tokens": "1M", "fairseq": {"lr": "5e-4"}}],
     }
-    jobs = {job.run: job.words for job in plan_of(values).of_stage("finetune")}
+    jobs = {job.run: job.argv for job in plan_of(values).of_stage("finetune")}
     rates = {run: value_of(words, "lr") for run, words in jobs.items()}
     assert rates.pop("en-fr/200k/baseline/seed1") == "3e-3"
     assert rates.pop("en-fr/200k/de1/seed1/1M/seed1") == "5e-4"
@@ -106,12 +141,12 @@ def test_later_settings_win_and_reach_only_the_runs_they_name(values: dict[str, 
 
 def test_words_name_no_folder_of_this_machine(values: dict[str, Any], plan_of: PlanOf, tmp_path: Path) -> None:
     plan = plan_of(values)
-    assert not [word for job in plan.jobs for word in job.words if str(tmp_path) in word]
+    assert not [word for job in plan.jobs for word in job.argv if str(tmp_path) in word]
 
 
 def test_the_fit_reads_exactly_the_runs_of_the_study(values: dict[str, Any], plan_of: PlanOf) -> None:
     plan = plan_of(values)
-    words = plan.of_stage("fit")[0].words
+    words = plan.of_stage("fit")[0].argv
     folders = {job.log.rsplit("/", 1)[0] for job in plan.jobs if job.stage in ("pretrain", "finetune")}
     assert set(words[1 : words.index("--out")]) == {*folders, "alignment.json"}
 
@@ -123,7 +158,7 @@ def test_all_mixtures_are_measured_against_all_tasks_once_the_corpus_is_there(
     values["alignment"] = {"sample": "0.2M"}
     plan = plan_of(values)
     (job,) = plan.of_stage("alignment")
-    assert job.words == [
+    assert job.argv == [
         "scaling-alignment", "{corpus}", "--task", "en-fr", "--task", "fr-en", "--mixture", "en:0.5,fr:0.5",
         "--mixture", "de:1", "--out", "{out}/alignment.json", "--sample", "0.2M",
     ]  # fmt: skip
@@ -178,11 +213,11 @@ def test_a_pretraining_saves_between_its_budgets_and_a_candidate_keeps_no_budget
     """A run under a time limit must get on between two budgets, too."""
     values["pretraining"]["learning_rates"] = {"grid": [0.1, 1.0], "budget": "0.5M"}
     for job in plan_of(values).of_stage("pretrain"):
-        assert value_of(job.words, "save-interval-updates") == "5000"
-        assert value_of(job.words, "keep-interval-updates") == "1"
-        assert ("--no-epoch-checkpoints" in job.words) == job.candidate
+        assert value_of(job.argv, "save-interval-updates") == "5000"
+        assert value_of(job.argv, "keep-interval-updates") == "1"
+        assert ("--no-epoch-checkpoints" in job.argv) == job.candidate
     values["pretraining"]["fairseq"] = {"save_interval_updates": 100}
-    assert value_of(plan_of(values).of_stage("pretrain")[0].words, "save-interval-updates") == "100"
+    assert value_of(plan_of(values).of_stage("pretrain")[0].argv, "save-interval-updates") == "100"
 
 
 def test_options_of_every_kind() -> None:

@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from fairseq_scaling.cli.study import main
-from fairseq_scaling.study import pricing
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.graph import Work
-from fairseq_scaling.study.plan import make_plan
-from fairseq_scaling.study.plan_table import _closing_lines
-from fairseq_scaling.study.progress import format_bytes
-from fairseq_scaling.study.scheduling import Capacity
-from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.plan import pricing
+from fairseq_scaling.study.plan.jobs import Work
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.results.plan_table import _closing_lines, unread
+from fairseq_scaling.study.run.progress import format_bytes
+from fairseq_scaling.study.run.scheduling import Capacity
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.settings.config import load_study
 
 Write = Callable[[dict[str, Any] | str], Path]
 
@@ -122,3 +122,13 @@ def test_a_price_without_hardware_is_refused(values: dict[str, Any], write_study
 )
 def test_sizes_for_people(size: float, text: str) -> None:
     assert format_bytes(size) == text
+
+
+def test_a_plan_names_the_finetuning_tokens_that_its_updates_cannot_read() -> None:
+    """300 updates of 8192 target tokens, and as many source tokens: 4.9 M tokens."""
+    example = Path(__file__).parents[2] / "examples/isik2025/small.yaml"
+    lines = unread(make_plan(load_study(example)))
+    assert [line.partition(". Raise")[0] for line in lines] == [
+        "en-de: finetuning reads about 4.915M tokens, fewer than D_f = 30M",
+        "en-fr: finetuning reads about 4.915M tokens, fewer than D_f = 210M",
+    ]

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.study import preflight
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.plan import Plan, make_plan
-from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.run import preflight
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.settings.config import load_study
 
 Write = Callable[[dict[str, Any] | str], Path]
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def answer(words: list[tuple[str, list[str]]], starts: Sequence[str] = ()) -> di
     ``starts`` are the jobs whose checkpoint is looked at.
     """
     result = subprocess.run(
-        [sys.executable, "-m", "fairseq_scaling.study.preflight"],
+        [sys.executable, "-m", "fairseq_scaling.study.run.preflight"],
         input=json.dumps([[job, line, job in starts] for job, line in words]),
         capture_output=True, text=True, cwd=ROOT, check=True,
     )  # fmt: skip
@@ -65,7 +66,7 @@ def test_the_projects_own_commands_refuse_unknown_options_and_accept_the_default
     values["finetuning"]["learning_rates"] = {"grid": [0.1, 0.2]}
     plan = make_plan(load_study(write_study(values)))
     folder = StudyFolder(tmp_path / "out")
-    own = [job for job in plan.jobs if not job.words[0].startswith("fairseq-")]
+    own = [job for job in plan.jobs if not job.argv[0].startswith("fairseq-")]
     words = [(job.id, preflight.resolve(folder, plan, job)) for job in own]
     problems = answer([*words, ("bad", [*words[1][1], "--max-wrods", "9"])])
     assert "--max-wrods" in problems.pop("bad")

@@ -11,11 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fairseq_scaling.errors import SettingError
 from fairseq_scaling.models.presets import PRESETS
-from fairseq_scaling.study import pricing
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.graph import Work
-from fairseq_scaling.study.plan import make_plan
-from fairseq_scaling.study.pricing import Shape
+from fairseq_scaling.study.plan import pricing
+from fairseq_scaling.study.plan.jobs import Work
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.plan.pricing import Shape
+from fairseq_scaling.study.settings.config import load_study
 from tests.models.conftest import make_model, random_tokens
 
 Write = Callable[[dict[str, Any] | str], Path]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from fairseq_scaling.study import programs
+from fairseq_scaling.study.run import programs
 from tests import toy
 from tests.tasks.runs import FINETUNING, ROOT
 

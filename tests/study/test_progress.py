@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.study.progress import (
+from fairseq_scaling.study.run.progress import (
     Progress,
     calibrated,
     format_duration,

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.interim import interim_words
-from fairseq_scaling.study.lock import locked
-from fairseq_scaling.study.plan import Plan, make_plan
-from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.results.interim import interim_argv
+from fairseq_scaling.study.run.lock import locked
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes, Finished
 
@@ -175,7 +176,7 @@ def test_an_archive_holds_how_learning_rates_were_chosen(finished: Path, fakes: 
 
 
 def test_an_interim_report_reads_the_scored_runs_alone(
-    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
 ) -> None:
     study = write_study(values)
     assert fakes.run("report", study, "--out", finished).stdout.startswith("the table of results\nReport: ")
@@ -187,8 +188,8 @@ def test_an_interim_report_reads_the_scored_runs_alone(
     assert (finished / "interim/report.html").exists()
     plan, folder = make_plan(load_study(study)), StudyFolder(finished)
     (fit,) = plan.of_stage("fit")
-    words = interim_words(plan, folder, fit, {job.id for job in folder.pending(plan, plan.jobs)})
-    assert set(fit.words) - set(words) == {"finetuning/en-fr/200k/de1/seed1/1M/seed1", "results"}
+    words = interim_argv(plan, folder, fit, {job.id for job in folder.pending(plan, plan.jobs)}, tmp_path)
+    assert set(fit.argv) - set(words) == {"finetuning/en-fr/200k/de1/seed1/1M/seed1", "results"}
     assert "nothing to do" not in fakes.run("run", study, "--out", finished, "--dry-run").stdout
 
 
@@ -221,7 +222,7 @@ def test_the_archive_says_a_command_that_a_shell_understands(finished: Path, tmp
     plan = Plan.read(folder.plan_path)
     (fit,) = plan.of_stage("fit")
     remark = 'de:1 is settled:\n  it\'s "enough"'
-    fit.words.extend(["--remark", remark])
+    fit.argv.extend(["--remark", remark])
     folder.plan_path.write_text(plan.to_json())
     record = folder.record(fit.id)
     assert record is not None

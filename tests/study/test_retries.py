@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.job import run_job
-from fairseq_scaling.study.lock import alone
-from fairseq_scaling.study.plan import Job, Plan, make_plan
-from fairseq_scaling.study.state import StudyFolder
-from fairseq_scaling.study.workflow import describe_failure
+from fairseq_scaling.study.plan.jobs import Job, Plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.run.job import run_job
+from fairseq_scaling.study.run.lock import alone
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.run.workflow import describe_failure
+from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
 from .test_workflow import set_environment, wait_for
@@ -102,7 +103,7 @@ def test_a_job_whose_keeper_was_killed_is_told_as_ended_from_outside(write: Path
 def test_a_job_that_still_runs_somewhere_is_waited_for(baseline: Baseline, fakes: Fakes) -> None:
     """A cluster can run a job of a study whose starter has gone; nothing may train in its folder beside it."""
     folder, _, job = baseline
-    command = [sys.executable, "-m", "fairseq_scaling.study.job", str(folder.path), job.id]
+    command = [sys.executable, "-m", "fairseq_scaling.study.run.job", str(folder.path), job.id]
     with alone(folder.private / "running" / f"{job.id}.lock"):
         process = subprocess.Popen(command, env=fakes.environment())
         with pytest.raises(subprocess.TimeoutExpired):

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from fairseq_scaling.errors import DataError
-from fairseq_scaling.study.plan import Job
-from fairseq_scaling.study.scheduling import (
+from fairseq_scaling.study.plan.jobs import Job
+from fairseq_scaling.study.run.scheduling import (
     PROFILES,
     Capacity,
     Scheduling,
@@ -21,7 +21,7 @@ from fairseq_scaling.study.scheduling import (
     find_profile,
     snakemake_command,
 )
-from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.run.state import StudyFolder
 
 from .conftest import Fakes
 

@@ -14,11 +14,10 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.laws.diagnosis import FEWEST_BUDGETS
-from fairseq_scaling.study.cleaning import removable
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.job import run_job
-from fairseq_scaling.study.plan import Plan, make_plan
-from fairseq_scaling.study.sequential import (
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.results.cleaning import removable
+from fairseq_scaling.study.results.sequential import (
     RunPlan,
     advice,
     as_decided,
@@ -27,7 +26,9 @@ from fairseq_scaling.study.sequential import (
     limited,
     run_sequentially,
 )
-from fairseq_scaling.study.state import StudyFolder
+from fairseq_scaling.study.run.job import run_job
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
 from .fake_program import ENDING
@@ -209,12 +210,12 @@ def test_what_reads_a_later_budget_is_left_out_and_the_words_of_the_rest_stay(st
     dropped = {job.id for job in plan.jobs} - {job.id for job in part.jobs}
     assert len(dropped) == 3 * 4
     assert all("/de1/" in name for name in dropped)
-    assert part.by_id[german].words == plan.by_id[german].words
+    assert part.by_id[german].argv == plan.by_id[german].argv
     assert part.by_id[german].goal == ("pretrain_tokens", 1_000_000)
     (fit,) = part.of_stage("fit")
     assert not dropped & set(fit.needs)
-    assert not [word for word in fit.words if "/de1/seed1/2M/" in word]
-    assert [word for word in fit.words if "/de1/seed1/1M/" in word]
+    assert not [word for word in fit.argv if "/de1/seed1/2M/" in word]
+    assert [word for word in fit.argv if "/de1/seed1/1M/" in word]
     assert limited(plan, {german: 6}) == plan
 
 

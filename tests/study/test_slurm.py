@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fairseq_scaling.study.scheduling import PROFILES
+from fairseq_scaling.study.run.scheduling import PROFILES
 
 from .conftest import Fakes, small_study
 from .slurm_cluster import SlurmCluster, missing_programs

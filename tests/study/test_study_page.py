@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.study import commands, sections
-from fairseq_scaling.study.config import Study
+from fairseq_scaling.study.plan.evaluation import GENERATION_DEFAULTS
+from fairseq_scaling.study.plan.flags import FINETUNING_DEFAULTS, PRETRAINING_DEFAULTS
+from fairseq_scaling.study.settings import sections
+from fairseq_scaling.study.settings.config import Study
 
 PAGE = (Path(__file__).parents[2] / "docs/study.md").read_text("utf-8")
 KEYS = {
@@ -56,12 +58,12 @@ def test_the_rows_on_lists_name_the_keys_of_their_entries() -> None:
 def test_the_flags_are_those_that_studies_pass() -> None:
     title = "What trainings and translations do unless told otherwise"
     table = {row[0].strip("`"): row[1:3] for row in rows(title)}
-    for place, defaults in enumerate((commands._PRETRAINING, commands._FINETUNING)):
+    for place, defaults in enumerate((PRETRAINING_DEFAULTS, FINETUNING_DEFAULTS)):
         for flag, value in defaults.items():
             found = re.match(r"`?([\w.]+)`?", table[flag][place])
             assert found is not None
             assert found[1] == str(value), flag
-    assert set(table) == {*commands._PRETRAINING, *commands._FINETUNING}
+    assert set(table) == {*PRETRAINING_DEFAULTS, *FINETUNING_DEFAULTS}
     generation = PAGE[PAGE.index("`fairseq-generate`: ") :]
-    for flag, value in commands._GENERATION.items():
+    for flag, value in GENERATION_DEFAULTS.items():
         assert re.search(rf"`{flag}` `?{value}`?[\s,.(]", generation), flag

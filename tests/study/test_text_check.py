@@ -14,11 +14,12 @@ from click.testing import CliRunner
 from fairseq_scaling.cli.study import main
 from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.errors import SettingError
-from fairseq_scaling.study import job
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.plan import Plan, make_plan
-from fairseq_scaling.study.state import StudyFolder
-from fairseq_scaling.study.text_check import check_text, find_corpus
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.plan.text_check import check_text, find_corpus
+from fairseq_scaling.study.run import job
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.settings.config import load_study
 from tests import toy
 
 Write = Callable[[dict[str, Any] | str], Path]

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
-from fairseq_scaling.study import state
-from fairseq_scaling.study.config import load_study
-from fairseq_scaling.study.job import NOTHING_FITTED, run_job
-from fairseq_scaling.study.plan import Plan, make_plan
-from fairseq_scaling.study.scheduling import Capacity
-from fairseq_scaling.study.state import StudyFolder
-from fairseq_scaling.study.workflow import refusals
+from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.run import state
+from fairseq_scaling.study.run.job import NOTHING_FITTED, run_job
+from fairseq_scaling.study.run.scheduling import Capacity
+from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.run.workflow import refusals
+from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes, Finished
 

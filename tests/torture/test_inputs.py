@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from fairseq_scaling.errors import CheckpointError, ScalingError
-from preprocess.clean import CleanSettings, clean
+from preprocess.clean import clean
+from preprocess.cleaning.settings import CleanSettings
 from preprocess.fetch import fetch
 from preprocess.sources.files import FilesSource
 from tests.preprocess.samples import sentence

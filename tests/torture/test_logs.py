@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.logs.fuzzing import KINDS
-from tests.logs.test_fuzzing import case, judge
+from tests.logs.judging import case, judge
 
 CASES = 10_000
 

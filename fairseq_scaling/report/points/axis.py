@@ -8,7 +8,7 @@ from typing import Any
 
 from ...problems import ProblemKind
 from ...quantities import FINETUNE_TOKENS, PARAMETERS, PRETRAIN_TOKENS, UPDATES, Quantity
-from .point import Point
+from .point import Point, fixed_pretraining
 
 
 class AxisProblem(ProblemKind):
@@ -31,18 +31,16 @@ def over(quantity: Quantity, points: Iterable[Point], problems: MutableSequence[
     for point in points:
         amount = _amount(quantity, point)
         if amount is None:
-            problem = AxisProblem.UNKNOWN.at(point.file, point.line, run=point.run_id, quantity=quantity.title)
+            problem = AxisProblem.UNKNOWN.at(point.file, run=point.run_id, quantity=quantity.title)
             if problem not in problems:
                 problems.append(problem)
             continue
-        is_baseline = point.pretrain_tokens == 0
-        fixed = PRETRAIN_TOKENS.none if is_baseline else f"D_p={PRETRAIN_TOKENS.format(point.pretrain_tokens, 3)}"
         moved.append(
             replace(
                 point,
                 quantity=quantity,
                 pretrain_tokens=float(amount),
-                fixed=fixed if point.is_placed else point.start,
+                fixed=fixed_pretraining(point.pretrain_tokens) if point.is_placed else point.start,
                 finetune_tokens=None if quantity is FINETUNE_TOKENS else point.finetune_tokens,
                 parameters=None if quantity is PARAMETERS else point.parameters,
             )

@@ -77,18 +77,22 @@ class _Assignment:
         try:
             self._read_given()
             x, found = self._find_x()
-            self._find_roles(found)
+            self._find_roles(found, x)
             values = self._find_values(x)
         except _Unclear as unclear:
             return None, [unclear.problem]
-        own = all(name in self.folded for name in REQUIRED if name != PRETRAIN_TOKENS.name)
-        is_own = own and not self.options.columns
+        is_own = self._is_own() or (all(name in self.folded for name in REQUIRED) and not self.options.columns)
         named = self.roles.pop("curve", None)
         curve = self.given_curve or ([named] if named else self._find_curve(x))
         taken = {column.at for column in curve}
         left = [self.sheet.columns[i] for i in self.free if i not in taken and not (is_own and self.folded[i] in OWN)]
         roles = Roles(x, found, values, self.roles, curve, left, is_own)
         return roles, [ColumnProblem.NOT_READ.at(self.name, 1, columns=names_of(left))] if left else []
+
+    def _is_own(self) -> bool:
+        """Return whether the table begins like ``points.csv``: curve, metric, a quantity, value."""
+        at = [i for i, name in enumerate(self.folded) if name in ("curve", "metric", "value")]
+        return at[:3] == [0, 1, 3] and not self.options.columns
 
     # What the user says.
 
@@ -147,6 +151,10 @@ class _Assignment:
             return column, quantity(self.bare[column.at])
         if PRETRAIN_TOKENS.name in self.given:
             return self.given[PRETRAIN_TOKENS.name], PRETRAIN_TOKENS
+        if self._is_own():
+            # points.csv over another quantity has that in the place of pretrain_tokens
+            column = self._take(self.folded.index("value") - 1)
+            return column, quantity(column.name)
         for known, names in X_ORDER:
             candidates = self._named(*names)
             exact = [i for i in candidates if self.folded[i] == names[0]]
@@ -193,14 +201,20 @@ class _Assignment:
 
     # Seeds, mixtures, languages ...
 
-    def _find_roles(self, x: Quantity) -> None:
-        self.roles = {role: column for role, column in self.given.items() if role in OPTIONAL and role != x.name}
-        for role in ("curve", *OPTIONAL):
+    def _find_roles(self, x: Quantity, at: Column) -> None:
+        """Find what else a curve fixes or a row says; over another quantity than D_p a curve fixes its D_p."""
+        wanted = (*OPTIONAL, PRETRAIN_TOKENS.name)
+        self.roles = {role: column for role, column in self.given.items() if role in wanted and role != x.name}
+        sizes = self.sheet.cells(at.at)
+        for role in ("curve", *wanted):
             known = QUANTITIES.get(role)
             if role in self.roles or known is x or (role == "curve" and self.given_curve):
                 continue
             names = (role, *(known.aliases if known else ALIASES.get(role, ())))
             candidates = self._named(*names) if known else [i for i in self.free if self.folded[i] in names]
+            if known and not self._is_own():
+                # a quantity that grows with x along the curve is not fixed by it
+                candidates = [i for i in candidates if not _goes_with(self.sheet.cells(i), sizes)]
             if candidates:
                 self.roles[role] = self._take(candidates[0])
 

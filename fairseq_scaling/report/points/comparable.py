@@ -16,7 +16,7 @@ SAME_SIZE = 0.005
 """Pretraining sizes of one curve that differ by less than this share are one size."""
 
 _TABLE_VARIANTS = (
-    "mixture", "finetune_tokens", "architecture", "source_lang", "target_lang", "parameters", "corpus",
+    "mixture", "fixed", "finetune_tokens", "architecture", "source_lang", "target_lang", "parameters", "corpus",
 )  # fmt: skip
 _APART = ("finetune_tokens", "parameters", "corpus")
 
@@ -111,13 +111,19 @@ def _tell_apart(points: Sequence[Point]) -> list[Point]:
 
 
 def _name_test_sets(points: Sequence[Point]) -> list[Point]:
-    """Add the test set to the names of the curves of which a metric was measured on several."""
-    known: dict[Hashable, set[str]] = defaultdict(set)
+    """Add the test set to the names of the curves of which a metric was measured on several.
+
+    Another metric that was measured on one of these sets takes its name too, so that it is beside the other one.
+    """
+    known: dict[tuple[str, str], set[str]] = defaultdict(set)
     for point in points:
         known[curve_name(point), point.metric].add(point.test_set)
+    several: dict[str, set[str]] = defaultdict(set)
+    for (name, _), test_sets in known.items():
+        several[name] |= test_sets if len(test_sets) > 1 else set()
     named = []
     for point in points:
-        if len(known[curve_name(point), point.metric]) > 1:
+        if point.test_set in several[curve_name(point)]:
             label = point.test_set or "unknown test set"
             if point.curve is not None:
                 point = replace(point, curve=f"{point.curve} / {label}")

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import SettingError
 from ...metrics import Metric, describe, order
 from ...problems import Problem, ProblemKind
-from ...quantities import Quantity
+from ...quantities import Quantity, format_tokens
 from .comparable import make_comparable, with_test_sets
 from .point import Point, curve_name
 
@@ -29,6 +29,11 @@ class CurveProblem(ProblemKind):
     MIXED_SIGNATURES = "{metric}: scores with different signatures do not compare", "{signatures}"
     REPEATS = "{metric}: several values {where}, taken as repeats"
     MIXED_SETTINGS = "its runs were finetuned with different settings, so they may not compare: {settings}"
+    UNREAD = (
+        "D_f of {finetune_tokens} tokens was not read: at most {read} tokens were",
+        "{runs} of its {all} runs ended before they had read their finetuning set once",
+        "train longer (--max-update, --max-epoch) or name the D_f that was read",
+    )
     LONE_BASELINE = "baseline ({metric} of {name}) without a curve to compare it with"
 
 
@@ -241,7 +246,8 @@ def _contradictions(curve: CurvePoints) -> list[Problem]:
     if len(signatures) > 1:
         said = "; ".join(signatures)
         problems.append(CurveProblem.MIXED_SIGNATURES.at(**where, metric=curve.metric, signatures=said))
-    problems += [problem for problem in (_repeats(curve), _mixed_scales(curve)) if problem is not None]
+    found = (_repeats(curve), _mixed_scales(curve), _unread(curve))
+    problems += [problem for problem in found if problem is not None]
     return problems
 
 
@@ -257,6 +263,21 @@ def _repeats(curve: CurvePoints) -> Problem | None:
             return CurveProblem.REPEATS.at(point.file, point.line, curve=curve.name, metric=curve.metric, where=where)
         seen.add(run)
     return None
+
+
+def _unread(curve: CurvePoints) -> Problem | None:
+    """Return a warning where finetunings ended before they had read their set: the curve is not of its D_f."""
+    short = [point for point in curve.points if point.finetune_tokens_read is not None]
+    if not short:
+        return None
+    first = short[0]
+    said: dict[str, Any] = {
+        "finetune_tokens": format_tokens(first.finetune_tokens or 0),
+        "read": format_tokens(max(point.finetune_tokens_read or 0 for point in short)),
+        "runs": len(short),
+        "all": len(curve.points),
+    }
+    return CurveProblem.UNREAD.at(first.file, first.line, curve=curve.name, **said)
 
 
 def _mixed_scales(curve: CurvePoints) -> Problem | None:

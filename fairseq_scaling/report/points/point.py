@@ -28,7 +28,7 @@ class Point:
         scale: the value of a perfect score where it is not that of the metric's row (see ``Metric.at_scale``).
         test_set: name of the test set; empty where it is unknown.
         finetune_tokens: D_f in tokens.
-        finetune_tokens_read: tokens that the finetuning read, repetitions counted, where it says so.
+        finetune_tokens_read: tokens that the finetuning read, where these are fewer than its set holds; else None.
         updates: of the finetuning.
         fixed: what a curve over another quantity than D_p keeps fixed: ``D_p=3B``.
         corpus: fingerprint of the corpus.
@@ -113,6 +113,12 @@ def curve_name(point: Point) -> str:
     if point.apart:
         parts.append(point.apart)
     return " / ".join(parts)
+
+
+def fixed_pretraining(tokens: float) -> str:
+    """Return how a curve over another quantity is called by its D_p: ``D_p=3B``, or ``no pretraining``."""
+    symbol = PRETRAIN_TOKENS.symbol
+    return f"{symbol}={PRETRAIN_TOKENS.format(tokens, 3)}" if tokens else PRETRAIN_TOKENS.none
 
 
 def _mixture_parts(point: Point, mixture: str) -> list[str]:

@@ -19,12 +19,11 @@ from ...quantities import (
     Quantity,
 )
 from .numbers import factor_of
-from .sheets import names_of
 
 REQUIRED = ("curve", "metric", "pretrain_tokens", "value")
 OPTIONAL = (
-    "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "lower_is_better", "source_lang",
-    "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
+    "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "scale", "lower_is_better",
+    "source_lang", "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
 )  # fmt: skip
 OWN = frozenset(
     ("kind", "used", "reason", "task", "alignment", "signature", "file", "line", "origin", "score_lower", "score_upper")
@@ -173,8 +172,7 @@ class Roles:
         if self.curve:
             parts.append(f"curve = {' + '.join(column.name for column in self.curve)}")
         parts += [f"{role} = {column.name}" for role, column in self.roles.items()]
-        ignored = f"; not read: {names_of(self.not_read)}" if self.not_read else ""
-        return ", ".join(parts) + ignored
+        return ", ".join(parts)
 
 
 def without_unit(column: str) -> tuple[str, float]:

@@ -14,11 +14,11 @@ from ...errors import ScalingError
 from ...metrics import METRICS, describe, has_direction, metric_name
 from ...mixture import Mixture
 from ...problems import Problem, ProblemKind
-from ...quantities import PRETRAIN_TOKENS
+from ...quantities import PRETRAIN_TOKENS, QUANTITIES
 from .columns import assign
 from .doubts import doubtful_repeats, doubtful_scales, without_twins
 from .numbers import Number, column_mark, grouping_mark, is_missing, parse_number
-from .point import Point
+from .point import Point, fixed_pretraining
 from .roles import Roles, TableOptions, ValueColumn
 from .sheets import JSON_ENDINGS, TABLE_ENDINGS, Row, Sheet, read_sheet
 
@@ -46,7 +46,7 @@ class RowProblem(ProblemKind):
     )
     NOT_WHOLE = "{column} is not a whole number", "it is {cell}", "row left out"
     NOT_A_FLAG = "{column} is neither 0 nor 1", "it is {cell!r}", "row left out"
-    NOT_A_WEIGHT = "{column} is not above zero", "it is {cell}", "row left out"
+    NOT_POSITIVE = "{column} is not above zero", "it is {cell}", "row left out"
     NOT_A_MIXTURE = "{column} is no mixture", "{cell}: {reason}", "row left out; write for example en:0.5,fr:0.5"
     NO_DIRECTION = (
         "whether a lower {metric} is better is not known",
@@ -136,7 +136,7 @@ class _Reader:
         for value in roles.values:
             columns |= {value.column.at: False} | ({value.stderr.at: False} if value.stderr else {})
         for role, column in roles.roles.items():
-            columns[column.at] = role in ("finetune_tokens", "parameters")
+            columns[column.at] = role in QUANTITIES
         cells = {at: sheet.cells(at) for at in columns}
         shared = column_mark(cell for column in cells.values() for cell in column)
         self.marks = {at: _mark(cells[at], shared, counts, sheet.separator) for at, counts in columns.items()}
@@ -152,7 +152,7 @@ class _Reader:
         said = {role: row.cells[one.at] for role, one in self.roles.roles.items()}
         metric = column.metric or self._metric(said)
         lower_is_better = self._direction(metric, said)
-        scale = self.options.scales.get(metric)
+        scale = self._scale(row, metric)
         source, target = _languages(said)
         value, stderr = self._value(row, column, describe(metric, lower_is_better, scale).scale)
         return Point(
@@ -170,6 +170,7 @@ class _Reader:
             lower_is_better=lower_is_better,
             mixture=self._mixture(said),
             test_set=" ".join(part for part in (said.get("test_set", ""), column.test_set) if part),
+            fixed=self._fixed(row),
             finetune_tokens=self._optional_amount(row, "finetune_tokens"),
             parameters=self._optional_amount(row, "parameters"),
             architecture=said.get("architecture", ""),
@@ -257,6 +258,11 @@ class _Reader:
             raise _BadRow(RowProblem.BELOW_ONE, column=name, unit=quantity.unit, cell=cell, role=quantity.name)
         return value
 
+    def _fixed(self, row: Row) -> str:
+        """Return the D_p that a curve over another quantity fixes, as ``D_p=3B``."""
+        amount = self._optional_amount(row, PRETRAIN_TOKENS.name)
+        return "" if amount is None else fixed_pretraining(amount)
+
     def _optional_amount(self, row: Row, role: str) -> int | None:
         column = self.roles.roles.get(role)
         if column is None or is_missing(row.cells[column.at]):
@@ -281,8 +287,18 @@ class _Reader:
             return 1.0
         weight = self._number(row, column.at, column.name).value
         if weight <= 0:
-            raise _BadRow(RowProblem.NOT_A_WEIGHT, column=column.name, cell=row.cells[column.at])
+            raise _BadRow(RowProblem.NOT_POSITIVE, column=column.name, cell=row.cells[column.at])
         return weight
+
+    def _scale(self, row: Row, metric: str) -> float | None:
+        """Return the value of a perfect score, as the user or a column says; None where it is the metric's own."""
+        column = self.roles.roles.get("scale")
+        if metric in self.options.scales or column is None or is_missing(row.cells[column.at]):
+            return self.options.scales.get(metric)
+        scale = self._number(row, column.at, column.name).value
+        if scale <= 0:
+            raise _BadRow(RowProblem.NOT_POSITIVE, column=column.name, cell=row.cells[column.at])
+        return scale
 
     def _flag(self, said: Mapping[str, str], role: str) -> bool:
         text = said.get(role, "").lower()

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...laws import Prediction
-from ...metrics import Metric
+from ...metrics import Metric, describe
 from ...problems import count_problems
 from ...quantities import Quantity
 from ...whole_files import write_whole
@@ -32,9 +32,10 @@ FORMAT = 2
 """Version of ``fits.json``; 1 had the weighted average of laws in place of the forecast."""
 POINT_COLUMNS = (
     "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",
-    "weight", "lower_is_better", "source_lang", "target_lang", "architecture", "parameters", "corpus", "alignment",
-    "run_id", "signature", "used", "reason", "origin",
+    "weight", "stderr", "test_set", "scale", "lower_is_better", "source_lang", "target_lang", "architecture",
+    "parameters", "corpus", "alignment", "run_id", "signature", "used", "reason", "origin",
 )  # fmt: skip
+"""Columns of ``points.csv``; over another quantity than D_p the third one bears the name of that quantity."""
 PREDICTION_COLUMNS = (
     "curve", "metric", "law", "chosen", "pretrain_tokens", "predicted", "lower", "upper", "observed", "held_out",
 )  # fmt: skip
@@ -48,10 +49,18 @@ def write_data(report: Report, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report_to_json(report), ensure_ascii=False, indent=1, allow_nan=False)
     return [
-        _write(folder / "points.csv", _csv(POINT_COLUMNS, point_rows(report))),
+        _write(folder / "points.csv", _csv(*_point_table(report))),
         _write(folder / "fits.json", text + "\n"),
         _write(folder / "predictions.csv", _csv(PREDICTION_COLUMNS, prediction_rows(report))),
     ]
+
+
+def _point_table(report: Report) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and rows of ``points.csv``; the quantity on the x axis has one column."""
+    x = POINT_COLUMNS.index("pretrain_tokens")
+    kept = [i for i, name in enumerate(POINT_COLUMNS) if i == x or name != report.x.name]
+    columns = [report.x.name if i == x else POINT_COLUMNS[i] for i in kept]
+    return columns, [[row[i] for i in kept] for row in point_rows(report)]
 
 
 def write_page(report: Report, drawings: Sequence[Drawing], folder: Path) -> list[Path]:
@@ -131,6 +140,9 @@ def point_rows(report: Report) -> list[list[Any]]:
                     one.mixture if pretrained else "",
                     one.finetune_tokens,
                     point.weight,
+                    point.stderr,
+                    one.test_set,
+                    curve.metric.scale if curve.metric != describe(curve.metric.name) else None,
                     int(curve.metric.lower_is_better),
                     one.source_lang,
                     one.target_lang,

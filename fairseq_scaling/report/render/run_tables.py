@@ -11,9 +11,9 @@ from ...metrics import Metric, order
 from ...problems import count_problems
 from ...quantities import FINETUNE_TOKENS, PRETRAIN_TOKENS
 from ..curve_result import PointResult, Setting, Use
+from ..forgetting import Forgetting
 from ..points import mixture_label
 from ..results import Report
-from ..run_points import Forgetting
 from .table import Table, columns, mean
 from .wording import NONE, amount, decimal, labels, score, size
 

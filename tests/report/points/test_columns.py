@@ -9,6 +9,7 @@ import pytest
 
 from fairseq_scaling.problems import count_problems
 from fairseq_scaling.report.points import Point
+from fairseq_scaling.report.points.curves import collect
 from fairseq_scaling.report.points.doubts import TableProblem
 from fairseq_scaling.report.points.roles import ColumnProblem, TableOptions, without_unit
 from fairseq_scaling.report.points.tables import RowProblem, Table, is_known_table, read_table
@@ -72,7 +73,7 @@ def test_what_was_taken_for_what_is_said(tmp_path: Path) -> None:
     table = read(tmp_path, "model,steps,tokens,BLEU\n" + rows("base,{i},{d},1{i}.5"))
     assert table.roles is not None
     assert not table.roles.is_own
-    assert table.roles.sentence() == "pretraining tokens = tokens, bleu = BLEU, curve = model; not read: steps"
+    assert table.roles.sentence() == "pretraining tokens = tokens, bleu = BLEU, curve = model"
     assert [(p.curve, p.pretrain_tokens, p.value) for p in table.points[:1]] == [("base", 1e6, 10.5)]
     assert kinds(table) == [ColumnProblem.NOT_READ]
 
@@ -370,3 +371,17 @@ def test_values_at_one_size_that_differ_in_an_unread_column_are_asked_about(tmp_
     assert kinds(table) == [ColumnProblem.NOT_READ, TableProblem.MAYBE_CURVES]
     assert "--columns curve=lr" in table.problems[1].message
     assert kinds(read(tmp_path, text, TableOptions({"curve": "lr"}))) == [ColumnProblem.NOT_READ]
+
+
+def test_over_another_quantity_each_d_p_is_a_curve(tmp_path: Path) -> None:
+    text = "finetune_tokens,pretrain_tokens,bleu\n" + rows("{d},1e9,1{i}", "{d},3B,2{i}", "{d},0,{i}")
+    table = read(tmp_path, text, TableOptions(x="finetune_tokens"))
+    assert [curve.name for curve in collect(table.points).curves] == [
+        "scores / D_p=1B", "scores / D_p=3B", "scores / no pretraining",
+    ]  # fmt: skip
+
+
+def test_a_quantity_that_grows_with_x_tells_no_curves_apart(tmp_path: Path) -> None:
+    table = read(tmp_path, "params,flops,loss\n" + rows("{i}5M,{d}e9,3.{i}"), TableOptions(x="flops"))
+    assert {point.parameters for point in table.points} == {None}
+    assert kinds(table) == [ColumnProblem.NOT_READ]

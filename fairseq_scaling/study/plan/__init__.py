@@ -1,0 +1,1 @@
+"""The jobs of a study: their commands, their order, their price."""

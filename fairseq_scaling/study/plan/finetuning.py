@@ -1,0 +1,163 @@
+"""The finetunings of a study: one for each task, D_f, start and seed, each followed by its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...quantities import format_tokens
+from ..settings.given import checkpoint_placeholder
+from . import choice, pricing
+from .evaluation import evaluation_jobs
+from .flags import batch_tokens, fairseq_train, finetuning_settings, flags
+from .jobs import Job, Work
+from .names import (
+    budget_checkpoint,
+    choice_file,
+    choice_folder,
+    exact_tokens,
+    finetuning_folder,
+    job_id,
+    pretraining_folder,
+    seed_label,
+)
+
+if TYPE_CHECKING:
+    from ..settings.sections import Start
+    from .planner import Context
+
+
+class Finetuning(NamedTuple):
+    """What a finetuning is about, without its seed; ``folder`` is that of all its seeds."""
+
+    task: tuple[str, str]
+    finetune_tokens: int
+    start: Start
+
+    @property
+    def folder(self) -> str:
+        return finetuning_folder(self.task, self.finetune_tokens, self.start)
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The checkpoint of the study's own that it starts from, as a path below ``{out}``."""
+        return budget_checkpoint(self.start) if self.start.mixture is not None else None
+
+    @property
+    def starting_flags(self) -> dict[str, str | None]:
+        """The flags that say what it starts from; none for the baseline."""
+        name = self.start.checkpoint
+        if name is not None:
+            return {"finetune-from-model": checkpoint_placeholder(name), "start-name": name}
+        return {"finetune-from-model": f"{{out}}/{self.checkpoint}" if self.checkpoint else None}
+
+
+def finetuning_jobs(context: Context) -> Iterator[Job]:
+    """Yield finetuning, translation and score of every start; the baselines first: they need no pretraining."""
+    study = context.study
+    for task in study.finetuning.tasks:
+        for tokens in study.finetuning.sizes(task):
+            for start in study.starts():
+                yield from _seeds(context, Finetuning(task, tokens, start))
+
+
+def _seeds(context: Context, run: Finetuning) -> Iterator[Job]:
+    """Yield the runs of all seeds; before them, where the learning rate is to be chosen, the candidates."""
+    section, start = context.study.finetuning, run.start
+    group = f"finetune {'-'.join(run.task)}, D_f {format_tokens(run.finetune_tokens)}"
+    needs, reads = context.after_corpus, {}
+    if run.checkpoint is None:
+        label = start.checkpoint or "baseline"
+        group = f"{group}, {label}"
+    else:
+        assert start.mixture is not None
+        assert start.pretrain_tokens is not None
+        label = f"{start.mixture} {format_tokens(start.pretrain_tokens)}"
+        label += seed_label(start.seed, context.study.pretraining.seeds)
+        maker = job_id("pretrain", pretraining_folder(start.mixture, start.seed))
+        needs, reads = [*needs, maker], {run.checkpoint: maker}
+    label = f"{label} {'-'.join(run.task)} {format_tokens(run.finetune_tokens)}"
+    file = choice_file(run.folder)
+    rate = choice.placeholder(file) if section.learning_rates else None
+    if section.learning_rates and finetuning_settings(context.study, *run, rate)[1]["lr"] == rate:
+        yield from _candidates(context, run, needs, reads, label)
+        needs, reads = [*needs, f"choose/{run.folder}"], {**reads, file: f"choose/{run.folder}"}
+    for seed in section.seeds:
+        job = _finetuning(context, run, seed, f"{run.folder}/seed{seed}", rate)
+        own = label + seed_label(seed, section.seeds)
+        yield replace(job, label=f"finetune {own}", needs=needs, reads=reads, group=group)
+        yield from evaluation_jobs(context, job, run.task, own)
+
+
+def _candidates(
+    context: Context, run: Finetuning, needs: list[str], reads: dict[str, str], label: str
+) -> Iterator[Job]:
+    """Yield a finetuning for each learning rate, with the first seed, and the choice on the validation set."""
+    section = context.study.finetuning
+    asked = section.learning_rates
+    assert asked is not None
+    candidates = {}
+    for rate in asked.grid:
+        folder = f"{choice_folder(run.folder)}/lr{rate}"
+        own = f"try lr {rate}, {label}"
+        job = replace(
+            _finetuning(context, run, section.seeds[0], folder, rate, asked.by),
+            label=own, needs=needs, reads=reads, candidate=True, group="finetune: try learning rates",
+        )  # fmt: skip
+        candidates[rate] = job
+        yield job
+        if asked.by != "cross_entropy":
+            *_, candidates[rate] = evaluations = list(evaluation_jobs(context, job, run.task, own, ["valid"]))
+            yield from evaluations
+    yield choice.choice_job(run.folder, asked.by, candidates, label)
+
+
+def _finetuning(
+    context: Context, run: Finetuning, seed: int, folder: str, rate: str | None, chosen_by: str | None = None
+) -> Job:
+    """Return one finetuning, or a candidate for its learning rate, which is ``chosen_by`` cross-entropy or a score.
+
+    A candidate reads no test set, and saves its model only where that must translate: there are many candidates.
+    """
+    study, section = context.study, context.study.finetuning
+    updates, settings = finetuning_settings(study, *run, rate)
+    trained = updates * batch_tokens(study, settings)
+    work, kept = Work(), 0
+    if context.shape is not None:
+        work = pricing.finetuning(context.shape, trained)
+        kept = 0 if chosen_by == "cross_entropy" else pricing.kept_bytes(context.shape, settings, updates)
+    further = [subset for subset in study.translation.subset if subset not in ("valid", "test")]
+    subsets = ["valid"] if chosen_by else ["valid", "test", *further]
+    if section.upstream_validation and run.start.mixture is not None and not chosen_by:
+        subsets += [f"upstream_{language}" for language in run.start.mixture]
+    argv = [
+        *fairseq_train("scaling_translation", study),
+        *flags({
+            "source-lang": run.task[0],
+            "target-lang": run.task[1],
+            "finetune-tokens": exact_tokens(run.finetune_tokens),
+            **run.starting_flags,
+            "valid-subset": subsets,
+            "max-update": updates,
+            "seed": seed,
+            "save-dir": f"{{out}}/{folder}",
+            "no-epoch-checkpoints": True,
+            "no-save": chosen_by == "cross_entropy",
+        }),
+        *flags(settings),
+    ]  # fmt: skip
+    return Job(
+        id=job_id("finetune", folder),
+        stage="finetune",
+        label="",
+        argv=argv,
+        writes=[f"{folder}/train.log"],
+        owns=[folder],
+        log=f"{folder}/train.log",
+        seconds=context.seconds("finetune", work, trained),
+        goal=("num_updates", updates),
+        tokens=trained,
+        work=work,
+        kept=kept,
+    )

@@ -1,0 +1,181 @@
+"""What a planned study consists of: jobs, and which of them needs which. Pure: no files but the plan's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...mixture import Mixture
+from ...quantities import parse_tokens
+
+
+class Work(NamedTuple):
+    """Positions and floating-point operations, those of encoder and decoder apart."""
+
+    encoder_positions: int = 0
+    decoder_positions: int = 0
+    encoder_flops: float = 0.0
+    decoder_flops: float = 0.0
+
+    @property
+    def flops(self) -> float:
+        return self.encoder_flops + self.decoder_flops
+
+    def times(self, sequences: float, factor: int = 1) -> Work:
+        """Return the work of so many sequences, with ``factor`` times the operations."""
+        encoder, decoder = round(self.encoder_positions * sequences), round(self.decoder_positions * sequences)
+        return Work(encoder, decoder, self.encoder_flops * sequences * factor, self.decoder_flops * sequences * factor)
+
+    @staticmethod
+    def total(works: Iterable[Work]) -> Work:
+        columns = list(zip(*works, strict=True))
+        return Work(*map(sum, columns)) if columns else Work()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command of a study.
+
+    Attributes:
+        id: ``stage/run``, unique; ``run`` is a relative path.
+        stage: one of ``stages.STAGES``.
+        label: what a person reads while it runs.
+        argv: the command with placeholders (see ``commands``).
+        needs: ids of the jobs that must have finished before.
+        reads: files of those jobs that this one needs, by path below the study's folder -> id of the job that makes it.
+        writes: files below the study's folder that exist when it has finished.
+        owns: files or folders below the study's folder that are removed before it starts afresh.
+        output: where standard output goes (below the study's folder), or "" where it goes to the log.
+        log: where everything else goes.
+        seconds: first guess of its duration on its threads.
+        goal: what its log counts up to: (key of the log records, number), or None.
+        group: the row of the plan's table that it belongs to.
+        candidate: whether it only tries a learning rate: nothing is reported of it but the choice.
+        tokens: tokens it reads in training (pretraining: before corruption; finetuning: target side).
+        work: positions and FLOPs; zeros where the model is unknown.
+        kept: bytes that it leaves behind.
+        threads: processor threads it works with.
+        resources: what Snakemake tells a cluster: ``mem_mb``, ``runtime`` (minutes), ``gpu``, and the study's own.
+    """
+
+    id: str
+    stage: str
+    label: str
+    argv: list[str]
+    needs: list[str] = field(default_factory=list)
+    reads: dict[str, str] = field(default_factory=dict)
+    writes: list[str] = field(default_factory=list)
+    owns: list[str] = field(default_factory=list)
+    output: str = ""
+    log: str = ""
+    seconds: float = 0.0
+    goal: tuple[str, int] | None = None
+    group: str = ""
+    candidate: bool = False
+    tokens: int = 0
+    work: Work = field(default_factory=Work)
+    kept: int = 0
+    threads: int = 1
+    resources: dict[str, int | str] = field(default_factory=dict)
+
+    @property
+    def run(self) -> str:
+        return self.id.split("/", 1)[1]
+
+    @property
+    def budgets(self) -> list[str]:
+        """Of a pretraining, its budgets as its argv have them; of other jobs none."""
+        return self.flag("budgets").split(",") if self.stage == "pretrain" else []
+
+    def flag(self, name: str, default: str = "") -> str:
+        """Return the value of a flag (``mixture``) among the argv."""
+        flag = f"--{name}"
+        return self.argv[self.argv.index(flag) + 1] if flag in self.argv else default
+
+    def argv_until(self, number: int) -> list[str]:
+        """Return the argv of the pretraining that would end after so many of the budgets."""
+        place = self.argv.index("--budgets") + 1
+        return [*self.argv[:place], ",".join(self.budgets[:number]), *self.argv[place + 1 :]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of a study, each after those it needs.
+
+    ``corpus`` is the corpus folder: absolute, or relative to the study's folder where the study makes it.
+    ``source_folder`` is the folder of study.yaml: commands that read the user's own text run there. ``given`` are the
+    other files of the user's own that jobs read (see ``given``), by the placeholder that stands in their argv.
+    """
+
+    name: str
+    jobs: list[Job]
+    corpus: str
+    source_folder: str
+    threads: int = 1
+    given: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def by_id(self) -> dict[str, Job]:
+        return {job.id: job for job in self.jobs}
+
+    def of_stage(self, stage: str) -> list[Job]:
+        return [job for job in self.jobs if job.stage == stage]
+
+    def reported(self, stage: str) -> list[Job]:
+        """Return the jobs of a stage without those that only try a learning rate."""
+        return [job for job in self.of_stage(stage) if not job.candidate]
+
+    def given_to(self, job: Job) -> dict[str, Path]:
+        """Return the files of the user's own that a job reads: placeholder in its argv -> path."""
+        return {place: Path(path) for place, path in self.given.items() if place in job.argv}
+
+    def until(self, stage: str) -> list[Job]:
+        """Return the jobs of a stage and all that they need, in order."""
+        return self.with_needs(job.id for job in self.of_stage(stage))
+
+    def with_needs(self, ids: Iterable[str]) -> list[Job]:
+        """Return jobs and all that they need, in order."""
+        wanted: set[str] = set()
+        queue = [*ids]
+        while queue:
+            name = queue.pop()
+            if name not in wanted:
+                wanted.add(name)
+                queue.extend(self.by_id[name].needs)
+        return [job for job in self.jobs if job.id in wanted]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        values: dict[str, Any] = json.loads(text)
+        jobs = [
+            Job(**{**job, "goal": tuple(job["goal"]) if job["goal"] else None, "work": Work(*job["work"])})
+            for job in values.pop("jobs")
+        ]
+        return cls(jobs=jobs, **values)
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        return cls.from_json(path.read_text("utf-8"))
+
+
+def mixture_of(pretraining: Job) -> str:
+    return str(Mixture.parse(pretraining.flag("mixture")))
+
+
+def budgets_of(pretraining: Job) -> list[int]:
+    """Return the budgets of a pretraining, in tokens."""
+    return [parse_tokens(budget) for budget in pretraining.budgets]
+
+
+def budget_number(name: str) -> int:
+    """Return the number of the budget, from 1, whose checkpoint a file is; 0: of none."""
+    found = re.search(r"/checkpoint(\d+)\.pt$", name)
+    return int(found[1]) if found else 0

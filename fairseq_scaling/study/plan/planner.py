@@ -1,0 +1,92 @@
+"""A study as a list of jobs. Pure: it reads and writes no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..settings.given import given_files
+from ..stages import position
+from . import pricing
+from .finetuning import finetuning_jobs
+from .fitting import fit_job
+from .jobs import Job, Plan, Work
+from .pretraining import pretraining_jobs
+from .text import alignment_jobs, text_jobs
+
+if TYPE_CHECKING:
+    from ..settings.config import Study
+
+# First guesses, until the progress line has measured: FLOP/s of one core, tokens a second of a model whose dimensions
+# are unknown, and seconds to import fairseq and torch and to load a model.
+_CORE_SPEED = 5e10
+_UNKNOWN_MODEL_SPEED = 1000
+_START_SECONDS = 8.0
+
+
+def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
+    """Return the jobs of a study.
+
+    Pretraining: mixtures x seeds. Finetuning, translation and scores: tasks x finetune_tokens x seeds x (mixtures x
+    pretraining seeds x budgets + given checkpoints + the baseline). Where learning rates are to be chosen, a run for
+    each of them before, and the choice. One measurement of alignment where there are mixtures, and one fit over all.
+
+    Args:
+        study: what to plan.
+        vocabulary: rows of the embedding, for the price; None: what is to be expected of the study's text.
+    """
+    context = Context.of(study, vocabulary or pricing.expected_vocabulary(study))
+    jobs = [
+        *text_jobs(context),
+        *alignment_jobs(context),
+        *pretraining_jobs(context),
+        *finetuning_jobs(context),
+    ]
+    jobs.sort(key=_order)
+    jobs.append(fit_job(study, jobs))
+    corpus = "corpus" if study.corpus is None else str(study.folder / study.corpus)
+    jobs = [_with_resources(study, job) for job in jobs]
+    return Plan(study.name, jobs, corpus, str(study.folder), study.threads, given_files(study))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the jobs of all stages are made from.
+
+    Attributes:
+        study: the settings.
+        shape: the dimensions of the model; None where they are unknown.
+        corpus_bytes: of the encoded text.
+        after_corpus: the job that makes the corpus; none where the study is given one.
+    """
+
+    study: Study
+    shape: pricing.Shape | None
+    corpus_bytes: int
+    after_corpus: list[str]
+
+    @classmethod
+    def of(cls, study: Study, vocabulary: int) -> Context:
+        after = ["encode/text"] if study.text is not None else []
+        return cls(study, pricing.shape_of(study, vocabulary), pricing.corpus_bytes(study, vocabulary), after)
+
+    def seconds(self, stage: str, work: Work, tokens: int) -> float:
+        """Return a first guess of the duration of a training or translation."""
+        busy = work.flops / _CORE_SPEED if work.flops else tokens / _UNKNOWN_MODEL_SPEED
+        return _START_SECONDS + busy / (self.study.resources_of[stage].threads or 1)
+
+
+def _order(job: Job) -> tuple[int, int, int]:
+    """Return the sorting key of a job: candidates come before the choice, the choice before the runs that need it."""
+    stage = position(job.stage)
+    if stage <= position("alignment"):
+        return 0, 0, stage
+    part = 1 if job.stage == "pretrain" or job.id.startswith("choose/pretraining") else 2
+    return part, 1 if job.stage == "choose" else 0 if job.candidate else 2, stage
+
+
+def _with_resources(study: Study, job: Job) -> Job:
+    asked = study.resources_of[job.stage]
+    named = {"mem_mb": asked.memory, "runtime": asked.time, "gpu": asked.gpus}
+    told = {name: value for name, value in named.items() if value is not None} | asked.snakemake
+    return replace(job, threads=asked.threads or study.threads, resources=told)

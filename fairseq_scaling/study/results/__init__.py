@@ -1,0 +1,1 @@
+"""What a study shows and leaves: tables, reports, archives."""

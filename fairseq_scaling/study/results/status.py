@@ -1,0 +1,126 @@
+"""What a person sees of a study: one live line while it runs, the table of its plan, the table of its state."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..plan.jobs import Job, Plan
+from ..run.lock import is_running
+from ..run.progress import Progress, counts, format_duration, fraction_done, seconds_left
+from ..run.scheduling import Capacity
+from ..run.state import StudyFolder
+from ..run.workflow import describe_failure, observe_jobs
+from ..stages import STAGES
+
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+class ProgressDisplay:
+    """One line about a running study: the part done, the jobs done, the time left, what runs now."""
+
+    def __init__(self, plan: Plan, capacity: Capacity, console: Console) -> None:
+        self._plan, self._console = plan, console
+        self._whole, self._takes = capacity.whole, {job.id: capacity.taken_by(job) for job in plan.jobs}
+        self._live: Live | None = None
+        self._last_line = -_SECONDS_BETWEEN_LINES
+        self._last_state: tuple[int, int] | None = None
+
+    def update(self, jobs: list[Progress]) -> None:
+        """Show the state of the jobs: at once on a terminal, about every half minute elsewhere."""
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+                self._live.start()
+            self._live.update(self._row(jobs))
+        elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self._console.print(self.line(jobs), soft_wrap=True, highlight=False)
+
+    def line(self, jobs: Sequence[Progress]) -> str:
+        """Return the line as plain text."""
+        running = self._running(jobs)
+        return f"{self._plan.name}: {self._summary(jobs)}" + (f"; now {running}" if running else "")
+
+    def print_failure(self, message: str) -> None:
+        """Print a failure above the line."""
+        self._console.print(Text(message, style="red"), soft_wrap=True)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def _summary(self, jobs: Sequence[Progress]) -> str:
+        found = counts(jobs)
+        left = self._time_left(jobs)
+        return f"{fraction_done(jobs):.0%} done, {found['finished']} of {len(jobs)} jobs, about {left} left"
+
+    def _time_left(self, jobs: Sequence[Progress]) -> str:
+        return format_duration(seconds_left(jobs, self._whole, self._takes))
+
+    def _running(self, jobs: Sequence[Progress]) -> str:
+        parts = [f"{self._plan.by_id[job.id].label} ({job.fraction:.0%})" for job in jobs if job.state == "running"]
+        return ", ".join(parts)
+
+    def _row(self, jobs: Sequence[Progress]) -> Table:
+        row = Table.grid(padding=(0, 1), expand=True)
+        row.add_column(no_wrap=True)
+        row.add_column(width=12)
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        bar = ProgressBar(total=1.0, completed=fraction_done(jobs), width=12)
+        found, left = counts(jobs), self._time_left(jobs)
+        summary = f"{fraction_done(jobs):.0%}, {found['finished']}/{len(jobs)} jobs, {left} left"
+        row.add_row(Text(self._plan.name, style="bold"), bar, summary, Text(self._running(jobs), style="dim"))
+        return row
+
+
+@contextlib.contextmanager
+def show_progress(plan: Plan, capacity: Capacity) -> Iterator[ProgressDisplay]:
+    """Yield a display that writes to standard error, so that standard output holds the results alone."""
+    display = ProgressDisplay(plan, capacity, Console(file=sys.stderr))
+    try:
+        yield display
+    finally:
+        display.close()
+
+
+def print_status(plan: Plan, folder: StudyFolder) -> None:
+    """Print how many jobs of each stage are done, run, failed or wait, the failures, and the time left."""
+    console = Console()
+    live = is_running(folder)
+    pending = {job.id for job in folder.pending(plan, plan.jobs)}
+    jobs = observe_jobs(plan, folder, plan.jobs, pending, live)
+    table = Table(title=f"Study {plan.name} ({'running' if live else 'not running'})")
+    for title in ("stage", "done", "running", "failed", "to do"):
+        table.add_column(title, justify="left" if title == "stage" else "right")
+    failed = [job for job in plan.jobs if job.id in pending and _has_failed(folder, job)]
+    for stage in STAGES:
+        of_stage = [job for job in jobs if job.stage == stage]
+        if of_stage:
+            found = counts(of_stage)
+            broken = sum(job.stage == stage for job in failed)
+            numbers = (found["finished"], found["running"], broken, found["waiting"] - broken)
+            table.add_row(stage, *map(str, numbers))
+    console.print(table)
+    for job in failed:
+        console.print(Text(describe_failure(folder, job), style="red"), soft_wrap=True)
+    line = ProgressDisplay(plan, Capacity.of(folder), console).line(jobs)
+    console.print(line, soft_wrap=True, highlight=False)
+    for settled in folder.settled:
+        console.print(f"Not run: {settled}", soft_wrap=True, highlight=False)
+    if folder.report.exists() and not pending:
+        console.print(f"Report: {folder.report}", soft_wrap=True, highlight=False)
+
+
+def _has_failed(folder: StudyFolder, job: Job) -> bool:
+    record = folder.record(job.id)
+    return record is not None and record["state"] == "failed"

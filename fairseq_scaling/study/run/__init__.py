@@ -1,0 +1,1 @@
+"""Running the jobs: Snakemake, their state, GPUs, clusters."""

@@ -1,0 +1,1 @@
+"""study.yaml: what it may hold, read and checked."""
