@@ -113,7 +113,7 @@ def _section(
         join(
             [
                 tag("h4", condition(task.setting)) if len(section.tasks) > 1 else None,
-                _answers(report, task, names, "h5" if len(section.tasks) > 1 else "h4"),
+                _answers(report, task, "h5" if len(section.tasks) > 1 else "h4"),
             ]
         )
         for task in section.tasks
@@ -130,10 +130,10 @@ def _section(
     )
 
 
-def _answers(report: Report, task: Task, names: Mapping[str, str], level: str) -> Markup:
+def _answers(report: Report, task: Task, level: str) -> Markup:
     """Return the answers of one task: a card for each mixture, which mixture is ahead, and the table of outcomes."""
     table = outcome_table(report, task)
-    mixture = mixture_sentence(task, dict(names))
+    mixture = mixture_sentence(task)
     return join(
         [
             tag("div", [_card(report, entry, level) for entry in task.entries], class_="cards"),

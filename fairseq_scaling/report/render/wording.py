@@ -133,10 +133,10 @@ def percent(value: float | None) -> str:
 
 
 def probability(value: float | None) -> str:
-    """Return a probability in per cent, never as certain: ``97 %``, ``> 99 %``."""
+    """Return a probability in per cent, never as certain: ``97 %``, ``>99 %``."""
     if value is None:
         return NONE
-    return "> 99 %" if value > 0.995 else "< 1 %" if value < 0.005 else f"{100 * value:.0f} %"
+    return ">99 %" if value > 0.995 else "<1 %" if value < 0.005 else f"{100 * value:.0f} %"
 
 
 def shape(probabilities: ShapeProbabilities) -> str:
@@ -222,13 +222,11 @@ def headline(report: Report) -> str:
     for curve in decided:
         if curve.advice:
             of.setdefault(curve.advice.action, []).append(names[curve.name])
-    few = len(decided) <= _FEW
-    parts = [
-        f"{capital(action.value)}: "
-        + (enumerate_all(of[action]) if few else f"{len(of[action])} of {len(decided)} curves")
-        for action in Action
-        if action in of
-    ]
+    if len(decided) <= _FEW:
+        parts = [f"{capital(action.value)}: {enumerate_all(of[action])}" for action in Action if action in of]
+    else:
+        first, *others = [f"{action.value} for {len(of[action])}" for action in Action if action in of]
+        parts = [", ".join([f"{capital(first)} of {len(decided)} curves", *others])]
     misled = sum(finding.misleads for finding in report.metric_findings)
     return "; ".join([*parts, f"on {misled}, cross-entropy misleads"] if misled else parts)
 
@@ -319,8 +317,11 @@ def next_sentence(curve: CurveResult) -> str:
     return f"The size that would tell most is {amount(curve.advice.next_budget, curve.x)}."
 
 
-def mixture_sentence(task: Task, names: dict[str, str]) -> str:
+def mixture_sentence(task: Task) -> str:
     """Return which mixture of a task is ahead of the others, and how sure that is."""
+    names = {entry.name: short_name(entry) for entry in task.entries}
+    if len(set(names.values())) < len(names):
+        names = {name: name for name in names}
     if not task.comparisons:
         return ""
     best = ahead_of_all(task)
