@@ -27,10 +27,13 @@ class Action(Enum):
 class Advice:
     """What to do next.
 
-    ``probability`` of what the action rests on: that a doubling is worthwhile (add data), that it is not (stop, finetuning
-    data suffices), that more of this data makes the score worse (change the data); for run more points, that a doubling
-    is worthwhile, which the points leave open. ``gain`` is that of a doubling. ``next_budget`` is the D_p whose score
-    would tell most (tokens). ``settled``: the action ends pretraining, and is sure.
+    Attributes:
+        probability: of what the action rests on: that a doubling is worthwhile (add data), that it is not (stop,
+            finetuning data suffices), that more of this data makes the score worse (change the data); for run more
+            points, that a doubling is worthwhile, which the points leave open.
+        gain: that of a doubling.
+        next_budget: the D_p whose score would tell most (tokens).
+        settled: whether the action ends pretraining, and is sure.
     """
 
     action: Action
@@ -50,7 +53,7 @@ def advise(forecast: Forecast) -> Advice:
         if worse >= forecast.likely:
             action, probability = Action.CHANGE_DATA, worse
             if float(forecast.curve.attributes.get("alignment") or 0.0) >= WELL_ALIGNED:
-                # The paper's advice, other data, is for mixtures that are not aligned: this one has nothing to gain there.
+                # The paper's advice, other data, is for mixtures that are not aligned.
                 action = Action.RUN_MORE
         elif pays >= forecast.likely:
             action = Action.ADD_DATA

@@ -111,7 +111,7 @@ class Relation:
 
 
 def relate(score: Curve, loss: Curve) -> Relation | None:
-    """Return how a score depends on the cross-entropy of the same runs, or None with fewer than three common budgets."""
+    """Return how a score depends on the cross-entropy of the same runs; None with fewer than three common budgets."""
     ours, theirs = score.groups(), loss.groups()
     _, first, second = np.intersect1d(ours.pretrain_tokens, theirs.pretrain_tokens, return_indices=True)
     y, x = ours.values[first], theirs.values[second]

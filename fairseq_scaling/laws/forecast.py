@@ -1,7 +1,7 @@
 """The forecast: what the tool stands behind. One posterior per curve, fitted together for all curves of a study.
 
-A curve is ``level + gain * shape(D) + discrepancy + shared effects + noise`` (docs/laws.md). Everything that is said of it,
-values, gains, probabilities, verdict and advice, is read off the same draws from its posterior.
+A curve is ``level + gain * shape(D) + discrepancy + shared effects + noise`` (docs/laws.md). Everything that is said of
+it, values, gains, probabilities, verdict and advice, is read off the same draws from its posterior.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from ..errors import DataError, SettingError
 from .curve import Curve, FloatArray
 from .numerics.evidence import Explained, correlation, explain
 from .numerics.noise import (
-    Repeats,
     between_curves,
     noise_weights,
     reduce_to_budgets,
@@ -52,7 +51,7 @@ class Question(Enum):
     """Which of two questions a number answers."""
 
     RUN = "this run, continued"
-    """What the next budgets of the pretraining at hand will score, with the seeds at hand; noise of a score included."""
+    """What the next budgets of the pretraining at hand will score, with its seeds and the noise of a score."""
     MIXTURE = "this mixture, run again"
     """The mean over pretraining runs and finetuning seeds; no noise of a single score."""
 
@@ -151,7 +150,8 @@ class Forecast:
     @cached_property
     def margin(self) -> float:
         """Changes smaller than this, in points of the metric, count as none: twice the noise in the metric's row."""
-        return 2.0 * self.curve.about.noise_at(float(np.mean(np.abs(self.state.repeats.values))) * self.state.repeats.unit)
+        level = float(np.mean(np.abs(self.state.repeats.values))) * self.state.repeats.unit
+        return 2.0 * self.curve.about.noise_at(level)
 
     @cached_property
     def _path(self) -> FloatArray:
@@ -168,15 +168,17 @@ class Forecast:
     def shape(self) -> ShapeProbabilities:
         """Probabilities of what the curve does over the observed budgets.
 
-        Flat: its smooth part moves by less than ``margin``. Otherwise it falls or bends where it loses more than a tenth of
-        the margin over the second half of the budgets: falls, if the whole range shows a loss too. Else it rises (and
-        may have levelled off).
+        Changes are those of straight lines in log D over the whole range and over its halves. Flat: whole range and
+        second half change by less than ``margin``. Otherwise it gets worse where it loses more than a tenth of the
+        margin over the second half; it bends if it has gained before, and falls if not. Else it rises (and may have
+        levelled off).
         """
         z, margin = self.state.repeats.z, self.margin
-        smooth = self.state.smooth(np.linspace(z[0], z[-1], 13)) * self.state.repeats.unit
-        flat = np.ptp(smooth, 1) < margin
+        whole = _change(self._path, z, np.ones(z.size, bool))
+        early = _change(self._path, z, z <= (z[0] + z[-1]) / 2 + 1e-9)
+        flat = (np.abs(whole) < margin) & (np.abs(self.late_change) < margin)
         worse = ~flat & (self.late_change < -margin / 10)
-        falls = worse & (_change(self._path, z, np.ones(z.size, bool)) < 0)
+        falls = worse & (early <= 0)
         rises = ~flat & ~worse
         # A leap: more than half of what is gained comes within a factor of two, or between two neighbouring budgets.
         steps = np.diff(self._path, axis=1)
@@ -193,7 +195,7 @@ class Forecast:
         if baseline is None:
             return None
         state = self.state
-        runs = int(np.size(self.curve.baseline))
+        runs = np.atleast_1d(np.asarray(self.curve.baseline)).size
         noise = state.sigma * state.normal(0xBA5E) / np.sqrt(runs) * state.repeats.unit
         made = (self.draws([self.largest], Question.MIXTURE)[:, 0] - baseline) * state.repeats.sign - noise
         return self._estimate(made)
@@ -250,7 +252,7 @@ class Forecast:
 
     def to_frame(self, pretrain_tokens: ArrayLike | None = None) -> Any:
         """Return a pandas DataFrame of the forecast, one row per D_p and question (needs pandas)."""
-        import pandas
+        import pandas  # type: ignore[import-untyped]
 
         tokens = self.largest * np.array([1.0, *FACTORS]) if pretrain_tokens is None else np.ravel(pretrain_tokens)
         rows = []
@@ -332,8 +334,9 @@ def forecast(
     shapes = sample_shapes()
     explained = []
     for curve, one in zip(given, repeats, strict=True):
-        value = curve.baseline_value
-        start = None if value is None else (one.sign * value / one.unit, int(np.size(curve.baseline)))
+        without = curve.baseline_value
+        runs = np.atleast_1d(np.asarray(curve.baseline)).size
+        start = None if without is None else (one.sign * without / one.unit, runs)
         explained.append(explain(one, shapes, start))
     made: list[Forecast | None] = [None] * len(given)
     groups = defaultdict(list)
@@ -344,7 +347,8 @@ def forecast(
             curve = given[place]
             key = zlib.crc32(f"{curve.name}|{curve.metric}".encode())
             state = _Posterior(explained[place], weights, (seed, key), zlib.crc32(curve.metric.encode()))
-            made[place] = Forecast(curve, level, _worthwhile(state) if worthwhile is None else worthwhile, likely, sure, state)
+            pays = _worthwhile(state) if worthwhile is None else worthwhile
+            made[place] = Forecast(curve, level, pays, likely, sure, state)
     return StudyForecast(tuple(one for one in made if one is not None))
 
 
@@ -389,9 +393,9 @@ class _NoiseWeights:
 def _share_noise(curves: Sequence[Explained]) -> list[_NoiseWeights]:
     """Return the noise of every curve given all curves of one metric.
 
-    The curves' noise lies around that of the study (``priors.NOISE.between_curves``), so curves and study are a star, and
-    passing messages to its centre and back is exact. Seeds of finetuning are the same in all curves: what the curves
-    say on their effect is one piece of evidence, not many, and counts once.
+    The curves' noise lies around that of the study (``priors.NOISE.between_curves``), so curves and study are a star,
+    and passing messages to its centre and back is exact. Seeds of finetuning are the same in all curves: what the
+    curves say on their effect is one piece of evidence, not many, and counts once.
     """
     step = between_curves()
     prior = shared_weights(NOISE.run)[:, :, None] + shared_weights(NOISE.seed)[:, None, :]
@@ -409,6 +413,8 @@ def _share_noise(curves: Sequence[Explained]) -> list[_NoiseWeights]:
         centre = noise_weights(one.repeats.spread)[:, None, None] + total - message
         centre = centre - centre.max()
         back = _log_sum(step[:, :, None, None] + centre[None], 1)  # [curve, run, seed]
+        if one.repeats.spread == NOISE.known_spread:
+            back = noise_weights(NOISE.known_spread)[:, None, None] + np.zeros_like(back)
         joint = back + one.repeats.log_likelihood + prior
         made.append(_NoiseWeights(_log_sum(_log_sum(joint, 2), 1), joint))
     return made

@@ -52,16 +52,16 @@ class NoisePrior:
     """Scale, in decades, of Student's t (4 degrees of freedom) for the noise of one run around the metric's row in
     ``metrics.METRICS``, or around the median of given standard errors;"""
     known_spread: float = 0.1
-    """the same where the user states the noise (``--noise``)."""
+    """the same, of a normal distribution, where the user states the noise (``--noise``)."""
     between_curves: float = 0.15
     """Scale, in decades, of Student's t (3 degrees of freedom) for the noise of one curve around that of its metric in
     the study."""
     run: float = 1.6
-    """Median of the standard deviation that a pretraining run shares over all its budgets, in units of the metric's noise
-    in the table. No public data was found for it; with one pretraining run it is all that a forecast knows."""
+    """Median of the standard deviation that a pretraining run shares over all its budgets, in units of the metric's
+    noise in the table. No public data was found for it; with one pretraining run it is all that a forecast knows."""
     seed: float = 0.8
-    """The same for a finetuning seed. At a constant learning rate the seeds of the quickstart differed by 0.8 to 2.0 BLEU
-    at all ten points; a rate that falls to 0 makes them differ by a third of that."""
+    """The same for a finetuning seed. At a constant learning rate the seeds of the quickstart differed by 0.8 to 2.0
+    BLEU at all ten points; a rate that falls to 0 makes them differ by a third of that."""
     shared_spread: float = 0.7
     """Standard deviation of the logarithm of both."""
 

@@ -15,8 +15,9 @@ from ..metrics import order
 from ..mixture import Mixture
 from ..problems import Problem, ProblemKind, in_order
 from ..quantities import format_tokens
+from .curve_result import CurveResult
 from .points.curves import CurvePoints
-from .results import Agreement, Correlation, CurveResult
+from .results import Agreement, Correlation
 
 FEWEST_MIXTURES = 3
 """Of two mixtures any measure puts one first: a rank correlation of them would be 1 or -1 whatever was measured."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from .results import CurveResult, Limit, LimitKind, PointResult
+from .curve_result import CurveResult, PointResult
+from .results import Limit, LimitKind
 
 FEW_SIZES = 6
 _FEW_DECADES = 2.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..curve import FloatArray
-from .engine import solve
 from ..law import Law, Scale
+from .engine import solve
 
 
 def refit(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..curve import FloatArray
 from ..priors import ROUGHNESS
@@ -118,7 +119,7 @@ class _Scaled:
     middles: FloatArray
     ends: FloatArray
     before: FloatArray
-    is_flat: FloatArray
+    is_flat: NDArray[np.bool_]
     width: float
     log_prior: FloatArray
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import refit
 from ..curve import Curve, FloatArray, Groups
 from ..law import Law, Scale
-from .profile import Likelihood
 from ..results import Estimate, Fit, HeldOutError, LeftOut, json_array, json_number
+from .bootstrap import refit
+from .profile import Likelihood
 from .statistics import f_quantile, huber_inflation, t_quantile
 
 _WORTH_OF_SEEDS = 2.0

@@ -1,9 +1,9 @@
 """What repeated runs say about noise: within a budget, between finetuning seeds, between pretraining runs.
 
-A measurement is ``curve(D) + u + v + e``: u is what its pretraining run does at every budget, v what its finetuning seed
-does at every budget, e the noise of the run, with standard deviations ``k_u sigma``, ``k_v sigma`` and ``sigma``. Given k_u and
-k_v the rest is a linear model with free means of the budgets; its restricted likelihood (Patterson and Thompson 1971) is
-exact, and what it leaves for the shapes are the means of the budgets with their covariance.
+A measurement is ``curve(D) + u + v + e``: u is what its pretraining run does at every budget, v what its finetuning
+seed does at every budget, e the noise of the run, with standard deviations ``k_u sigma``, ``k_v sigma`` and ``sigma``.
+Given k_u and k_v the rest is a linear model with free means of the budgets; its restricted likelihood (Patterson and
+Thompson 1971) is exact, and what it leaves for the shapes are the means of the budgets with their covariance.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def reduce_to_budgets(curve: Curve) -> Repeats:
     grid = noise / unit * 10**NOISE_GRID
     likelihood = np.zeros((grid.size, SHARED_GRID.size, SHARED_GRID.size))
     of_budget = (budget[:, None] == np.arange(z.size)).astype(float)
-    best, chosen = -np.inf, None
+    best, made = -np.inf, []
     for i, run in enumerate(SHARED_GRID):
         if i and runs[1].shape[1] < 2:
             likelihood[:, i] = likelihood[:, 0]
@@ -90,13 +90,14 @@ def reduce_to_budgets(curve: Curve) -> Repeats:
                 likelihood[:, i, j] = likelihood[:, i, 0]
                 continue
             fit = _restricted(y, of_budget, scatter, [(run, runs[1]), (seed, seeds[1])])
+            made = made or [fit, fit]  # without shared effects, and with the likeliest
             likelihood[:, i, j] = -fit.freedom * np.log(grid) - 0.5 * fit.log_determinants - 0.5 * fit.squares / grid**2
             if likelihood[:, i, j].max() > best:
-                best, chosen = likelihood[:, i, j].max(), (run, seed, fit)
-    assert chosen is not None
-    run, seed, fit = chosen
-    shared = run**2 * np.sum(runs[1].mean(0) ** 2) + seed**2 * np.sum(seeds[1].mean(0) ** 2)
-    covariance = _positive(fit.covariance - shared)
+                best, made[1] = likelihood[:, i, j].max(), fit
+    alone, fit = made
+    # What shared effects add to all budgets alike is no noise between them: the common mean gets the variance that it
+    # would have without them.
+    covariance = fit.covariance - (_common_variance(fit.covariance) - _common_variance(alone.covariance))
     counts = np.bincount(budget)
     bounds = sorted((sign * about.lower / unit, sign * about.upper / unit))
     return Repeats(
@@ -108,7 +109,8 @@ def reduce_to_budgets(curve: Curve) -> Repeats:
 
 def noise_weights(spread: float) -> FloatArray:
     """Return the logarithm of the prior weights of NOISE_GRID [s]."""
-    logs = -2.5 * np.log1p((NOISE_GRID / spread) ** 2 / 4)
+    scaled = (NOISE_GRID / spread) ** 2
+    logs = -0.5 * scaled if spread == NOISE.known_spread else -2.5 * np.log1p(scaled / 4)
     return logs - np.log(np.exp(logs).sum())
 
 
@@ -170,8 +172,6 @@ def _restricted(
     return _Restricted(y.size - design.shape[1], float(determinants), float(residual @ residual), means, inverse)
 
 
-def _positive(covariance: FloatArray) -> FloatArray:
-    """Return the nearest covariance that is safely positive: taking off what is shared may leave rounding below 0."""
-    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    least = 1e-3 * float(np.mean(np.diag(covariance)))
-    return (vectors * np.maximum(values, max(least, 1e-12))) @ vectors.T
+def _common_variance(covariance: FloatArray) -> float:
+    """Return the variance of the common mean of measurements, estimated by generalised least squares."""
+    return 1 / float(np.linalg.inv(covariance).sum())

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..curve import FloatArray
+from ..results import Fit, Prediction
 from .inference import State
 from .profile import deviations
-from ..results import Fit, Prediction
 from .statistics import t_quantile
 
 _SHARES = (0.75, 0.9, 0.975, 0.995)

@@ -10,9 +10,10 @@ from typing import Any
 from ...metrics import Metric, order
 from ...problems import count_problems
 from ...quantities import FINETUNE_TOKENS, PRETRAIN_TOKENS
+from ..curve_result import PointResult, Setting, Use
 from ..forgetting import Forgetting
 from ..points import mixture_label
-from ..results import PointResult, Report, Setting, Use
+from ..results import Report
 from .table import Table, columns, mean
 from .wording import NONE, amount, decimal, labels, score, size
 
@@ -130,7 +131,7 @@ def left_out_table(report: Report) -> Table:
     for curve in report.curves:
         reasons: dict[str, list[PointResult]] = {}
         for point in (*curve.left_out, *curve.points):
-            if point.use is Use.LEFT_OUT and point.reason != curve.problem:
+            if point.use is Use.LEFT_OUT and (curve.problem is None or point.reason != curve.problem.headline):
                 reasons.setdefault(point.reason, []).append(point)
         for reason, points in reasons.items():
             more = f" and {len(points) - 1} more" if len(points) > 1 else ""

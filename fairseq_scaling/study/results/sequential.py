@@ -73,7 +73,7 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
     Raises:
         DataError: the results hold no score.
     """
-    from ...laws.diagnosis import FEWEST_BUDGETS
+    from ...laws.verdict import FEWEST_BUDGETS
 
     trained: dict[str, list[Job]] = {}
     for job in plan.reported("pretrain"):

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.laws forecasts [PART ...] [--repeats N]
 
-Each part prints its figures; the parts are the keys of ``PARTS``. Noise is in points of BLEU, budgets double from one to the
-next unless a part says otherwise, and a method never sees the truth.
+Each part prints its figures; the parts are the keys of ``PARTS``. Noise is in points of BLEU, budgets double from one
+to the next unless a part says otherwise, and a method never sees the truth.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def simulated(repeats: int) -> None:
 def shared(repeats: int) -> None:
     """Coverage of the mixture's mean at the largest D_p: 6 budgets, 2 seeds, noise .3, effects of seed or run."""
     cases = [("none", 0, 0, 1), ("finetuning seed, SD 1", 1, 0, 1)]
-    cases += [(f"pretraining run, SD {sd}, {runs} run{'s' * (runs > 1)}", 0, sd, runs) for sd in (0.5, 1) for runs in (1, 2, 3)]
+    cases += [(f"pretraining run, SD {sd}, runs: {runs}", 0, sd, runs) for sd in (0.5, 1) for runs in (1, 2, 3)]
     for label, seed_sd, run_sd, runs in cases:
         inside = []
         for repeat in range(repeats):
@@ -235,7 +235,7 @@ def alarms(repeats: int) -> None:
     for fall in (1.0, 1.5, 2.0):
         for peak in (2, 3):
             likely, half = rate(lambda g, fall=fall, peak=peak: _bend(6, 3.0, fall, peak), 1)
-            print(f"+3, then -{fall} from budget {peak + 1}: alarm (likely) {likely:.3f}, probability over .5 {half:.3f}", flush=True)
+            print(f"+3, then -{fall} from budget {peak + 1}: alarm {likely:.3f}, over .5 {half:.3f}", flush=True)
     for label, shape in {
         "rises by 2 to 5": lambda g: g.uniform(2, 5) * np.linspace(0, 1, 6) ** g.uniform(0.6, 1.1),
         "plateaus after a rise of 3": lambda g: 3 * np.minimum(np.arange(6) / g.integers(1, 4), 1),
@@ -243,7 +243,7 @@ def alarms(repeats: int) -> None:
         "flat": lambda g: np.zeros(6),
     }.items():
         likely, half = rate(shape, 2)
-        print(f"{label}: alarm (likely) {likely:.3f}, probability over .5 {half:.3f}", flush=True)
+        print(f"{label}: alarm {likely:.3f}, over .5 {half:.3f}", flush=True)
 
 
 def separation(repeats: int) -> None:
@@ -329,7 +329,10 @@ def real(paths: Sequence[Path], every: int = 1) -> None:
             groups.setdefault(f"{domain} ({curve.metric})", []).append((float(score), float(error), float(inside)))
         for name, rows in groups.items():
             score, error, inside = np.mean(rows, 0)
-            print(f"{name:48s} interval score {score:.4f}  error {error:.4f}  covered {inside:.3f}  curves {len(rows)}", flush=True)
+            print(
+                f"{name:48s} interval score {score:.4f}  error {error:.4f}  covered {inside:.3f}  curves {len(rows)}",
+                flush=True,
+            )
 
 
 PARTS: dict[str, Callable[[int], None]] = {
