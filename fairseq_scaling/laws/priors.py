@@ -86,5 +86,5 @@ COUNTS = {"rise": 1024, "flat": 1, "fall": 128, "bend": 384}
 NOISE_GRID = np.arange(-2.25, 1.3, 0.25)
 """Sizes of the noise of one run that are weighed: log10 of the ratio to the metric's own."""
 
-SHARED_GRID = np.array([0.0, 0.5, 1.0, 2.0, 4.0, 8.0])
+SHARED_GRID = np.array([0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
 """Sizes of a shared effect that are weighed, in units of the noise of one run."""

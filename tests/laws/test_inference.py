@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
-from scipy.special import fdtri, stdtrit
 
 from fairseq_scaling import laws
 from fairseq_scaling.laws.numerics.statistics import f_quantile, huber_inflation, t_quantile
 from tests.benchmarks.laws.accuracy import coverage_of
 from tests.benchmarks.laws.curves import law_value, synthetic_curve
-
 
 
 def test_t_quantile_without_a_degree_of_freedom_is_nan():
