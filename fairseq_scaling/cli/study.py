@@ -13,6 +13,7 @@ import click
 
 from ..errors import SettingError
 from ..study.plan.jobs import Plan
+from ..study.run.progress import Progress
 from ..study.run.scheduling import Scheduling
 from ..study.run.source import Source
 from ..study.run.state import StudyFolder
@@ -156,11 +157,21 @@ def _run(
     limits: Mapping[str, int] | None = None,
 ) -> int:  # fmt: skip
     """Run a plan with its progress on standard error; return how many jobs that were."""
+    from ..study.results.interim import InterimReports
     from ..study.results.status import show_progress
     from ..study.run.workflow import run_plan
 
     with show_progress(plan, scheduling.capacity) as display:
-        return run_plan(plan, folder, scheduling, until, source, limits, display.update, display.print_failure)
+        reports = InterimReports(plan, folder, display.print_text)
+
+        def observe(jobs: list[Progress]) -> None:
+            display.update(jobs)
+            reports.update(jobs)
+
+        try:
+            return run_plan(plan, folder, scheduling, until, source, limits, observe, display.print_failure)
+        finally:
+            reports.close()
 
 
 def _run_sequentially(plan: Plan, folder: StudyFolder, scheduling: Scheduling, source: Source) -> int:

@@ -17,6 +17,9 @@ class Stage:
         name: the rule in the Snakefile, the key in ``resources`` of study.yaml, the value of ``--until``.
         settings: the keys of study.yaml that its flags come from, for messages.
         seconds: first guess of the duration of a job; 0 where it follows from the job's operations.
+        start: first guess of the seconds to import fairseq and torch and to load data and model.
+        priority: of the jobs that could start, those with the highest start first. Many jobs wait for a pretraining; a
+            finetuned model is evaluated before the next finetuning starts, so that there are results early.
         trains: whether the result depends on the number of GPUs, because each takes a batch of its own.
         uses_gpu: whether a job takes a GPU where there is one.
         resumable: whether a job that was stopped continues; the others start again in an empty folder.
@@ -27,6 +30,8 @@ class Stage:
     name: str
     settings: str
     seconds: float = 0.0
+    start: float = 0.0
+    priority: int = 4
     trains: bool = False
     uses_gpu: bool = False
     resumable: bool = False
@@ -44,14 +49,15 @@ STAGES = {
         Stage("choose", "pretraining.learning_rates or finetuning.learning_rates", seconds=2),
         Stage(
             "pretrain", "model.fairseq, pretraining.fairseq or its overrides",
-            trains=True, uses_gpu=True, resumable=True, resources={"mem_mb": 8000, "runtime": 1440},
+            start=8, priority=3, trains=True, uses_gpu=True, resumable=True,
+            resources={"mem_mb": 8000, "runtime": 1440},
         ),
         Stage(
             "finetune", "model.fairseq, checkpoints, finetuning.fairseq, its baseline or its overrides",
-            trains=True, uses_gpu=True, resumable=True,
+            start=8, priority=0, trains=True, uses_gpu=True, resumable=True,
         ),
-        Stage("translate", "translation.fairseq", uses_gpu=True),
-        Stage("score", "scoring", seconds=4),
+        Stage("translate", "translation.fairseq", start=8, priority=1, uses_gpu=True),
+        Stage("score", "scoring", seconds=4, priority=2),
         Stage("fit", "fitting", seconds=20),
     )
 }  # fmt: skip

@@ -57,7 +57,7 @@ def test_a_training_waits_for_the_choice_and_holds_its_placeholder(
     choosing: dict[str, Any], write_study: Write
 ) -> None:
     plan = plan_of(choosing, write_study)
-    job = plan.by_id["pretrain/de1/seed1"]
+    job = plan.by_id["pretrain/de1/seed1/1M"]
     assert value_of(job.argv, "lr") == "{chosen:.study/candidates/pretraining/de1/choice.json}"
     assert "choose/pretraining/de1" in job.needs
     short = plan.by_id["pretrain/candidates/pretraining/de1/lr3e-2"]
@@ -78,7 +78,7 @@ def test_a_rate_that_an_override_or_the_baseline_gives_is_not_chosen(
     choosing["pretraining"]["overrides"] = [{"mixture": "de", "fairseq": {"lr": 0.5}}]
     choosing["finetuning"]["baseline"] = {"fairseq": {"lr": 0.7}}
     plan = plan_of(choosing, write_study)
-    assert value_of(plan.by_id["pretrain/de1/seed1"].argv, "lr") == "0.5"
+    assert value_of(plan.by_id["pretrain/de1/seed1/1M"].argv, "lr") == "0.5"
     assert value_of(plan.by_id["finetune/en-fr/200k/baseline/seed1"].argv, "lr") == "0.7"
     assert not [
         job for job in plan.jobs if job.candidate and ("baseline" in job.id or job.id.endswith("pretraining/de1"))
@@ -143,7 +143,7 @@ def test_a_training_whose_rate_is_not_chosen_fails_and_can_be_tried_again(
     """The file of a choice can arrive late on a file system of several nodes."""
     set_environment(monkeypatch, fakes.environment())
     plan, folder = plan_of(choosing, write_study), StudyFolder(tmp_path / "out")
-    job = plan.by_id["pretrain/de1/seed1"]
+    job = plan.by_id["pretrain/de1/seed1/1M"]
     assert run_job(folder, plan, job, 1, 2) == 1
     assert fakes.started() == []
     assert "no learning rate is chosen" in (folder.path / job.log).read_text()
@@ -167,7 +167,7 @@ def test_another_corpus_changes_trainings_whose_rate_stays(
     for job in plan.of_stage("choose"):
         (folder.path / job.writes[0]).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / job.writes[0]).write_text('{"chosen": "0.01"}')
-    trained = [plan.by_id["pretrain/de1/seed1"], plan.by_id["finetune/en-fr/200k/baseline/seed1"]]
+    trained = [plan.by_id["pretrain/de1/seed1/1M"], plan.by_id["finetune/en-fr/200k/baseline/seed1"]]
     identities = []
     for content in ("abc", "other"):
         (tmp_path / "corpus/corpus.json").write_text(json.dumps({"fingerprint": content}))
@@ -214,7 +214,7 @@ def test_a_study_trains_with_the_rates_it_has_chosen_and_a_choice_made_again_let
     out = tmp_path / "out"
     result = fakes.run("run", write_study(choosing), "--out", out, FAKE_CHOICE="3e-2")
     assert result.returncode == 0, result.stderr
-    record = json.loads((out / ".study/records/pretrain/de1/seed1.json").read_text())
+    record = json.loads((out / ".study/records/pretrain/de1/seed1/1M.json").read_text())
     assert value_of(record["command"], "lr") == "3e-2"
     fakes.started()
     # A further candidate, and the same one wins: nothing else is done again.
@@ -225,7 +225,7 @@ def test_a_study_trains_with_the_rates_it_has_chosen_and_a_choice_made_again_let
     # Another one wins: every training depends on it.
     choosing["pretraining"]["learning_rates"]["grid"].append(0.2)
     assert fakes.run("run", write_study(choosing), "--out", out, FAKE_CHOICE="0.2").returncode == 0
-    record = json.loads((out / ".study/records/pretrain/de1/seed1.json").read_text())
+    record = json.loads((out / ".study/records/pretrain/de1/seed1/1M.json").read_text())
     assert value_of(record["command"], "lr") == "0.2"
     assert len([line for line in fakes.started() if line.startswith("fit-scaling")]) == 1
 

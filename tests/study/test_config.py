@@ -117,7 +117,7 @@ def test_a_study_has_either_text_or_a_corpus(values: dict[str, Any], write_study
 
 def test_a_key_that_stands_twice_is_refused(write_study: Write) -> None:
     text = "name: a\nfinetuning:\n  updates: 1\n  updates: 2\n"
-    with pytest.raises(DataError, match=r"line 4: finetuning.updates stands twice \(first in line 3\)"):
+    with pytest.raises(DataError, match=r"line 4: finetuning.updates is given twice \(first in line 3\)"):
         load_study(write_study(text))
 
 

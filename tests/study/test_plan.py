@@ -34,7 +34,7 @@ def test_the_number_of_runs_is_the_product_of_what_varies(values: dict[str, Any]
     values["pretraining"]["seeds"] = [1, 2]
     values["finetuning"] |= {"seeds": [1, 2, 3], "finetune_tokens": ["0.1M", "0.2M"], "tasks": ["en-fr", "fr-en"]}
     plan = plan_of(values)
-    assert len(plan.of_stage("pretrain")) == 2 * 2
+    assert len(plan.of_stage("pretrain")) == 2 * 2 * 3
     # tasks x D_f x seeds x (mixtures x pretraining seeds x budgets + baseline)
     runs = 2 * 2 * 3 * (2 * 2 * 3 + 1)
     for stage in ("finetune", "translate", "score"):
@@ -53,13 +53,20 @@ def test_every_job_stands_after_those_it_needs(values: dict[str, Any], plan_of: 
         seen.add(job.id)
 
 
-def test_one_pretraining_serves_all_budgets_and_each_finetuning_takes_its_checkpoint(
+def test_a_pretraining_continues_from_budget_to_budget_and_each_finetuning_takes_its_checkpoint(
     values: dict[str, Any], plan_of: PlanOf
 ) -> None:
     plan = plan_of(values)
-    (pretraining,) = [job for job in plan.of_stage("pretrain") if "de1" in job.id]
-    assert value_of(pretraining.argv, "budgets") == "500k,1M,2M"
-    assert value_of(pretraining.argv, "mixture") == "de:1"
+    chain = [job for job in plan.of_stage("pretrain") if "de1" in job.id]
+    for number, (job, before) in enumerate(zip(chain, [None, *chain], strict=False), start=1):
+        assert value_of(job.argv, "budgets") == "500k,1M,2M"
+        assert value_of(job.argv, "max-epoch") == str(number)  # an epoch ends at each budget
+        assert value_of(job.argv, "mixture") == "de:1"
+        assert [need for need in job.needs if need.startswith("pretrain/")] == ([before.id] if before else [])
+    assert [job.tokens for job in chain] == [500_000, 500_000, 1_000_000]
+    # A later budget changes nothing about the earlier ones.
+    assert value_of(chain[0].deciding_argv, "budgets") == "500k"
+    assert "--max-epoch" not in chain[0].deciding_argv
     starts = {
         job.id: value_of(job.argv, "finetune-from-model") for job in plan.of_stage("finetune") if "de1" in job.id
     }
@@ -67,7 +74,8 @@ def test_one_pretraining_serves_all_budgets_and_each_finetuning_takes_its_checkp
         f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/checkpoint{number}.pt"
         for number, budget in enumerate(["500k", "1M", "2M"], start=1)
     }
-    assert all(pretraining.id in job.needs for job in plan.of_stage("finetune") if "de1" in job.id)
+    tuned = [job for job in plan.of_stage("finetune") if "de1" in job.id]
+    assert all(maker.id in job.needs for maker, job in zip(chain, tuned, strict=True))
 
 
 def test_every_test_set_has_its_own_translation_and_scores(values: dict[str, Any], plan_of: PlanOf) -> None:

@@ -12,7 +12,7 @@ from fairseq_scaling.cli.study import main
 from fairseq_scaling.study.plan import pricing
 from fairseq_scaling.study.plan.jobs import Work
 from fairseq_scaling.study.plan.planner import make_plan
-from fairseq_scaling.study.results.plan_table import _closing_lines, unread
+from fairseq_scaling.study.results.plan_table import closing_lines, unread
 from fairseq_scaling.study.run.progress import format_bytes
 from fairseq_scaling.study.run.scheduling import Capacity
 from fairseq_scaling.study.run.state import StudyFolder
@@ -36,11 +36,11 @@ def test_a_plan_has_a_row_for_each_mixture_task_and_size_and_their_sum(
     rows, text = table(write_study(values), "--out", tmp_path / "out")
     jobs = {name: int(cells[0]) for name, cells in rows.items() if cells[0].isdigit()}
     assert jobs == {
-        "make the corpus": 4, "measure alignment": 1, "pretrain en:0.5,fr:0.5": 1, "pretrain de:1": 1,
+        "make the corpus": 4, "measure alignment": 1, "pretrain en:0.5,fr:0.5": 3, "pretrain de:1": 3,
         "finetune en-fr, D_f 100k, baseline": 1, "finetune en-fr, D_f 100k": 6, "finetune en-fr, D_f 200k, baseline": 1,
-        "finetune en-fr, D_f 200k": 6, "translate": 14, "score": 14, "fit the laws": 1, "all": 50,
+        "finetune en-fr, D_f 200k": 6, "translate": 14, "score": 14, "fit the laws": 1, "all": 54,
     }  # fmt: skip
-    assert "50 of 50 jobs to do, about" in text
+    assert "54 of 54 jobs to do, about" in text
 
 
 def test_price_and_hours_are_those_of_the_operations(
@@ -67,8 +67,8 @@ def test_what_is_done_is_told_with_its_measured_speed(
         for name in job.writes:
             (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
             (folder.path / name).write_text("{}")
-        identities = folder.identities(plan, job)
-        folder.write_record(job.id, {"identities": identities, "state": "finished", "seconds": 10.0})
+        identity = folder.identity(plan, job)
+        folder.write_record(job.id, {"identity": identity, "state": "finished", "seconds": 10.0})
         folder.mark_done(job.id)
     trained = [job for job in plan.jobs if job.stage in ("pretrain", "finetune")]
     speed = Work.total(job.work for job in trained).flops / (10 * len(trained))
@@ -77,7 +77,7 @@ def test_what_is_done_is_told_with_its_measured_speed(
     assert "takes 0 s of one device, price 0." in text
     assert {rows[name][1] for name in rows if name.startswith(("pretrain", "finetune", "translate"))} == {"done"}
     assert rows["fit the laws"][1] == "1"
-    assert "1 of 29 jobs to do: 0 device hours" in text
+    assert "1 of 33 jobs to do: 0 device hours" in text
 
 
 def test_what_is_left_is_priced_at_the_measured_speed_of_a_device(
@@ -93,12 +93,12 @@ def test_what_is_left_is_priced_at_the_measured_speed_of_a_device(
     job = next(job for job in plan.of_stage("finetune") if "baseline" in job.id)
     (folder.path / job.writes[0]).parent.mkdir(parents=True)
     (folder.path / job.writes[0]).write_text("")
-    identities = folder.identities(plan, job)
-    folder.write_record(job.id, {"identities": identities, "state": "finished", "seconds": 3600.0})
+    identity = folder.identity(plan, job)
+    folder.write_record(job.id, {"identity": identity, "state": "finished", "seconds": 3600.0})
     folder.mark_done(job.id)
     device = pricing.hardware("a100", None, 0.3, 1, 6.0)
     left = sum(other.work.flops for other in plan.jobs if other.id != job.id)
-    lines = _closing_lines(plan, folder, {other.id for other in plan.jobs} - {job.id}, Capacity(), device)
+    lines = closing_lines(plan, folder, {other.id for other in plan.jobs} - {job.id}, Capacity(), device)
     assert f"Measured: {job.work.flops / 7200:.3g} FLOP/s of one device" in lines[0]
     price = lines[0].removesuffix(".").partition("price ")[2].replace(",", "")
     assert float(price) == pytest.approx(6 * 2 * left / job.work.flops, rel=1e-2)

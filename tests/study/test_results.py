@@ -16,8 +16,9 @@ import yaml
 
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
-from fairseq_scaling.study.results.interim import interim_argv
+from fairseq_scaling.study.results.interim import InterimReports, interim_argv
 from fairseq_scaling.study.run.lock import locked
+from fairseq_scaling.study.run.progress import Progress
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
 
@@ -193,6 +194,35 @@ def test_an_interim_report_reads_the_scored_runs_alone(
     assert "nothing to do" not in fakes.run("run", study, "--out", finished, "--dry-run").stdout
 
 
+def test_a_running_study_shows_the_table_of_the_runs_that_are_scored(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in fakes.environment().items():
+        monkeypatch.setenv(name, value)
+    plan, folder = make_plan(load_study(write_study(values))), StudyFolder(finished)
+    states = {job.id: "finished" for job in plan.jobs} | {"fit/results": "waiting"}
+    late = [job.id for job in plan.jobs if "/de1/" in job.id and job.stage != "pretrain"]
+
+    def jobs() -> list[Progress]:
+        return [Progress(job.id, job.stage, state=states[job.id]) for job in plan.jobs]
+
+    told: list[str] = []
+    reports = InterimReports(plan, folder, told.append, every=0)
+    states |= dict.fromkeys(late, "waiting")
+    for number in (2, 3):
+        while len(told) < number - 1:
+            reports.update(jobs())
+        assert told[-1].splitlines() == [
+            "the table of results", f"{number} of 3 runs are scored: {finished}/interim/report.html",
+        ]  # fmt: skip
+        # Without a new score there is no new report.
+        started = len(fakes.started())
+        reports.update(jobs())
+        assert (started, fakes.started()) == (1, [])
+        states |= dict.fromkeys(late, "finished")
+    reports.close()
+
+
 def test_a_study_without_a_scored_run_says_so(
     fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
 ) -> None:
@@ -226,7 +256,7 @@ def test_the_archive_says_a_command_that_a_shell_understands(finished: Path, tmp
     folder.plan_path.write_text(plan.to_json())
     record = folder.record(fit.id)
     assert record is not None
-    folder.write_record(fit.id, {**record, "identities": folder.identities(plan, fit)})
+    folder.write_record(fit.id, {**record, "identity": folder.identity(plan, fit)})
     archive = tmp_path / "study.tar.gz"
     result = fakes.run("export", "--out", finished, "--archive", archive)
     assert result.returncode == 0, result.stderr

@@ -77,10 +77,10 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     assert text.startswith("de:1 is settled: not pretrained beyond 8M of 16M tokens.\n")
     assert "Saved: 8M tokens of pretraining and 1 finetunings, about " in text
     assert text.endswith("de:1: change the data, after 5 budgets.")
-    # Both mixtures to four budgets and to five, one to six; eleven finetunings; a fit in each round, the last one with
-    # the remark that the report's readers need.
+    # One mixture to six budgets, one to five, and as many finetunings. A fit in each round; the last one has the remark
+    # for the report.
     assert kinds(fakes.started()) == {
-        "scaling-alignment": 1, "fairseq-train": 5 + 11, "fairseq-generate": 11, "score-translations": 11,
+        "scaling-alignment": 1, "fairseq-train": 11 + 11, "fairseq-generate": 11, "score-translations": 11,
         "fit-scaling": 3,
     }  # fmt: skip
     german = tmp_path / "out/pretraining/de1/seed1"
@@ -96,18 +96,20 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     assert run_sequentially(plan, folder, run_here(folder), told.append) == 0
     assert told == [text, text]
     assert kinds(fakes.started()) == {"fit-scaling": 1}
-    assert folder.limit("pretrain/de1/seed1") == 5
+    assert folder.limits == {"de:1": 5}
 
-    # A removed checkpoint is made again where a run needs it, from the beginning: the last one lies behind it.
-    limits = {"pretrain/de1/seed1": 5}
+    # A removed checkpoint is made again where a run needs it, from the beginning: the last one lies behind it. What was
+    # trained to later budgets is trained again with it.
+    limits = {"de:1": 5}
     (german / "checkpoint1.pt").unlink()
     shutil.rmtree(tmp_path / "out/finetuning/en-fr/200k/de1/seed1/500k")
     run_here(folder)(limited(plan, limits), limits)
     assert kinds(fakes.started()) == {
-        "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
+        "fairseq-train": 5 + 1, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
     }  # fmt: skip
     assert (german / "checkpoint1.pt").exists()
-    assert "Loaded" not in (german / "train.log").read_text()
+    loaded = [line.split()[4] for line in (german / "train.log").read_text().splitlines() if "Loaded" in line]
+    assert loaded == ["1", "3", "5", "6"]  # the steps at four of six budgets; it began afresh for the first
 
     run_here(folder)(plan, {})
     assert folder.settled == []
@@ -130,7 +132,7 @@ def test_nothing_that_is_evaluated_is_left_out_and_only_what_was_not_done_is_sav
     fakes.started()
     told: list[str] = []
     assert run_sequentially(plan, folder, run_here(folder), told.append) == 0
-    assert (told, fakes.started(), folder.limit("pretrain/de1/seed1")) == ([], [], None)
+    assert (told, fakes.started(), folder.limits) == ([], [], {})
     # Without the last evaluation five budgets are settled, and the pretraining that is done to its end is not saved.
     shutil.rmtree(tmp_path / "out/finetuning/en-fr/200k/de1/seed1/16M")
     run_sequentially(plan, folder, run_here(folder), told.append)
@@ -148,16 +150,15 @@ def test_what_is_evaluated_counts_while_its_pretraining_goes_on_and_not_with_oth
 ) -> None:
     set_environment(monkeypatch, fakes.environment())
     plan, folder = make_plan(load_study(study)), StudyFolder(tmp_path / "out")
-    (german,) = [job for job in plan.of_stage("pretrain") if "de1" in job.id]
-    assert evaluated(plan, folder, [german]) == 0
-    limits = {job.id: 2 for job in plan.of_stage("pretrain")}
+    assert evaluated(plan, folder, "de:1") == 0
+    limits = {"de:1": 2, "en:0.5,fr:0.5": 2}
     run_here(folder)(limited(plan, limits), limits)
-    assert evaluated(plan, folder, [german]) == 2
-    folder.write_limits({})
-    folder.write_record(german.id, {**(folder.record(german.id) or {}), "state": "stopped"})
-    assert evaluated(plan, folder, [german]) == 2
+    assert evaluated(plan, folder, "de:1") == 2
+    third = plan.by_id["pretrain/de1/seed1/2M"]
+    folder.write_record(third.id, {"identity": folder.identity(plan, third), "state": "running"})
+    assert evaluated(plan, folder, "de:1") == 2
     other = make_plan(load_study(study, ["pretraining.fairseq.lr=0.5"]))
-    assert evaluated(other, folder, [other.by_id[german.id]]) == 0
+    assert evaluated(other, folder, "de:1") == 0
 
 
 def test_commands_know_the_decisions_whichever_way_the_study_is_named(
@@ -201,20 +202,18 @@ def test_the_command_runs_a_study_sequentially(
     assert fakes.run(*words, "--until", "encode").returncode == 2
 
 
-def test_what_reads_a_later_budget_is_left_out_and_the_words_of_the_rest_stay(study: Path) -> None:
+def test_what_reads_a_later_budget_is_left_out_and_the_commands_of_the_rest_stay(study: Path) -> None:
     plan = make_plan(load_study(study))
-    german = "pretrain/de1/seed1"
-    part = limited(plan, {german: 2})
+    part = limited(plan, {"de:1": 2})
     dropped = {job.id for job in plan.jobs} - {job.id for job in part.jobs}
-    assert len(dropped) == 3 * 4
+    assert len(dropped) == 4 * 4
     assert all("/de1/" in name for name in dropped)
-    assert part.by_id[german].argv == plan.by_id[german].argv
-    assert part.by_id[german].goal == ("pretrain_tokens", 1_000_000)
     (fit,) = part.of_stage("fit")
     assert not dropped & set(fit.needs)
     assert not [word for word in fit.argv if "/de1/seed1/2M/" in word]
     assert [word for word in fit.argv if "/de1/seed1/1M/" in word]
-    assert limited(plan, {german: 6}) == plan
+    assert fit.reads["pretraining/de1/seed1/train.log"] == "pretrain/de1/seed1/1M"
+    assert limited(plan, {"de:1": 6}) == plan
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_study_goes_through_slurm_survives_a_killed_job_is_stopped_and_goes_on
     process = start_study(errors, fakes.command(*words), fakes.environment(FAKE_HANG="2", **cluster.environment))
     # The pretraining hangs at its second step; killed, it is tried again and goes on from there.
     wait_for(lambda: log.exists() and log.read_text().count("num_updates") == 2)
-    record = json.loads((out / ".study/records/pretrain/en0.5-fr0.5/seed1.json").read_text())
+    record = json.loads((out / ".study/records/pretrain/en0.5-fr0.5/seed1/1M.json").read_text())
     (job,) = [line.split()[0] for line in running(cluster) if "pretrain" in line]
     told = cluster.ask("squeue", "--noheader", f"--jobs={job}", "--format=%C %m %l").split()
     cluster.ask("scancel", job)

@@ -151,8 +151,10 @@ def test_a_budget_in_between_trains_again_and_runs_anew_what_comes_behind_it(
     values["pretraining"]["budgets"] = ["0.5M", "1M"]
     assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
     started = fakes.started()
-    assert kinds(started)["fairseq-train"] == 2 + 4
-    assert "Loaded" not in (finished / "pretraining/de1/seed1/train.log").read_text()
+    assert kinds(started)["fairseq-train"] == 4 + 4
+    # The second budget continues from the first, and not from the 10 steps of the run before.
+    lines = (finished / "pretraining/de1/seed1/train.log").read_text().splitlines()
+    assert [line for line in lines if "Loaded" in line] == ["| Loaded checkpoint with 5 steps"]
 
 
 def test_a_number_of_gpus_is_part_of_a_training(finished: Path, values: dict[str, Any], write_study: Write) -> None:
@@ -240,7 +242,7 @@ def test_a_pretraining_that_left_no_checkpoint_for_a_budget_fails_and_then_start
 ) -> None:
     values["pretraining"] |= {"budgets": ["1M", "2M"], "mixtures": ["de:1"]}
     plan, folder = make_plan(load_study(write_study(values))), StudyFolder(finished)
-    (job,) = plan.of_stage("pretrain")
+    job = plan.by_id["pretrain/de1/seed1/2M"]
     log = finished / job.log
     set_environment(monkeypatch, fakes.environment(FAKE_FORGET="checkpoint2.pt"))
     assert run_job(folder, plan, job) == 1

@@ -108,7 +108,7 @@ def test_a_run_killed_anywhere_ends_in_the_same_weights(
     last.write_bytes(last.read_bytes()[:-1000])  # as if killed while fairseq was copying it
     log = fairseq("train", corpus, *arguments)
     assert "is damaged: going on from checkpoint_" in log
-    assert "going on after" in log
+    assert "resuming after" in log
     assert_same_run(folder / "checkpoint_last.pt", tmp_path / "checkpoint_last.pt")
     assert records(log, "train")[-1]["train_pretrain_tokens"] == records(whole, "train")[-1]["train_pretrain_tokens"]
     assert "begin training epoch" not in fairseq("train", corpus, *arguments)  # a second time there is nothing to do
@@ -155,6 +155,14 @@ def test_a_run_that_ended_at_max_update_makes_no_further_one_when_started_again(
     arguments = [*PRETRAINING, "--max-update", 4, "--save-dir", tmp_path]
     assert len(records(fairseq("train", corpus, *arguments), "train_inner")) == 4
     assert records(fairseq("train", corpus, *arguments), "train_inner") == []
+
+
+def test_tensorboard_is_silent_and_written_where_it_is_asked_for(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    arguments = [*PRETRAINING, "--max-update", 2, "--disable-validation", "--tensorboard-logdir", tmp_path / "board"]
+    printed = fairseq("train", corpus, *arguments, "--save-dir", tmp_path)
+    assert "install tensorboard" not in printed
+    assert list((tmp_path / "board/train_inner").glob("events.out.tfevents.*"))
 
 
 def test_a_run_that_pauses_at_a_budget_ends_in_the_same_weights(

@@ -1,8 +1,8 @@
 """Learning rates that a study chooses while it runs: one short or whole run for each, the best on validation text.
 
-The choice is a job of its own and leaves a small JSON file. The argv of the trainings that follow hold a placeholder
-for what stands in it, so that their argv are known before the choice is made, and a choice made again with the same
-outcome lets every training stand.
+The choice is a job of its own and leaves a small JSON file. The commands of the trainings that follow hold a
+placeholder for the chosen value. So they are known before the choice is made, and a choice made again with the same
+outcome leaves every training valid.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from ...logs import RunRecord
 
 _PLACEHOLDER = re.compile(r"\{chosen:([^}]+)\}")
-_END = 20_000  # characters of a log in which its last error stands
-# What stands in the argv before the choice. Only the check of the flags sees it: no job runs with it.
+_END = 20_000  # characters of a log that are searched for its last error
+# The value before the choice. Only the check of the flags sees it: no job runs with it.
 _NOT_YET = "1"
 
 
 def placeholder(file: str) -> str:
-    """Return the word that stands for what the choice file (a path below the study's folder) says."""
+    """Return the placeholder of the value in a choice file, which is a path below the study's folder."""
     return f"{{chosen:{file}}}"
 
 
@@ -63,13 +63,13 @@ def filled(word: str, folder: Path) -> str:
 
 
 def missing(argv: Sequence[str], folder: Path) -> Path | None:
-    """Return the choice file that argv wait for and that does not say anything yet, if there is one."""
+    """Return the choice file that a command waits for and that holds no choice yet, if there is one."""
     files = (folder / match[1] for word in argv if (match := _PLACEHOLDER.search(word)))
     return next((file for file in files if chosen(file) is None), None)
 
 
 def chosen(file: Path) -> str | None:
-    """Return the chosen learning rate as it stands in study.yaml, or None where there is no choice."""
+    """Return the chosen learning rate as study.yaml writes it, or None where there is no choice."""
     try:
         return str(json.loads(file.read_text("utf-8"))["chosen"])
     except (OSError, ValueError, KeyError, TypeError):

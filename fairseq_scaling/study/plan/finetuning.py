@@ -75,7 +75,8 @@ def _seeds(context: Context, run: Finetuning) -> Iterator[Job]:
         assert start.pretrain_tokens is not None
         label = f"{start.mixture} {format_tokens(start.pretrain_tokens)}"
         label += seed_label(start.seed, context.study.pretraining.seeds)
-        maker = job_id("pretrain", pretraining_folder(start.mixture, start.seed))
+        folder = pretraining_folder(start.mixture, start.seed)
+        maker = f"{job_id('pretrain', folder)}/{exact_tokens(start.pretrain_tokens)}"
         needs, reads = [*needs, maker], {run.checkpoint: maker}
     label = f"{label} {'-'.join(run.task)} {format_tokens(run.finetune_tokens)}"
     file = choice_file(run.folder)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...errors import DataError
 from ...mixture import Mixture
 from ...quantities import parse_tokens
 
@@ -31,6 +31,14 @@ class Work(NamedTuple):
         encoder, decoder = round(self.encoder_positions * sequences), round(self.decoder_positions * sequences)
         return Work(encoder, decoder, self.encoder_flops * sequences * factor, self.decoder_flops * sequences * factor)
 
+    def minus(self, other: Work) -> Work:
+        return Work(
+            self.encoder_positions - other.encoder_positions,
+            self.decoder_positions - other.decoder_positions,
+            self.encoder_flops - other.encoder_flops,
+            self.decoder_flops - other.decoder_flops,
+        )
+
     @staticmethod
     def total(works: Iterable[Work]) -> Work:
         columns = list(zip(*works, strict=True))
@@ -45,7 +53,7 @@ class Job:
         id: ``stage/run``, unique; ``run`` is a relative path.
         stage: one of ``stages.STAGES``.
         label: what a person reads while it runs.
-        argv: the command with placeholders (see ``commands``).
+        argv: the command with placeholders (see ``flags``).
         needs: ids of the jobs that must have finished before.
         reads: files of those jobs that this one needs, by path below the study's folder -> id of the job that makes it.
         writes: files below the study's folder that exist when it has finished.
@@ -53,7 +61,8 @@ class Job:
         output: where standard output goes (below the study's folder), or "" where it goes to the log.
         log: where everything else goes.
         seconds: first guess of its duration on its threads.
-        goal: what its log counts up to: (key of the log records, number), or None.
+        goal: what its log counts: (key of the log records, last value), or None.
+        goal_start: the value that its log begins with: the budget before.
         group: the row of the plan's table that it belongs to.
         candidate: whether it only tries a learning rate: nothing is reported of it but the choice.
         tokens: tokens it reads in training (pretraining: before corruption; finetuning: target side).
@@ -75,6 +84,7 @@ class Job:
     log: str = ""
     seconds: float = 0.0
     goal: tuple[str, int] | None = None
+    goal_start: int = 0
     group: str = ""
     candidate: bool = False
     tokens: int = 0
@@ -89,18 +99,30 @@ class Job:
 
     @property
     def budgets(self) -> list[str]:
-        """Of a pretraining, its budgets as its argv have them; of other jobs none."""
-        return self.flag("budgets").split(",") if self.stage == "pretrain" else []
+        """Of a pretraining its budgets up to the one where it ends, as study.yaml writes them; of other jobs none.
+
+        One epoch ends at each budget.
+        """
+        if self.stage != "pretrain":
+            return []
+        budgets = self.flag("budgets").split(",")
+        return budgets[: int(self.flag("max-epoch") or len(budgets))]
+
+    @property
+    def deciding_argv(self) -> list[str]:
+        """The command without what changes no result: the budgets after the one where a pretraining ends."""
+        argv = list(self.argv)
+        if self.budgets:
+            argv[argv.index("--budgets") + 1] = ",".join(self.budgets)
+        if "--max-epoch" in argv and self.stage == "pretrain":
+            place = argv.index("--max-epoch")
+            del argv[place : place + 2]
+        return argv
 
     def flag(self, name: str, default: str = "") -> str:
-        """Return the value of a flag (``mixture``) among the argv."""
+        """Return the value of a flag (``mixture``) of the command."""
         flag = f"--{name}"
         return self.argv[self.argv.index(flag) + 1] if flag in self.argv else default
-
-    def argv_until(self, number: int) -> list[str]:
-        """Return the argv of the pretraining that would end after so many of the budgets."""
-        place = self.argv.index("--budgets") + 1
-        return [*self.argv[:place], ",".join(self.budgets[:number]), *self.argv[place + 1 :]]
 
 
 @dataclass(frozen=True)
@@ -109,7 +131,7 @@ class Plan:
 
     ``corpus`` is the corpus folder: absolute, or relative to the study's folder where the study makes it.
     ``source_folder`` is the folder of study.yaml: commands that read the user's own text run there. ``given`` are the
-    other files of the user's own that jobs read (see ``given``), by the placeholder that stands in their argv.
+    other files of the user's own that jobs read: placeholder in their argv -> path (see ``settings.given``).
     """
 
     name: str
@@ -130,6 +152,18 @@ class Plan:
         """Return the jobs of a stage without those that only try a learning rate."""
         return [job for job in self.of_stage(stage) if not job.candidate]
 
+    @cached_property
+    def budget_of(self) -> dict[str, tuple[str, int]]:
+        """Job -> mixture and number (from 1) of the budget that it trains to or whose checkpoint it builds on."""
+        found: dict[str, tuple[str, int]] = {}
+        for job in self.jobs:
+            if job.stage == "pretrain":
+                if not job.candidate:
+                    found[job.id] = mixture_of(job), len(job.budgets)
+            elif job.stage != "fit" and (before := [found[need] for need in job.needs if need in found]):
+                found[job.id] = max(before, key=lambda one: one[1])
+        return found
+
     def given_to(self, job: Job) -> dict[str, Path]:
         """Return the files of the user's own that a job reads: placeholder in its argv -> path."""
         return {place: Path(path) for place, path in self.given.items() if place in job.argv}
@@ -149,6 +183,11 @@ class Plan:
                 queue.extend(self.by_id[name].needs)
         return [job for job in self.jobs if job.id in wanted]
 
+    def chain(self, job: Job) -> list[str]:
+        """Return the ids of the pretrainings to the earlier budgets of the same run, the first one first."""
+        before = [need for need in job.needs if need.startswith("pretrain/")] if job.stage == "pretrain" else []
+        return [name for need in before for name in (*self.chain(self.by_id[need]), need)]
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
 
@@ -163,7 +202,11 @@ class Plan:
 
     @classmethod
     def read(cls, path: Path) -> Plan:
-        return cls.from_json(path.read_text("utf-8"))
+        """Return the plan in a file (DataError where another version of this package has written it)."""
+        try:
+            return cls.from_json(path.read_text("utf-8"))
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path}: not a plan of this version ({error})\n  Give STUDY.yaml, too.") from None
 
 
 def mixture_of(pretraining: Job) -> str:
@@ -171,11 +214,6 @@ def mixture_of(pretraining: Job) -> str:
 
 
 def budgets_of(pretraining: Job) -> list[int]:
-    """Return the budgets of a pretraining, in tokens."""
+    """Return the budgets of a pretraining, in tokens, up to the one where it ends."""
     return [parse_tokens(budget) for budget in pretraining.budgets]
 
-
-def budget_number(name: str) -> int:
-    """Return the number of the budget, from 1, whose checkpoint a file is; 0: of none."""
-    found = re.search(r"/checkpoint(\d+)\.pt$", name)
-    return int(found[1]) if found else 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..settings.given import given_files
-from ..stages import position
+from ..stages import STAGES, position
 from . import pricing
 from .finetuning import finetuning_jobs
 from .fitting import fit_job
@@ -17,11 +17,10 @@ from .text import alignment_jobs, text_jobs
 if TYPE_CHECKING:
     from ..settings.config import Study
 
-# First guesses, until the progress line has measured: FLOP/s of one core, tokens a second of a model whose dimensions
-# are unknown, and seconds to import fairseq and torch and to load a model.
+# First guesses, until the progress line has measured: FLOP/s of one core, and tokens a second of a model of unknown
+# dimensions.
 _CORE_SPEED = 5e10
 _UNKNOWN_MODEL_SPEED = 1000
-_START_SECONDS = 8.0
 
 
 def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
@@ -73,7 +72,7 @@ class Context:
     def seconds(self, stage: str, work: Work, tokens: int) -> float:
         """Return a first guess of the duration of a training or translation."""
         busy = work.flops / _CORE_SPEED if work.flops else tokens / _UNKNOWN_MODEL_SPEED
-        return _START_SECONDS + busy / (self.study.resources_of[stage].threads or 1)
+        return STAGES[stage].start + busy / (self.study.resources_of[stage].threads or 1)
 
 
 def _order(job: Job) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""The pretrainings of a study: one for each mixture and seed, with a checkpoint at each budget."""
+"""The pretrainings of a study: one run for each mixture and seed, cut into a job for each budget."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...mixture import Mixture
+from ...quantities import format_tokens
+from ..settings.given import checkpoint_placeholder
 from . import choice, pricing
 from .flags import Argv, fairseq_train, flags, pretraining_settings
 from .jobs import Job, Work
@@ -33,10 +35,13 @@ def pretraining_jobs(context: Context) -> Iterator[Job]:
                 deciding = mixture if asked.per == "study" else None
             needs, reads = [*needs, f"choose/{tried}"], {file: f"choose/{tried}"}
         for seed in section.seeds:
-            folder = pretraining_folder(mixture, seed)
-            job = _pretraining(context, mixture, seed, folder, rate, section.budgets_of(mixture))
             label = f"pretrain {mixture}" + seed_label(seed, section.seeds)
-            yield replace(job, label=label, needs=needs, reads=reads, group=f"pretrain {mixture}")
+            before: list[str] = []
+            for number, budget in enumerate(section.budgets_of(mixture), start=1):
+                job = _pretraining(context, mixture, seed, rate, number)
+                own = f"{label} to {format_tokens(budget)}"
+                yield replace(job, label=own, needs=[*needs, *before], reads=reads, group=f"pretrain {mixture}")
+                before = [job.id]
 
 
 def _candidates(context: Context, mixture: Mixture, tried: str) -> Iterator[Job]:
@@ -46,8 +51,7 @@ def _candidates(context: Context, mixture: Mixture, tried: str) -> Iterator[Job]
     assert asked is not None
     candidates = {}
     for rate in asked.grid:
-        folder = f"{choice_folder(tried)}/lr{rate}"
-        job = _pretraining(context, mixture, section.seeds[0], folder, rate, [asked.budget], candidate=True)
+        job = _candidate(context, mixture, f"{choice_folder(tried)}/lr{rate}", rate, asked.budget)
         label = f"try lr {rate}, pretrain {mixture}"
         candidates[rate] = replace(
             job, label=label, needs=context.after_corpus, group="pretrain: try learning rates"
@@ -56,41 +60,86 @@ def _candidates(context: Context, mixture: Mixture, tried: str) -> Iterator[Job]
     yield choice.choice_job(tried, "cross_entropy", candidates, f"{mixture}")
 
 
-def _pretraining(
-    context: Context, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int],
-    candidate: bool = False,
-) -> Job:  # fmt: skip
-    settings = pretraining_settings(context.study, mixture, rate)
+def _pretraining(context: Context, mixture: Mixture, seed: int, rate: str | None, number: int) -> Job:
+    """Return the pretraining from one budget to the next.
+
+    All budgets of a run train in one folder, one after the other. Each continues from ``checkpoint_last.pt``, bit for
+    bit as one run would. A single run could not be used before its last budget, nor could Snakemake add a budget to it.
+    """
+    study, folder = context.study, pretraining_folder(mixture, seed)
+    budgets = study.pretraining.budgets_of(mixture)
+    budget, before = budgets[number - 1], budgets[number - 2] if number > 1 else 0
+    argv = _argv(context, mixture, seed, folder, rate, budgets)
     work, kept = Work(), 0
     if context.shape is not None:
-        work = pricing.pretraining(context.study, context.shape, mixture, budgets[-1])
-        updates = pricing.pretraining_updates(context.study, mixture, budgets[-1])
-        kept = pricing.kept_bytes(context.shape, settings, updates, 0 if candidate else len(budgets))
-    argv: Argv = [
-        *fairseq_train("scaling_pretraining", context.study),
-        *flags({
-            "mixture": str(mixture),
-            "budgets": ",".join(map(exact_tokens, budgets)),
-            "input-length": context.study.pretraining.input_length,
-            "seed": seed,
-            "save-dir": f"{{out}}/{folder}",
-            # No job reads a checkpoint of a candidate: it keeps only the one to resume from.
-            "no-epoch-checkpoints": candidate,
-        }),
-        *flags(settings),
-    ]  # fmt: skip
+        work = pricing.pretraining(study, context.shape, mixture, budget)
+        kept = _kept(context, mixture, rate, budget, number)
+        if before:
+            work = work.minus(pricing.pretraining(study, context.shape, mixture, before))
+            kept -= _kept(context, mixture, rate, before, number - 1)
+    return Job(
+        id=f"{job_id('pretrain', folder)}/{exact_tokens(budget)}",
+        stage="pretrain",
+        label="",
+        argv=[*argv, *flags({"max-epoch": number})],  # an epoch ends at each budget
+        writes=[f"{folder}/train.log"],
+        owns=[folder],
+        log=f"{folder}/train.log",
+        seconds=context.seconds("pretrain", work, budget - before),
+        goal=("pretrain_tokens", budget),
+        goal_start=before,
+        tokens=budget - before,
+        work=work,
+        kept=kept,
+    )
+
+
+def _candidate(context: Context, mixture: Mixture, folder: str, rate: str, budget: int) -> Job:
+    """Return a short pretraining. No job reads its checkpoints: it keeps only the one to resume from."""
+    work, kept = Work(), 0
+    if context.shape is not None:
+        work = pricing.pretraining(context.study, context.shape, mixture, budget)
+        kept = _kept(context, mixture, rate, budget, 0)
+    argv = _argv(context, mixture, context.study.pretraining.seeds[0], folder, rate, [budget])
     return Job(
         id=job_id("pretrain", folder),
         stage="pretrain",
         label="",
-        argv=argv,
+        argv=[*argv, "--no-epoch-checkpoints"],
         writes=[f"{folder}/train.log"],
         owns=[folder],
         log=f"{folder}/train.log",
-        seconds=context.seconds("pretrain", work, budgets[-1]),
-        goal=("pretrain_tokens", budgets[-1]),
-        candidate=candidate,
-        tokens=budgets[-1],
+        seconds=context.seconds("pretrain", work, budget),
+        goal=("pretrain_tokens", budget),
+        candidate=True,
+        tokens=budget,
         work=work,
         kept=kept,
     )
+
+
+def _argv(
+    context: Context, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int]
+) -> Argv:  # fmt: skip
+    section = context.study.pretraining
+    return [
+        *fairseq_train("scaling_pretraining", context.study),
+        *flags({
+            "mixture": str(mixture),
+            "budgets": ",".join(map(exact_tokens, budgets)),
+            "repeat": section.repeat_of(mixture),
+            "start-from": None if section.start is None else checkpoint_placeholder(section.start),
+            "start-name": section.start,
+            "input-length": section.input_length,
+            "seed": seed,
+            "save-dir": f"{{out}}/{folder}",
+        }),
+        *flags(pretraining_settings(context.study, mixture, rate)),
+    ]  # fmt: skip
+
+
+def _kept(context: Context, mixture: Mixture, rate: str | None, budget: int, checkpoints: int) -> int:
+    assert context.shape is not None
+    updates = pricing.pretraining_updates(context.study, mixture, budget)
+    settings = pretraining_settings(context.study, mixture, rate)
+    return pricing.kept_bytes(context.shape, settings, updates, checkpoints)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..plan.jobs import Job, Plan
+from ..plan.jobs import Job, Plan, mixture_of
 from ..run.state import StudyFolder
 
 
@@ -36,8 +36,13 @@ def removable(plan: Plan, folder: StudyFolder, pretrained: bool) -> list[Removab
     """
     waiting = {job.id for job in folder.pending(plan, plan.jobs)}
     finetuned = [job for job in plan.of_stage("finetune") if _readers_done(plan, job, waiting)]
-    # Not one that a sequential run has stopped at a budget: a full run would go on from there.
-    trained = [job for job in plan.of_stage("pretrain") if job.id not in waiting and not folder.is_paused(job)]
+    # Not those that a sequential run has stopped at a budget, or that have further budgets: they would continue.
+    limits, last = folder.limits, {job.owns[0]: job.id for job in plan.of_stage("pretrain")}
+    trained = [
+        job
+        for job in plan.of_stage("pretrain")
+        if last[job.owns[0]] == job.id and job.id not in waiting and mixture_of(job) not in limits
+    ]
     budgets = {name for job in plan.jobs for name in job.reads if name.endswith(".pt")}
     resumable = [path for job in trained for path in _checkpoints(folder, job) if _name(folder, path) not in budgets]
     kinds = [
@@ -50,14 +55,15 @@ def removable(plan: Plan, folder: StudyFolder, pretrained: bool) -> list[Removab
     if pretrained:
         used_up = [job for job in trained if _readers_done(plan, job, waiting)]
         files = [path for job in used_up for path in _checkpoints(folder, job) if _name(folder, path) in budgets]
-        seconds = sum(job.seconds for job in used_up)
+        chains = {name for job in used_up for name in (*plan.chain(job), job.id)}
+        seconds = sum(plan.by_id[name].seconds for name in chains)
         kinds.append(Removable("pretrained checkpoints that no run needs", "pretraining again", files, seconds))
     return [kind for kind in kinds if kind.files]
 
 
 def _readers_done(plan: Plan, job: Job, waiting: set[str]) -> bool:
     """Tell whether nothing that still has to run needs the job, directly or through others."""
-    below = {job.id}
+    below = {job.id, *plan.chain(job)}
     for other in plan.jobs:
         if below & set(other.needs) and other.stage != "fit":
             below.add(other.id)

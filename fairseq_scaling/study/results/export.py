@@ -158,7 +158,7 @@ def _made(
 
 def _replaced(data: bytes, replacements: list[tuple[bytes, bytes]]) -> bytes:
     for place, word in replacements:
-        # Not /home/me in /home/meg. The argv hold no backslash, which re.sub would read.
+        # Not /home/me in /home/meg. The placeholders hold no backslash, which re.sub would read.
         data = re.sub(re.escape(place) + rb"(?![\w.-])", word, data)
     return data
 

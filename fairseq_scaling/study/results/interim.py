@@ -1,11 +1,12 @@
-"""The laws on what is there of a study, while the rest is still to come."""
+"""The laws on the runs of a study that are finished, while the others still run or wait."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence, Set
+import time
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -13,7 +14,10 @@ from typing import IO
 from ...errors import SettingError
 from ..plan.jobs import Job, Plan
 from ..run.job import NOTHING_FITTED, resolve
+from ..run.progress import Progress
 from ..run.state import StudyFolder
+
+_TABLE, _LOG = "table.txt", "fit.log"
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,57 @@ def fit_interim(plan: Plan, folder: StudyFolder, out: Path | None = None) -> Int
     return Interim(len(there), len(scored), code)
 
 
+class InterimReports:
+    """The interim report of a study that runs, made again every few minutes while runs finish.
+
+    Args:
+        tell: is given a text with the table when there is a new report.
+        every: seconds from the start of the study, or from the last report, to the next.
+    """
+
+    def __init__(self, plan: Plan, folder: StudyFolder, tell: Callable[[str], None], every: float = 300.0) -> None:
+        self._plan, self._folder, self._tell, self._every = plan, folder, tell, every
+        self._next = time.monotonic() + every
+        self._scored = 0
+        self._fit: subprocess.Popen[bytes] | None = None
+
+    def update(self, jobs: Sequence[Progress]) -> None:
+        """Look at the state of the jobs; start a fit where it is time and there are new scores, tell its result."""
+        if self._fit is not None:
+            if self._fit.poll() is not None:
+                self._end(self._fit.returncode)
+            return
+        fit = self._plan.of_stage("fit")
+        waiting = {job.id for job in jobs if job.state != "finished"}
+        scored = sum(job.id not in waiting for job in self._plan.reported("score"))
+        if time.monotonic() < self._next or not fit or scored == self._scored or fit[0].id not in waiting:
+            return
+        self._scored = scored
+        self._folder.interim.mkdir(parents=True, exist_ok=True)
+        argv = interim_argv(self._plan, self._folder, fit[0], waiting, self._folder.interim)
+        with (self._folder.interim / _TABLE).open("wb") as table, (self._folder.interim / _LOG).open("wb") as log:
+            self._fit = subprocess.Popen(
+                resolve(self._folder, self._plan, replace(fit[0], argv=argv)), cwd=self._folder.path,
+                stdin=subprocess.DEVNULL, stdout=table, stderr=log, env=_environment(),
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """End a fit that still runs."""
+        if self._fit is not None:
+            self._fit.kill()
+            self._fit.wait()
+
+    def _end(self, code: int) -> None:
+        self._fit = None
+        self._next = time.monotonic() + self._every
+        of = len(self._plan.reported("score"))
+        if code in (0, NOTHING_FITTED):
+            table = (self._folder.interim / _TABLE).read_text("utf-8", "replace").rstrip()
+            self._tell(f"{table}\n{self._scored} of {of} runs are scored: {self._folder.interim / 'report.html'}")
+        else:
+            self._tell(f"The interim fit ended with exit code {code}: {self._folder.interim / _LOG}")
+
+
 def _check_writable(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -60,17 +115,20 @@ def _check_writable(out: Path) -> None:
 
 
 def run_fit(plan: Plan, folder: StudyFolder, argv: Sequence[str], output: IO[bytes] | None = None) -> int:
-    """Run the fit of a plan with other argv; return its exit code. What it says goes to the terminal or a file."""
+    """Run the fit of a plan with another command; return its exit code. Its output goes to the terminal or a file."""
     (job,) = plan.of_stage("fit")
     command = resolve(folder, plan, replace(job, argv=[*argv]))
-    environment = {**os.environ, "COLUMNS": os.environ.get("COLUMNS", "120")}
     return subprocess.run(
-        command, cwd=folder.path, env=environment, stdout=output, stderr=output, check=False
+        command, cwd=folder.path, env=_environment(), stdout=output, stderr=output, check=False
     ).returncode  # fmt: skip
 
 
+def _environment() -> dict[str, str]:
+    return {**os.environ, "COLUMNS": os.environ.get("COLUMNS", "120")}
+
+
 def fit_argv(plan: Plan, out: str) -> list[str]:
-    """Return the argv of the fit, its results in another folder."""
+    """Return the command of the fit, its results in another folder."""
     (job,) = plan.of_stage("fit")
     argv = list(job.argv)
     argv[argv.index("--out") + 1] = out
@@ -78,7 +136,7 @@ def fit_argv(plan: Plan, out: str) -> list[str]:
 
 
 def interim_argv(plan: Plan, folder: StudyFolder, fit: Job, waiting: Set[str], out: Path) -> list[str]:
-    """Return the argv of the fit without the inputs that are not there yet, writing to ``out``."""
+    """Return the command of the fit without the inputs that are not there yet, writing to ``out``."""
     missing = set()
     for name, maker in fit.reads.items():
         # The log of a pretraining that goes on holds whole records of the budgets that it has passed.

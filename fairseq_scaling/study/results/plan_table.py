@@ -54,7 +54,7 @@ def print_plan(plan: Plan, folder: StudyFolder, capacity: Capacity, hardware: Ha
             table.add_section()
         table.add_row(name, *(column.values[number] for column in columns))
     console.print(table)
-    for line in _closing_lines(plan, folder, pending, capacity, hardware):
+    for line in closing_lines(plan, folder, pending, capacity, hardware):
         console.print(line, soft_wrap=True, highlight=False)
 
 
@@ -81,7 +81,7 @@ def _columns(rows: Sequence[Sequence[Job]], pending: set[str], hardware: Hardwar
     return columns
 
 
-def _closing_lines(
+def closing_lines(
     plan: Plan, folder: StudyFolder, pending: set[str], capacity: Capacity, hardware: Hardware | None
 ) -> list[str]:
     jobs = observe_jobs(plan, folder, plan.jobs, pending, live=is_running(folder))

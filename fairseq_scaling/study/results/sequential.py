@@ -1,13 +1,12 @@
 """Budgets in growing order, and no further one for a mixture whose verdict is settled: the paper's advice, carried out.
 
-A pretraining then stops at a budget and later goes on from there, bit for bit as if it had never stopped. This changes
-the order of the work alone, no setting: a study run sequentially can be run in full later, and nothing is done twice.
+This changes the order of the work alone, no setting: a study that was run sequentially can be run in full later, and
+nothing is done twice.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from ...errors import DataError
 from ...mixture import Mixture
 from ...quantities import format_tokens
 from ..plan.flags import options
-from ..plan.jobs import Job, Plan, budget_number, budgets_of, mixture_of
+from ..plan.jobs import Job, Plan, budgets_of, mixture_of
 from ..run.job import NOTHING_FITTED
 from ..run.progress import format_duration
 from ..run.state import StudyFolder
@@ -61,13 +60,13 @@ class Settled:
 def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callable[[str], None]) -> int:
     """Run a plan budget by budget; return how many jobs were done.
 
-    The first round takes as many budgets as a verdict needs, and all that are evaluated already: nothing that is there
-    is left out of the results. A mixture is settled when the advice for each of its curves of the study's first score
-    (BLEU, as a rule) is settled (see ``laws.Advice``) and was the same a budget before. The laws are deterministic, so
-    that a run that was stopped comes to the same decisions again.
+    The first round takes as many budgets as a verdict needs, and all that are evaluated already, so that the results
+    leave out nothing that is there. A mixture is settled when the advice for each of its curves of the study's first
+    score (BLEU, as a rule) is settled (see ``laws.Advice``) and was the same a budget before. The laws are
+    deterministic: a run that was stopped comes to the same decisions again.
 
     Args:
-        run: runs a part of the plan whose pretrainings stop after so many budgets (see ``workflow.run_plan``).
+        run: runs a part of the plan, in which mixtures stop after so many budgets (see ``workflow.run_plan``).
         tell: is given a text about each mixture that is settled.
 
     Raises:
@@ -75,19 +74,16 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
     """
     from ...laws.verdict import FEWEST_BUDGETS
 
-    trained: dict[str, list[Job]] = {}
-    for job in plan.reported("pretrain"):
-        trained.setdefault(mixture_of(job), []).append(job)
-    if not trained:
+    last = budgets_by_mixture(plan)
+    if not last:
         return run(plan, {})  # of checkpoints that the study is given there is nothing to stop
-    last = {mixture: len(budgets_of(jobs[0])) for mixture, jobs in trained.items()}
     reached = {
-        mixture: max(min(FEWEST_BUDGETS, last[mixture]), evaluated(plan, folder, jobs))
-        for mixture, jobs in trained.items()
+        mixture: max(min(FEWEST_BUDGETS, len(budgets)), evaluated(plan, folder, mixture))
+        for mixture, budgets in last.items()
     }
 
     def limits_at(numbers: Mapping[str, int]) -> dict[str, int]:
-        return {job.id: numbers[name] for name in trained for job in trained[name] if numbers[name] < last[name]}
+        return {mixture: number for mixture, number in numbers.items() if number < len(last[mixture])}
 
     limits = limits_at(reached)
     remarks = folder.settled if limits else []  # what a run before this one has decided
@@ -98,23 +94,23 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
         reported = remarks
         done += run(limited(plan, limits, reported), limits)
         now = advice(folder.path / "results/fits.json")
-        going = [name for name in trained if reached[name] < last[name] and name not in settled]
+        going = [mixture for mixture in limits if mixture not in settled]
         if before is None:
-            older = [name for name in going if reached[name] > FEWEST_BUDGETS]
-            part = limited(plan, limits_at({**reached, **{name: reached[name] - 1 for name in older}}))
+            older = [mixture for mixture in going if reached[mixture] > FEWEST_BUDGETS]
+            part = limited(plan, limits_at({**reached, **{mixture: reached[mixture] - 1 for mixture in older}}))
             found = advice_apart(part, folder) if older else {}
-            before = {name: curves for name, curves in found.items() if name in older}
-        for name in going:
-            if is_settled(now.get(name, {}), before.get(name, {})):
-                settled[name] = _settle(plan, folder, trained[name], reached[name], now[name])
-                tell(str(settled[name]))
+            before = {mixture: curves for mixture, curves in found.items() if mixture in older}
+        for mixture in going:
+            if is_settled(now.get(mixture, {}), before.get(mixture, {})):
+                settled[mixture] = _settle(plan, folder, mixture, reached[mixture], now[mixture])
+                tell(str(settled[mixture]))
         before = now
         remarks = [str(one) for one in settled.values()]
         folder.write_limits(limits, remarks)
-        going = [name for name in going if name not in settled]
+        going = [mixture for mixture in going if mixture not in settled]
         if not going:
             break
-        reached |= {name: reached[name] + 1 for name in going}
+        reached |= {mixture: reached[mixture] + 1 for mixture in going}
         limits = limits_at(reached)
     if remarks != reported:
         # The report of the last round was made before its decisions, and knows the runs alone that there are.
@@ -124,43 +120,42 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
 
 def as_decided(plan: Plan, folder: StudyFolder) -> Plan:
     """Return the part of a study's plan that its sequential run, if its last run was one, has come to."""
-    numbers = {job.id: (folder.limit(job.id), len(budgets_of(job))) for job in plan.reported("pretrain")}
-    limits = {name: limit for name, (limit, last) in numbers.items() if limit is not None and limit < last}
+    budgets = budgets_by_mixture(plan)
+    limits = {mixture: number for mixture, number in folder.limits.items() if number < len(budgets.get(mixture, ()))}
     return limited(plan, limits, folder.settled) if limits else plan
 
 
-def evaluated(plan: Plan, folder: StudyFolder, trained: Sequence[Job]) -> int:
-    """Return how many budgets of a mixture, from the first one on, are finetuned, translated and scored everywhere.
+def budgets_by_mixture(plan: Plan) -> dict[str, list[int]]:
+    """Return mixture -> its budgets in tokens."""
+    found: dict[str, list[int]] = {}
+    for job in plan.reported("pretrain"):
+        found[mixture_of(job)] = max(found.get(mixture_of(job), []), budgets_of(job), key=len)
+    return found
 
-    ``trained`` are its pretrainings, one for each seed, which may have stopped or gone on since.
-    """
-    if folder.pending(plan, plan.with_needs(need for job in trained for need in job.needs)):
+
+def evaluated(plan: Plan, folder: StudyFolder, mixture: str) -> int:
+    """Return how many budgets of a mixture, from the first one on, are finetuned, translated and scored everywhere."""
+    jobs = _numbered(plan, mixture)
+    first = [job for job, _ in jobs if job.stage == "pretrain"]
+    if folder.pending(plan, plan.with_needs(need for job in first for need in job.needs if need not in _ids(first))):
         return 0
-    for job in trained:
-        record = folder.record(job.id)
-        if record is None or record["identities"][:1] != folder.identities(plan, job)[:1]:
-            return 0
-    undone = [number for job, number in _numbered(plan, trained) if not folder.is_done(plan, job)]
-    return min([number - 1 for number in undone], default=len(budgets_of(trained[0])))
+    undone = [number for job, number in jobs if not folder.is_done(plan, job)]
+    return min([number - 1 for number in undone], default=len(budgets_by_mixture(plan)[mixture]))
 
 
 def limited(plan: Plan, limits: Mapping[str, int], remarks: Sequence[str] = ()) -> Plan:
-    """Return the part of a plan whose pretrainings stop after so many budgets (id -> number).
+    """Return the part of a plan in which mixtures stop after so many budgets (mixture -> number).
 
     ``remarks`` are for the report: why some do.
     """
-    dropped: set[str] = set()
-    jobs: list[Job] = []
+    beyond = {job.id for mixture, limit in limits.items() for job, number in _numbered(plan, mixture) if number > limit}
+    jobs = []
     for job in plan.jobs:
-        if job.id in limits:
-            jobs.append(_until(job, limits[job.id]))
-        elif job.stage != "fit" and (dropped & set(job.needs) or _beyond(job, limits)):
-            dropped.add(job.id)
-        else:
-            left = _without(job, dropped)
-            if job.stage == "fit":
-                left = replace(left, argv=[*left.argv, *options({"remark": remarks})])
-            jobs.append(left)
+        if job.stage == "fit":
+            left = _without(plan, job, beyond)
+            jobs.append(replace(left, argv=[*left.argv, *options({"remark": remarks})]))
+        elif job.id not in beyond:
+            jobs.append(job)
     return replace(plan, jobs=jobs)
 
 
@@ -212,57 +207,35 @@ def is_settled(now: Mapping[str, tuple[str, str, bool]], before: Mapping[str, tu
 
 
 def _settle(
-    plan: Plan,
-    folder: StudyFolder,
-    trained: Sequence[Job],
-    reached: int,
-    curves: Mapping[str, tuple[str, str, bool]],
+    plan: Plan, folder: StudyFolder, mixture: str, reached: int, curves: Mapping[str, tuple[str, str, bool]]
 ) -> Settled:
-    jobs = _numbered(plan, trained)
+    jobs = _numbered(plan, mixture)
     left = [job for job, number in jobs if number > reached and not folder.is_done(plan, job)]
-    tokens, seconds = 0, sum(job.seconds for job in left)
-    budgets = budgets_of(trained[0])
-    for job in trained:
-        saved = budgets[-1] - budgets[_budgets_passed(folder, job, reached) - 1]
-        tokens += saved
-        seconds += job.seconds * saved / budgets[-1]
+    budgets = budgets_by_mixture(plan)[mixture]
     return Settled(
-        mixture=mixture_of(trained[0]),
+        mixture=mixture,
         budget=budgets[reached - 1],
         largest=budgets[-1],
         advice={curve: sentence for curve, (_, sentence, _) in curves.items()},
-        tokens=tokens,
+        tokens=sum(job.tokens for job in left if job.stage == "pretrain"),
         runs=sum(job.stage == "finetune" for job in left),
-        seconds=seconds * _measured(folder, [job for job, number in jobs if number <= reached]),
+        seconds=sum(job.seconds for job in left) * _measured(folder, jobs),
     )
 
 
-def _numbered(plan: Plan, trained: Sequence[Job]) -> list[tuple[Job, int]]:
-    """Return the jobs that need one of these pretrainings, each with the number of the budget that it is about."""
-    makers = {job.id for job in trained}
-    numbers: dict[str, int] = {}
-    for job in plan.jobs:
-        if job.stage == "fit":
-            continue
-        found = [number for name, maker in job.reads.items() if maker in makers and (number := budget_number(name))]
-        found += [numbers[need] for need in job.needs if need in numbers]
-        if found:
-            numbers[job.id] = max(found)
-    return [(plan.by_id[name], number) for name, number in numbers.items()]
+def _numbered(plan: Plan, mixture: str) -> list[tuple[Job, int]]:
+    """Return the jobs about the budgets of a mixture, each with the number of its budget, from 1."""
+    return [(plan.by_id[name], number) for name, (of, number) in plan.budget_of.items() if of == mixture]
 
 
-def _budgets_passed(folder: StudyFolder, job: Job, reached: int) -> int:
-    """Return how many of its budgets a pretraining has passed: ``reached``, or more than are evaluated."""
-    record = folder.record(job.id) or {}
-    if record.get("state") == "finished":
-        return max(reached, len(record["identities"]))
-    return max(reached, int(record.get("budgets", 0)))
+def _ids(jobs: Sequence[Job]) -> set[str]:
+    return {job.id for job in jobs}
 
 
-def _measured(folder: StudyFolder, jobs: Sequence[Job]) -> float:
-    """Return the measured duration of the finetunings among jobs that are done, divided by the planned one."""
+def _measured(folder: StudyFolder, jobs: Sequence[tuple[Job, int]]) -> float:
+    """Return the measured duration of the finetunings that are done, divided by the planned one."""
     spent = planned = 0.0
-    for job in jobs:
+    for job, _ in jobs:
         record = folder.record(job.id) if job.stage == "finetune" else None
         if record and record.get("seconds"):
             spent += float(record["seconds"])
@@ -270,28 +243,15 @@ def _measured(folder: StudyFolder, jobs: Sequence[Job]) -> float:
     return spent / planned if planned else 1.0
 
 
-def _until(job: Job, number: int) -> Job:
-    """Return a pretraining that is to stop after a budget: its goal and its duration; its argv stay."""
-    budgets = budgets_of(job)
-    share = budgets[number - 1] / budgets[-1]
-    goal = (job.goal[0], budgets[number - 1]) if job.goal else None
-    return replace(job, goal=goal, seconds=job.seconds * share, tokens=round(job.tokens * share))
-
-
-def _beyond(job: Job, limits: Mapping[str, int]) -> bool:
-    """Tell whether a job reads the checkpoint of a budget that is not to be run."""
-    return any(budget_number(name) > limits.get(maker, math.inf) for name, maker in job.reads.items())
-
-
-def _without(job: Job, dropped: set[str]) -> Job:
-    """Return a job that reads nothing of the dropped ones (the fit)."""
-    if not dropped & set(job.needs):
-        return job
-    files = {name for name, maker in job.reads.items() if maker in dropped}
-    gone = files | {name.rpartition("/")[0] for name in files}
+def _without(plan: Plan, fit: Job, dropped: set[str]) -> Job:
+    """Return the fit without what the dropped jobs make. The log of a pretraining is there from its first budget on."""
+    reads: dict[str, str] = {}
+    for name, maker in fit.reads.items():
+        left = [one for one in (*plan.chain(plan.by_id[maker]), maker) if one not in dropped]
+        if left:
+            reads[name] = left[-1]
+    gone = set(fit.reads) - set(reads)
+    gone |= {name.rpartition("/")[0] for name in gone} - {name.rpartition("/")[0] for name in reads}
     return replace(
-        job,
-        argv=[word for word in job.argv if word not in gone],
-        needs=[need for need in job.needs if need not in dropped],
-        reads={name: maker for name, maker in job.reads.items() if name not in files},
-    )
+        fit, argv=[word for word in fit.argv if word not in gone], needs=list(reads.values()), reads=reads
+    )  # fmt: skip

@@ -54,6 +54,10 @@ class ProgressDisplay:
         """Print a failure above the line."""
         self._console.print(Text(message, style="red"), soft_wrap=True)
 
+    def print_text(self, text: str) -> None:
+        """Print results above the line."""
+        self._console.print(Text(text), soft_wrap=True)
+
     def close(self) -> None:
         if self._live is not None:
             self._live.stop()

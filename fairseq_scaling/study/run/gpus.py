@@ -70,9 +70,9 @@ def check_gpus(jobs: Sequence[Job], names: Sequence[str]) -> None:
             found = f"{len(names)} ({', '.join(names)})" if names else "none"
             raise SettingError(
                 f"resources.{job.stage}.gpus", gpus_needed(job), f"of the GPUs here the study may use {found}",
-                f"Another number makes another batch: set resources.{job.stage}.gpus to what there is, and batch-size, "
-                "max-tokens or\n  update-freq so that the batch stays. --set resources='{}' asks for none: every "
-                "training is one process. --gpus LIST\n  names GPUs that were not found.",
+                f"With another number of GPUs the effective batch changes. Set resources.{job.stage}.gpus to what "
+                "there is,\n  and batch-size, max-tokens or update-freq so that the batch stays the same. "
+                "--set resources='{}' makes every training\n  one process. --gpus LIST names GPUs that were not found.",
             )  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 Snakemake calls this, and calls it again while a job fails, up to ATTEMPTS times.
 
-A training that was stopped goes on from its last checkpoint; one whose argv or inputs have changed starts afresh; one
-that finished with exactly these argv and inputs is not run again, unless files that a later job needs were removed.
+A training that was stopped resumes from its last checkpoint. One whose command or inputs have changed starts again from
+nothing. One that finished with this command and these inputs is not run again, unless files that a later job needs were
+removed.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from .programs import PACKAGE, find_program, run_program
 from .progress import fraction_in_log
 from .state import StudyFolder
 
-# What fit-scaling ends with where no curve has enough points for a law (its help says so). Its files are written all
-# the same, and the report says it, so that the study is done.
+# The exit code of fit-scaling where no curve has enough points for a law. Its files are written all the same, and the
+# report says so: the study is done.
 NOTHING_FITTED = 3
-# What the commands of this project, and argparse, end with where a setting is wrong; 127: the program is not there.
+# Exit codes after which another attempt cannot help: 2 for a wrong setting; 127 where the program is missing.
 _HOPELESS = {2, 127}
-# Small models on CPUs spend a few percent of their time on memory that glibc gives back to the system at each update
-# and gets again, page by page. It is to keep it, in large pages.
+# With small models on CPUs, a few percent of the time go into memory that glibc returns to the system after each update
+# and requests again, page by page. These settings make it keep the memory, in large pages.
 _KEEP_MEMORY = ":".join(
     f"glibc.malloc.{name}" for name in ("hugetlb=1", f"mmap_threshold={1 << 30}", f"trim_threshold={1 << 31}")
 )
@@ -66,7 +67,7 @@ def run_job(
         environment: further variables for the command.
         locks: file descriptors that the command holds open as long as it runs, whatever happens to this process.
     """
-    identities = folder.identities(plan, job)
+    identity = folder.identity(plan, job)
     if folder.up_to_date(plan, job) and not folder.lost(plan, job):
         folder.mark_done(job.id)
         return 0
@@ -76,17 +77,13 @@ def run_job(
         return int(record["code"])
     stuck_before = attempt > 1 and record is not None and record.get("stuck", False)
     if not (STAGES[job.stage].resumable and folder.resumable(plan, job)):
-        folder.remove(job)
+        folder.remove(plan, job)
 
     command = resolve(folder, plan, job)
-    limit = folder.limit(job.id)
-    if limit is not None:
-        # An epoch ends at each budget. Not one of the job's argv: where it pauses changes no result.
-        command += ["--max-epoch", str(limit)]
     log = folder.path / job.log
     record = {
-        "state": "running", "identities": identities, "command": command, "log": str(log),
-        "started": time.time(), "fraction": fraction_in_log(log, job.goal), "host": platform.node(),
+        "state": "running", "identity": identity, "command": command, "log": str(log),
+        "started": time.time(), "fraction": fraction_in_log(log, job.goal, job.goal_start), "host": platform.node(),
         "process": os.getpid(), "attempt": attempt, "attempts": attempts,
     }  # fmt: skip
     folder.write_record(job.id, record)
@@ -97,23 +94,22 @@ def run_job(
             file.write(f"The command ended without an error, but these files are not there: {', '.join(missing)}.\n")
             file.write("The next start begins this job afresh.\n")
         code, hopeless = 1, True
-        # No identities: what was gone on from once would only end without these files again.
-        record["identities"] = []
+        # No identity: resumed, it would only end without these files again.
+        record["identity"] = ""
     record |= {"code": code, "seconds": time.time() - record["started"]}
     if code == 0:
-        how = {"state": "finished"} if limit is None else {"state": "paused", "budgets": limit}
-        folder.write_record(job.id, {**record, **how})
+        folder.write_record(job.id, {**record, "state": "finished"})
         folder.mark_done(job.id)
         return 0
     # A second failure at the same place is the settings' or the data's fault: a further attempt only costs time.
-    record["stuck"] = code > 0 and fraction_in_log(log, job.goal) <= record["fraction"]
+    record["stuck"] = code > 0 and fraction_in_log(log, job.goal, job.goal_start) <= record["fraction"]
     final = hopeless or attempt >= attempts or (stuck_before and record["stuck"])
     folder.write_record(job.id, {**record, "state": "failed" if final else "retry"})
     return code
 
 
 def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
-    """Return the job's argv with the folders of this machine, its program as a full path."""
+    """Return the job's command with the folders of this machine instead of placeholders, its program as a full path."""
     places = {
         "{corpus}": str(folder.corpus(plan)),
         "{out}": str(folder.path),
@@ -127,9 +123,9 @@ def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
 
 
 def _check_corpus(folder: StudyFolder, plan: Plan, job: Job) -> int:
-    """Take a job that has made a corpus as failed where its text is too little for the study; return the exit code.
+    """Record a job that has made a corpus as failed where the text is too little for the study; return the exit code.
 
-    The corpus stays, and stands: a study that asks less of it does not make it again.
+    The corpus stays and stays valid: a study that asks less of it does not make it again.
     """
     from ..plan.text_check import check_text, find_corpus
 

@@ -12,6 +12,11 @@ from pathlib import Path
 from ..stages import STAGES
 
 _TAIL_BYTES = 65536
+# Seconds: after which a measurement counts half, at the least; how much evidence it takes to believe in a drift; and
+# the longest time between two jobs that is no interruption.
+_HALF_LIFE = 60.0
+_PATIENCE = 20.0
+_LONGEST_GAP = 30.0
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,12 @@ class Progress:
     Attributes:
         id, stage, needs: as in ``plan.Job``.
         expected: first guess of its duration, in seconds.
+        start: the part of them that it takes to start.
         state: ``waiting``, ``running`` or ``finished`` (a failed job counts as waiting).
         fraction: the part that is done, 0 to 1.
         measured: seconds of running that were measured, 0 where none were.
         measured_fraction: the part of the job that those seconds did (less than ``fraction`` after a resume).
+        ended: until when they were measured, in seconds since 1970; 0 where that is not known.
         counted: whether its log counts what is done; the others are guessed by their time.
     """
 
@@ -32,21 +39,29 @@ class Progress:
     stage: str
     needs: tuple[str, ...] = ()
     expected: float = 1.0
+    start: float = 0.0
     state: str = "waiting"
     fraction: float = 0.0
     measured: float = 0.0
     measured_fraction: float = 0.0
+    ended: float = 0.0
     counted: bool = False
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether it says something about speed. A job that has only just begun does not: it is still starting."""
+        return self.state == "finished" or self.measured_fraction >= 0.03
 
-def fraction_in_log(log: Path, goal: tuple[str, int] | None) -> float:
-    """Return how far a training is: the last value of the goal's key in its log, divided by the goal.
+
+def fraction_in_log(log: Path, goal: tuple[str, int] | None, start: int = 0) -> float:
+    """Return how far a training is, 0 to 1: the last value of the goal's key in its log, between start and goal.
 
     The key stands in fairseq's JSON records as it is or after ``train_`` or ``valid_``, the value in quotes or not; the
     description of the run (SCALING_RUN) has it too, with what the run is to reach.
     """
-    if goal is None or goal[1] <= 0:
+    if goal is None or goal[1] <= start:
         return 0.0
+    key, end = goal
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
@@ -54,46 +69,124 @@ def fraction_in_log(log: Path, goal: tuple[str, int] | None) -> float:
             tail = file.read()
     except OSError:
         return 0.0
-    value = re.compile(rb'"(?:train_|valid_)?' + re.escape(goal[0]).encode() + rb'": "?([0-9.e+]+)"?')
+    value = re.compile(rb'"(?:train_|valid_)?' + re.escape(key).encode() + rb'": "?([0-9.e+]+)"?')
     for line in reversed(tail.splitlines()):
         if b"SCALING_RUN" not in line and (found := value.search(line)):
-            return min(1.0, float(found[1]) / goal[1])
+            return min(1.0, max(0.0, (float(found[1]) - start) / (end - start)))
     return 0.0
 
 
-def speed_factors(jobs: Iterable[Progress]) -> dict[str, float]:
-    """Return stage -> measured duration divided by the guessed one, for the stages that were measured.
+@dataclass(frozen=True)
+class Speed:
+    """How a stage's jobs compare with the first guesses: measured seconds for each guessed second.
 
-    The two kinds of training stand in for each other while only one of them was measured: both guesses count tokens.
+    Attributes:
+        start: of starting up: importing fairseq, loading data and model.
+        work: of the work itself. A job twice as large takes twice as long after its start.
     """
-    spent: dict[str, float] = {}
-    guessed: dict[str, float] = {}
+
+    start: float = 1.0
+    work: float = 1.0
+
+
+def speeds(jobs: Iterable[Progress]) -> dict[str, Speed]:
+    """Return the speed of every stage of which a job was measured, by least squares over its jobs.
+
+    Where the jobs of a stage are too alike to tell start and work apart, both get the same value. Stages that train or
+    translate and were not measured yet get the mean of those that were: all their guesses count operations.
+    """
+    rows: dict[str, list[tuple[float, float, float]]] = {}
     for job in jobs:
-        # A job that has only just begun says nothing yet: most of its first seconds are start-up.
-        if job.measured_fraction >= 0.03 or job.state == "finished":
-            spent[job.stage] = spent.get(job.stage, 0.0) + job.measured
-            guessed[job.stage] = guessed.get(job.stage, 0.0) + job.expected * job.measured_fraction
-    factors = {stage: spent[stage] / guessed[stage] for stage in spent if guessed[stage] > 0 and spent[stage] > 0}
-    trainings = [stage.name for stage in STAGES.values() if stage.trains]
-    known = [factors[stage] for stage in trainings if stage in factors]
-    for stage in (*trainings, "translate"):
-        if known and stage not in factors:
-            factors[stage] = sum(known) / len(known)
-    return factors
+        if job.is_measured:
+            work = (job.expected - job.start) * job.measured_fraction
+            rows.setdefault(job.stage, []).append((job.start, work, job.measured))
+    found = {stage: _speed(measured) for stage, measured in rows.items()}
+    guessed = [stage.name for stage in STAGES.values() if stage.uses_gpu]
+    known = [found[stage] for stage in guessed if stage in found]
+    for stage in guessed:
+        if known and stage not in found:
+            mean = [sum(values) / len(known) for values in zip(*((one.start, one.work) for one in known), strict=True)]
+            found[stage] = Speed(*mean)
+    return found
 
 
-def calibrated(jobs: Sequence[Progress]) -> list[Progress]:
-    """Return the jobs with their guesses scaled to the speed that was measured.
+def _speed(rows: Sequence[tuple[float, float, float]]) -> Speed:
+    """Return the speed that explains (guessed seconds of start, of work, measured seconds) best; never negative."""
+    guessed = sum(start + work for start, work, _ in rows)
+    if guessed <= 0:
+        return Speed()
+    both = sum(seconds for *_, seconds in rows) / guessed
+    # The penalty on a difference between the two values has the weight of one job's start.
+    penalty = sum(start * start for start, *_ in rows) / len(rows)
+    a, b, c = penalty, -penalty, penalty
+    x = y = 0.0
+    for start, work, seconds in rows:
+        a, b, c = a + start * start, b + start * work, c + work * work
+        x, y = x + start * seconds, y + work * seconds
+    determinant = a * c - b * b
+    if penalty <= 0 or determinant <= 0:
+        return Speed(both, both)
+    first, second = (x * c - y * b) / determinant, (y * a - x * b) / determinant
+    if first < 0:
+        return Speed(0.0, sum(work * seconds for _, work, seconds in rows) / sum(work * work for _, work, _ in rows))
+    return Speed(first, second) if second > 0 else Speed(both, both)
+
+
+def drift(jobs: Iterable[Progress], found: Mapping[str, Speed], now: float) -> float:
+    """Return how much longer jobs take of late than ``found``, their mean over the whole run, says: 1 for as long.
+
+    Another process on the machine slows every stage, also those of which no job was measured since it began.
+    """
+    measured = [job for job in jobs if job.is_measured and job.ended > 0]
+    if not measured:
+        return 1.0
+    half_life = max(_HALF_LIFE, (now - min(job.ended - job.measured for job in measured)) / 8)
+    took = expected = _PATIENCE
+    for job in measured:
+        weight = 0.5 ** ((now - job.ended) / half_life)
+        speed = found[job.stage]
+        took += weight * job.measured
+        expected += weight * (speed.start * job.start + speed.work * (job.expected - job.start) * job.measured_fraction)
+    return took / expected
+
+
+def launch_gap(jobs: Iterable[Progress]) -> float:
+    """Return the median time from the end of a job to the start of the next on the same core, 0 where none is known.
+
+    Snakemake and the interpreter take it for each job; next to jobs of a few seconds it counts.
+    """
+    began = sorted(job.ended - job.measured for job in jobs if job.ended > 0)
+    ends = sorted(job.ended for job in jobs if job.ended > 0 and job.state == "finished")
+    gaps: list[float] = []
+    for time in began:
+        before = [end for end in ends if end <= time]
+        if before and time - before[0] < _LONGEST_GAP:
+            gaps.append(time - before[0])
+        if before:
+            ends.remove(before[0])
+    return sorted(gaps)[len(gaps) // 2] if gaps else 0.0
+
+
+def calibrated(jobs: Sequence[Progress], now: float = 0.0) -> list[Progress]:
+    """Return the jobs with their guesses replaced by what was measured: speed, drift and gaps between jobs.
 
     A running job without a count of its own is taken as done in proportion to its time, up to 95 %.
     """
-    factors = speed_factors(jobs)
+    found = speeds(jobs)
+    slower, gap = drift(jobs, found, now), launch_gap(jobs)
     scaled = []
     for job in jobs:
-        expected = job.expected * factors.get(job.stage, 1.0)
+        speed = found.get(job.stage, Speed())
+        start = speed.start * job.start * slower
+        expected = start + speed.work * (job.expected - job.start) * slower
         fraction = 1.0 if job.state == "finished" else job.fraction
-        if job.state == "running" and fraction == 0 and not job.counted and expected > 0:
-            fraction = min(0.95, job.measured / expected)
+        if job.state == "waiting":
+            expected += gap
+        elif job.state == "running" and expected > 0:
+            if not job.counted and fraction == 0:
+                fraction = min(0.95, job.measured / expected)
+            elif fraction > 0:
+                fraction = 1 - (expected - start) * (1 - fraction) / expected  # its start lies behind it
         scaled.append(replace(job, expected=expected, fraction=fraction))
     return scaled
 

@@ -1,4 +1,4 @@
-"""How a study's jobs are spread: over the cores or GPUs of this machine, or over a cluster. The argv for Snakemake."""
+"""How a study's jobs are spread: over the cores or GPUs of this machine, or over a cluster."""
 
 from __future__ import annotations
 
@@ -163,9 +163,18 @@ class Scheduling:
 
 
 def snakemake_command(
-    folder: StudyFolder, scheduling: Scheduling, jobs: Sequence[Job], targets: Sequence[Job]
+    folder: StudyFolder,
+    scheduling: Scheduling,
+    jobs: Sequence[Job],
+    targets: Sequence[Job] = (),
+    first: Sequence[Job] = (),
 ) -> list[str]:
-    """Return the command that schedules what is left to do of ``jobs``; no ``targets``: all of it."""
+    """Return the command that schedules what is left to do of ``jobs``.
+
+    Args:
+        targets: the jobs to do, with all that they need; none: all.
+        first: jobs that go before the others, with all that they need.
+    """
     command = [
         sys.executable, "-m", "snakemake",
         "--snakefile", str(Path(__file__).parent / "Snakefile"),
@@ -180,6 +189,8 @@ def snakemake_command(
         "--retries", str(scheduling.retries),
         "--config", f"plan={folder.plan_path.relative_to(folder.path)}", f"retries={scheduling.retries}",
     ]  # fmt: skip
+    if first:
+        command += ["--prioritize", *_marks(folder, first)]
     if scheduling.profile:
         command += ["--profile", str(scheduling.profile)]
         command += ["--jobs", str(scheduling.cores)] if scheduling.cores else []
@@ -190,8 +201,13 @@ def snakemake_command(
         command += ["--set-resources", *(f"{stage}:gpu={number}" for stage, number in _gpus_of(jobs).items())]
     command += scheduling.arguments
     if targets:
-        command += ["--", *(str(folder.done_path(job.id).relative_to(folder.path)) for job in targets)]
+        command += ["--", *_marks(folder, targets)]
     return command
+
+
+def _marks(folder: StudyFolder, jobs: Sequence[Job]) -> list[str]:
+    """Return what Snakemake looks at to see whether jobs are done."""
+    return [str(folder.done_path(job.id).relative_to(folder.path)) for job in jobs]
 
 
 def find_profile(name: str) -> Path:

@@ -1,11 +1,13 @@
-"""What has been done in a study's folder: a small record for each job.
+"""The folder of a study, and what is done in it.
 
-``.study/records/<job>.json`` tells how a job went; ``.study/done/<job>.json`` exists while its result counts, and is
-what Snakemake looks at. A job counts as done when it finished with the argv of today and with the inputs of today: its
-identity is a hash of its argv and of the results of the jobs it needs. A corpus is identified by its content, so that
-a corpus made again with the same bytes lets every training stand; so are the checkpoints that a study is given. A
-pretraining has an identity for each of its budgets: a further one lets all that was made of the others stand. The fits
-are made again, too, where the code that makes them has changed.
+``.study/records/<job>.json`` tells how a job ended. ``.study/done/<job>.json`` exists while its result is valid;
+Snakemake looks at this file.
+
+A job is up to date when it finished with the present command and the present inputs: the record holds its *identity*, a
+hash of the command and of the results of the jobs that it needs. Snakemake compares modification times and commands.
+The identity compares content, which Snakemake cannot do for a result that is made again: a corpus made again with the
+same bytes, or a learning rate chosen again, leaves every training valid. So do given checkpoints that were copied. The
+fits are made again when the code that makes them has changed.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from ... import whole_files
 from ...errors import DataError
 from ...fingerprint import code_fingerprint, fingerprint
 from ..plan import choice
-from ..plan.jobs import Job, Plan, budget_number
+from ..plan.jobs import Job, Plan
 from ..stages import STAGES
 
 Record = dict[str, Any]
@@ -46,8 +48,13 @@ class StudyFolder:
         self.table = self.path / "results/table.txt"
         self.interim = self.path / "interim"
 
+    def corpus(self, plan: Plan) -> Path:
+        return self.path / plan.corpus
+
     def done_path(self, job_id: str) -> Path:
         return self.private / "done" / f"{job_id}.json"
+
+    # -- records ---------------------------------------------------------------------------------------------------
 
     def record(self, job_id: str) -> Record | None:
         """Return the record of a job, or None where it never started (or its record is damaged)."""
@@ -55,7 +62,7 @@ class StudyFolder:
             record = json.loads(self._record_path(job_id).read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        return record if isinstance(record, dict) and "identities" in record else None
+        return record if isinstance(record, dict) and "identity" in record else None
 
     def write_record(self, job_id: str, record: Record) -> None:
         write_whole(self._record_path(job_id), json.dumps(record, indent=1))
@@ -63,17 +70,23 @@ class StudyFolder:
     def mark_done(self, job_id: str) -> None:
         write_whole(self.done_path(job_id), "")
 
+    def _record_path(self, job_id: str) -> Path:
+        return self.private / "records" / f"{job_id}.json"
+
+    # -- sequential runs -------------------------------------------------------------------------------------------
+
     def write_limits(self, limits: Mapping[str, int], settled: Sequence[str] = ()) -> None:
-        """Note after how many budgets pretrainings stop (job -> number; none: after the last), and why some do."""
+        """Note the number of budgets after which mixtures stop (none: after the last), and why some do."""
         if limits:
             write_whole(self.sequential_path, json.dumps({"limits": dict(limits), "settled": list(settled)}, indent=1))
         else:
             self.sequential_path.unlink(missing_ok=True)
         self.__dict__.pop("_sequential", None)
 
-    def limit(self, job_id: str) -> int | None:
-        """Return after how many budgets a pretraining is to stop, or None: after its last."""
-        return self._sequential["limits"].get(job_id)
+    @property
+    def limits(self) -> dict[str, int]:
+        """Mixture -> number of budgets after which it stops for now; mixtures that go to their last are left out."""
+        return dict(self._sequential["limits"])
 
     @property
     def settled(self) -> list[str]:
@@ -88,77 +101,62 @@ class StudyFolder:
             return {"limits": {}, "settled": []}
         return values
 
-    def corpus(self, plan: Plan) -> Path:
-        return self.path / plan.corpus
+    # -- what is done ----------------------------------------------------------------------------------------------
 
     def identity(self, plan: Plan, job: Job) -> str:
         """Return the hash of all that decides a job's result."""
-        return self.identities(plan, job)[-1]
-
-    def identities(self, plan: Plan, job: Job) -> list[str]:
-        """Return the identity of a pretraining at each of its budgets, which no later budget changes; else just one."""
         # Of the corpus its content counts, whoever has made it.
-        needs = {need: self._result(plan, need, job) for need in job.needs if not need.startswith("encode/")}
+        needs = {need: self._result(plan, need) for need in job.needs if not need.startswith("encode/")}
         if "{corpus}" in job.argv and job.stage != "encode":
-            needs["corpus"] = self._fingerprint(plan)
+            needs["corpus"] = self._corpus_fingerprint(plan)
         stamps: list[Any] = _stamps(job.argv, Path(plan.source_folder)) if job.stage == "fetch" else []
         stamps += [(place, _content(path)) for place, path in sorted(plan.given_to(job).items())]
         if job.stage == "fit":  # takes seconds: a better version of the laws is to be used on old runs
             stamps.append(("code", code_fingerprint("logs", "scores", "laws", "report")))
         if STAGES[job.stage].trains and (gpus := job.resources.get("gpu", 1)) not in (0, 1):
             stamps.append(("gpus", gpus))  # each takes a batch of its own
-        variants = [job.argv_until(number + 1) for number in range(len(job.budgets))] or [job.argv]
-        return [
-            hashlib.sha256(json.dumps([argv, needs, stamps], sort_keys=True).encode()).hexdigest()
-            for argv in variants
-        ]
+        text = json.dumps([job.deciding_argv, needs, stamps], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def is_done(self, plan: Plan, job: Job) -> bool:
-        """Tell whether a job's result counts, its needs being done."""
+        """Tell whether a job's result is valid, if those of its needs are."""
         return self.done_path(job.id).exists() and self.up_to_date(plan, job)
 
     def up_to_date(self, plan: Plan, job: Job) -> bool:
-        """Tell whether a job finished with today's argv and inputs, and left its files; its mark may be gone."""
+        """Tell whether a job finished with the present command and inputs, and left its files."""
         record = self.record(job.id)
         return (
             record is not None
-            and self.has_ended(job, record)
+            and has_ended(record)
             and all((self.path / name).exists() for name in job.writes)
-            and is_prefix(self.identities(plan, job), record["identities"])
+            and record["identity"] == self.identity(plan, job)
         )
 
     def resumable(self, plan: Plan, job: Job) -> bool:
-        """Tell whether what a job has left behind is the beginning of what it is to do now.
+        """Tell whether what lies in a job's folder is the beginning of what it is to do now.
 
-        That of a pretraining may have ended: at the last budget that it had then.
+        That is so where an earlier attempt of it was stopped. The pretraining of a further budget continues from the
+        budget before, unless the folder holds what later budgets, or other settings, have left.
         """
-        record = self.record(job.id)
-        had, wanted = record["identities"] if record else [], self.identities(plan, job)
-        if record is None or had == wanted:
-            # One whose files were removed has nothing left to do: going on would not make them again.
-            return record is not None and not self.has_ended(job, record)
+        record, identity = self.record(job.id), self.identity(plan, job)
+        if record is not None and (has_ended(record) or record["identity"] != identity):
+            return False
+        before = self.earlier_budgets(plan, job)
+        if record is None and not before:
+            return False
+        known = {one.id for one in before if self.up_to_date(plan, one)} | {job.id}
+        others = [one for one in self._recorded_beside(job) if one not in known]
         last = (self.path / job.log).with_name("checkpoint_last.pt")
-        lost = any(0 < budget_number(name) <= len(had) for name in self.lost(plan, job))
-        return bool(had) and is_prefix(had, wanted) and last.exists() and not lost
+        return len(known) == len(before) + 1 and not others and (not before or last.exists())
 
-    def is_paused(self, job: Job) -> bool:
-        """Tell whether a pretraining stopped at a budget before its last."""
-        record = self.record(job.id)
-        return record is not None and record["state"] == "paused"
-
-    def has_ended(self, job: Job, record: Record) -> bool:
-        """Tell whether a job has finished, or is a pretraining that stopped at a budget and is not to go on yet.
-
-        So has one that was taken as failed for what it has made: a corpus too small for its study (see ``job.main``).
-        """
-        limit = self.limit(job.id)
-        paused = limit is not None and record["state"] == "paused" and record["budgets"] >= limit
-        return paused or record["state"] == "finished" or "made" in record
+    def earlier_budgets(self, plan: Plan, job: Job) -> list[Job]:
+        """Return the jobs that pretrain to the earlier budgets in the same folder."""
+        return [plan.by_id[need] for need in plan.chain(job)]
 
     def lost(self, plan: Plan, job: Job) -> list[str]:
-        """Return the files of ``job`` that are not there although another job still has to read them.
+        """Return the files of ``job`` that are missing although another job still has to read them.
 
-        A reader has to run where its result does not stand, or where a file of its own is lost in the same way: the
+        A reader has to run where it is not up to date, or where a file of its own is lost in the same way: the
         translation that needs a removed finetuned model needs the pretrained checkpoint that made it, too.
         """
         return [
@@ -186,35 +184,46 @@ class StudyFolder:
             if len(waiting) == before:
                 return [job for job in jobs if job.id in waiting]
 
-    def remove(self, job: Job) -> None:
-        """Remove what an earlier run of the job with other argv or inputs has left behind."""
+    def remove(self, plan: Plan, job: Job) -> None:
+        """Remove what an earlier run of the job with another command or other inputs has left behind.
+
+        Later budgets in the same folder lose their records with it. Those of earlier budgets stay valid: the job makes
+        their checkpoints again on its way.
+        """
         for name in job.owns:
             path = self.path / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+        for other in self._recorded_beside(job):
+            if other not in (*plan.chain(job), job.id):
+                self._record_path(other).unlink(missing_ok=True)
+                self.done_path(other).unlink(missing_ok=True)
 
-    def _record_path(self, job_id: str) -> Path:
-        return self.private / "records" / f"{job_id}.json"
+    def _recorded_beside(self, job: Job) -> list[str]:
+        """Return the ids of all pretrainings of a job's folder that have a record, also of budgets planned earlier."""
+        if job.stage != "pretrain" or job.candidate:
+            return []
+        folder = self._record_path(job.id).parent
+        return [str(path.relative_to(self.private / "records").with_suffix("")) for path in folder.glob("*.json")]
 
-    def _result(self, plan: Plan, job_id: str, reader: Job) -> str:
-        """Return the identity of what ``reader`` gets of a job it needs, as it is there now."""
+    def _result(self, plan: Plan, job_id: str) -> str:
+        """Return the identity of the result of a job, as it is there now."""
         if job_id.startswith("choose/"):
-            # What was chosen counts, not how: a choice made again with the same outcome lets every training stand.
+            # The chosen value counts, not how it was chosen.
             return choice.chosen(self.path / plan.by_id[job_id].writes[0]) or ""
         record = self.record(job_id)
-        identities: list[str] = record["identities"] if record else []
-        return "".join(identities[: _budget_read(reader, job_id) or None][-1:])
+        return str(record["identity"]) if record else ""
 
     def _has_made(self, plan: Plan, job_id: str, reader: Job) -> bool:
-        """Tell whether a pretraining that is pending has made, and will leave, what ``reader`` got of it."""
-        number, record = _budget_read(reader, job_id), self.record(job_id)
-        if not number or record is None:
+        """Tell whether a pending pretraining has made, and will make again, the checkpoint that ``reader`` has read."""
+        maker, record = plan.by_id[job_id], self.record(job_id)
+        if maker.stage != "pretrain" or reader.stage in ("pretrain", "choose", "fit") or record is None:
             return False
-        return record["identities"][:number] == self.identities(plan, plan.by_id[job_id])[:number]
+        return has_ended(record) and record["identity"] == self.identity(plan, maker)
 
-    def _fingerprint(self, plan: Plan) -> str:
+    def _corpus_fingerprint(self, plan: Plan) -> str:
         try:
             values = json.loads((self.corpus(plan) / "corpus.json").read_text("utf-8"))
         except (OSError, ValueError):
@@ -222,8 +231,9 @@ class StudyFolder:
         return str(values.get("fingerprint", ""))
 
 
-def is_prefix(some: Sequence[str], all_of_them: Sequence[str]) -> bool:
-    return list(some) == list(all_of_them[: len(some)])
+def has_ended(record: Record) -> bool:
+    """Tell whether a job has finished, or has made a corpus that is too small for its study (see ``job.main``)."""
+    return record["state"] == "finished" or "made" in record
 
 
 def check_corpus(folder: StudyFolder, plan: Plan) -> None:
@@ -239,11 +249,6 @@ def write_whole(path: Path, text: str) -> None:
     whole_files.write_whole(path, text)
 
 
-def _budget_read(reader: Job, job_id: str) -> int:
-    """Return the number of the budget whose checkpoint ``reader`` reads of a pretraining; 0: it reads none."""
-    return max((budget_number(name) for name, maker in reader.reads.items() if maker == job_id), default=0)
-
-
 def _content(path: Path) -> str:
     """Return the fingerprint of a file, or nothing where it cannot be read."""
     try:
@@ -253,11 +258,11 @@ def _content(path: Path) -> str:
 
 
 def _stamps(argv: list[str], folder: Path) -> list[tuple[str, int, int]]:
-    """Return (name, bytes, modification time) of every file of the user's that the argv name."""
+    """Return (name, bytes, modification time) of every file of the user's that a command names."""
     stamps = set()
-    for word in argv:
+    for argument in argv:
         # a name may hold a comma itself
-        for part in {word, word.partition("=")[2], *re.split(r"[=:,]", word)}:
+        for part in {argument, argument.partition("=")[2], *re.split(r"[=:,]", argument)}:
             path = folder / part
             if part and path.is_file():
                 stamps.add((part, path.stat().st_size, path.stat().st_mtime_ns))

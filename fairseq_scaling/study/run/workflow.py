@@ -1,4 +1,4 @@
-"""Run a plan with Snakemake: one run at a time, one line of progress, and going on where it was stopped."""
+"""Run a plan with Snakemake: one process for each study, a line of progress, and the words of failures."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import DataError, ScalingError, SettingError
 from ..plan.jobs import Job, Plan
+from ..stages import STAGES
 from .gpus import check_gpus
 from .lock import locked
 from .preflight import check_flags
@@ -25,6 +27,7 @@ from .source import Source
 from .state import Record, StudyFolder, check_corpus, write_whole
 
 _TICK = 1.0
+_EARLY_BUDGETS = 2
 # Parts of a path that fairseq and its configuration (OmegaConf) read as something else.
 _NOT_IN_PATHS = {":": "the end of a path", "${": "a variable", "\n": "the end of a line"}
 
@@ -53,7 +56,7 @@ def run_plan(
         scheduling: where the jobs run, and how many side by side.
         until: the last stage to do; None: all.
         source: the study.yaml that the plan was made from, which the study keeps.
-        limits: pretraining -> number of budgets after which it stops for now; None: after the last.
+        limits: mixture -> number of budgets after which the plan stops for now (see ``results.sequential``).
         observe: called at once, and then about once a second, with the state of all jobs.
         announce_failure: called with a text as soon as a job has failed, also where it is tried again; independent
             jobs go on.
@@ -86,7 +89,7 @@ def run_plan(
             _forget(folder, job)
         code = _supervised(plan, folder, jobs, pending, scheduling, observe, announce_failure, lock)
         for job in pending:
-            if _settle(folder, job) and announce_failure:
+            if _end_record(folder, job) and announce_failure:
                 announce_failure(describe_failure(folder, job))
     failed = [job for job in pending if _state(folder, job) == "failed"]
     if failed:
@@ -94,13 +97,23 @@ def run_plan(
         raise JobsFailed(f"{len(failed)} of {len(pending)} jobs failed:\n{names}\n  The same command tries them again.")
     if code != 0 and (refused := refusals(folder.snakemake_log)):
         raise JobsFailed(
-            f"SLURM takes a job not as it is asked for:\n{refused}\n  Change resources in study.yaml, or the profile "
-            f"(docs/clusters.md); the whole of it: {folder.snakemake_log}"
+            f"SLURM rejected the resource request of a job:\n{refused}\n  Change resources in study.yaml, or the "
+            f"profile (docs/clusters.md). All messages: {folder.snakemake_log}"
         )
     if code != 0:
         lines = tail(folder.snakemake_log, 15)
         raise JobsFailed(f"Snakemake ended with code {code}; its log, {folder.snakemake_log}, ends with\n{lines}")
     return len(pending)
+
+
+def early_scores(plan: Plan, pending: Sequence[Job]) -> list[Job]:
+    """Return the scores of the first budgets: small trainings, after which there is a first table of results."""
+    numbers = plan.budget_of
+    return [
+        job
+        for job in pending
+        if job.stage == "score" and not job.candidate and job.id in numbers and numbers[job.id][1] <= _EARLY_BUDGETS
+    ]
 
 
 def refusals(log: Path) -> str:
@@ -111,7 +124,7 @@ def refusals(log: Path) -> str:
 
 
 def describe_failure(folder: StudyFolder, job: Job) -> str:
-    """Return what a person needs to know about a failed job: its command, its log, and the log's last lines."""
+    """Return the message about a failed job: its command, its log, and the log's last lines."""
     record = folder.record(job.id) or {}
     command = subprocess.list2cmdline(record.get("command", []))
     code = record.get("code")
@@ -130,7 +143,7 @@ def observe_jobs(plan: Plan, folder: StudyFolder, jobs: Sequence[Job], pending: 
     ``pending`` names those that are not done; ``live`` tells whether the study runs now: a record of a running job in
     a study that does not run is a run that was killed.
     """
-    return calibrated([_progress(folder, job, pending, live) for job in jobs])
+    return calibrated([_progress(folder, job, pending, live) for job in jobs], time.time())
 
 
 def check_paths(plan: Plan, folder: StudyFolder) -> None:
@@ -176,7 +189,7 @@ def _supervised(
     """Run Snakemake to its end and return its exit code; on KeyboardInterrupt end it and all its jobs first."""
     targets = _last(jobs) if len(jobs) < len(plan.jobs) else []
     supervisor = [sys.executable, "-m", "fairseq_scaling.study.run.supervise", str(scheduling.patience)]
-    command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets)]
+    command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets, early_scores(plan, pending))]
     names = {job.id for job in pending}
     announced: set[tuple[str, int]] = set()
 
@@ -190,7 +203,7 @@ def _supervised(
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(folder.snakemake_log.open("ab"))
         environment = scheduling.environment(folder)
-        # Who sets it, even to nothing, decides.
+        # A value set by the user wins, even an empty one.
         if scheduling.may_fork and SERVERS_VARIABLE not in environment:
             # Not in the study's folder, whose path can be too long for a socket.
             sockets = tempfile.TemporaryDirectory(prefix="scaling-study-", ignore_cleanup_errors=True)
@@ -239,10 +252,10 @@ def _forget(folder: StudyFolder, job: Job) -> None:
         folder.write_record(job.id, {**record, "state": "stopped"})
 
 
-def _settle(folder: StudyFolder, job: Job) -> bool:
-    """Take a job whose record says that it runs, although the study has ended, as failed; tell whether it was so.
+def _end_record(folder: StudyFolder, job: Job) -> bool:
+    """Record a job as failed that is recorded as running although the study has ended; tell whether it was so.
 
-    It was killed with the process that keeps its record: by the cluster for its memory or its time, or by hand.
+    It was killed together with the process that keeps its record: by the cluster, for memory or time, or by hand.
     """
     record = folder.record(job.id)
     if record is None or record["state"] not in ("retry", "running"):
@@ -253,20 +266,23 @@ def _settle(folder: StudyFolder, job: Job) -> bool:
 
 def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> Progress:
     record = folder.record(job.id)
-    base = Progress(job.id, job.stage, tuple(job.needs), job.seconds)
+    base = Progress(job.id, job.stage, tuple(job.needs), job.seconds, min(STAGES[job.stage].start, job.seconds))
     if record is None:
         return base
-    if job.id not in pending and record["state"] in ("finished", "paused"):
+    if job.id not in pending and record["state"] == "finished":
+        seconds = float(record.get("seconds", 0))
         share = 1.0 - _resumed_at(record)
-        return Progress(
-            job.id, job.stage, base.needs, job.seconds, "finished", 1.0, float(record.get("seconds", 0)), share
-        )
+        ended = float(record.get("started", 0)) + seconds
+        return replace(
+            base, state="finished", fraction=1.0, measured=seconds, measured_fraction=share, ended=ended
+        )  # fmt: skip
     if record["state"] == "running" and live:
-        fraction = fraction_in_log(folder.path / job.log, job.goal)
-        measured = max(0.0, time.time() - record["started"])
-        share = max(0.0, fraction - _resumed_at(record))
-        counted = job.goal is not None
-        return Progress(job.id, job.stage, base.needs, job.seconds, "running", fraction, measured, share, counted)
+        now = time.time()
+        fraction = fraction_in_log(folder.path / job.log, job.goal, job.goal_start)
+        return replace(
+            base, state="running", fraction=fraction, measured=max(0.0, now - record["started"]),
+            measured_fraction=max(0.0, fraction - _resumed_at(record)), ended=now, counted=job.goal is not None,
+        )  # fmt: skip
     return base
 
 

@@ -120,10 +120,10 @@ def rising(values: list[int], setting: str) -> list[int]:
 
 
 def different(values: list[T], setting: str) -> list[T]:
-    """Return ``values``; SettingError where one stands there twice."""
+    """Return ``values``; SettingError where one is listed twice."""
     for position, value in enumerate(values):
         if value in values[:position]:
-            raise SettingError(setting, value, "stands there twice", "name it once")
+            raise SettingError(setting, value, "is listed twice", "name it once")
     return values
 
 

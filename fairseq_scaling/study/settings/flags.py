@@ -52,7 +52,7 @@ def step_options(value: object) -> dict[str, Any]:
         raise SettingError("flags", value, "not a mapping", "write flag: value pairs, for example lr: 1e-3")
     flags = {str(name).removeprefix("--").replace("_", "-"): setting for name, setting in value.items()}
     if len(flags) < len(value):
-        raise SettingError("flags", sorted(map(str, value)), "one flag stands there twice, with _ and with -")
+        raise SettingError("flags", sorted(map(str, value)), "one flag is listed twice, with _ and with -")
     return flags
 
 

@@ -1,4 +1,4 @@
-"""YAML with line numbers, in which a key that stands twice is an error."""
+"""YAML with line numbers, in which a key that is given twice is an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load(text: str, path: Path) -> tuple[Any, Lines]:
     """Return the values of a YAML text, and key path -> line (from 1).
 
     Raises:
-        DataError: the text is no YAML, a value is impossible, or a key stands twice in one mapping.
+        DataError: the text is no YAML, a value is impossible, or a key is given twice in one mapping.
     """
     lines: Lines = {}
     try:
@@ -105,7 +105,7 @@ def _walk(node: yaml.Node, place: tuple[Any, ...], lines: Lines, path: Path) -> 
             inner = (*place, key.value)
             line = key.start_mark.line + 1
             if inner in lines:
-                raise DataError(f"{path}, line {line}: {key_name(inner)} stands twice (first in line {lines[inner]})")
+                raise DataError(f"{path}, line {line}: {key_name(inner)} is given twice (first in line {lines[inner]})")
             lines[inner] = line
             _walk(value, inner, lines, path)
     elif isinstance(node, yaml.SequenceNode):
