@@ -16,6 +16,8 @@ OUT ?=
 # Learning curves for `make benchmark-fits` (see tests/benchmarks/README.md), and smaller settings: --repeats 100
 CURVES ?=
 BENCHMARK_ARGS ?=
+# For `make lock`: wheels of an index other than PyPI, whose hashes are accepted, too.
+WHEELS ?=
 PYTEST_ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
@@ -93,9 +95,8 @@ benchmarks: $(STAMP) ## run the benchmarks that have no command of their own her
 benchmark-fits: $(STAMP) ## what the fits reach against the goals and scipy, as one table (CURVES=path adds real curves)
 	@$(BIN)/python -m tests.benchmarks.laws table tests/laws/data/chinchilla.csv $(if $(CURVES),--curves $(CURVES) )$(BENCHMARK_ARGS)
 
-lock: $(STAMP) ## write requirements.lock from what is installed in .venv
-	@$(BIN)/python .ci/make_lock.py > requirements.lock.new
-	@mv requirements.lock.new requirements.lock
+lock: $(STAMP) ## write requirements.lock from what is installed in .venv (WHEELS=path/to/torch.whl: its hash, too)
+	@$(BIN)/python .ci/make_lock.py requirements.lock $(WHEELS)
 
 clean: ## remove what tests and builds left behind (studies and downloads stay)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .snakemake multirun outputs

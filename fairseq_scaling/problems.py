@@ -94,17 +94,6 @@ class Problem:
         return f"{self.place}: {self.message}" if self.place else self.message
 
 
-class Remark(ProblemKind):
-    """A problem that no code needs to recognise: its text is its only field."""
-
-    TEXT = "{text}"
-
-
-def remark(file: str, line: int, text: str) -> Problem:
-    """Return a problem that no code needs to recognise."""
-    return Remark.TEXT.at(file, line, text=text)
-
-
 @dataclass(frozen=True)
 class Counted:
     """Problems of one kind that share a headline, in the order in which they were found."""

@@ -111,6 +111,10 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
     options["cache"] = _cache_for(out, options["cache"])
     request, names = _request(_split(languages), _split(pairs), options)
     sources = list(dict.fromkeys(options["source_names"]))
+    for option in ("mono", "pair", "valid", "test"):
+        if options[option] and not {"files", "wmt"}.intersection(sources):
+            problem = f"the source {', '.join(sources)} does not read it"
+            raise SettingError(f"--{option}", options[option][0], problem, "add --source files (or wmt)")
     if "files" in sources and "wmt" in sources:
         raise SettingError("--source", "files, wmt", "both read --mono and --pair: fetch them into two folders")
     manifest = run(

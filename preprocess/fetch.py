@@ -84,15 +84,10 @@ def check_languages(languages: Sequence[str], pairs: Sequence[str]) -> None:
 
 
 def _fetch_mono(sources: Sequence[Source], language: str, folder: Path, parts: dict[str, list[list[Any]]]) -> int:
-    counts = [0] * len(sources)
-    lines = (
-        line for number, source in enumerate(sources) for line in _tally(source.monolingual(language), counts, number)
-    )
-    with progress(f"fetch {language} (lines)") as advance:
-        count = write_lines(folder / mono_name(language), _counted(lines, advance))
+    texts = [(source, source.monolingual(language)) for source in sources]
+    count = write_lines(folder / mono_name(language), _joined(language, texts, parts))
     if not count:
         raise DataError(f"no monolingual text in {language} from: {', '.join(source.name for source in sources)}")
-    parts[language] = _parts(sources, counts)
     return count
 
 
@@ -100,31 +95,39 @@ def _fetch_pair(
     sources: Sequence[Source], pair: str, folder: Path, parts: dict[str, list[list[Any]]]
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Write the text of a pair; return the number of pairs by split, and the names of the test sets by split."""
-    source_lang, target_lang = pair.split("-")
-    per_source = [0] * len(sources)
-    parallel = (
-        item
-        for number, source in enumerate(sources)
-        for item in _tally(source.parallel(source_lang, target_lang), per_source, number)
-    )
-    with progress(f"fetch {pair} (pairs)") as advance:
-        files = folder / pair_name(pair, source_lang), folder / pair_name(pair, target_lang)
-        counts = {"parallel": write_pairs(*files, _counted(parallel, advance))}
+    languages = source_lang, target_lang = pair.split("-")
+    texts = [(source, source.parallel(source_lang, target_lang)) for source in sources]
+    left, right = (folder / pair_name(pair, language) for language in languages)
+    counts, names = {"parallel": write_pairs(left, right, _joined(pair, texts, parts))}, {}
     if not counts["parallel"]:
         raise DataError(f"no parallel text for {pair} from: {', '.join(source.name for source in sources)}")
-    parts[pair] = _parts(sources, per_source)
-    names = {}
     for source in sources:
         for split, (name, pairs) in source.held_out(source_lang, target_lang).items():
             if split in counts:
                 raise DataError(f"{pair}: two sources give a set {split}\n  fetch them into two folders")
-            files = folder / pair_name(pair, source_lang, split), folder / pair_name(pair, target_lang, split)
-            counts[split] = write_pairs(*files, pairs)
+            left, right = (folder / pair_name(pair, language, split) for language in languages)
+            counts[split] = write_pairs(left, right, pairs)
             if not counts[split]:
                 raise DataError(f"the given {split} set of {pair} ({name}) is empty")
             if split != "valid":
                 names[split] = name
     return counts, names
+
+
+def _joined(
+    name: str, texts: Iterable[tuple[Source, Iterator[_Item]]], parts: dict[str, list[list[Any]]]
+) -> Iterator[_Item]:
+    """Yield the text of all sources; note the size of each part, and whether it is of a catalogue, in ``parts``."""
+    parts[name] = []
+    with progress(f"fetch {name}") as advance:
+        for source, items in texts:
+            count = 0
+            for count, item in enumerate(items, start=1):
+                if count % 1000 == 0:
+                    advance(1000)
+                yield item
+            if count:
+                parts[name].append([count, source.catalogue])
 
 
 def _check_names(pair: str, names: Mapping[str, str]) -> None:
@@ -146,11 +149,4 @@ def _parts(sources: Sequence[Source], counts: Sequence[int]) -> list[list[Any]]:
 def _tally(items: Iterable[_Item], counts: list[int], place: int) -> Iterator[_Item]:
     for item in items:
         counts[place] += 1
-        yield item
-
-
-def _counted(items: Iterable[_Item], advance: Callable[[int], None]) -> Iterator[_Item]:
-    for number, item in enumerate(items, start=1):
-        if number % 1000 == 0:
-            advance(1000)
         yield item

@@ -14,9 +14,10 @@ from tests.faults import pytest_configure, pytest_runtest_setup, pytest_terminal
 # A shell that starts tests in the background has them ignore Ctrl-C, and every program that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Seconds until a test that hangs ends with a trace (pytest-timeout); `--timeout 0` switches it off. The slowest tests
-# take a third of it on two idle cores.
-os.environ.setdefault("PYTEST_TIMEOUT", "120")
+# Seconds until a test that hangs ends with a trace (pytest-timeout): 120 on an idle machine, in proportion more on one
+# that is busy. `--timeout 0` switches it off.
+_BUSY = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+os.environ.setdefault("PYTEST_TIMEOUT", str(round(120 * _BUSY)))
 
 # Before numpy or torch is imported: two test processes on two cores must not start four threads.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

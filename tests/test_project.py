@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LOCKED = dict(
-    re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "requirements.lock").read_text("utf-8"), re.M)
+    re.findall(r"^([\w.-]+)==(\S+) \\$", (ROOT / "requirements.lock").read_text("utf-8"), re.M)
 )  # fmt: skip
 
 
@@ -91,17 +91,67 @@ def test_a_virtual_environment_that_make_has_not_made_is_not_replaced(tmp_path: 
     assert kept.exists()
 
 
-def test_a_python_that_is_too_old_is_refused_with_a_remedy(tmp_path: Path) -> None:
-    old = tmp_path / "python"
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit 0\nexit 1\n')
-    old.chmod(0o755)
-    result = subprocess.run(
-        [ROOT / ".ci/make_venv", tmp_path / "venv", tmp_path / "venv/stamp"],
-        capture_output=True, text=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin", "PYTHON": str(old)}, check=False,
+def stand_in(folder: Path, name: str, *lines: str) -> None:
+    """Write a program that does what the lines of shell say."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    (folder / name).chmod(0o755)
+
+
+def make_venv(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run .ci/make_venv where every Python on the PATH is 3.13, with the stand-ins of ``folder / "bin"`` before it."""
+    bin = folder / "bin"
+    for name in ("python", "python3", "python3.11", "python3.12"):
+        stand_in(bin, name, "[ $1 = --version ] && echo Python 3.13.5 && exit 0", "exit 1")
+    return subprocess.run(
+        [ROOT / ".ci/make_venv", folder / "venv", folder / "venv/stamp"],
+        capture_output=True, text=True, cwd=ROOT, env={"PATH": f"{bin}:/usr/bin:/bin", **environment}, check=False,
     )  # fmt: skip
+
+
+def test_a_python_of_the_wrong_version_is_refused_with_the_commands_that_help(tmp_path: Path) -> None:
+    stand_in(tmp_path, "old", "[ $1 = --version ] && echo Python 3.9.2 && exit 0", "exit 1")
+    for settings, found in (({"PYTHON": str(tmp_path / "old")}, "3.9.2"), ({}, "3.13.5")):
+        result = make_venv(tmp_path, **settings)
+        assert result.returncode == 1
+        assert f"Python 3.11 or 3.12 is needed; found: Python {found}" in result.stderr
+        assert "make PYTHON=" in result.stderr
+        assert "pip install uv" in result.stderr
+        assert not (tmp_path / "venv").exists()
+
+
+def test_uv_gets_a_python_where_none_suits(tmp_path: Path) -> None:
+    """Its Python here is this one, but cannot make an environment: more than that needs a network."""
+    stand_in(
+        tmp_path / "uv-python", "python3.12",
+        'case "$2" in *sys.version_info*) exit 0 ;; *ensurepip*) exit 1 ;; esac', "echo Python 3.12.1",
+    )  # fmt: skip
+    stand_in(
+        tmp_path / "bin", "uv", f'echo "$*" >> {tmp_path}/asked',
+        f'[ "$2" = find ] && echo {tmp_path}/uv-python/python3.12', "exit 0",
+    )  # fmt: skip
+    result = make_venv(tmp_path)
+    assert "(Python 3.13.5): uv gets Python 3.12." in result.stdout
+    assert (tmp_path / "asked").read_text().splitlines() == ["python install 3.12", "python find 3.12"]
+    assert "This Python (Python 3.12.1) cannot make virtual environments" in result.stderr
+
+
+def test_a_uv_that_gets_nothing_is_reported_with_another_way(tmp_path: Path) -> None:
+    stand_in(tmp_path / "bin", "uv", "echo error: no network >&2", "exit 2")
+    result = make_venv(tmp_path)
     assert result.returncode == 1
-    assert "Python 3.11 or 3.12 is needed; found: Python 3.9.2" in result.stderr
+    assert "uv could not get Python 3.12" in result.stderr
     assert "make PYTHON=" in result.stderr
+
+
+def test_another_processor_is_named_with_what_works_on_it(tmp_path: Path) -> None:
+    stand_in(tmp_path / "bin", "uname", "echo aarch64")
+    result = make_venv(tmp_path, PYTHON=sys.executable)
+    assert result.returncode == 1
+    assert "this one is aarch64" in result.stderr
+    works, _, lacks = result.stderr.partition("Does not work here:")
+    assert "fit-scaling" in works
+    assert "training" in lacks
     assert not (tmp_path / "venv").exists()
 
 
@@ -118,12 +168,15 @@ def test_the_lock_covers_running_studying_testing_and_linting(name: str) -> None
     assert name in LOCKED
 
 
-def test_every_line_of_the_lock_is_a_pin_or_a_comment() -> None:
-    lines = (ROOT / "requirements.lock").read_text("utf-8").splitlines()
-    assert not [
-        line for line in lines if line and not line.startswith("#") and not re.fullmatch(r"[\w.-]+==[\w.]+", line)
-    ]
-    assert len(LOCKED) > 50
+def test_every_package_of_the_lock_is_pinned_and_has_hashes() -> None:
+    text = (ROOT / "requirements.lock").read_text("utf-8")
+    entries = re.sub(r"^#.*\n", "", text, flags=re.M).replace("\\\n", "").splitlines()
+    pin = re.compile(r"[\w.-]+==[\w.]+(\s+--hash=sha256:[0-9a-f]{64})+\s*")
+    assert [entry for entry in entries if not pin.fullmatch(entry)] == []
+    assert len(entries) == len(LOCKED) > 50
+    # PyPI's builds of torch with GPU libraries for two Pythons, and a CPU build of another index.
+    (torch,) = [entry for entry in entries if entry.startswith("torch==")]
+    assert torch.count("--hash") >= 3
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ reports itself); 130 stopped with Ctrl-C; anything else, with a traceback, is a 
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -59,6 +60,7 @@ def shows_errors(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        _replace_unprintable_characters()
         try:
             return function(*args, **kwargs)
         except ScalingError as error:
@@ -77,6 +79,13 @@ def shows_errors(function: Callable[P, R]) -> Callable[P, R]:
             sys.exit(EXIT_USER_ERROR)
 
     return wrapper
+
+
+def _replace_unprintable_characters() -> None:
+    """Print ``?`` for a character that the encoding of the output (a locale, PYTHONIOENCODING) does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def print_error(message: str) -> None:

@@ -13,7 +13,7 @@ from ..errors import ScalingError
 from ..laws.curve import FloatArray
 from ..metrics import order
 from ..mixture import Mixture
-from ..problems import Problem, in_order, remark
+from ..problems import Problem, ProblemKind, in_order
 from ..quantities import format_tokens
 from .curve_result import CurveResult
 from .points.curves import CurvePoints
@@ -22,6 +22,19 @@ from .results import Agreement, Correlation
 FEWEST_MIXTURES = 3
 """Of two mixtures any measure puts one first: a rank correlation of them would be 1 or -1 whatever was measured."""
 PAPER = "alignment"
+
+
+class AlignmentProblem(ProblemKind):
+    """Why a measured alignment stands beside no curve."""
+
+    OTHER_CORPUS = "its alignment was measured in the corpus {found}, its runs are of {own}: left out"
+    OTHER_SAMPLE = (
+        "its alignment was measured with a sample of {size} tokens, that of others with {other}: left out",
+        "",
+        "measure all mixtures with one scaling-alignment",
+    )
+    NO_CURVE = "alignment of mixtures and tasks that no curve has: left out"
+
 
 
 @dataclass
@@ -47,8 +60,8 @@ def match(curves: Sequence[CurvePoints], alignments: Sequence[Alignment]) -> Mat
         used |= {entry.file for entry in alike}
         if alike and not candidates[curve.name]:
             found, own = alike[0].corpus[:12], curve.first.corpus
-            message = f"measured in the corpus {found}, the runs of {curve.name} are of {own}: left out"
-            strange.add(remark(alike[0].file, 0, message))
+            problem = AlignmentProblem.OTHER_CORPUS.at(alike[0].file, curve=curve.name, found=found, own=own)
+            strange.add(problem)
     counts: dict[str, Counter[int]] = defaultdict(Counter)
     for name, entries in candidates.items():
         counts[tasks[name]].update({entry.sample_tokens for entry in entries})
@@ -60,13 +73,12 @@ def match(curves: Sequence[CurvePoints], alignments: Sequence[Alignment]) -> Mat
         if fitting:
             matched.by_curve[name] = fitting[0]
         elif entries and size is not None:
-            others = f"a sample of {format_tokens(entries[0].sample_tokens)} tokens, others with {format_tokens(size)}"
-            message = f"{name} was measured with {others}: left out; measure all mixtures with one scaling-alignment"
-            matched.problems.append(remark(entries[0].file, 0, message))
+            own, other = format_tokens(entries[0].sample_tokens), format_tokens(size)
+            problem = AlignmentProblem.OTHER_SAMPLE.at(entries[0].file, curve=name, size=own, other=other)
+            matched.problems.append(problem)
     for file in dict.fromkeys(entry.file for entry in alignments):
         if file not in used:
-            message = "alignment of mixtures and tasks that no curve has: left out"
-            matched.problems.append(remark(file, 0, message))
+            matched.problems.append(AlignmentProblem.NO_CURVE.at(file))
     return matched
 
 

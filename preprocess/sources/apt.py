@@ -6,6 +6,7 @@ snapshot.debian.org, which keeps every version of every package under its SHA-1.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -22,7 +23,7 @@ from fairseq_scaling.errors import DataError
 from ..lines import batches
 
 SNAPSHOT = "https://snapshot.debian.org"
-_TIMEOUT = 60.0  # seconds without a byte from the snapshot server
+_TIMEOUT = 20.0  # seconds without a byte from the snapshot server
 _FAILURES = 3  # in a row; then the snapshot server is not asked again
 _AT_ONCE = 100
 _NO_APT = (
@@ -125,7 +126,11 @@ class Apt:
                 advance(package.size)
             else:
                 missing.append(package)
-        served = {package.sha256 for package in self._stanzas([package.name for package in missing])}
+        served = self._checksums(missing)
+        if missing and not served and not self._own_lists:  # no package lists, as in a fresh container
+            with contextlib.suppress(DataError):
+                self.use_own_lists()
+                served = self._checksums(missing)
         failed = self.download([package for package in missing if package.sha256 in served], advance)
         failed += [package for package in missing if package.sha256 not in served]
         lost, in_a_row = [], 0
@@ -160,6 +165,10 @@ class Apt:
                 f"  {result.stderr.strip().splitlines()[-1] if result.stderr.strip() else 'no message from apt-get'}\n"
                 "  run `sudo apt-get update`, or use your own text (--source files)"
             )
+
+    def _checksums(self, packages: Sequence[Package]) -> set[str]:
+        """Return the checksums of all versions of the packages that the release serves."""
+        return {package.sha256 for package in self._stanzas([package.name for package in packages])}
 
     def _show(self, names: Sequence[str]) -> dict[str, Package]:
         return {package.name: package for package in self._stanzas(names, "--no-all-versions")}

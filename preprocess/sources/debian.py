@@ -118,32 +118,31 @@ class DebianSource(Source):
         pinned, left_out = _within([package for package in listed.values() if package], max_download)
         with progress("download (bytes)", sum(package.size for package in pinned)) as advance:
             failed = apt.download_pinned(pinned, snapshot, advance)
-        had = {package.name: package for package in pinned if package not in failed}
+        by_name = {package.name: package for package in pinned if package not in failed}
         packs = [name.format(language) for language in sorted(languages) for name in _LANGUAGE_PACKS]
-        names = [name for name in listed if name not in had and name not in left_out]
+        names = [name for name in listed if name not in by_name and name not in left_out]
         # Ubuntu's packs hold what its packages lack; the pinned ones are Debian's and lack nothing.
         found = apt.look_up([*packs, *names]) if names else {}
-        rest = max_download - sum(package.size for package in had.values())
+        rest = max_download - sum(package.size for package in by_name.values())
         chosen, beyond = _within([found[name] for name in [*packs, *names] if name in found], rest)
         with progress("download (bytes)", sum(package.size for package in chosen)) as advance:
             lost = apt.download(chosen, advance)
         if lost:
             lost = _try_again(apt, lost, found)
         lost_names = [package.name for package in lost]
-        had |= {package.name: found[package.name] for package in chosen if package.name not in lost_names}
-        packages = [had[name] for name in [*packs, *listed] if name in had]
+        by_name |= {package.name: found[package.name] for package in chosen if package.name not in lost_names}
+        packages = [by_name[name] for name in [*packs, *listed] if name in by_name]
         if not packages:
             raise DataError(
                 f"none of the {len(listed)} packages in {package_list.name} could be downloaded: is there a network?\n"
                 "  run it again later, or use your own text (--source files)"
             )
-        versions = {package.name: package.version for package in pinned}
+        checksums = {package.name: package.sha256 for package in listed.values() if package}
+        others = [package.name for package in packages if checksums.get(package.name, "") not in ("", package.sha256)]
         provenance = {
             "package_list": package_list.name,
-            "as_pinned": packages == list(listed.values()) if pinned else None,
-            "packages_of_another_version": [
-                package.name for package in packages if package.version != versions.get(package.name, package.version)
-            ],
+            "as_pinned": [package.sha256 for package in packages] == list(checksums.values()) if checksums else None,
+            "packages_of_another_version": others,
             "packages_unknown_to_this_release": [name for name in names if name not in found],
             "packages_not_downloaded": lost_names,
             "packages_beyond_the_limit": [*left_out, *beyond],

@@ -71,3 +71,25 @@ def test_a_bug_is_no_users_error() -> None:
 
     result = CliRunner().invoke(click.Command("any", callback=shows_errors(fail)), [])
     assert (result.exit_code, type(result.exception)) == (1, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("error", [False, True])
+def test_a_character_that_the_output_cannot_show_is_replaced(error: bool) -> None:
+    def show() -> None:
+        if error:
+            raise DataError("Zürich – −1")
+        print("Zürich – −1")
+
+    shown = CliRunner(charset="ascii").invoke(click.Command("any", callback=shows_errors(show)), [])
+    assert shown.exit_code == (2 if error else 0)
+    assert "rich" in shown.output
+    if not error:
+        assert shown.output == "Z?rich ? ?1\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_is_ascii(name: str) -> None:
+    """click prints it before a command starts."""
+    module, function, words = COMMANDS[name]
+    shown = CliRunner().invoke(getattr(importlib.import_module(module), function), [*words, "--help"])
+    assert shown.output.isascii()

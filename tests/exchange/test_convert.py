@@ -72,6 +72,7 @@ def test_fairseq_opens_it_and_computes_what_transformers_computes(converted: tup
     # fairseq starts with </s>; the checkpoint knows that this model starts with <pad>
     previous = torch.cat((torch.full((3, 1), dictionary.eos()), rows[target[:, :-1]]), dim=1)
     logits = model(rows[source], None, previous)[0]
+    # In float32, as in tests/models/test_parity.py.
     torch.testing.assert_close(logits[:, :, rows], expected, rtol=0, atol=1e-4)
     assert logits.shape[-1] == len(rows) + (kind == "full")
     # one token at a time, as fairseq-generate does

@@ -64,6 +64,7 @@ def test_adafactor_follows_the_paper(shape: tuple[int, ...]) -> None:
         optimizer.param_groups[0]["lr"] = rate
         optimizer.step()
     expected = formula(weights.numpy(), [g.numpy() for g in gradients], rates)
+    # 12 updates in float32, each of about ten operations that err by 2^-24: 120 * 2^-24 = 7e-6 of a step of up to 0.3.
     np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=2e-5, atol=1e-6)
 
 
@@ -80,6 +81,7 @@ def test_adafactor_equals_that_of_torch(weight_decay: float) -> None:
             mine.grad, other.grad = gradients[update].clone(), gradients[update].clone()
         ours.step(), theirs.step()
     for mine, other, _ in pairs:
+        # 20 updates, each of about ten operations that err by 2^-24: 200 * 2^-24 = 1.2e-5 of a step of at most 0.05.
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6)
 
 

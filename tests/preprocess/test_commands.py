@@ -112,6 +112,10 @@ def test_downloads_go_beside_the_result_where_home_cannot_be_written(
         ("--languages en --mono en", "--mono = en: has no value"),
         ("--languages en --mono en=none.txt", "file = none.txt: does not exist"),
         ("--languages en,fr --mono en=news.en", "no monolingual text in fr from: files"),
+        (
+            "--pairs en-fr --pair en-fr=train.en,train.fr --valid en-fr=none.en,none.fr",
+            "file = none.en: does not exist",
+        ),
         ("--languages en --source wmt --mono en=x", "files, wmt: both read --mono and --pair"),
     ],
 )
@@ -127,6 +131,30 @@ def test_wrong_settings_of_fetch_are_named(
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
     assert not (texts / "raw").exists()
+
+
+@pytest.mark.parametrize("option", ["--mono=en=news.en", "--pair=en-fr=a,b", "--valid=en-fr=a,b", "--test=en-fr=a,b"])
+def test_text_that_no_source_reads_is_refused(option: str, tmp_path: Path) -> None:
+    result = run("fetch", "--languages", "en", "--pairs", "en-fr", option, "--out", "raw", folder=tmp_path)
+    assert result.returncode == 2
+    assert "the source debian does not read it\n  add --source files" in result.stderr
+
+
+def test_text_of_several_sources_is_joined_and_each_part_keeps_its_rules(debian: PretendedDebian, texts: Path) -> None:
+    write(texts / "list.json", [json.dumps({"packages": [{"name": "tool-l10n"}]})])
+    command = "fetch --source debian --source files --languages en,fr --pairs en-fr --packages list.json --cache cache"
+    command += " --mono en=news.en --pair en-fr=train.en,train.fr --workers 1 --out raw"
+    result = run(*command.split(), folder=texts)
+    assert result.returncode == 0, result.stderr
+    raw = json.loads((texts / "raw/raw.json").read_text())
+    assert raw["parts"] == {"en": [[4, True], [200, False]], "fr": [[4, True]], "en-fr": [[4, True], [380, False]]}
+    # The first part loses the mark of a key, and nothing else is touched.
+    options = "--valid 5 --test 5 --mono-valid 1 --workers 1 --no-language-check --out clean"
+    result = run("clean", "raw", *options.split(), folder=texts)
+    assert result.returncode == 0, result.stderr
+    text = json.loads((texts / "clean/clean.json").read_text())["text"]
+    assert text["normalise"] == "nfc"
+    assert text["changed"]["mono en"] == text["changed"]["mono fr"] == {"accelerators": 1}
 
 
 def test_uneven_files_are_an_error_and_leave_nothing(texts: Path) -> None:

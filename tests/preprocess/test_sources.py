@@ -256,6 +256,9 @@ def test_pinned_packages_are_had_from_the_release_where_it_serves_them(
     source = DebianSource.from_list(pinned_list, ["en", "fr"], debian.cache, snapshot="")
     assert [package.name for package in source.packages] == ["tool-l10n", "help-en"]
     assert source.describe()["as_pinned"] is True
+    smaller = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="", max_download=12_000)
+    assert len(smaller.packages) == 1
+    assert smaller.describe()["as_pinned"] is False
     # Ubuntu's language packs would add text that the list does not name.
     debian.add("language-pack-fr-base", {"usr/share/x": b"x"})
     assert len(DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="").packages) == 2
@@ -284,6 +287,18 @@ def test_a_pinned_package_that_is_no_longer_served_is_had_from_the_snapshot_serv
         assert described["packages_of_another_version"] == ["tool-l10n"]
         (remark,) = source_remarks({"sources": [described]})
         assert "differs from that of pinned.json (1 packages)" in remark
+
+
+def test_pinned_packages_are_had_from_the_release_where_the_system_has_no_package_lists(
+    debian: PretendedDebian, pinned_list: Path
+) -> None:
+    debian.newer_lists.write_text(
+        debian.lists.read_text() + "Package: apt\nVersion: 2\nArchitecture: all\nSize: 1\nSHA256: 0\n\n"
+    )
+    debian.lists.write_text("")
+    source = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="")
+    assert source.describe()["as_pinned"] is True
+    assert debian.log.read_text().count("update") == 1
 
 
 def test_a_snapshot_with_other_bytes_is_refused(debian: PretendedDebian, pinned_list: Path, snapshot: Path) -> None:

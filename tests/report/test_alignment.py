@@ -172,7 +172,7 @@ def test_a_measurement_belongs_to_its_mixture_in_any_order_and_to_its_task_and_c
     assert matched.by_curve == {names["en:0.5,fr:0.5"]: balanced}
     (problem,) = matched.problems
     assert problem.file == "elsewhere.json"
-    assert "measured in the corpus feedfeedfeed, the runs of" in problem.message
+    assert "measured in the corpus feedfeedfeed, its runs are of" in problem.message
     assert CORPUS[:12] in problem.message
 
 
@@ -184,7 +184,7 @@ def test_samples_of_other_sizes_do_not_compare_and_are_left_out() -> None:
     assert sorted(matched.by_curve.values(), key=str) == sorted(same, key=str)
     (problem,) = matched.problems
     assert problem.file == "small.json"
-    assert "a sample of 250k tokens, others with 1M" in problem.message
+    assert "a sample of 250k tokens, that of others with 1M" in problem.message
 
 
 def test_a_file_that_fits_no_curve_is_named() -> None:

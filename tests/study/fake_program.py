@@ -102,6 +102,7 @@ def train(words: list[str], flags: dict[str, str]) -> None:
 
 def generate(words: list[str], flags: dict[str, str]) -> None:
     assert Path(flags["path"]).exists()
+    assert os.environ["PYTHONIOENCODING"] == "utf-8"
     print("H-0\t-0.1\thello")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -331,8 +330,7 @@ def test_cleaning_leaves_given_checkpoints_and_an_archive_names_them_by_content(
     assert "nothing to do" in fakes.run("run", finished, "--out", out).stdout
     result = fakes.run("export", finished, "--out", out, "--archive", tmp_path / "a.tar.gz", "--weights")
     assert result.returncode == 0, result.stderr
-    with tarfile.open(tmp_path / "a.tar.gz") as tar:
-        tar.extractall(tmp_path / "unpacked", filter="data")
+    shutil.unpack_archive(tmp_path / "a.tar.gz", tmp_path / "unpacked")
     root = tmp_path / "unpacked/small"
     assert not [path for path in root.rglob("*") if path.is_file() and str(tmp_path).encode() in path.read_bytes()]
     assert (root / log.relative_to(out)).read_text().endswith("from {checkpoint:mt5-small}\n")

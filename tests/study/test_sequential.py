@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -177,8 +176,7 @@ def test_commands_know_the_decisions_whichever_way_the_study_is_named(
     report, same = (fakes.run("report", *words).stdout for words in named)
     assert report == same == f"the table of results\nReport: {out}/results/report.html\n"
     assert fakes.run("export", study, "--out", out, "--archive", tmp_path / "a.tar.gz").returncode == 0
-    with tarfile.open(tmp_path / "a.tar.gz") as tar:
-        tar.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(tmp_path / "a.tar.gz", tmp_path)
     text = (tmp_path / "small/README.txt").read_text()
     words = shlex.split(text[text.index("fit-scaling ", text.index("The laws again")) :])
     runs = [word for word in words if word.startswith(("finetuning/", "pretraining/"))]

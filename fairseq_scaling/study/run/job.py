@@ -171,6 +171,8 @@ def _run(
         **os.environ,
         **further,
         "COLUMNS": os.environ.get("COLUMNS", "120"),
+        # Translations are read as UTF-8, whatever the terminal shows.
+        "PYTHONIOENCODING": "utf-8",
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(job.threads)),
     }
     if STAGES[job.stage].uses_gpu:
