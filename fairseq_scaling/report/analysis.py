@@ -125,7 +125,7 @@ def _setting(first: Point) -> Setting:
     return Setting(
         task=first.task,
         mixture=first.mixture,
-        mixture_label=mixture_label(first.mixture),
+        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed))),
         alignment=first.alignment,
         source_lang=first.source_lang,
         target_lang=first.target_lang,
@@ -150,6 +150,7 @@ def _point(point: Point, use: Use, reason: str = "") -> PointResult:
         pretrain_seed=point.pretrain_seed,
         weight=point.weight,
         stderr=point.stderr,
+        unique_tokens=point.unique_tokens,
         start=point.start,
         run_id=point.run_id,
         learning_rate=point.settings.get("lr"),

@@ -31,6 +31,7 @@ class LimitKind(Enum):
     ONE_MODEL = "one model"
     ONE_FINETUNING_SIZE = "one finetuning size"
     NO_BASELINE = "no baseline"
+    REPEATED_TEXT = "repeated text"
     UNEQUAL_LENGTHS = "unequal lengths"
     FOREIGN_SIGNATURES = "scores printed by fairseq"
     ONE_METRIC = "one metric"

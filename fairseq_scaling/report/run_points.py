@@ -13,6 +13,8 @@ from ..logs import Problem, RunRecord, Score
 from ..logs.record import OTHER, TEST, VALID, subset_kind
 from ..metrics import CROSS_ENTROPY, METRICS, describe, metric_name
 from ..problems import ProblemKind
+from ..quantities import PRETRAIN_TOKENS, further_tokens
+from ..run import Start
 from .forgetting import Forgetting, forgetting_of
 from .points import Point
 
@@ -97,6 +99,7 @@ def points_of_runs(runs: Iterable[RunRecord], choice: Choice | None = None) -> R
     finetuning = [run for run in runs if run.stage == "finetuning"]
     pretraining = [run for run in runs if run.stage != "finetuning"]
     result = RunPoints(pretraining_runs=len(pretraining), finetuning_runs=len(finetuning))
+    finetuning = _with_start_as_baseline(finetuning)
     starts = _start_names(finetuning)
     groups: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in finetuning:
@@ -118,6 +121,24 @@ def points_of_runs(runs: Iterable[RunRecord], choice: Choice | None = None) -> R
     result.points = list(named)
     result.forgetting = forgetting_of(finetuning, pretraining)
     return result
+
+
+def _with_start_as_baseline(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return the runs; a start that was finetuned as it is has D_p 0 where others went on pretraining it.
+
+    With a start D_p counts additional tokens, so its own unknown D_p does not matter there.
+    """
+    continued = {start.checksum for run in runs if run.pretrain_tokens and (start := _start(run)) is not None}
+    made = []
+    for run in runs:
+        start = _start(run)
+        baseline = run.pretrain_tokens is None and start is not None and start.checksum in continued
+        made.append(replace(run, pretrain_tokens=0) if baseline else run)
+    return made
+
+
+def _start(run: RunRecord) -> Start | None:
+    return run.description.start if run.description is not None else None
 
 
 def _start_names(runs: Iterable[RunRecord]) -> dict[str, str]:
@@ -307,6 +328,8 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
     if alignment is None and run.mixture is not None and run.source_lang and run.target_lang:
         alignment = run.mixture.alignment(run.source_lang, run.target_lang)
     description = run.description
+    continued = _start(run) if run.pretrain_tokens is not None else None
+    unique = description.pretrain_unique_tokens_by_language if description is not None else {}
     return Point(
         metric=metric,
         pretrain_tokens=math.nan if run.pretrain_tokens is None else float(run.pretrain_tokens),
@@ -325,6 +348,9 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
         pretrain_seed=description.pretrain_seed if description is not None else None,
         settings=_flat(description.hyperparameters) if description is not None else {},
         alignment=alignment,
+        quantity=PRETRAIN_TOKENS if continued is None else further_tokens(continued.name),
+        fixed="" if continued is None else f"from {continued.name}",
+        unique_tokens=sum(unique.values()) if unique else None,
         run_id=run.run_id,
         file=place[0],
         line=place[1],

@@ -30,7 +30,9 @@ class Point:
         finetune_tokens: D_f in tokens.
         finetune_tokens_read: tokens that the finetuning read, where these are fewer than its set holds; else None.
         updates: of the finetuning.
-        fixed: what a curve over another quantity than D_p keeps fixed: ``D_p=3B``.
+        unique_tokens: of D_p, each text counted once, where text was repeated.
+        fixed: what the sizes of a curve do not say: ``D_p=3B`` over another quantity, ``from mt5-small`` of a continued
+            pretraining.
         corpus: fingerprint of the corpus.
         apart: what tells the curve of a run from others of the same name.
         exact: the x value as it was consumed, where ``pretrain_tokens`` is the size that it counts as.
@@ -55,6 +57,7 @@ class Point:
     architecture: str = ""
     parameters: int | None = None
     updates: int | None = None
+    unique_tokens: int | None = None
     corpus: str = ""
     test_set: str = ""
     stderr: float | None = None

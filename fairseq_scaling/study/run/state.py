@@ -109,8 +109,7 @@ class StudyFolder:
             stamps.append(("gpus", gpus))  # each takes a batch of its own
         variants = [job.argv_until(number + 1) for number in range(len(job.budgets))] or [job.argv]
         return [
-            hashlib.sha256(json.dumps([argv, needs, stamps], sort_keys=True).encode()).hexdigest()
-            for argv in variants
+            hashlib.sha256(json.dumps([argv, needs, stamps], sort_keys=True).encode()).hexdigest() for argv in variants
         ]
 
     def is_done(self, plan: Plan, job: Job) -> bool:
