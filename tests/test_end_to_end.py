@@ -206,4 +206,4 @@ def test_a_further_budget_goes_on_from_the_last_one_and_changes_none_of_the_othe
     assert trained
     assert {name: now[name] for name in trained} == {name: before[name] for name in trained}
     log = (out / "pretraining/aa0.5-bb0.5/seed1/train.log").read_text("utf-8")
-    assert f"going on after {CONSUMED[-1]} pretraining tokens" in log
+    assert f"resuming after {CONSUMED[-1]} pretraining tokens" in log

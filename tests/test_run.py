@@ -159,8 +159,6 @@ def test_a_description_without_run_id_or_of_a_later_format_is_refused_as_a_whole
 
 
 def test_reading_a_description_needs_neither_torch_nor_fairseq() -> None:
-    program = (
-        "import sys, fairseq_scaling.run; print({'torch', 'fairseq', 'numpy'} & set(sys.modules))"
-    )
+    program = "import sys, fairseq_scaling.run; print({'torch', 'fairseq', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

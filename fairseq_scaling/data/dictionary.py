@@ -1,12 +1,14 @@
-"""The symbols of a vocabulary in fairseq's order: what stands before, between and behind the SentencePiece pieces."""
+"""The symbols of a vocabulary in fairseq's order: special symbols, SentencePiece pieces, language tags, sentinels."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..errors import DataError
+from ..errors import CheckpointError, DataError
 
 # As a corpus, and a folder with a converted model, hold them.
 DICTIONARY_FILE, SENTENCEPIECE_FILE = "dict.txt", "sentencepiece.model"
@@ -51,5 +53,49 @@ def read_symbols(path: Path) -> list[str]:
             raise DataError(f"{path}:{number}: {line[:40]!r} is not a symbol, a space and a number")
         symbols.append(symbol)
     if len(set(symbols)) < len(symbols):
-        raise DataError(f"{path}: a symbol stands there twice")
+        raise DataError(f"{path}: a symbol is listed twice")
     return symbols
+
+
+def sentinel_ids(symbols: Sequence[str]) -> list[int]:
+    """Return the ids of ``<extra_id_0>``, ``<extra_id_1>``, ... as far as they go."""
+    places = {symbol: place for place, symbol in enumerate(symbols)}
+    ids: list[int] = []
+    while (place := places.get(SENTINEL.format(len(ids)))) is not None:
+        ids.append(place)
+    return ids
+
+
+def signature(symbols: Sequence[str]) -> dict[str, Any]:
+    """Return size, number of sentinels, language tags and a hash of the symbols in their order."""
+    return {
+        "size": len(symbols),
+        "sentinels": len(sentinel_ids(symbols)),
+        "tags": " ".join(symbol for symbol in symbols if IS_TAG.fullmatch(symbol)) or "none",
+        "sha256": hashlib.sha256("\n".join(symbols).encode()).hexdigest(),
+    }
+
+
+def check_signature(saved: Mapping[str, Any], symbols: Sequence[str], where: str | Path) -> None:
+    """Raise CheckpointError, naming what differs, unless a checkpoint was made with this vocabulary.
+
+    Args:
+        saved: the signature in the checkpoint; older ones say less.
+        symbols: of the corpus.
+        where: the checkpoint, for the message.
+    """
+    now = signature(symbols)
+    differences = [
+        f"{name} {saved[name]} there, {value} in this corpus"
+        for name, value in now.items()
+        if saved.get(name, value) != value
+    ]
+    if not differences:
+        return
+    if len(differences) == 1 and saved.get("sha256") != now["sha256"]:
+        differences.insert(0, "as many symbols, but others or in another order")
+    raise CheckpointError(
+        f"{where} was made with another dictionary: {'; '.join(differences)}.\n"
+        "  Use the corpus folder it was trained on, or encode the new text with that folder's SentencePiece model and "
+        "the same languages and sentinels."
+    )

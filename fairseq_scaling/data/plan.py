@@ -1,4 +1,4 @@
-"""The plan of a pretraining run: which block of which language stands at which position, and where the budgets lie.
+"""The plan of a pretraining run: which block of which language is read at which position, and where the budgets lie.
 
 The plan is computed, not stored: any position costs the same, however large the corpus.
 """
@@ -20,6 +20,7 @@ from . import hashing
 from .permutation import Permutation
 
 _LONGEST_PERIOD = 100_000
+_MOST_PASSES = 1000
 
 
 class Interleaving:
@@ -72,7 +73,10 @@ class Interleaving:
 
 
 class PretrainingPlan:
-    """Which block stands at which position of a run, up to its largest budget.
+    """Which block is read at which position of a run, up to its largest budget.
+
+    A language's blocks are numbered on through its passes: of ``n`` blocks, number ``p * n + b`` is block ``b`` in pass
+    ``p`` (from 0). Every pass has a permutation of its own, and no number occurs twice.
 
     Attributes:
         mixture: language -> share.
@@ -81,7 +85,13 @@ class PretrainingPlan:
     """
 
     def __init__(
-        self, mixture: Mixture, stream_tokens: Mapping[str, int], block_length: int, budgets: Sequence[int], seed: int
+        self,
+        mixture: Mixture,
+        stream_tokens: Mapping[str, int],
+        block_length: int,
+        budgets: Sequence[int],
+        seed: int,
+        repeat: Mapping[str, int] | None = None,
     ) -> None:
         """Args:
         mixture: language -> share.
@@ -89,20 +99,19 @@ class PretrainingPlan:
         block_length: tokens of a block.
         budgets: numbers of tokens, rising.
         seed: of the order of the blocks.
+        repeat: language -> how often its text may be read; 1 where it says nothing.
 
         Raises:
             SettingError: budgets out of order, below one block, closer than one block, or beyond the data.
         """
         self.mixture, self.block_length, self.seed = mixture, block_length, seed
+        self.repeat = {language: (repeat or {}).get(language, 1) for language in mixture.languages}
         self._interleaving = Interleaving(mixture)
-        available = {language: stream_tokens[language] // block_length for language in mixture.languages}
-        self._permutations = [
-            Permutation(available[language], hashing.key(seed, "block order", language))
-            for language in mixture.languages
-        ]
-        self.budget_blocks = self._check(budgets, available)
+        self._blocks = {language: stream_tokens[language] // block_length for language in mixture.languages}
+        self._permutations: dict[tuple[str, int], Permutation] = {}
+        self.budget_blocks = self._check(budgets)
 
-    def _check(self, budgets: Sequence[int], available: Mapping[str, int]) -> tuple[int, ...]:
+    def _check(self, budgets: Sequence[int]) -> tuple[int, ...]:
         written = ",".join(format_tokens(budget) for budget in budgets)
         if not budgets:
             raise SettingError("budgets", "''", "no budget given", "name at least one number of tokens, for example 1M")
@@ -113,15 +122,17 @@ class PretrainingPlan:
             raise SettingError("budgets", written, f"the smallest is below one block of {self.block_length} tokens")
         if any(later == earlier for earlier, later in zip(blocks, blocks[1:], strict=False)):
             raise SettingError("budgets", written, f"two lie within one block of {self.block_length} tokens")
+        available = {language: count * self.repeat[language] for language, count in self._blocks.items()}
         longest, limiting = self._interleaving.longest(available)
         if blocks[-1] > longest:
-            largest = longest * self.block_length
+            largest, passes = longest * self.block_length, self.repeat[limiting]
+            asked = f"{format_tokens(budgets[-1])} tokens of {self.mixture}"
+            again = "repeat data" if passes == 1 else f"repeat data more than {passes} times"
             raise SettingError(
                 "budgets", written,
-                f"{format_tokens(budgets[-1])} tokens of {self.mixture} would repeat data: language {limiting!r} ends "
-                "first",
-                f"the largest possible budget is {largest} tokens; more text of {limiting!r} or a smaller share of it "
-                "allows more",
+                f"{asked} would {again}: language {limiting!r} ends first",
+                f"the largest possible budget is {largest} tokens; more text of {limiting!r}, a smaller share of it or "
+                f"--repeat {limiting}:{passes + 1} allows more",
             )  # fmt: skip
         return blocks
 
@@ -130,17 +141,59 @@ class PretrainingPlan:
         return self._interleaving.languages
 
     def at(self, positions: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return, for positions in the run, the index of the language and the number of the block in its stream."""
+        """Return, for positions in the run, the index of the language and the number of the block."""
         languages, ranks = self._interleaving.at(positions)
-        blocks = np.empty_like(ranks)
+        numbers = np.empty_like(ranks)
         for index in np.unique(languages):  # few of a hundred languages in a batch
+            language = self.languages[index]
             chosen = languages == index
-            blocks[chosen] = self._permutations[index](ranks[chosen])
-        return languages, blocks
+            passes, within = np.divmod(ranks[chosen], self._blocks[language])
+            found = np.empty_like(within)
+            for number in np.unique(passes):
+                found[passes == number] = self._order(language, int(number))(within[passes == number])
+            numbers[chosen] = passes * self._blocks[language] + found
+        return languages, numbers
+
+    def _order(self, language: str, number: int) -> Permutation:
+        """Return the order of a language's blocks in a pass."""
+        if (language, number) not in self._permutations:
+            purpose = ("block order", language, *(("pass", number) if number else ()))
+            self._permutations[language, number] = Permutation(self._blocks[language], hashing.key(self.seed, *purpose))
+        return self._permutations[language, number]
 
     def tokens(self, blocks: int) -> dict[str, int]:
         """Return how many tokens of each language the first ``blocks`` positions hold."""
         return {language: count * self.block_length for language, count in self._interleaving.counts(blocks).items()}
+
+    def unique_tokens(self, blocks: int) -> dict[str, int]:
+        """Return how many of them are read for the first time."""
+        return {
+            language: min(count, self._blocks[language]) * self.block_length
+            for language, count in self._interleaving.counts(blocks).items()
+        }
+
+
+def parse_repeat(text: str | int, languages: Sequence[str]) -> dict[str, int]:
+    """Return language -> passes, of ``4`` (every language) or ``fr:4,de:2`` (the others 1).
+
+    Raises:
+        SettingError: it is malformed, or names a language that is not in the mixture, or one twice.
+    """
+    example = "write a number for every language, for example 4, or fr:4,de:2"
+    passes: dict[str, int] = {}
+    for entry in str(text).split(","):
+        language, colon, number = (part.strip() for part in entry.partition(":"))
+        if not colon:
+            language, number = "", language
+        if not number.isdecimal() or not 0 < int(number) <= _MOST_PASSES:
+            problem = f"{number!r} is not a number of passes from 1 to {_MOST_PASSES}"
+            raise SettingError("repeat", text, problem, example)
+        if language in passes or (passes and not (language and all(passes))):
+            raise SettingError("repeat", text, f"cannot read {entry!r}", example)
+        if language and language not in languages:
+            raise SettingError("repeat", text, f"language {language!r} is not in the mixture", example)
+        passes[language] = int(number)
+    return {language: passes.get(language, passes.get("", 1)) for language in languages}
 
 
 def _chairman_assignment(shares: Sequence[Fraction], period: int) -> NDArray[np.int64]:

@@ -15,12 +15,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
+from ..data.dictionary import check_signature, signature
 from ..errors import CheckpointError, SettingError
-from ..models._weights import check_weights as compare_weights
 from ..models.t5 import PRESETS, T5Config, T5Model, complete
-from ..tasks._base import check_dictionary, dictionary_signature
-from ..tasks._checkpoints import check_whole, described
-from ..tasks._checkpoints import read_checkpoint as read_state
+from ..models.weights import check_weights as compare_weights
+from ..tasks.checkpoints import check_whole, described
+from ..tasks.checkpoints import read_checkpoint as read_state
 from .folder import saving
 from .settings import train_flags
 
@@ -44,10 +44,9 @@ class FairseqCheckpoint:
 
     def check(self, symbols: list[str], where: Path) -> None:
         """Raise CheckpointError unless the model was made with this dictionary."""
-        dictionary = make_dictionary(symbols)
         saved = self.task_state.get("dictionary")
         if saved is not None:
-            check_dictionary(saved, dictionary, self.path)
+            check_signature(saved, symbols, self.path)
         rows = len(self.weights["encoder.embed_tokens.weight"])
         if rows != len(symbols):
             raise CheckpointError(
@@ -141,7 +140,7 @@ def write_checkpoint(
     parameters = sum({tensor.data_ptr(): tensor.numel() for tensor in weights.values()}.values())
     task_state = {
         "run": None,
-        "dictionary": dictionary_signature(make_dictionary(symbols)),
+        "dictionary": signature(symbols),
         "parameters": parameters,
         "decoder_start": settings["decoder_start"],
         "flags": shlex.join(train_flags(settings)),

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..errors import SettingError
 from ._t5_stacks import T5Decoder, T5Encoder
-from ._weights import check_weights
 from .presets import PRESETS
+from .weights import check_weights
 
 FeedForwardKind = ChoiceEnum(["relu", "gated-gelu"])
 OutputLayerKind = ChoiceEnum(["tied", "untied"])

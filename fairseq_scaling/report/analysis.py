@@ -13,6 +13,7 @@ import numpy as np
 from .. import __version__, laws
 from ..alignment_file import Alignment
 from ..metrics import CROSS_ENTROPY, describe, order
+from ..quantities import PRETRAIN_TOKENS, further_tokens
 from . import results
 from .alignment import match, rank_agreements
 from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting, Use, Wanted
@@ -98,7 +99,7 @@ def _result(one: Fitted, settings: Settings, overlap: Alignment | None) -> Curve
     fields: dict[str, Any] = {
         "name": data.name,
         "metric": data.about,
-        "x": data.quantity,
+        "x": further_tokens(data.first.start) if _is_continued(data.first) else data.quantity,
         "setting": _setting(data.first),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
@@ -121,11 +122,17 @@ def _result(one: Fitted, settings: Settings, overlap: Alignment | None) -> Curve
     )
 
 
+def _is_continued(first: Point) -> bool:
+    """Return whether a curve is of a pretraining that continued from a published model: D_p counts further tokens."""
+    return bool(first.start) and first.is_placed and first.quantity == PRETRAIN_TOKENS
+
+
 def _setting(first: Point) -> Setting:
+    start = f"from {first.start}" if _is_continued(first) else ""
     return Setting(
         task=first.task,
         mixture=first.mixture,
-        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed))),
+        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, start))),
         alignment=first.alignment,
         source_lang=first.source_lang,
         target_lang=first.target_lang,

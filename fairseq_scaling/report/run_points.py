@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..logs import Problem, RunRecord, Score
 from ..logs.record import OTHER, TEST, VALID, subset_kind
 from ..metrics import CROSS_ENTROPY, METRICS, describe, metric_name
 from ..problems import ProblemKind
-from ..quantities import PRETRAIN_TOKENS, further_tokens
-from ..run import Start
 from .forgetting import Forgetting, forgetting_of
 from .points import Point
+from .starts import Starts
 
 _CHOOSE = "--subset {metric}={subset} uses it all the same"
 
@@ -99,15 +98,14 @@ def points_of_runs(runs: Iterable[RunRecord], choice: Choice | None = None) -> R
     finetuning = [run for run in runs if run.stage == "finetuning"]
     pretraining = [run for run in runs if run.stage != "finetuning"]
     result = RunPoints(pretraining_runs=len(pretraining), finetuning_runs=len(finetuning))
-    finetuning = _with_start_as_baseline(finetuning)
-    starts = _start_names(finetuning)
+    starts = Starts(finetuning)
     groups: dict[tuple[object, ...], list[RunRecord]] = {}
     for run in finetuning:
-        if run.pretrain_tokens is None:
-            started = f"it started from {starts[run.run_id]}" if run.run_id in starts else ""
+        if run.pretrain_tokens is None and not starts.is_baseline(run):
+            started = f"it started from {starts.names[run.run_id]}" if run.run_id in starts.names else ""
             place = _origin(run, "pretrain_tokens")
             result.problems.append(RunProblem.UNKNOWN_SIZE.at(*place, run=run.run_id, start=started))
-            if run.run_id not in starts:
+            if run.run_id not in starts.names:
                 continue
         if run.diverged:
             # what was scored or validated before, or after, says nothing of this D_p
@@ -117,44 +115,9 @@ def points_of_runs(runs: Iterable[RunRecord], choice: Choice | None = None) -> R
             groups.setdefault((run.source_lang, run.target_lang, run.finetune_tokens, *model), []).append(run)
     for group in groups.values():
         _add_group(group, choice, result)
-    named = (point if point.is_placed else replace(point, start=starts[point.run_id]) for point in result.points)
-    result.points = list(named)
+    result.points = starts.placed(result.points)
     result.forgetting = forgetting_of(finetuning, pretraining)
     return result
-
-
-def _with_start_as_baseline(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return the runs; a start that was finetuned as it is has D_p 0 where others went on pretraining it.
-
-    With a start D_p counts additional tokens, so its own unknown D_p does not matter there.
-    """
-    continued = {start.checksum for run in runs if run.pretrain_tokens and (start := _start(run)) is not None}
-    made = []
-    for run in runs:
-        start = _start(run)
-        baseline = run.pretrain_tokens is None and start is not None and start.checksum in continued
-        made.append(replace(run, pretrain_tokens=0) if baseline else run)
-    return made
-
-
-def _start(run: RunRecord) -> Start | None:
-    return run.description.start if run.description is not None else None
-
-
-def _start_names(runs: Iterable[RunRecord]) -> dict[str, str]:
-    """Return run id -> name of its start, of the runs that say that D_p is unknown; like names are told apart."""
-    said = {
-        run.run_id: run.description.start
-        for run in runs
-        if run.pretrain_tokens is None and run.description is not None and run.description.start is not None
-    }
-    contents: dict[str, set[str]] = defaultdict(set)
-    for start in said.values():
-        contents[start.name].add(start.checksum)
-    return {
-        run_id: start.name if len(contents[start.name]) == 1 else f"{start.name} ({start.checksum})"
-        for run_id, start in said.items()
-    }
 
 
 def _add_group(runs: Sequence[RunRecord], choice: Choice, result: RunPoints) -> None:
@@ -328,7 +291,6 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
     if alignment is None and run.mixture is not None and run.source_lang and run.target_lang:
         alignment = run.mixture.alignment(run.source_lang, run.target_lang)
     description = run.description
-    continued = _start(run) if run.pretrain_tokens is not None else None
     unique = description.pretrain_unique_tokens_by_language if description is not None else {}
     return Point(
         metric=metric,
@@ -348,8 +310,6 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
         pretrain_seed=description.pretrain_seed if description is not None else None,
         settings=_flat(description.hyperparameters) if description is not None else {},
         alignment=alignment,
-        quantity=PRETRAIN_TOKENS if continued is None else further_tokens(continued.name),
-        fixed="" if continued is None else f"from {continued.name}",
         unique_tokens=sum(unique.values()) if unique else None,
         run_id=run.run_id,
         file=place[0],

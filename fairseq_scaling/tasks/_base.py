@@ -1,10 +1,9 @@
-"""What the two tasks share: corpus, dictionary, batches, cross-entropy and the description of the run."""
+"""What the two tasks share: corpus, dictionary, batches, cross-entropy, and the description of the run."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterable
+import atexit
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,28 @@ import torch
 from fairseq import metrics
 from fairseq.data import Dictionary, FairseqDataset
 from fairseq.tasks import FairseqTask
-from omegaconf import OmegaConf
 
+from .. import optim  # noqa: F401  registers them: fairseq looks into tasks/ and models/ only
 from ..data.corpus import Corpus
-from ..data.dictionary import IS_TAG, SENTINEL
-from ..errors import CheckpointError, SettingError
+from ..data.dictionary import check_signature, signature
+from ..errors import SettingError
+from ..run import Change, RunDescription, Stage
 from . import _run
 from ._batches import STANDS_IN, EpochPlan, PlannedBatches
-from ._checkpoints import LAST, check_whole, described, mend_last, read_checkpoint
-from ._config import refuse_bf16
+from ._fairseq import install
+from ._resuming import changes_on_resume
 from ._sentencepiece import CorpusSentencePiece
 from ._starting import check_model, check_stage, starting_point
+from .checkpoints import LAST, check_whole, described, mend_last, read_checkpoint
+from .config import option, plain, refuse_bf16, settings_of
+
+install()
 
 
 class ScalingTask(FairseqTask):
-    """A task on a corpus folder, whose runs can be told from their checkpoints and logs."""
+    """A task on a corpus folder, whose checkpoints and logs say which run they are of."""
 
-    stage: str  # "pretraining" or "finetuning", as run descriptions say
+    stage: Stage
 
     def __init__(self, cfg: Any, corpus: Corpus, dictionary: Dictionary, from_checkpoint: bool = False) -> None:
         super().__init__(cfg)
@@ -38,7 +42,9 @@ class ScalingTask(FairseqTask):
         self.parameters = 0
         self._model: dict[str, Any] = {}
         self._criterion: dict[str, Any] = {}
-        self._restored: dict[str, Any] | None = None  # the description read from a checkpoint
+        self._restored: RunDescription | None = None  # of a checkpoint that was opened for use
+        self._changes: tuple[Change, ...] = ()
+        self._batches: PlannedBatches | None = None  # of the training set
         self._logged = False
         self._subset = ""
         self._updates = 0
@@ -50,7 +56,7 @@ class ScalingTask(FairseqTask):
             refuse_bf16(cfg.bf16)
         corpus = Corpus.open(cfg.data)
         torch.set_float32_matmul_precision(str(cfg.matmul_precision))
-        return cls(cfg, corpus, load_dictionary(corpus), from_checkpoint)
+        return cls(cfg, corpus, Dictionary.load(str(corpus.dictionary_path)), from_checkpoint)
 
     @property
     def source_dictionary(self) -> Dictionary:
@@ -64,11 +70,11 @@ class ScalingTask(FairseqTask):
         return (self.cfg.max_source_positions, self.cfg.max_target_positions)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        if not from_checkpoint:  # training, which will look for a checkpoint to go on from
+        if not from_checkpoint:  # training, which will look for a checkpoint to resume
             self._mend_last_checkpoint()
         model = super().build_model(cfg, from_checkpoint)
         self.architecture = str(cfg._name)
-        self._model = _settings(cfg)
+        self._model = settings_of(cfg)
         # A tied embedding is one parameter: parameters() yields it once.
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         if not from_checkpoint:
@@ -76,19 +82,24 @@ class ScalingTask(FairseqTask):
         return model
 
     def _check_start(self, model: Any) -> None:
-        """Refuse a checkpoint that fairseq is about to load and that does not fit, or would run code."""
-        path, goes_on = starting_point(self.cfg)
-        if path is None:
+        """Refuse a checkpoint that is about to be loaded and that does not fit, or would run code."""
+        start = starting_point(self.cfg)
+        if start is None:
             return
-        state = read_checkpoint(path)
-        if path != Path(self.cfg.save_dir) / LAST:  # every byte of that one was looked at when it was mended
+        path, state = start.path, read_checkpoint(start.path)
+        if path != Path(self.cfg.save_dir) / LAST:  # that one was checked when it was mended
             check_whole(path)
         noted = described(state)
-        if goes_on:
+        if start.resumes:
             check_stage(path, noted, self.stage)
         if "dictionary" in noted:
-            check_dictionary(noted["dictionary"], self.dictionary, path)
+            check_signature(noted["dictionary"], self.dictionary.symbols, path)
         check_model(path, state, noted, model, self._model)
+        if not start.resumes:
+            self.take_weights(model, state["model"])
+
+    def take_weights(self, model: Any, weights: dict[str, torch.Tensor]) -> None:
+        """Load the weights that a run starts from, unless fairseq will: of ``--finetune-from-model`` it does."""
 
     def _mend_last_checkpoint(self) -> None:
         several = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -98,7 +109,7 @@ class ScalingTask(FairseqTask):
             torch.distributed.barrier()
 
     def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        self._criterion = _settings(cfg)
+        self._criterion = settings_of(cfg)
         return super().build_criterion(cfg, from_checkpoint)
 
     def build_bpe(self, args: Any) -> Any:
@@ -144,10 +155,31 @@ class ScalingTask(FairseqTask):
                 "what is left over at the end of an epoch, or before a budget, would not be trained on", "leave it out",
             )  # fmt: skip
         self._check_lengths(dataset, max_positions)
+        self._check_max_tokens(dataset, max_tokens)
         plan = self.epoch_plan(dataset, max_tokens, max_sentences)
-        return PlannedBatches(
+        batches = PlannedBatches(
             dataset, plan, epoch, shard_id, num_shards, num_workers, data_buffer_size, self._has_made_all_updates
         )
+        if self.trains_on(dataset):
+            self._batches = batches
+        return batches
+
+    def trains_on(self, dataset: FairseqDataset) -> bool:
+        return dataset is self.datasets.get("train")
+
+    def _check_max_tokens(self, dataset: FairseqDataset, max_tokens: int | None) -> None:
+        """Raise SettingError where a batch cannot hold the longest sample; fairseq itself fails an assertion."""
+        if max_tokens is None or not len(dataset):
+            return
+        sizes = getattr(dataset, "sizes", None)
+        longest = dataset.num_tokens(0) if sizes is None else int(sizes.max())  # blocks are all of one length
+        if longest > max_tokens:
+            shared = self.trains_on(dataset) or self.cfg.max_tokens_valid in (None, self.cfg.max_tokens)
+            name = "max_tokens" if shared else "max_tokens_valid"
+            what = "a block" if sizes is None else "the longest sentence"
+            raise SettingError(
+                option(name), max_tokens, f"{what} has {longest} tokens, more than a batch", f"give at least {longest}"
+            )
 
     def train_step(
         self, sample: Any, model: Any, criterion: Any, optimizer: Any, update_num: int, ignore_grad: bool = False
@@ -170,7 +202,7 @@ class ScalingTask(FairseqTask):
         return computed
 
     def _has_made_all_updates(self) -> bool:
-        # fairseq looks at --max-update after an update only: a finished run, started again, would make one more.
+        # fairseq checks --max-update after an update only: a finished run, started again, would make one more.
         return 0 < self.cfg.max_update <= self._updates
 
     def _check_lengths(self, dataset: FairseqDataset, max_positions: Any) -> None:
@@ -212,61 +244,86 @@ class ScalingTask(FairseqTask):
         self.log_subset(self._subset, stats, agg)
 
     def log_subset(self, subset: str, stats: dict[str, Any], agg: Any, suffix: str = "") -> None:
-        run_id, updates = self.describe_run()["run_id"], int(stats["num_updates"])
+        run_id, updates = self.describe_run().run_id, int(stats["num_updates"])
         cross_entropy, tokens = float(agg[f"cross_entropy{suffix}"].avg), int(agg[f"target_tokens{suffix}"].sum)
-        _run.log_scores(run_id, subset, updates, cross_entropy, tokens)
+        _run.log_scores(run_id, subset, updates, cross_entropy, tokens, self.counts())
 
     def dataset(self, split: str) -> FairseqDataset:
         self._subset = split  # fairseq's validate() does not tell post_validate which subset it has just done
         return super().dataset(split)
 
+    # -- what was read ---------------------------------------------------------------------------------------------
+
+    def counts(self) -> dict[str, int]:
+        """Return what the updates so far have read, by the name of its column in logs."""
+        raise NotImplementedError
+
+    def log_counts(self) -> None:
+        for name, value in self.exact_counts().items():
+            metrics.log_scalar(name, value, weight=0, priority=25)
+
+    def exact_counts(self) -> dict[str, torch.Tensor]:
+        # fairseq prints numbers with six digits, but a tensor without dimensions as it is.
+        return {name: torch.tensor(value) for name, value in self.counts().items()}
+
+    def shortfall(self, ended: bool) -> str | None:
+        """Return what of its data a run leaves unread, None where it reads all that it was asked to.
+
+        Args:
+            ended: the run is over; else it is about to begin, and the limits on its updates and epochs decide.
+        """
+        raise NotImplementedError
+
+    def _warn_of_shortfall(self, ended: bool) -> None:
+        message = self.shortfall(ended)
+        if message is not None:
+            _run.logger.warning("%s %s", "this run has ended early:" if ended else "this run will end early:", message)
+
     # -- the run description ---------------------------------------------------------------------------------------
 
-    def run_description(self) -> dict[str, Any]:
-        """Return what makes this run, without run_id and versions."""
+    def run_description(self) -> RunDescription:
+        """Return what makes this run, without run_id, changes and versions."""
         raise NotImplementedError
 
     def hyperparameters(self) -> dict[str, Any]:
         """Return every setting that another outcome may come from: two runs that differ in one are two runs."""
         names = (
-            "lr",
-            "clip_norm",
-            "max_update",
-            "update_freq",
-            "batch_size",
-            "max_tokens",
-            "world_size",
-            "fp16",
-            "bf16",
-            "bf16_autocast",
-            "matmul_precision",
-        )
+            "lr", "clip_norm", "max_update", "update_freq", "batch_size", "max_tokens", "world_size", "fp16", "bf16",
+            "bf16_autocast", "matmul_precision",
+        )  # fmt: skip
         return {
             **{name: plain(self.cfg[name]) for name in names},
+            **({"amp": True} if self.cfg.amp else {}),
             "model": self._model,
             "criterion": self._criterion,
-            "optimizer": _settings(self.cfg.optimizer_settings),
-            "lr_scheduler": _settings(self.cfg.lr_scheduler_settings),
+            "optimizer": settings_of(self.cfg.optimizer_settings),
+            "lr_scheduler": settings_of(self.cfg.lr_scheduler_settings),
         }
 
-    def describe_run(self) -> dict[str, Any]:
+    def describe_run(self) -> RunDescription:
         """Return the complete description: of the checkpoint where one was opened for use, else of this run."""
-        return self._restored if self._restored is not None else _run.complete(self.run_description())
+        if self._restored is not None:
+            return self._restored
+        return replace(_run.complete(self.run_description()), changes=self._changes)
 
     def begin_epoch(self, epoch: int, model: Any) -> None:
         super().begin_epoch(epoch, model)
         self._log_run_once()
 
     def _log_run_once(self) -> None:
-        if not self._logged:
-            self._logged = True
-            _run.log_run(self.describe_run())
+        if self._logged:
+            return
+        self._logged = True
+        _run.logger.info(self.describe_run().line())
+        if self._batches is not None and self._batches.rank == 0:
+            self._warn_of_shortfall(ended=False)
+            atexit.register(self._warn_of_shortfall, ended=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "fairseq_scaling": {
-                "run": self.describe_run(),
-                "dictionary": dictionary_signature(self.dictionary),
+                "run": self.describe_run().to_json(),
+                "dictionary": signature(self.dictionary.symbols),
                 "updates": self._updates,
             }
         }
@@ -274,42 +331,42 @@ class ScalingTask(FairseqTask):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Called by fairseq-generate, -interactive and -validate with the state of the checkpoint they use."""
         saved = state_dict.get("fairseq_scaling")
-        if saved:
-            check_dictionary(saved["dictionary"], self.dictionary, "the checkpoint")
-        if saved and saved["run"] is not None:  # a converted checkpoint knows of no run
-            self._restored = saved["run"]
+        if not saved:
+            return
+        check_signature(saved["dictionary"], self.dictionary.symbols, "the checkpoint")
+        self._restored = _run.saved_description(saved)
+        if self._restored is not None:  # a converted checkpoint has no run
             self._logged = True
-            _run.log_run(saved["run"])
+            _run.logger.info(self._restored.line())
 
     def get_checkpoint_dict(self) -> dict[str, Any]:
-        """Called by fairseq when a checkpoint is written; its counterpart when training goes on from it."""
+        """Called by fairseq when a checkpoint is written; its counterpart when training resumes from it."""
         return {type(self).__name__: self.state_dict()}
 
     def set_checkpoint_dict(self, state_dict: dict[str, Any]) -> None:
         saved = state_dict["fairseq_scaling"]
-        check_dictionary(saved["dictionary"], self.dictionary, "the checkpoint")
+        check_signature(saved["dictionary"], self.dictionary.symbols, "the checkpoint")
         self._updates = int(saved.get("updates", 0))
+        before = _run.saved_description(saved)
+        if before is None:
+            return
+        self.restore_counts(saved, before)
+        changes = changes_on_resume(before, _run.complete(self.run_description()), self._updates)
+        self._changes = (*before.changes, *changes)
+        for change in changes:
+            _run.logger.info(
+                "resumed after %d updates with %s = %s (before: %s)",
+                change.updates, change.setting, change.after, change.before,
+            )  # fmt: skip
 
-    def refuse_another_run(self, saved: dict[str, Any], names: Iterable[str], settings: Iterable[str] = ()) -> None:
-        """Refuse to go on with a checkpoint of a run with other data: its log would claim what it has not seen.
+    def restore_counts(self, saved: dict[str, Any], before: RunDescription) -> None:
+        """Take over what a run had read when its checkpoint was written.
 
         Args:
-            saved: the run description in the checkpoint.
-            names: what must agree in the descriptions.
-            settings: what must agree in their hyperparameters.
+            saved: what the task noted in the checkpoint.
+            before: the description of the run in it.
         """
-        now = self.run_description()
-        pairs = [(name, saved.get(name), now[name]) for name in names]
-        old, new = saved["hyperparameters"], now["hyperparameters"]
-        pairs += [(name, old.get(name), new[name]) for name in settings]
-        for name, before, after in pairs:
-            if before != after:
-                raise SettingError(
-                    name,
-                    after,
-                    f"the checkpoint in --save-dir was trained with {before}",
-                    "use another --save-dir for another run",
-                )
+        raise NotImplementedError
 
 
 def _counted(sample: Any, loss: Any, sample_size: Any, output: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
@@ -326,70 +383,3 @@ def log_cross_entropy(logging_outputs: list[dict[str, Any]], suffix: str = "") -
     if tokens:
         metrics.log_scalar(f"cross_entropy{suffix}", nats / tokens, tokens, priority=30)
         metrics.log_scalar_sum(f"target_tokens{suffix}", tokens, priority=31)
-
-
-def load_dictionary(corpus: Corpus) -> Dictionary:
-    """Return fairseq's dictionary of the corpus, pieces, language tags and sentinels in their places."""
-    return Dictionary.load(str(corpus.dictionary_path))
-
-
-def sentinel_ids(dictionary: Dictionary) -> list[int]:
-    """Return the ids of ``<extra_id_0>``, ``<extra_id_1>``, ... as far as they go."""
-    ids: list[int] = []
-    while (index := dictionary.index(SENTINEL.format(len(ids)))) != dictionary.unk():
-        ids.append(index)
-    return ids
-
-
-def dictionary_signature(dictionary: Dictionary) -> dict[str, Any]:
-    """Return size, number of sentinels, language tags and a hash of the symbols in their order."""
-    symbols = "\n".join(dictionary.symbols).encode()
-    return {
-        "size": len(dictionary),
-        "sentinels": len(sentinel_ids(dictionary)),
-        "tags": " ".join(symbol for symbol in dictionary.symbols if IS_TAG.fullmatch(symbol)) or "none",
-        "sha256": hashlib.sha256(symbols).hexdigest(),
-    }
-
-
-def check_dictionary(saved: dict[str, Any], dictionary: Dictionary, where: str | Path) -> None:
-    """Raise unless a checkpoint was made with this dictionary.
-
-    Raises:
-        CheckpointError: naming what differs.
-    """
-    now = dictionary_signature(dictionary)
-    # Older checkpoints say less.
-    differences = [
-        f"{name} {saved[name]} there, {value} in this corpus"
-        for name, value in now.items()
-        if saved.get(name, value) != value
-    ]
-    if differences:
-        if len(differences) == 1 and saved.get("sha256") != now["sha256"]:
-            differences.insert(0, "as many symbols, but others or in another order")
-        raise CheckpointError(
-            f"{where} was made with another dictionary: {'; '.join(differences)}.\n"
-            "  Use the corpus folder it was trained on, or encode the new text with that folder's SentencePiece model "
-            "and the same languages and sentinels."
-        )
-
-
-def _settings(cfg: Any) -> dict[str, Any]:
-    """Return a part of fairseq's configuration as a plain dictionary, ``_name`` first."""
-    if cfg is None or isinstance(cfg, str):
-        return {"_name": cfg}
-    container: Any = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else vars(cfg)
-    return {str(name): plain(value) for name, value in container.items()}
-
-
-def plain(value: Any) -> Any:
-    """Return a setting as JSON can hold it (hydra hands over containers of its own)."""
-    if isinstance(value, str | bool | int) or value is None:
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    try:
-        return [plain(item) for item in value]
-    except TypeError:
-        return str(value)

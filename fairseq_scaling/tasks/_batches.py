@@ -16,10 +16,10 @@ from fairseq.data import FairseqDataset, iterators
 
 from ..errors import SettingError
 
-# Indices into the dataset. A rank that has none while others do gets an empty one, and steps along with a stand-in.
+# Indices into the dataset. A rank that has none while others do gets an empty one, and computes a stand-in.
 Batch = Sequence[int]
-# The key that marks a stand-in, for the task to count it for nothing. fairseq's own stand-in, which it makes of an
-# empty batch, takes what the same rank saw before in the same update out of the counts too (--update-freq above 1).
+# The key that marks a stand-in; the task counts it for nothing. fairseq's own stand-in for an empty batch also takes
+# what the same rank saw earlier in the same update out of the counts (--update-freq above 1).
 STANDS_IN = "stands_in"
 
 
@@ -60,8 +60,8 @@ class _RankBatches(Sequence[Batch]):
 class PlannedBatches(iterators.EpochBatchIterating):
     """Iterates over an :class:`EpochPlan`, from any epoch and position.
 
-    The position is counted over all ranks, so that a run may go on with another number of them. ``is_done`` is asked
-    before every epoch whether the run is over for another reason than its plan.
+    The position is counted over all ranks, so that a run may be resumed with another number of them. ``is_done`` is
+    asked before every epoch whether the run is over for another reason than its plan.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class PlannedBatches(iterators.EpochBatchIterating):
     ) -> None:
         self.dataset, self.plan, self._is_done = dataset, plan, is_done
         self.epoch = (plan.epochs or 0) + 1 if math.isnan(epoch) else int(epoch)
-        self._rank, self._ranks = rank, ranks
+        self.rank, self.ranks = rank, ranks
         self._num_workers, self._buffer_size = num_workers, buffer_size
         self._running: iterators.CountingIterator | None = None
         self._resume_from = 0  # batches of this rank to leave out, in the epoch that runs next
@@ -89,7 +89,7 @@ class PlannedBatches(iterators.EpochBatchIterating):
     def first_batch(self) -> Any:
         """A batch that fits memory as well as any other: the trainer's stand-in where a rank has none."""
         epoch = self.epoch if self.plan.epochs is None else min(self.epoch, self.plan.epochs)
-        batches = self.plan.batches(epoch, self._ranks)
+        batches = self.plan.batches(epoch, self.ranks)
         return self.dataset.collater([self.dataset[i] for i in batches[0]]) if len(batches) else "DUMMY"
 
     @property
@@ -139,20 +139,20 @@ class PlannedBatches(iterators.EpochBatchIterating):
             "version": 2,
             "epoch": self.epoch,
             "iterations_in_epoch": done,
-            "batches_done": done * self._ranks,
+            "batches_done": done * self.ranks,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         done = state_dict.get("batches_done", state_dict["iterations_in_epoch"])
-        if done % self._ranks:
+        if done % self.ranks:
             raise SettingError(
                 "distributed_world_size",
-                self._ranks,
+                self.ranks,
                 f"the checkpoint lies after {done} batches of its epoch, which so many processes cannot share evenly",
-                "go on with the number of processes it was written by, or from a checkpoint at a budget",
+                "resume with the number of processes it was written by, or from a checkpoint at a budget",
             )
         self.epoch = state_dict["epoch"]
-        self._resume_from = done // self._ranks
+        self._resume_from = done // self.ranks
         self._running = None
 
     def _finished(self, epoch: int) -> bool:
@@ -160,8 +160,8 @@ class PlannedBatches(iterators.EpochBatchIterating):
 
     def _rank_batches(self, first: int = 0) -> _RankBatches:
         if self._finished(self.epoch):
-            return _RankBatches([], self._rank, self._ranks)
-        return _RankBatches(self.plan.batches(self.epoch, self._ranks), self._rank, self._ranks, first)
+            return _RankBatches([], self.rank, self.ranks)
+        return _RankBatches(self.plan.batches(self.epoch, self.ranks), self.rank, self.ranks, first)
 
 
 def _collate(dataset: FairseqDataset, stand_in: Batch, samples: list[Any]) -> Any:

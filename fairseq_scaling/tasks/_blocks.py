@@ -14,14 +14,15 @@ from ..data import hashing
 from ..data.corpus import TokenFile
 from ..data.corruption import SpanCorruption
 
-# positions -> (index of the language, number of the block in that language's stream)
+# positions -> (index of the language, number of the block; beyond the blocks of its text they count on from the first)
 Locate = Callable[[NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 class BlockDataset(FairseqDataset):
     """Blocks of several languages' streams under one numbering, corrupted as T5 does.
 
-    The noise of a block depends on the seed, the language and the block's number in that language's text alone.
+    The noise of a block depends on the seed, the language and the block's number alone. Text that is read again has
+    other numbers, so other noise.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class BlockDataset(FairseqDataset):
         self._files = list(streams.values())
         self._locate, self._size, self.corruption, self._dictionary = locate, size, corruption, dictionary
         self._sentinels = np.asarray(sentinels, dtype=np.int64)
+        self._lengths = np.array([file.tokens // corruption.block_length for file in self._files])  # in blocks
         self._keys = np.array([hashing.key(seed, "corruption", language) for language in self.languages])
 
     def __len__(self) -> int:
@@ -59,7 +61,7 @@ class BlockDataset(FairseqDataset):
         ``net_input``: ``src_tokens [batch, input_length]``, ``src_lengths [batch]``,
         ``prev_output_tokens [batch, target_length]`` (the target shifted, after fairseq's custom opened by ``</s>``);
         ``target [batch, target_length]``; ``ntokens`` of the target; ``consumed``: language -> tokens before
-        corruption.
+        corruption; ``unique``: the same without text that was read before.
         """
         if not len(positions):
             return {}
@@ -67,14 +69,18 @@ class BlockDataset(FairseqDataset):
         languages, numbers = self._locate(at)
         length = self.corruption.block_length
         blocks = np.empty((len(at), length), dtype=np.int64)
-        for row, (language, number) in enumerate(zip(languages, numbers, strict=True)):
+        lengths = self._lengths[languages]
+        for row, (language, number) in enumerate(zip(languages, numbers % lengths, strict=True)):
             blocks[row] = self._files[language].stream[number * length : (number + 1) * length]
         keys = hashing.mix(self._keys[languages] + numbers.astype(np.uint64))
         eos = self._dictionary.eos()
         source, target = self.corruption(blocks, keys, self._sentinels, eos)
         previous = np.empty_like(target)
         previous[:, 0], previous[:, 1:] = eos, target[:, :-1]
-        counts = np.bincount(languages, minlength=len(self.languages)) * length
+        counts, new = (
+            np.bincount(chosen, minlength=len(self.languages)) * length
+            for chosen in (languages, languages[numbers < lengths])
+        )
         return {
             "id": torch.from_numpy(at),
             "nsentences": len(at),
@@ -86,6 +92,7 @@ class BlockDataset(FairseqDataset):
             },
             "target": torch.from_numpy(target),
             "consumed": dict(zip(self.languages, counts.tolist(), strict=True)),
+            "unique": dict(zip(self.languages, new.tolist(), strict=True)),
         }
 
     def num_tokens(self, index: int) -> int:

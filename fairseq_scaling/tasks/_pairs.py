@@ -19,7 +19,8 @@ class Sentences(torch.utils.data.Dataset):
     def __init__(self, file: TokenFile, chosen: NDArray[np.int64], prefix: Sequence[int] = ()) -> None:
         self._file, self._chosen = file, chosen
         self._prefix = np.asarray(prefix, dtype=np.int64)
-        self.sizes = file.sizes[chosen].astype(np.int64) + len(prefix)
+        self.tokens = file.sizes[chosen].astype(np.int64)  # of the sentences themselves
+        self.sizes = self.tokens + len(prefix)
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -54,7 +55,7 @@ class PairDataset(LanguagePairDataset):
 
         ``net_input``: ``src_tokens [batch, source]``, ``src_lengths [batch]``, ``prev_output_tokens [batch, target]``
         (the target shifted, after fairseq's custom opened by ``</s>``); ``target [batch, target]``; ``ntokens`` of the
-        target; ``id [batch]``.
+        target; ``id [batch]``; ``read``: tokens of both sides, without the prefix.
         """
         if not len(samples):
             return {}
@@ -72,6 +73,7 @@ class PairDataset(LanguagePairDataset):
             "id": torch.from_numpy(indices),
             "nsentences": len(indices),
             "ntokens": int(sizes.sum()),
+            "read": self.tokens_of(samples),
             "net_input": {
                 "src_tokens": torch.from_numpy(self.src.padded(indices, self.src_dict.pad())),
                 "src_lengths": lengths,
@@ -79,3 +81,8 @@ class PairDataset(LanguagePairDataset):
             },
             "target": torch.from_numpy(target),
         }
+
+    def tokens_of(self, samples: Sequence[int]) -> int:
+        """Return the tokens of some pairs, source and target together, without the prefix."""
+        chosen = list(samples)
+        return int(self.src.tokens[chosen].sum() + self.tgt.tokens[chosen].sum())

@@ -1,42 +1,30 @@
-"""The description of a run: what it is trained on, as a plain dictionary in checkpoints and one line in logs."""
+"""What a task says of its run in checkpoints and logs, beside fairseq's own records."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import platform
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
 from .. import __version__
+from ..run import SCORES_MARK, RunDescription, read_description
 
 logger = logging.getLogger("fairseq_scaling.tasks")
 
-# What makes two runs different runs; the rest of a description is circumstance or follows from these.
-_IDENTITY = (
-    "stage",
-    "pretrain_tokens",
-    "mixture",
-    "finetune_tokens",
-    "source_lang",
-    "target_lang",
-    "seed",
-    "pretrain_seed",
-    "architecture",
-    "parameters",
-    "corpus",
-    "budgets",
-    "pretrain_run_id",
-    "hyperparameters",
-)
+
+def complete(description: RunDescription) -> RunDescription:
+    """Return the description with its ``run_id`` and the versions of what computes it."""
+    return replace(description, run_id=description.identity(), versions=versions())
 
 
-def complete(description: dict[str, Any]) -> dict[str, Any]:
-    """Return the description with its format number, its ``run_id`` and the versions of what computes it."""
-    identity = json.dumps({name: description.get(name) for name in _IDENTITY}, sort_keys=True)
-    run_id = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    return {"format": 1, "run_id": run_id, **description, "versions": versions()}
+def saved_description(noted: Mapping[str, Any]) -> RunDescription | None:
+    """Return the description in what a task noted in a checkpoint; None for a converted or foreign one."""
+    content = noted.get("run")
+    return read_description(content)[0] if isinstance(content, dict) else None
 
 
 def versions() -> dict[str, str]:
@@ -58,13 +46,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def log_run(description: dict[str, Any]) -> None:
-    """Write the description into the log, as the one line that ``fit-scaling`` reads."""
-    logger.info("SCALING_RUN %s", json.dumps(description, ensure_ascii=False, sort_keys=True))
-
-
-def log_scores(run_id: str | None, subset: str, updates: int, cross_entropy: float, target_tokens: int) -> None:
-    """Write a cross-entropy (nats per target token) into the log, in full precision."""
+def log_scores(
+    run_id: str | None, subset: str, updates: int, cross_entropy: float, target_tokens: int, counts: Mapping[str, int]
+) -> None:
+    """Write a cross-entropy (nats per target token) into the log, in full precision, and what was read until then."""
     record = {
         "format": 1,
         "run_id": run_id,
@@ -72,5 +57,6 @@ def log_scores(run_id: str | None, subset: str, updates: int, cross_entropy: flo
         "updates": updates,
         "cross_entropy": cross_entropy,
         "target_tokens": target_tokens,
+        **counts,
     }
-    logger.info("SCALING_SCORES %s", json.dumps(record, sort_keys=True))
+    logger.info("%s %s", SCORES_MARK, json.dumps(record, sort_keys=True))

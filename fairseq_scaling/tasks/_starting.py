@@ -3,51 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from ..errors import CheckpointError, SettingError
-from ..models._weights import check_weights
-from ._checkpoints import LAST
+from ..fingerprint import fingerprint
+from ..models.weights import check_weights
+from ..run import Stage, Start
+from ._run import saved_description
+from .checkpoints import LAST, described, read_checkpoint
 
-# Of the settings of a T5, those that another model has otherwise; in training dropout may change.
+# The settings of a T5 that make it another model; dropout may change from stage to stage.
 _MODEL = (
     "d_model", "d_kv", "d_ff", "num_heads", "encoder_layers", "decoder_layers", "feed_forward", "output_layer",
     "relative_attention_buckets", "relative_attention_max_distance", "layer_norm_epsilon", "decoder_start",
 )  # fmt: skip
-_STAGES = {"pretraining": "scaling_pretraining", "finetuning": "scaling_translation"}
+_TASKS = {Stage.PRETRAINING: "scaling_pretraining", Stage.FINETUNING: "scaling_translation"}
 
 
-def starting_point(cfg: Any) -> tuple[Path | None, bool]:
-    """Return the checkpoint that fairseq will load, and whether it goes on with the run in it or takes weights alone.
+class StartingPoint(NamedTuple):
+    """A checkpoint that is about to be loaded.
 
-    Decides as ``fairseq.checkpoint_utils.load_checkpoint`` does.
+    Attributes:
+        path: of the checkpoint.
+        resumes: the run in it is resumed; else its weights alone are taken.
+    """
+
+    path: Path
+    resumes: bool
+
+
+def starting_point(cfg: Any) -> StartingPoint | None:
+    """Return the checkpoint that a training begins with, None if it begins with new weights.
+
+    Decides as ``fairseq.checkpoint_utils.load_checkpoint`` does; ``--start-from`` comes last.
 
     Raises:
-        SettingError: a file that was asked for is missing (fairseq would begin afresh in silence), or counts of a run
-            that goes on would be forgotten.
+        SettingError: a file that was asked for is missing (fairseq would begin afresh in silence), or a run is to be
+            resumed without a part of its state.
     """
     last = Path(cfg.save_dir) / LAST
     if cfg.restore_file != LAST:
-        found, restores, setting = Path(cfg.restore_file), True, "restore_file"
+        found, resumes, setting = Path(cfg.restore_file), True, "restore_file"
     elif last.exists():
-        found, restores, setting = last, True, "save_dir"
+        found, resumes, setting = last, True, "save_dir"
     elif cfg.continue_once:
-        found, restores, setting = Path(cfg.continue_once), True, "continue_once"
+        found, resumes, setting = Path(cfg.continue_once), True, "continue_once"
     elif cfg.finetune_from_model:
-        found, restores, setting = Path(cfg.finetune_from_model), False, "finetune_from_model"
+        found, resumes, setting = Path(cfg.finetune_from_model), False, "finetune_from_model"
+    elif getattr(cfg, "start_from", None):
+        found, resumes, setting = Path(cfg.start_from), False, "start_from"
     else:
-        return None, False
+        return None
     if not found.is_file():
         raise SettingError(setting, found, "no such file")
-    if restores and cfg.reset_dataloader:
-        raise SettingError(
-            "reset_dataloader", True, f"what the model in {found} has seen would be counted from zero again",
-            "leave it out, or begin in an empty --save-dir",
-        )  # fmt: skip
-    return found, restores
+    if resumes:
+        _check_whole_state(cfg, found)
+    return StartingPoint(found, resumes)
+
+
+def _check_whole_state(cfg: Any, found: Path) -> None:
+    """Refuse to resume a run without its counts, optimizer or schedule: it would be another run than its log says."""
+    lost = {
+        "reset_dataloader": f"what the model in {found} has seen would be counted from zero again",
+        "reset_optimizer": f"the run in {found} would go on with an optimizer that has forgotten its gradients",
+        "reset_lr_scheduler": f"the learning rate of the run in {found} would begin again",
+        "optimizer_overrides": f"the run in {found} would go on with other settings than its description says",
+    }
+    for name, problem in lost.items():
+        value = getattr(cfg, name)
+        if value not in (False, "{}"):
+            raise SettingError(name, value, problem, "leave it out, or begin in an empty --save-dir")
+
+
+def read_start(path: Path, name: str, setting: str) -> Start:
+    """Return what a run records of the model that it starts from.
+
+    Args:
+        path: its checkpoint.
+        name: what logs and reports call it; empty for the name of the file.
+        setting: that names the file, for the message.
+
+    Raises:
+        SettingError: there is no such file.
+        CheckpointError: it cannot be read, or its model was finetuned.
+    """
+    if not path.is_file():
+        raise SettingError(setting, path, "no such file")
+    noted = described(read_checkpoint(path))
+    run, start = saved_description(noted), Start(name or path.name, fingerprint(path)[:12])
+    if run is None:
+        return start
+    if run.stage != Stage.PRETRAINING:
+        raise CheckpointError(
+            f"{path} is a checkpoint of a {run.stage} run; a {Stage.PRETRAINING} starts from a pretrained model\n"
+            "  give the checkpoint that it was finetuned from"
+        )
+    return replace(start, pretrain_tokens=sum(noted["consumed"].values()), mixture=run.mixture, run_id=run.run_id)
 
 
 def check_model(
@@ -66,7 +121,7 @@ def check_model(
     saved = cfg.get("model") if isinstance(cfg, dict) else None
     saved = saved if isinstance(saved, dict) else {}
     names = {name: name for name in _MODEL}
-    if noted.get("run"):  # a converted one has no architecture of its own
+    if noted.get("run"):  # a converted model has no architecture of its own
         names = {"_name": "architecture", **names}
     differences = [
         f"{shown} {saved[name]} there, {settings[name]} here"
@@ -80,23 +135,19 @@ def check_model(
     check_weights(state["model"], model, path, remedy)
 
 
-def check_stage(path: Path, noted: Mapping[str, Any], stage: str) -> None:
-    """Raise CheckpointError unless a checkpoint is of a run of this stage: only then can a run go on from it."""
-    run = noted.get("run")
-    found = run.get("stage") if isinstance(run, dict) else None
-    if found == stage:
+def check_stage(path: Path, noted: Mapping[str, Any], stage: Stage) -> None:
+    """Raise CheckpointError unless a checkpoint is of a run of this stage: only such a run can be resumed."""
+    run = saved_description(noted)
+    if run is not None and run.stage == stage:
         return
-    task = _STAGES[stage]
-    if found in _STAGES:
-        what = f"is a checkpoint of a {found} run ({_STAGES[found]})"
+    if run is not None:
+        what = f"is a checkpoint of a {run.stage} run ({_TASKS[run.stage]})"
     elif noted:
         what = "was converted: what its model was pretrained on, and how much, is unknown"
     else:
-        what = f"is no checkpoint of {task}: what its model has seen is unknown"
-    remedy = (
-        "a pretraining begins in an empty --save-dir, so that D_p counts everything; scaling_translation finetunes "
-        "any T5"
-        if stage == "pretraining"
-        else "to finetune from it, give it with --finetune-from-model and an empty --save-dir"
+        what = f"is no checkpoint of {_TASKS[stage]}: what its model has seen is unknown"
+    option = "--start-from" if stage == Stage.PRETRAINING else "--finetune-from-model"
+    raise CheckpointError(
+        f"{path} {what}, so no {stage} can be resumed from it\n"
+        f"  to start from its weights, give it with {option} and an empty --save-dir"
     )
-    raise CheckpointError(f"{path} {what}, so no {stage} can go on from it\n  {remedy}")

@@ -2,7 +2,7 @@
 
 # No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,20 @@ from fairseq.tasks import register_task
 from numpy.typing import NDArray
 from omegaconf import MISSING
 
-from ..data import hashing
 from ..data.corpus import Corpus, TokenFile
 from ..data.corruption import SpanCorruption
-from ..data.permutation import Permutation
+from ..data.pairs import epoch_batches, training_pairs, updates_of_batches
 from ..errors import CheckpointError, SettingError
-from ..fingerprint import fingerprint
-from ..mixture import Mixture
 from ..quantities import parse_tokens
+from ..run import RunDescription, Stage, read_description
 from . import _run
 from ._base import ScalingTask
-from ._batches import EpochPlan
+from ._batches import STANDS_IN, EpochPlan
 from ._blocks import HeldOutBlocks
-from ._checkpoints import described, read_checkpoint
-from ._config import ScalingTaskConfig
 from ._pairs import PairDataset, Sentences
+from ._starting import read_start
+from .checkpoints import described, read_checkpoint
+from .config import ScalingTaskConfig
 from .scaling_pretraining import upstream_validation
 
 
@@ -43,13 +42,6 @@ class ScalingTranslationConfig(ScalingTaskConfig):
         default="",
         metadata={"help": "text put before every source sentence, for example 'translate English to French:'"},
     )
-    start_name: str = field(
-        default="",
-        metadata={
-            "help": "what logs and reports call the checkpoint of --finetune-from-model where it does not say what its "
-            "model was pretrained on  [default: its file's name]"
-        },
-    )
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
 
@@ -58,11 +50,11 @@ class ScalingTranslationConfig(ScalingTaskConfig):
 class ScalingTranslationTask(ScalingTask):
     """Finetunes on the first pairs of a seeded permutation of the training pairs, up to a number of tokens.
 
-    What came before (D_p, mixture, seed) is read from the checkpoint given by ``--finetune-from-model``; without one
-    the run is the baseline, D_p = 0.
+    D_p, mixture and seed of the pretraining are read from the checkpoint given by ``--finetune-from-model``; without
+    one the run is the baseline, D_p = 0.
     """
 
-    stage = "finetuning"
+    stage = Stage.FINETUNING
 
     def __init__(
         self, cfg: ScalingTranslationConfig, corpus: Corpus, dictionary: Any, from_checkpoint: bool = False
@@ -73,9 +65,10 @@ class ScalingTranslationTask(ScalingTask):
         self.finetune_tokens = self._budget()
         self.finetune_tokens_used = 0
         self.finetune_pairs = 0
-        self.pretraining: dict[str, Any] | None = None
+        self.tokens_read: int | None = 0  # None: resumed from an older checkpoint, which does not say it
+        self.pretraining: RunDescription | None = None
         self.source_prefix = cfg.source_prefix
-        # A finetuned checkpoint brings the description of its pretraining along: that one's file may be gone.
+        # A finetuned checkpoint holds the description of its pretraining, whose own file may be gone.
         if cfg.finetune_from_model and not from_checkpoint:
             self.pretraining = self._read_pretraining(Path(cfg.finetune_from_model))
 
@@ -127,7 +120,7 @@ class ScalingTranslationTask(ScalingTask):
                 "valid_subset", f"upstream_{language}", "a run without pretraining has nothing to forget",
                 "leave it out, or start from a checkpoint with --finetune-from-model",
             )  # fmt: skip
-        geometry = self.pretraining["hyperparameters"]
+        geometry = self.pretraining.hyperparameters
         if not geometry:
             raise SettingError(
                 "valid_subset",
@@ -141,24 +134,10 @@ class ScalingTranslationTask(ScalingTask):
         return upstream_validation(self.corpus, (language,), corruption, self.dictionary)
 
     def epoch_plan(self, dataset: FairseqDataset, max_tokens: int | None, max_sentences: int | None) -> EpochPlan:
-        if dataset is not self.datasets.get("train"):
+        if not self.trains_on(dataset):
             return super().epoch_plan(dataset, max_tokens, max_sentences)
-        sizes = np.asarray(dataset.sizes)
-
-        def batches(epoch: int, ranks: int) -> list[list[int]]:
-            """Pairs of like length together, another composition and order in every epoch."""
-            order = self._shuffled(len(sizes), "finetuning pairs of an epoch", epoch)
-            order = order[np.lexsort((sizes[order, 0], sizes[order, 1]))]
-            formed = dataset.batch_by_size(
-                order, max_tokens=max_tokens, max_sentences=max_sentences, required_batch_size_multiple=1
-            )
-            places = self._shuffled(len(formed), "finetuning batches of an epoch", epoch)
-            return [[int(index) for index in formed[place]] for place in places]
-
-        return EpochPlan(batches)
-
-    def _shuffled(self, size: int, *purpose: object) -> NDArray[np.int64]:
-        return Permutation(size, hashing.key(self.cfg.seed, *purpose))(np.arange(size))
+        lengths = np.asarray(dataset.sizes)
+        return EpochPlan(lambda epoch, ranks: epoch_batches(lengths, self.cfg.seed, epoch, max_tokens, max_sentences))
 
     def build_dataset_for_inference(
         self, src_tokens: list[torch.Tensor], src_lengths: list[int], **kwargs: Any
@@ -168,102 +147,131 @@ class ScalingTranslationTask(ScalingTask):
         lengths = [len(tokens) for tokens in with_prefix]
         return LanguagePairDataset(with_prefix, lengths, self.dictionary, left_pad_source=False, **kwargs)
 
-    # -- where the run comes from ----------------------------------------------------------------------------------
+    # -- what was read ---------------------------------------------------------------------------------------------
 
-    def _read_pretraining(self, path: Path) -> dict[str, Any]:
+    def train_step(self, sample: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any, dict[str, Any]]:
+        loss, sample_size, output = super().train_step(sample, *args, **kwargs)
+        output["read"] = 0 if STANDS_IN in sample else sample["read"]
+        return loss, sample_size, output
+
+    def reduce_metrics(self, logging_outputs: list[dict[str, Any]], criterion: Any) -> None:
+        """Count what was read. The trainer calls this only after an update: skipped batches are not counted."""
+        super().reduce_metrics(logging_outputs, criterion)
+        if criterion.training and self.tokens_read is not None:
+            self.tokens_read += sum(int(output["read"]) for output in logging_outputs)
+            self.log_counts()
+
+    def counts(self) -> dict[str, int]:
+        if not self.tokens_read:
+            return {}
+        return {
+            "finetune_tokens_read": self.tokens_read,
+            "finetune_passes": self.tokens_read // self.finetune_tokens_used,
+        }
+
+    def post_validate(self, model: Any, stats: dict[str, Any], agg: Any) -> None:
+        super().post_validate(model, stats, agg)
+        stats.update(self.exact_counts())
+
+    def shortfall(self, ended: bool) -> str | None:
+        read = self.tokens_read if ended else self._readable_tokens()
+        if read is None or read >= self.finetune_tokens_used:
+            return None
+        limit = "" if ended or not self.cfg.max_update else f"with --max-update {self.cfg.max_update} "
+        return (
+            f"{limit}it reads {read} of the {self.finetune_tokens_used} tokens of its finetuning set, less than once; "
+            f"its D_f is not the {self.finetune_tokens} of --finetune-tokens"
+        )
+
+    def _readable_tokens(self) -> int | None:
+        """Return how many tokens the updates read, None where they come to the end of the first epoch."""
+        assert self._batches is not None
+        batches, ranks = self._batches.plan.batches(1, self._batches.ranks), self._batches.ranks
+        updates, frequency = self.cfg.max_update, next(iter(self.cfg.update_freq))
+        if not 0 < updates < updates_of_batches(len(batches), ranks, frequency):
+            return None
+        dataset = self.datasets["train"]
+        return sum(dataset.tokens_of(batch) for batch in batches[: updates * ranks * frequency])
+
+    # -- what the run started from ---------------------------------------------------------------------------------
+
+    def _read_pretraining(self, path: Path) -> RunDescription:
         """Return the pretraining run's description as of that checkpoint, from the checkpoint itself."""
         if not path.is_file():
             raise SettingError("finetune_from_model", path, "no such file")
         saved = described(read_checkpoint(path))
-        run = saved.get("run")
+        run = _run.saved_description(saved)
         if run is None:
-            _run.logger.warning("%s says nothing of its pretraining data: pretrain_tokens is unknown", path)
-            return {
-                "pretrain_tokens": None,
-                "mixture": {},
-                "seed": None,
-                # No run's, but without it two models of one shape would be finetuned in one and the same run.
-                "run_id": fingerprint(path)[:12],
-                "hyperparameters": {},
-                "start": self.cfg.start_name or path.name,
-            }
-        if run["stage"] != "pretraining":
+            _run.logger.warning("%s does not say what its model was pretrained on: pretrain_tokens is unknown", path)
+            start = read_start(path, self.cfg.start_name, "finetune_from_model")
+            return RunDescription(Stage.PRETRAINING, start.checksum, start=start)
+        if run.stage != Stage.PRETRAINING:
             raise CheckpointError(
-                f"{path} is a checkpoint of a {run['stage']} run; finetuning starts from a pretraining one"
+                f"{path} is a checkpoint of a {run.stage} run; finetuning starts from a pretraining one"
             )
-        return {**run, "pretrain_tokens": sum(saved["consumed"].values()), "by_language": saved["consumed"]}
+        consumed, unique = saved["consumed"], saved.get("unique", saved["consumed"])
+        return replace(
+            run,
+            pretrain_tokens=sum(consumed.values()),
+            pretrain_tokens_by_language=consumed,
+            pretrain_unique_tokens_by_language=unique if unique != consumed else {},
+        )
 
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()
-        state["fairseq_scaling"]["pretraining"] = self.pretraining
+        state["fairseq_scaling"]["pretraining"] = None if self.pretraining is None else self.pretraining.to_json()
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        saved = state_dict.get("fairseq_scaling")
-        if not saved or saved["run"] is None:
+        if self._restored is None:
             return
-        self.pretraining = saved.get("pretraining")
-        trained_with = saved["run"]["hyperparameters"].get("source_prefix", "")
+        self.pretraining = _saved_pretraining(state_dict["fairseq_scaling"])
+        trained_with = self._restored.hyperparameters.get("source_prefix", "")
         if self.source_prefix not in ("", trained_with):
             raise CheckpointError(
                 f"the model was trained with the source prefix {trained_with!r}, not {self.source_prefix!r}\n"
-                "  leave --source-prefix out: the checkpoint knows it"
+                "  leave --source-prefix out: the checkpoint holds it"
             )
         self.source_prefix = trained_with
 
-    def set_checkpoint_dict(self, state_dict: dict[str, Any]) -> None:
-        super().set_checkpoint_dict(state_dict)
-        data = ("pretrain_run_id", "pretrain_tokens", "finetune_tokens", "source_lang", "target_lang", "seed", "corpus")
-        saved = state_dict["fairseq_scaling"]["run"]
-        self.refuse_another_run(saved, data, ("source_prefix", "batch_size", "max_tokens"))
+    def restore_counts(self, saved: dict[str, Any], before: RunDescription) -> None:
+        self.tokens_read = before.finetune_tokens_read
+        if self.cfg.finetune_from_model is None:
+            self.pretraining = _saved_pretraining(saved)  # a resumed run need not name its start again
 
-    def run_description(self) -> dict[str, Any]:
-        before = self.pretraining or {"pretrain_tokens": 0, "mixture": {}, "seed": None, "run_id": None}
-        mixture = before["mixture"]
-        return {
-            "stage": self.stage,
-            "pretrain_tokens": before["pretrain_tokens"],
-            "pretrain_tokens_by_language": before.get("by_language", {}),
-            "mixture": mixture,
-            "alignment": _alignment(mixture, self.source, self.target),
-            "finetune_tokens": self.finetune_tokens,
-            "finetune_tokens_used": self.finetune_tokens_used,
-            "finetune_pairs": self.finetune_pairs,
-            "source_lang": self.source,
-            "target_lang": self.target,
-            "seed": self.cfg.seed,
-            "pretrain_seed": before["seed"],
-            "architecture": self.architecture,
-            "parameters": self.parameters,
-            "corpus": self.corpus.fingerprint[:12],
-            "pretrain_run_id": before["run_id"],
-            **{name: before[name] for name in ("start",) if name in before},
-            "hyperparameters": {
-                "source_prefix": self.source_prefix,
-                **self.hyperparameters(),
-            },
-        }
-
-
-def training_pairs(sizes: NDArray[np.int64], finetune_tokens: int, seed: int) -> NDArray[np.int64]:
-    """Return the pairs of a training subset: the first of a permutation, so that a smaller D_f is a prefix of a larger.
-
-    Args:
-        sizes: tokens of every pair, source and target together.
-        finetune_tokens: D_f; as many pairs are taken as fit.
-        seed: of the permutation.
-    """
-    order = Permutation(len(sizes), hashing.key(seed, "finetuning pairs"))(np.arange(len(sizes)))
-    taken = int(np.searchsorted(np.cumsum(sizes[order]), finetune_tokens, side="right"))
-    if taken == 0:
-        raise SettingError("finetune_tokens", finetune_tokens, f"the first pair has {int(sizes[order[0]])} tokens")
-    return order[:taken]
+    def run_description(self) -> RunDescription:
+        before = self.pretraining or RunDescription(Stage.PRETRAINING, pretrain_tokens=0)
+        counts = self.counts()
+        return RunDescription(
+            stage=self.stage,
+            pretrain_tokens=before.pretrain_tokens,
+            pretrain_tokens_by_language=before.pretrain_tokens_by_language,
+            pretrain_unique_tokens_by_language=before.pretrain_unique_tokens_by_language,
+            mixture=before.mixture,
+            alignment=None if before.mixture is None else before.mixture.alignment(self.source, self.target),
+            finetune_tokens=self.finetune_tokens,
+            finetune_tokens_used=self.finetune_tokens_used,
+            finetune_pairs=self.finetune_pairs,
+            finetune_tokens_read=counts.get("finetune_tokens_read"),
+            finetune_passes=counts.get("finetune_passes"),
+            source_lang=self.source,
+            target_lang=self.target,
+            seed=self.cfg.seed,
+            pretrain_seed=before.seed,
+            architecture=self.architecture,
+            parameters=self.parameters,
+            corpus=self.corpus.fingerprint[:12],
+            pretrain_run_id=before.run_id or None,
+            start=before.start,
+            hyperparameters={"source_prefix": self.source_prefix, **self.hyperparameters()},
+        )
 
 
-def _alignment(mixture: dict[str, str], source: str, target: str) -> float | None:
-    if not mixture:
+def _saved_pretraining(saved: dict[str, Any]) -> RunDescription | None:
+    """Return the description of the pretraining that a finetuned checkpoint holds."""
+    content = saved.get("pretraining")
+    if not content:
         return None
-    return Mixture.parse(",".join(f"{language}:{share}" for language, share in mixture.items())).alignment(
-        source, target
-    )
+    content = {"format": 1, "pretrain_tokens_by_language": content.get("by_language"), **content}
+    return read_description(content)[0]

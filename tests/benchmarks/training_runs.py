@@ -27,7 +27,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from fairseq_scaling.models.t5 import PRESETS
-from fairseq_scaling.tasks._config import MATMUL_PRECISIONS
+from fairseq_scaling.tasks.config import MATMUL_PRECISIONS
 from tests.benchmarks.peers import PAD, dimensions, hugging_face, matmul_rate, transformer_flags
 from tests.benchmarks.text import run
 from tests.data.tiny import write_corpus

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from fairseq_scaling.tasks._config import MATMUL_PRECISIONS
+from fairseq_scaling.tasks.config import MATMUL_PRECISIONS
 from tests.benchmarks.peers import EOS, PAD, hugging_face, matmul_rate, transformer_settings
 from tests.models.conftest import make_model, make_task, random_tokens
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairseq_scaling.data.plan import Interleaving, PretrainingPlan
+from fairseq_scaling.data.plan import Interleaving, PretrainingPlan, parse_repeat
 from fairseq_scaling.errors import SettingError
 from fairseq_scaling.mixture import Mixture
 
@@ -137,3 +137,47 @@ def test_any_position_of_a_trillion_tokens_is_at_hand() -> None:
     _languages, blocks = plan.at(positions)
     assert (blocks < 10**12 // 568).all()
     assert sum(plan.tokens(plan.budget_blocks[-1]).values()) <= 10**12
+
+
+def repeating(repeat: str, budgets: list[int]) -> PretrainingPlan:
+    mixture = Mixture.parse("en:0.5,fr:0.5")
+    passes = parse_repeat(repeat, mixture.languages)
+    return PretrainingPlan(mixture, {"en": 700, "fr": 7000}, 70, budgets, 1, passes)
+
+
+def test_text_that_is_repeated_comes_in_a_new_order_and_under_new_numbers() -> None:
+    plan = repeating("en:3", [4200])
+    languages, numbers = plan.at(np.arange(60))
+    english = numbers[languages == 0]
+    passes = [english[first : first + 10] for first in (0, 10, 20)]
+    assert [sorted(numbers) for numbers in passes] == [list(range(first, first + 10)) for first in (0, 10, 20)]
+    orders = {tuple((numbers % 10).tolist()) for numbers in passes}
+    assert len(orders) == 3
+    assert plan.tokens(60) == {"en": 2100, "fr": 2100}
+    assert plan.unique_tokens(60) == {"en": 700, "fr": 2100}
+
+
+def test_the_first_pass_is_that_of_a_run_without_repetition() -> None:
+    once, often = repeating("1", [1400]), repeating("4", [5600])
+    assert all(np.array_equal(*both) for both in zip(once.at(np.arange(20)), often.at(np.arange(20)), strict=True))
+
+
+def test_a_budget_beyond_the_passes_names_the_number_that_would_do() -> None:
+    with pytest.raises(SettingError, match=r"would repeat data: language 'en' .*\n.* 1400 tokens.*--repeat en:2"):
+        repeating("1", [1470])
+    with pytest.raises(SettingError, match=r"more than 2 times: .*\n.* 2800 tokens.*--repeat en:3"):
+        repeating("en:2", [2870])
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [("1", (1, 1)), ("4", (4, 4)), (4, (4, 4)), ("fr:2", (1, 2)), (" fr:2 , en:3", (3, 2))],
+)
+def test_passes_are_read_for_all_languages_or_by_language(text: str | int, passes: tuple[int, int]) -> None:
+    assert tuple(parse_repeat(text, ("en", "fr")).values()) == passes
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "en", "en:", "en:2,en:3", "2,en:3", "en:3,2", "de:2", "1001"])
+def test_impossible_passes_are_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="repeat"):
+        parse_repeat(text, ("en", "fr"))

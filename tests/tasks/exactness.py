@@ -18,15 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from fairseq.data import iterators
 from hypothesis import strategies as st
 
-from fairseq_scaling.data.corpus import Corpus
 from fairseq_scaling.data.corruption import SpanCorruption
+from fairseq_scaling.data.dictionary import sentinel_ids
 from fairseq_scaling.data.plan import Interleaving
 from fairseq_scaling.errors import SettingError
 from fairseq_scaling.mixture import Mixture
-from fairseq_scaling.tasks._base import load_dictionary, sentinel_ids
 from fairseq_scaling.tasks._batches import STANDS_IN
 from fairseq_scaling.tasks.scaling_pretraining import ScalingPretrainingConfig, ScalingPretrainingTask
 from tests.data.tiny import END, write_corpus
@@ -55,6 +55,8 @@ class Setting:
         weights: language -> share, times the sum of all weights.
         budgets: in tokens.
         update_blocks: blocks in one update of all ranks together.
+        repeat: language -> how often its text may be read.
+        start: the run continues the pretraining of a model.
     """
 
     tokens: dict[str, int]
@@ -63,6 +65,8 @@ class Setting:
     input_length: int
     update_blocks: int
     seed: int
+    repeat: dict[str, int]
+    start: bool = False
 
     @property
     def mixture(self) -> Mixture:
@@ -88,8 +92,10 @@ def settings_of_runs(draw: st.DrawFn, most_blocks: int = 60) -> Setting:
     block = SpanCorruption.for_input_length(input_length).block_length
     blocks = {language: draw(st.integers(5, most_blocks)) for language in languages}
     tokens = {language: number * block + draw(st.integers(0, block - 1)) for language, number in blocks.items()}
-    setting = Setting(tokens, weights, (), input_length, draw(st.integers(1, 6)) * 4, draw(st.integers(0, 2**31)))
-    longest, _ = Interleaving(setting.mixture).longest(blocks)
+    repeat = {language: draw(st.sampled_from([1, 1, 2, 3])) for language in languages}
+    update_blocks, seed = draw(st.integers(1, 6)) * 4, draw(st.integers(0, 2**31))
+    setting = Setting(tokens, weights, (), input_length, update_blocks, seed, repeat, draw(st.booleans()))
+    longest, _ = Interleaving(setting.mixture).longest({name: blocks[name] * repeat[name] for name in languages})
     ends = sorted(draw(st.sets(st.integers(1, max(longest, 1)), min_size=1, max_size=3)))
     return replace(setting, budgets=tuple(end * block + draw(st.integers(0, block - 1)) for end in ends))
 
@@ -98,11 +104,16 @@ class Run:
     """A run on the corpus of a setting, driven as fairseq's training loop drives one."""
 
     def __init__(self, setting: Setting, folder: Path) -> None:
-        corpus = Corpus.open(folder)
-        self.task = ScalingPretrainingTask(_config(setting, folder), corpus, load_dictionary(corpus))
+        config = _config(setting, folder)
+        if setting.start:
+            torch.save({"model": {}}, folder / "start.pt")  # its weights are of no matter to what a run reads
+            config.start_from = str(folder / "start.pt")
+        self.task = ScalingPretrainingTask.setup_task(config)
+        assert (self.task.start is not None) == setting.start
         self.task.load_dataset("train")
-        self._sentinels = set(sentinel_ids(self.task.dictionary))
+        self._sentinels = set(sentinel_ids(self.task.dictionary.symbols))
         self._setting = setting
+        self.new_tokens: Counter[str] = Counter()
         block = setting.block
         self._numbers = {
             tuple(text[number * block : (number + 1) * block]): (language, number)
@@ -149,6 +160,7 @@ class Run:
         for source, target in zip(batch["net_input"]["src_tokens"].tolist(), batch["target"].tolist(), strict=True):
             language, number = self._numbers[self._restored(source, target)]
             found.append(Seen(language, number, tuple(source), tuple(target)))
+        self.new_tokens.update(batch["unique"])
         languages = Counter(seen.language for seen in found)
         assert batch["consumed"] == {name: languages[name] * self._setting.block for name in self._setting.weights}
         return found
@@ -177,10 +189,20 @@ def check_same_updates(setting: Setting, data: st.DataObject, workers: int) -> N
 
 
 def check_budgets(setting: Setting) -> None:
-    """At each budget the tokens of each language are exact to one block; budgets are nested; no block comes twice."""
+    """At each budget the tokens of each language are exact to one block; budgets are nested; passes are complete.
+
+    No block comes once more before all of its language have come as often. What is new is counted apart.
+    """
     with corpus_of(setting) as folder:
-        seen = list(itertools.chain.from_iterable(Run(setting, folder).updates()))
-        assert len({(block.language, block.number) for block in seen}) == len(seen)
+        run = Run(setting, folder)
+        seen = list(itertools.chain.from_iterable(run.updates()))
+        for language in setting.weights:
+            numbers = [block.number for block in seen if block.language == language]
+            whole = setting.tokens[language] // setting.block
+            passes = [numbers[first : first + whole] for first in range(0, len(numbers), whole)]
+            assert len(passes) <= setting.repeat[language]
+            assert all(len(set(numbers)) == len(numbers) for numbers in passes)
+            assert run.new_tokens[language] == min(len(numbers), whole) * setting.block
         assert len(seen) == setting.budgets[-1] // setting.block
         for budget in setting.budgets:
             blocks = budget // setting.block
@@ -199,23 +221,31 @@ def check_noise(setting: Setting, data: st.DataObject) -> None:
         some = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
         weights = {name: data.draw(st.integers(1, 7)) for name in some}
         changed = replace(setting, weights=weights, budgets=(setting.block * 5,), update_blocks=12)
-        seen = [
-            {block[:2]: block[2:] for update in Run(one, folder).updates() for block in update}
-            for one in (setting, changed)
-        ]
+        seen = [_by_pass(Run(one, folder)) for one in (setting, changed)]
         for known in seen[0].keys() & seen[1].keys():
             assert seen[0][known] == seen[1][known]
-        other_seed = Run(replace(setting, seed=setting.seed + 1), folder)
-        others = {block[:2]: block[2:] for update in other_seed.updates() for block in update}
-        both = others.keys() & seen[0].keys()
+        others = _by_pass(Run(replace(setting, seed=setting.seed + 1), folder))
+        again = {(*known[:2], 0): noise for known, noise in seen[0].items() if known[2] == 1}
         spans = SpanCorruption.for_input_length(setting.input_length).spans  # a single one is always the end of a block
-        assert spans == 1 or len(both) < 20 or any(others[known] != seen[0][known] for known in both)
+        for other in (others, again):
+            both = other.keys() & seen[0].keys()
+            assert spans == 1 or len(both) < 20 or any(other[known] != seen[0][known] for known in both)
+
+
+def _by_pass(run: Run) -> dict[tuple[str, int, int], tuple[Any, ...]]:
+    """Return (language, number, pass from 0) -> source and target of every block that a run sees."""
+    found: dict[tuple[str, int, int], tuple[Any, ...]] = {}
+    times: Counter[tuple[str, int]] = Counter()
+    for block in itertools.chain.from_iterable(run.updates()):
+        found[(*block[:2], times[block[:2]])] = block[2:]
+        times[block[:2]] += 1
+    return found
 
 
 def check_refusal(setting: Setting) -> None:
     """A budget beyond the data is refused; the one named is possible, one block more is not; the language is right."""
     with corpus_of(setting) as folder:
-        total = sum(setting.tokens.values())
+        total = sum(setting.tokens[language] * passes for language, passes in setting.repeat.items())
         with pytest.raises(SettingError, match="would repeat data") as refused:
             Run(replace(setting, budgets=(2 * total,)), folder)
         message = str(refused.value)
@@ -226,7 +256,7 @@ def check_refusal(setting: Setting) -> None:
         # Every block of the language that ends first, as far as its turns in the largest budget go.
         possible = Run(replace(setting, budgets=(largest,)), folder)
         seen = Counter(block.language for update in possible.updates() for block in update)
-        assert seen[limiting] == setting.tokens[limiting] // setting.block
+        assert seen[limiting] == setting.tokens[limiting] // setting.block * setting.repeat[limiting]
         assert sum(seen.values()) * setting.block == largest
 
 
@@ -243,5 +273,6 @@ def _config(setting: Setting, folder: Path) -> ScalingPretrainingConfig:
     config = ScalingPretrainingConfig()
     config.data, config.mixture, config.seed = str(folder), str(setting.mixture), setting.seed
     config.budgets, config.input_length = ",".join(map(str, setting.budgets)), setting.input_length
-    config.max_update, config.finetune_from_model = 0, None
+    config.max_update, config.finetune_from_model, config.save_dir = 0, None, str(folder / "runs")
+    config.repeat = ",".join(f"{language}:{setting.repeat[language]}" for language in setting.weights)
     return config

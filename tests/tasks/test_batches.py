@@ -44,7 +44,7 @@ def _run(iterator: PlannedBatches, stop_after: int | None = None) -> list[list[i
             if len(seen) == stop_after:
                 return seen
         epoch = iterator.next_epoch_idx
-        iterator = PlannedBatches(iterator.dataset, iterator.plan, epoch, iterator._rank, iterator._ranks)
+        iterator = PlannedBatches(iterator.dataset, iterator.plan, epoch, iterator.rank, iterator.ranks)
     return seen
 
 

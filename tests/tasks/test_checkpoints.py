@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairseq_scaling.tasks._checkpoints import mend_last
+from fairseq_scaling.tasks.checkpoints import mend_last
 
 
 def save(path: Path, updates: int) -> bytes:

@@ -108,7 +108,7 @@ def test_a_run_killed_anywhere_ends_in_the_same_weights(
     last.write_bytes(last.read_bytes()[:-1000])  # as if killed while fairseq was copying it
     log = fairseq("train", corpus, *arguments)
     assert "is damaged: going on from checkpoint_" in log
-    assert "going on after" in log
+    assert "resuming after" in log
     assert_same_run(folder / "checkpoint_last.pt", tmp_path / "checkpoint_last.pt")
     assert records(log, "train")[-1]["train_pretrain_tokens"] == records(whole, "train")[-1]["train_pretrain_tokens"]
     assert "begin training epoch" not in fairseq("train", corpus, *arguments)  # a second time there is nothing to do

@@ -220,14 +220,15 @@ def test_finetunings_of_two_models_of_unknown_pretraining_are_two_runs(
     for path, named in ((converted, ["--start-name", "mt5-small"]), (moved, []), (changed, [])):
         _, task, _ = set_up(corpus, FINETUNING, "--finetune-from-model", path, "--save-dir", tmp_path / "out", *named)
         said.append(task.describe_run())
-    assert [run["pretrain_tokens"] for run in said] == [None] * 3
-    assert [run["start"] for run in said] == ["mt5-small", "moved.pt", "changed.pt"]
-    assert said[0]["run_id"] == said[1]["run_id"] != said[2]["run_id"]
+    assert [run.pretrain_tokens for run in said] == [None] * 3
+    assert [run.start.name for run in said] == ["mt5-small", "moved.pt", "changed.pt"]
+    assert said[0].run_id == said[1].run_id != said[2].run_id
+    assert said[0].start.checksum == said[1].start.checksum != said[2].start.checksum
 
 
 def test_a_finetuning_of_known_pretraining_names_no_start(corpus: Path, pretrained: Path, tmp_path: Path) -> None:
     _, task, _ = set_up(corpus, FINETUNING, "--finetune-from-model", pretrained, "--save-dir", tmp_path / "out")
-    assert "start" not in task.describe_run()
+    assert task.describe_run().start is None
 
 
 def test_weights_of_another_size_are_named_where_the_checkpoint_says_nothing_else(
@@ -257,10 +258,11 @@ def test_weights_of_another_size_are_named_where_the_checkpoint_says_nothing_els
 def test_a_pretraining_counts_all_that_its_model_has_seen(
     corpus: Path, pretrained: Path, finetuned: Path, converted: Path, tmp_path: Path
 ) -> None:
-    """Weights that come from elsewhere would make D_p a lie: it would count from zero."""
+    """Without a description of the start, D_p would count what the model has seen from zero."""
     for path in (converted, pretrained):
         message = refusal(corpus, PRETRAINING, "--finetune-from-model", path, "--save-dir", tmp_path / "out")
-        assert message.startswith(f"finetune_from_model = {path}: a pretraining begins with new weights")
+        assert message.startswith(f"finetune_from_model = {path}: a pretraining is no finetuning")
+        assert "--start-from" in message
         assert "--task scaling_translation" in message
     stock = tmp_path / "stock.pt"
     torch.save({**torch.load(pretrained, weights_only=True), "task_state": {}}, stock)
@@ -271,10 +273,25 @@ def test_a_pretraining_counts_all_that_its_model_has_seen(
     ):
         for start in (["--restore-file", path], ["--continue-once", path], in_folder(path, tmp_path)):
             message = refusal(corpus, PRETRAINING, "--save-dir", tmp_path / "out", *start)
-            assert f"{what}, so no pretraining can go on from it" in message
-            assert "D_p counts everything" in message
-    with pytest.raises(SettingError, match=r"reset_dataloader = True: .* counted from zero again"):
-        set_up(corpus, PRETRAINING, *in_folder(pretrained, tmp_path), "--reset-dataloader", True)
+            assert f"{what}, so no pretraining can be resumed from it" in message
+            assert "give it with --start-from" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--reset-dataloader", True, "counted from zero again"),
+        ("--reset-optimizer", True, "forgotten its gradients"),
+        ("--reset-lr-scheduler", True, "begin again"),
+        ("--optimizer-overrides", "{'lr': 1}", "other settings than its description says"),
+    ],
+)
+def test_a_run_is_not_resumed_without_a_part_of_its_state(
+    option: str, value: object, problem: str, corpus: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    name = option.removeprefix("--").replace("-", "_")
+    with pytest.raises(SettingError, match=rf"{name} = .*{problem}"):
+        set_up(corpus, PRETRAINING, *in_folder(pretrained, tmp_path), option, value)
 
 
 @pytest.mark.faults(
@@ -288,7 +305,7 @@ def test_a_finetuning_goes_on_from_a_finetuning_alone(
     for path in (pretrained, converted):
         start = ["--restore-file", path, "--reset-optimizer", True, "--reset-dataloader", True]
         message = refusal(corpus, FINETUNING, "--save-dir", tmp_path, *start[:2])
-        assert "so no finetuning can go on from it" in message
+        assert "so no finetuning can be resumed from it" in message
         assert "--finetune-from-model" in message
         assert "reset_dataloader = True" in refusal(corpus, FINETUNING, "--save-dir", tmp_path, *start)
 
@@ -301,4 +318,4 @@ def test_what_fits_is_not_refused(
     for path in (pretrained, converted):
         start = ["--finetune-from-model", path, "--save-dir", tmp_path / "out", "--dropout", 0.3]
         _, task, _ = set_up(corpus, FINETUNING, *start)
-        assert task.describe_run()["pretrain_tokens"] == (None if path == converted else 0)
+        assert task.describe_run().pretrain_tokens == (None if path == converted else 0)

@@ -116,7 +116,7 @@ def test_a_side_spoilt_at_random_is_refused_or_loses_a_line(tmp_path: Path, reco
 
 @pytest.mark.faults("a checkpoint with a flipped bit, or cut", lost="nothing; refused before training")
 def test_a_checkpoint_spoilt_at_random_is_refused_or_unchanged(tmp_path: Path, record_property: Record) -> None:
-    from fairseq_scaling.tasks._checkpoints import check_whole, read_checkpoint
+    from fairseq_scaling.tasks.checkpoints import check_whole, read_checkpoint
 
     path = save_checkpoint(tmp_path / "x.pt", small_corpus(tmp_path / "corpus"), PRETRAINING)
     whole, choose, number = path.read_bytes(), random.Random(12), 1500

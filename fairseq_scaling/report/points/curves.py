@@ -180,7 +180,7 @@ def _curve_key(point: Point) -> Hashable:
 def _condition(point: Point) -> tuple[Hashable, ...]:
     """What a baseline must share with a curve: everything but the pretraining."""
     model = (point.architecture, point.parameters)
-    test = (point.corpus, point.metric, point.test_set, point.fixed)
+    test = (point.corpus, point.metric, point.test_set, point.fixed, point.start if point.is_placed else "")
     return (point.source_lang, point.target_lang, point.finetune_tokens, *model, *test)
 
 

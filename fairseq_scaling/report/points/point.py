@@ -31,8 +31,7 @@ class Point:
         finetune_tokens_read: tokens that the finetuning read, where these are fewer than its set holds; else None.
         updates: of the finetuning.
         unique_tokens: of D_p, each text counted once, where text was repeated.
-        fixed: what the sizes of a curve do not say: ``D_p=3B`` over another quantity, ``from mt5-small`` of a continued
-            pretraining.
+        fixed: what a curve over another quantity than D_p keeps fixed: ``D_p=3B``.
         corpus: fingerprint of the corpus.
         apart: what tells the curve of a run from others of the same name.
         exact: the x value as it was consumed, where ``pretrain_tokens`` is the size that it counts as.
@@ -113,6 +112,8 @@ def curve_name(point: Point) -> str:
         parts.append(f"D_f={format_tokens(point.finetune_tokens)}")
     if point.architecture:
         parts.append(point.architecture)
+    if point.start and point.is_placed:
+        parts.append(f"from {point.start}")
     if point.apart:
         parts.append(point.apart)
     return " / ".join(parts)

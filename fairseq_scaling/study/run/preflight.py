@@ -133,7 +133,7 @@ def _fairseq_problem(name: str, argv: list[str]) -> str:
     # --user-dir does this only where the package is not imported yet, and this module belongs to it.
     import_tasks(str(PACKAGE / "tasks"), "fairseq_scaling.tasks")
     import_models(str(PACKAGE / "models"), "fairseq_scaling.models")
-    from ...tasks._config import refuse_bf16
+    from ...tasks.config import refuse_bf16
 
     parser: Any = options.get_training_parser() if name == "fairseq-train" else options.get_generation_parser()
     errors = io.StringIO()

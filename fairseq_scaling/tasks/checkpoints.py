@@ -1,24 +1,22 @@
-"""Opening checkpoints: never running code that stands in one, and going on from a whole one only."""
+"""Opening checkpoints: code in one is never run, and a run resumes from an undamaged one only."""
 
 from __future__ import annotations
 
-import functools
 import re
 import shutil
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq import checkpoint_utils
 
 from ..errors import CheckpointError
 from ._run import logger
 
 LAST = "checkpoint_last.pt"
-_REFUSED = re.compile(r"(?:GLOBAL|function|class) ([\w.]+)")  # what torch's messages call the thing in the way
+_REFUSED = re.compile(r"(?:GLOBAL|function|class) ([\w.]+)")  # how torch's messages name what it refused
 
 
 def mend_last(folder: Path) -> None:
@@ -31,7 +29,7 @@ def mend_last(folder: Path) -> None:
         return
     others = [path for path in folder.glob("checkpoint*.pt") if path != last and is_whole(path)]
     if not others:
-        logger.warning("%s is damaged and no whole checkpoint lies beside it: training begins afresh", last)
+        logger.warning("%s is damaged, and no other checkpoint lies beside it: training begins afresh", last)
         last.rename(last.with_suffix(".damaged"))
         return
     newest = max(others, key=_updates)
@@ -50,7 +48,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         zipped = zipfile.is_zipfile(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the error says it better
+            warnings.simplefilter("ignore")  # of torch; the error says more
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is no file: a fairseq checkpoint was expected there") from None
@@ -62,7 +60,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def described(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a task of this project (or scaling-convert) noted in a checkpoint; nothing where there is none."""
+    """Return what a task of this project (or scaling-convert) noted in a checkpoint; empty for any other one."""
     task_state = state.get("task_state")
     noted = task_state.get("fairseq_scaling") if isinstance(task_state, dict) else None
     return noted if isinstance(noted, dict) else {}
@@ -84,23 +82,6 @@ def is_whole(path: Path) -> bool:
             return file.testzip() is None
     except (zipfile.BadZipFile, OSError):
         return False
-
-
-def guard_fairseq() -> None:
-    """Have fairseq's own commands open checkpoints through ``read_checkpoint`` first.
-
-    fairseq leaves it to torch's version and an environment variable whether code is run, and ``fairseq-validate``
-    opens the checkpoint before it asks any task.
-    """
-    load: Callable[..., Any] = checkpoint_utils.load_checkpoint_to_cpu
-
-    @functools.wraps(load)
-    def guarded(path: str, *arguments: Any, **named: Any) -> Any:
-        if Path(path).is_file():
-            read_checkpoint(Path(path))
-        return load(path, *arguments, **named)
-
-    checkpoint_utils.load_checkpoint_to_cpu = guarded
 
 
 def _why(path: Path, error: Exception) -> str:
