@@ -319,6 +319,8 @@ class _Assignment:
             if all(map(is_missing, cells)) or len(set(cells)) == len(cells) > 1 or _goes_with(cells, sizes):
                 continue
             deeper = [(*group, cell) for group, cell in zip(groups, cells, strict=True)]
+            if chosen and len(set(deeper)) == len(set(groups)):
+                continue  # it says again what another column says
             members: dict[tuple[str, ...], set[str]] = defaultdict(set)
             for group, size in zip(deeper, sizes, strict=True):
                 members[group].add(size)

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import ScalingError
 from ...mixture import Mixture
 from ...quantities import format_tokens
-from .point import Point, curve_name, mixture_label
+from .point import Point, curve_name, mixture_label, run_curve_name
 
 SAME_SIZE = 0.005
 """Pretraining sizes of one curve that differ by less than this share are one size."""
@@ -43,13 +43,14 @@ def with_test_sets(points: Iterable[Point]) -> list[Point]:
     A point that does not say it takes that of the others of its curve and metric, else of its task, D_f and
     architecture, where these know only one.
     """
-    named = [point if point.test_set else replace(point, test_set=_subset(point)) for point in points]
+    named = [replace(point, test_set=_subset(point)) if _subset(point) else point for point in points]
     named = _fill(named, ("test_set",), lambda p: (curve_name(p), p.metric))
     return _fill(named, ("test_set",), lambda p: (_model(p), p.metric))
 
 
 def _subset(point: Point) -> str:
-    return str(point.details.get("subset") or "")
+    """Return the test set that a run's details say, where the point itself says none."""
+    return "" if point.test_set else str(point.details.get("subset") or "")
 
 
 def _model(point: Point) -> Hashable:
@@ -66,7 +67,8 @@ def _fill(points: Sequence[Point], names: Sequence[str], key: Callable[[Point], 
     filled = []
     for point in points:
         only = {name: next(iter(values)) for name, values in known[key(point)].items() if len(values) == 1}
-        filled.append(replace(point, **{name: value for name, value in only.items() if not getattr(point, name)}))
+        blanks = {name: value for name, value in only.items() if not getattr(point, name)}
+        filled.append(replace(point, **blanks) if blanks else point)
     return filled
 
 
@@ -88,7 +90,8 @@ def _name_tables(points: Sequence[Point]) -> list[Point]:
             if several and point.pretrain_tokens > 0:
                 parts = [_label(name, getattr(point, name), several[name]) for name in sorted(several)]
                 label = " / ".join([label, *parts])
-            point = replace(point, curve=label, **blanks)
+            if blanks or label != point.curve:
+                point = replace(point, curve=label, **blanks)
         if point.alignment is None and point.mixture and point.task:
             point = replace(point, alignment=_alignment(point))
         named.append(point)
@@ -97,7 +100,7 @@ def _name_tables(points: Sequence[Point]) -> list[Point]:
 
 def _tell_apart(points: Sequence[Point]) -> list[Point]:
     """Say of curves of one mixture, task, D_f and architecture what else tells them apart, where something does."""
-    bare = [curve_name(replace(point, curve=None)) for point in points]
+    bare = [run_curve_name(point) for point in points]
     values: dict[str, dict[str, set[Any]]] = defaultdict(lambda: defaultdict(set))
     for name, point in zip(bare, points, strict=True):
         for field in _APART:

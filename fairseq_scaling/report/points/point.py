@@ -104,8 +104,11 @@ def curve_name(point: Point) -> str:
     It depends on the point alone, so a curve keeps its name whatever else is read beside it, unless that would bear the
     same name: then ``apart`` is added (see ``comparable``).
     """
-    if point.curve is not None:
-        return point.curve
+    return run_curve_name(point) if point.curve is None else point.curve
+
+
+def run_curve_name(point: Point) -> str:
+    """Return the name made of everything a curve fixes, whatever a table calls it."""
     mixture = mixture_label(point.mixture) if point.pretrain_tokens else point.quantity.none
     parts = [point.task or "unknown task", *_mixture_parts(point, mixture)]
     if point.finetune_tokens is not None:

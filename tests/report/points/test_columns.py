@@ -184,7 +184,7 @@ def test_scores_that_all_lie_below_1_are_asked_about(tmp_path: Path) -> None:
 def test_columns_of_text_that_tell_curves_apart_name_them(tmp_path: Path) -> None:
     header = "date,model,task,checkpoint,tokens,bleu\n"
     table = read(tmp_path, header + rows("day{i},base,mt,ck{i},{d},1{i}", "noon{i},big,mt,ck{i},{d},2{i}"))
-    assert list(dict.fromkeys(point.curve for point in table.points)) == ["base / mt", "big / mt"]
+    assert list(dict.fromkeys(point.curve for point in table.points)) == ["base", "big"]
 
 
 def test_a_name_for_each_row_names_no_curve(tmp_path: Path) -> None:
