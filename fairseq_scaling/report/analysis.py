@@ -18,6 +18,7 @@ from . import results
 from .alignment import match, rank_agreements
 from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting, Use, Wanted
 from .fitting import Fitted, Settings, fit_all
+from .joint import joint_results
 from .limits import limits
 from .points import Point, mixture_label
 from .points.curves import CurvePoints, Unplaced
@@ -57,6 +58,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted)),
         mixture_comparisons=tuple(_compare_mixtures(fitted)),
+        joint=tuple(joint_results(made, settings.level, settings.seed)),
         alignment_agreements=tuple(rank_agreements(made)),
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),

@@ -19,6 +19,7 @@ from ..quantities import PRETRAIN_TOKENS, Quantity
 from .curve_result import CurveResult, PointResult, Setting
 from .fitting import Settings
 from .forgetting import Forgetting
+from .joint import JointResult
 
 
 class LimitKind(Enum):
@@ -188,6 +189,7 @@ class Report:
     curves: tuple[CurveResult, ...]
     metric_findings: tuple[MetricFinding, ...] = ()
     mixture_comparisons: tuple[MixtureComparison, ...] = ()
+    joint: tuple[JointResult, ...] = ()
     alignment_agreements: tuple[Agreement, ...] = ()
     unplaced: tuple[UnplacedResult, ...] = ()
     forgetting: tuple[Forgetting, ...] = ()
