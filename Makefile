@@ -31,8 +31,8 @@ STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 install = apt-get -qq -o Acquire::http::Timeout=20 update && \
 	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(1) >/dev/null
 
-.PHONY: help venv study test test-torture test-parity faults slurm chromium lint format lock benchmarks benchmark-fits \
-	benchmark-training clean distclean
+.PHONY: help venv study test test-programs test-kernels test-torture test-parity faults slurm chromium lint format lock benchmarks benchmark-fits \
+	benchmark-training check-gpu clean distclean
 
 help: ## list the commands
 	@echo "make COMMAND, where COMMAND is one of:"
@@ -53,6 +53,13 @@ study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY
 
 test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/torture $(PYTEST_ARGS)
+
+test-programs: $(STAMP) ## run the tests that need SLURM or Chromium; without these `make test` skips them
+	@$(BIN)/python -m pytest -q tests/study/test_slurm.py tests/report/test_browser.py $(PYTEST_ARGS)
+
+test-kernels: $(STAMP) ## run the tests of models and training with no newer instructions of the CPU than AVX2
+	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+		$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/models tests/optim tests/tasks $(PYTEST_ARGS)
 
 test-torture: $(STAMP) ## kill trainings, fill disks, damage logs and text, again and again (an hour)
 	@$(BIN)/python -m pytest -s tests/torture $(PYTEST_ARGS)
@@ -75,6 +82,9 @@ lint: $(STAMP) ## check style (ruff) and types (mypy)
 
 format: $(STAMP) ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
+
+check-gpu: $(STAMP) ## is training on this GPU right, and how fast? One table in 8 minutes; without a GPU what a CPU can show
+	@$(BIN)/python tests/benchmarks/check_gpu.py $(BENCHMARK_ARGS)
 
 benchmark-training: $(STAMP) ## training, text to binary and beam search beside Hugging Face and stock fairseq (long)
 	@$(BIN)/python tests/benchmarks/corruption.py

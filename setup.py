@@ -14,7 +14,8 @@ README = HERE / "README.md"
 # The text tools live in the top-level folder preprocess/; installed, they need a name of their own.
 PREPROCESS = "fairseq_scaling_preprocess"
 
-TRAIN = ["ve-fairseq>=0.12.3,<0.13", "torch>=2.4"]
+# tensorboardX: without it fairseq prints a line that asks for it; --tensorboard-logdir writes with it.
+TRAIN = ["ve-fairseq>=0.12.3,<0.13", "torch>=2.4", "tensorboardX>=2.6"]
 STUDY = ["snakemake>=9,<10", "snakemake-executor-plugin-slurm>=2,<3"]
 ROUGE = ["rouge-score>=0.1.2"]
 # safetensors: the weights of Hugging Face; protobuf: SentencePiece model files.

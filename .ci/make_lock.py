@@ -60,7 +60,7 @@ def _read_hashes(lock: Path) -> dict[str, set[str]]:
     text = lock.read_text("utf-8") if lock.exists() else ""
     return {
         entry.split(maxsplit=1)[0]: set(re.findall(r"--hash=sha256:(\w+)", entry))
-        for entry in re.findall(r"^\w.*(?:\\\n.*)*", text, re.M)
+        for entry in re.findall(r"^\w[^\\\n]*(?:\\\n[^\\\n]*)*", text, re.M)
     }
 
 

@@ -28,10 +28,15 @@ for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
     os.environ.pop(name, None)
 os.environ["NO_COLOR"] = "1"
 
-# matplotlib's list of fonts takes seconds to make and may be shared.
-_CACHES = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-os.environ.setdefault("MPLCONFIGDIR", os.path.join(_CACHES, "matplotlib"))
 _OWN_CACHES = tempfile.TemporaryDirectory()
+# matplotlib's list of fonts takes seconds to make and may be shared, where the home folder can be written.
+if "MPLCONFIGDIR" not in os.environ:
+    _FONTS = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "matplotlib")
+    try:
+        os.makedirs(_FONTS, exist_ok=True)
+    except OSError:
+        _FONTS = ""
+    os.environ["MPLCONFIGDIR"] = _FONTS if os.access(_FONTS, os.W_OK) else os.path.join(_OWN_CACHES.name, "matplotlib")
 os.environ["XDG_CACHE_HOME"] = _OWN_CACHES.name
 
 

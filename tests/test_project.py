@@ -122,17 +122,20 @@ def test_a_python_of_the_wrong_version_is_refused_with_the_commands_that_help(tm
 
 def test_uv_gets_a_python_where_none_suits(tmp_path: Path) -> None:
     """Its Python here is this one, but cannot make an environment: more than that needs a network."""
+    python = tmp_path / "uv-python/python3.12"
     stand_in(
-        tmp_path / "uv-python", "python3.12",
+        python.parent, python.name,
         'case "$2" in *sys.version_info*) exit 0 ;; *ensurepip*) exit 1 ;; esac', "echo Python 3.12.1",
     )  # fmt: skip
     stand_in(
-        tmp_path / "bin", "uv", f'echo "$*" >> {tmp_path}/asked',
-        f'[ "$2" = find ] && echo {tmp_path}/uv-python/python3.12', "exit 0",
+        tmp_path / "bin", "uv", f"cd {tmp_path}", 'echo "$*" >> asked',
+        '[ "$2" = install ] && touch installed', f'[ "$2" = find ] && [ -e installed ] && echo {python}', "exit 0",
     )  # fmt: skip
     result = make_venv(tmp_path)
     assert "(Python 3.13.5): uv gets Python 3.12." in result.stdout
-    assert (tmp_path / "asked").read_text().splitlines() == ["python install 3.12", "python find 3.12"]
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        "python find 3.12", "python install 3.12", "python find 3.12",
+    ]  # fmt: skip
     assert "This Python (Python 3.12.1) cannot make virtual environments" in result.stderr
 
 

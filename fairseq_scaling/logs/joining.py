@@ -70,8 +70,10 @@ def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
             run.members.append(member)
         elif start.is_only_config and start.program.tool in ("generate", "validate"):
             problems.append(LogProblem.NO_SCORE_PRINTED.at(*place, tool=start.program.tool))
-        else:
+        elif start.trains or start.generated or start.score_files or start.scores:
             waiting.append(member)
+        else:
+            problems.append(LogProblem.EMPTY_START.at(*place))
     for member in members:
         _hand_over_named_scores(member.start, groups)
     trained = [group for group in groups.values() if any(start.trains for start in group.starts)]

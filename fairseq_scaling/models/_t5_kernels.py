@@ -110,24 +110,37 @@ def relu_dropout(x: Tensor, probability: float, training: bool) -> Tensor:
     return dropout(x.relu_(), probability, training)
 
 
-def linear_cross_entropy(features: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def linear_cross_entropy(
+    features: Tensor, weight: Tensor, targets: Tensor, ignored: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the summed cross-entropy of ``softmax(features weight^T)``, as a loss and as an exact value.
 
-    Equals ``F.cross_entropy(features @ weight.T, targets, reduction="sum")``, but neither logits nor their
-    gradient ever exist for all tokens at once: both are made and used up a few tokens at a time.
+    Equals ``F.cross_entropy(features @ weight.T, targets, ignore_index=ignored, reduction="sum")``, but neither logits
+    nor their gradient ever exist for all tokens at once: both are made and used up a few tokens at a time (except in
+    fp16). Nothing in it waits for a GPU.
 
     Args:
         features: [tokens, size].
         weight: [vocabulary, size].
         targets: [tokens].
+        ignored: the target of tokens that do not count; None: all count.
 
     Returns:
         The loss in nats with its gradient (float32, scalar), and the same summed in float64, without gradient.
     """
-    if features.device.type == "cpu" and features.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
+    device = features.device.type
+    casts = torch.is_autocast_enabled(device)
+    if device == "cpu" and features.dtype == torch.float32 and not casts:
+        assert ignored is None, "on CPUs these tokens are left out before"
         return _LinearCrossEntropy.apply(features, weight, targets)
-    losses = F.cross_entropy(F.linear(features, weight).float(), targets, reduction="none")
-    return losses.sum(), losses.detach().double().sum()
+    if features.dtype == torch.float16 or (casts and torch.get_autocast_dtype(device) == torch.float16):
+        # In 16 bits gradients need the loss scale before they are rounded: autograd multiplies by it first.
+        left_out = -100 if ignored is None else ignored
+        logits = F.linear(features, weight).float()
+        losses = F.cross_entropy(logits, targets, ignore_index=left_out, reduction="none")
+        return losses.sum(), losses.detach().double().sum()
+    dtype = torch.get_autocast_dtype(device) if casts else features.dtype
+    return _ChunkedCrossEntropy.apply(features, weight, targets, ignored, dtype)
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -292,3 +305,53 @@ class _LinearCrossEntropy(torch.autograd.Function):
             grad_features = grad_features * grad if grad_features is not None else None
             grad_weight = grad_weight * grad if grad_weight is not None else None
         return grad_features, grad_weight, None
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """For GPUs, and for products in bfloat16: gradients are computed with the loss, so that no logits are kept."""
+
+    # Logits of that many bytes at a time: large products for a GPU, and little beside the model.
+    CHUNK_BYTES = 256 << 20
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, targets: Tensor, ignored: int | None, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        need_features, need_weight = ctx.needs_input_grad[:2]
+        x, w = features.to(dtype), weight.to(dtype)
+        grad_features = torch.empty_like(x) if need_features else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if need_weight else None
+        total = torch.zeros((), dtype=torch.float64, device=features.device)
+        rows = max(16, _ChunkedCrossEntropy.CHUNK_BYTES // (4 * weight.size(0)))
+        with torch.autocast(features.device.type, enabled=False):
+            for start in range(0, features.size(0), rows):
+                chunk, target = x[start : start + rows], targets[start : start + rows, None]
+                logits = torch.mm(chunk, w.t()).float()
+                log_sum = logits.logsumexp(1, keepdim=True)
+                losses = log_sum - logits.gather(1, target)
+                counts = None if ignored is None else target.ne(ignored)
+                total += (losses if counts is None else losses * counts).sum(dtype=torch.float64)
+                if not (need_features or need_weight):
+                    continue
+                slope = logits.sub_(log_sum).exp_()
+                slope.scatter_add_(1, target, slope.new_full((1, 1), -1.0).expand_as(target))
+                if counts is not None:
+                    slope *= counts
+                narrow = slope.to(dtype)
+                if grad_features is not None:
+                    torch.mm(narrow, w, out=grad_features[start : start + rows])
+                if grad_weight is not None:
+                    grad_weight += torch.mm(narrow.t(), chunk)
+        ctx.save_for_backward(grad_features, grad_weight)
+        ctx.types = features.dtype, weight.dtype
+        ctx.mark_non_differentiable(total)
+        return total.float(), total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        found = [
+            None if tensor is None else (tensor * grad).to(dtype)
+            for tensor, dtype in zip(ctx.saved_tensors, ctx.types, strict=True)
+        ]
+        return found[0], found[1], None, None, None

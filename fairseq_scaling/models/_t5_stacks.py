@@ -185,7 +185,11 @@ class T5Decoder(FairseqIncrementalDecoder):
         The first result is the loss, the second the same in float64 without gradient.
         """
         features, targets = features.flatten(0, 1), targets.flatten()
-        kept = targets.ne(self.dictionary.pad()).nonzero().squeeze(1)
+        pad = self.dictionary.pad()
+        if features.is_cuda:
+            # Finding the tokens that count would wait for the GPU.
+            return linear_cross_entropy(features * self.scale, self.output_weight(), targets, ignored=pad)
+        kept = targets.ne(pad).nonzero().squeeze(1)
         if kept.numel() < targets.numel():
             features, targets = features.index_select(0, kept), targets.index_select(0, kept)
         return linear_cross_entropy(features * self.scale, self.output_weight(), targets)

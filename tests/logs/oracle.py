@@ -290,6 +290,8 @@ class Judge:
             # what has no end is cut
             for number, line in enumerate(lines[:-1], 1):
                 line = line.removesuffix("\r")
+                if number > 1 and line and line == lines[number - 2].removesuffix("\r"):
+                    continue  # a handler that was added twice: the first of the two counts
                 # what broke into another line stands there whole
                 begins = [match.start() for match in _BROKE_IN.finditer(line)] if line not in self.whole else []
                 said = line[begins[-1] :] if begins else line

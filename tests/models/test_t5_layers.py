@@ -367,6 +367,53 @@ def test_linear_cross_entropy_equals_its_formula(tokens: int, monkeypatch: pytes
     assert_same_gradients(ours, exact)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("tokens", [1, 40, 64, 65, 200])
+def test_the_cross_entropy_of_gpus_equals_its_formula(
+    dtype: torch.dtype, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU takes the same way in bfloat16 (autocast), and in double precision, which is rounded to single."""
+    monkeypatch.setattr("fairseq_scaling.models._t5_kernels._ChunkedCrossEntropy.CHUNK_BYTES", 4 * 50 * 64)
+    targets = torch.randint(50, (tokens,))
+    features, weight = torch.randn(tokens, 12).to(dtype).double(), (torch.randn(50, 12) * 2).to(dtype).double()
+    exact = leaves(features, weight)
+    expected = F.cross_entropy(exact[0] @ exact[1].T, targets, ignore_index=1, reduction="sum")
+    given = torch.float32 if dtype == torch.bfloat16 else dtype
+    ours = leaves(features.to(given), weight.to(given))
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        loss, total = linear_cross_entropy(*ours, targets, ignored=1)
+    (loss * 0.5).backward(), (expected * 0.5).backward()
+    # bfloat16 rounds each logit, up to about 30, by 2^-9 of it; sums of a few thousand float32 are exact to 2^-20
+    per_token = 30 * 2**-9 if dtype == torch.bfloat16 else 1e-5
+    assert total.item() == pytest.approx(expected.item(), abs=per_token * tokens)
+    assert loss.item() == pytest.approx(total.item(), rel=1e-6)
+    for mine, right in zip(ours, exact, strict=True):
+        assert mine.grad is not None
+        assert right.grad is not None
+        assert mine.grad.dtype == mine.dtype
+        largest = right.grad.abs().max().clamp(min=1)
+        assert (mine.grad.double() - right.grad).abs().max() <= largest * (0.05 if dtype == torch.bfloat16 else 1e-5)
+    nothing = targets.eq(1)
+    assert ours[0].grad is not None
+    assert ours[0].grad[nothing].abs().sum() == 0
+
+
+def test_the_cross_entropy_of_gpus_without_gradients_and_of_padding_alone() -> None:
+    features, weight = torch.randn(9, 4, dtype=torch.float64), torch.randn(6, 4, dtype=torch.float64)
+    with torch.no_grad():
+        loss, total = linear_cross_entropy(features, weight, torch.ones(9, dtype=torch.long), ignored=1)
+    assert (loss.item(), total.item()) == (0, 0)
+
+
+def test_fp16_keeps_the_way_that_scales_before_it_rounds() -> None:
+    features, weight, targets = torch.randn(9, 4).half(), torch.randn(6, 4).half(), torch.tensor([0, 1, 2] * 3)
+    _, total = linear_cross_entropy(features, weight, targets, ignored=1)
+    logits = features.float() @ weight.float().T
+    # fp16 has 11 bits
+    expected = F.cross_entropy(logits, targets, ignore_index=1, reduction="sum").item()
+    assert total.item() == pytest.approx(expected, rel=2**-9)
+
+
 def test_linear_cross_entropy_of_an_impossible_target_is_large_and_finite() -> None:
     features, weight = torch.tensor([[100.0]]), torch.tensor([[0.0], [5.0]])
     loss, total = linear_cross_entropy(features, weight, torch.tensor([0]))

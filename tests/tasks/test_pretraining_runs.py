@@ -157,6 +157,14 @@ def test_a_run_that_ended_at_max_update_makes_no_further_one_when_started_again(
     assert records(fairseq("train", corpus, *arguments), "train_inner") == []
 
 
+def test_tensorboard_is_silent_and_written_where_it_is_asked_for(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    arguments = [*PRETRAINING, "--max-update", 2, "--disable-validation", "--tensorboard-logdir", tmp_path / "board"]
+    printed = fairseq("train", corpus, *arguments, "--save-dir", tmp_path)
+    assert "install tensorboard" not in printed
+    assert list((tmp_path / "board/train_inner").glob("events.out.tfevents.*"))
+
+
 def test_a_run_that_pauses_at_a_budget_ends_in_the_same_weights(
     pretrained: tuple[Path, str], corpus: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...mixture import Mixture
+from ..settings.given import checkpoint_placeholder
 from . import choice, pricing
 from .flags import Argv, fairseq_train, flags, pretraining_settings
 from .jobs import Job, Work
@@ -61,6 +62,7 @@ def _pretraining(
     candidate: bool = False,
 ) -> Job:  # fmt: skip
     settings = pretraining_settings(context.study, mixture, rate)
+    section = context.study.pretraining
     work, kept = Work(), 0
     if context.shape is not None:
         work = pricing.pretraining(context.study, context.shape, mixture, budgets[-1])
@@ -71,7 +73,10 @@ def _pretraining(
         *flags({
             "mixture": str(mixture),
             "budgets": ",".join(map(exact_tokens, budgets)),
-            "input-length": context.study.pretraining.input_length,
+            "repeat": section.repeat_of(mixture),
+            "start-from": None if section.start is None else checkpoint_placeholder(section.start),
+            "start-name": section.start,
+            "input-length": section.input_length,
             "seed": seed,
             "save-dir": f"{{out}}/{folder}",
             # No job reads a checkpoint of a candidate: it keeps only the one to resume from.

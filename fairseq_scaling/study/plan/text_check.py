@@ -62,13 +62,14 @@ def _pretraining_problems(plan: Plan, corpus: Corpus) -> Iterator[str]:
 
 
 def _check_pretraining(job: Job, corpus: Corpus) -> None:
-    from ...data.plan import PretrainingPlan
+    from ...data.plan import PretrainingPlan, parse_repeat
 
     mixture = Mixture.parse(job.flag("mixture"))
     settings = {name: job.flag(name) or None for name in pricing.CORRUPTION_FLAGS}
     blocks = pricing.corruption(int(job.flag("input-length")), settings)
     tokens = {language: corpus.mono(language).tokens for language in mixture}
-    PretrainingPlan(mixture, tokens, blocks.block_length, budgets_of(job), seed=1)
+    repeat = parse_repeat(job.flag("repeat", "1"), mixture.languages)
+    PretrainingPlan(mixture, tokens, blocks.block_length, budgets_of(job), seed=1, repeat=repeat)
     for language in mixture:
         if (held := corpus.mono(language, "valid").tokens) < blocks.block_length:
             message = f"{held} tokens do not fill one block of {blocks.block_length}"

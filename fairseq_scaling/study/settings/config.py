@@ -136,6 +136,12 @@ class Study(Section):
                 "pretraining, checkpoints", "neither is given", "one of them is needed",
                 "pretraining makes the models to finetune, checkpoints names finished ones",
             )  # fmt: skip
+        known = [one.name for one in self.checkpoints]
+        if self.pretraining.start is not None and self.pretraining.start not in known:
+            raise SettingError(
+                "pretraining.start", self.pretraining.start, "is none of the checkpoints",
+                f"checkpoints names: {', '.join(known) or 'none'}",
+            )  # fmt: skip
         if self.checkpoints and self.text is not None and self.text.vocabulary is None:
             raise SettingError(
                 "checkpoints", ", ".join(one.name for one in self.checkpoints),

@@ -160,12 +160,18 @@ class PretrainingOverride(Section):
 
 
 class Pretraining(Section):
-    """One run for each mixture and seed; a checkpoint at each budget (tokens)."""
+    """One run for each mixture and seed; a checkpoint at each budget (tokens).
+
+    ``start`` is the name of one of the study's ``checkpoints``, whose pretraining is continued: budgets then count
+    additional tokens. ``repeat`` is how often text may be read, for every language or by language.
+    """
 
     mixtures: Annotated[list[PretrainingMixture], Field(min_length=1)]
     budgets: Budgets
     input_length: Positive = 512
     seeds: Seeds = [1]
+    start: Name | None = None
+    repeat: Positive | dict[Language, Positive] = 1
     learning_rates: PretrainingRateChoice | None = None
     fairseq: PretrainingFlags = {}
     overrides: list[PretrainingOverride] = []
@@ -194,6 +200,14 @@ class Pretraining(Section):
         """Return what is said of one mixture alone; an empty override where nothing is."""
         own = (other for other in self.overrides if dict(other.mixture) == dict(mixture))
         return next(own, PretrainingOverride(mixture=str(mixture)))
+
+    def repeat_of(self, mixture: Mixture) -> str | None:
+        """Return how often the text of a mixture may be read, as ``--repeat`` has it; None where once."""
+        repeat = self.repeat
+        passes = {language: repeat.get(language, 1) if isinstance(repeat, dict) else repeat for language in mixture}
+        if max(passes.values()) == 1:
+            return None
+        return ",".join(f"{language}:{number}" for language, number in passes.items())
 
     def budgets_of(self, mixture: Mixture) -> list[int]:
         """Return the budgets of a mixture, in tokens, rising."""
