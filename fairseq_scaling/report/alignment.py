@@ -36,7 +36,6 @@ class AlignmentProblem(ProblemKind):
     NO_CURVE = "alignment of mixtures and tasks that no curve has: left out"
 
 
-
 @dataclass
 class Matched:
     """Curve name -> what was measured of its mixture and task, and why other measurements are not used."""

@@ -13,10 +13,12 @@ import numpy as np
 from .. import __version__, laws
 from ..alignment_file import Alignment
 from ..metrics import CROSS_ENTROPY, describe, order
+from ..quantities import PRETRAIN_TOKENS, further_tokens
 from . import results
 from .alignment import match, rank_agreements
 from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting, Use, Wanted
 from .fitting import Fitted, Settings, fit_all
+from .joint import joint_results
 from .limits import limits
 from .points import Point, mixture_label
 from .points.curves import CurvePoints, Unplaced
@@ -56,6 +58,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted)),
         mixture_comparisons=tuple(_compare_mixtures(fitted)),
+        joint=tuple(joint_results(made, settings.level, settings.seed)),
         alignment_agreements=tuple(rank_agreements(made)),
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),
@@ -98,7 +101,7 @@ def _result(one: Fitted, settings: Settings, overlap: Alignment | None) -> Curve
     fields: dict[str, Any] = {
         "name": data.name,
         "metric": data.about,
-        "x": data.quantity,
+        "x": further_tokens(data.first.start) if _is_continued(data.first) else data.quantity,
         "setting": _setting(data.first),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
@@ -121,11 +124,17 @@ def _result(one: Fitted, settings: Settings, overlap: Alignment | None) -> Curve
     )
 
 
+def _is_continued(first: Point) -> bool:
+    """Return whether a curve is of a pretraining that continued from a published model: D_p counts further tokens."""
+    return bool(first.start) and first.is_placed and first.quantity == PRETRAIN_TOKENS
+
+
 def _setting(first: Point) -> Setting:
+    start = f"from {first.start}" if _is_continued(first) else ""
     return Setting(
         task=first.task,
         mixture=first.mixture,
-        mixture_label=mixture_label(first.mixture),
+        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, start))),
         alignment=first.alignment,
         source_lang=first.source_lang,
         target_lang=first.target_lang,
@@ -150,6 +159,7 @@ def _point(point: Point, use: Use, reason: str = "") -> PointResult:
         pretrain_seed=point.pretrain_seed,
         weight=point.weight,
         stderr=point.stderr,
+        unique_tokens=point.unique_tokens,
         start=point.start,
         run_id=point.run_id,
         learning_rate=point.settings.get("lr"),

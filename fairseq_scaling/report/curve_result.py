@@ -56,6 +56,7 @@ class PointResult:
     pretrain_seed: int | None = None
     weight: float = 1.0
     stderr: float | None = None
+    unique_tokens: int | None = None
     start: str = ""
     run_id: str = ""
     learning_rate: str | None = None

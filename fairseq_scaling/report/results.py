@@ -19,6 +19,7 @@ from ..quantities import PRETRAIN_TOKENS, Quantity
 from .curve_result import CurveResult, PointResult, Setting
 from .fitting import Settings
 from .forgetting import Forgetting
+from .joint import JointResult
 
 
 class LimitKind(Enum):
@@ -31,6 +32,7 @@ class LimitKind(Enum):
     ONE_MODEL = "one model"
     ONE_FINETUNING_SIZE = "one finetuning size"
     NO_BASELINE = "no baseline"
+    REPEATED_TEXT = "repeated text"
     UNEQUAL_LENGTHS = "unequal lengths"
     FOREIGN_SIGNATURES = "scores printed by fairseq"
     ONE_METRIC = "one metric"
@@ -187,6 +189,7 @@ class Report:
     curves: tuple[CurveResult, ...]
     metric_findings: tuple[MetricFinding, ...] = ()
     mixture_comparisons: tuple[MixtureComparison, ...] = ()
+    joint: tuple[JointResult, ...] = ()
     alignment_agreements: tuple[Agreement, ...] = ()
     unplaced: tuple[UnplacedResult, ...] = ()
     forgetting: tuple[Forgetting, ...] = ()

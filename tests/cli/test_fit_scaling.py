@@ -221,7 +221,7 @@ def test_the_page_leads_with_the_misleading_cross_entropy(done: tuple[Path, Resu
     out, result = done
     page = (out / "report.html").read_text(encoding="utf-8")
     assert 0 < page.index('class="loud"') < page.index('class="cards"')
-    assert "Cross-entropy improves while BLEU does not" in result.output
+    assert "Cross-entropy improves while BLEU gets worse" in result.output
 
 
 def test_what_was_left_out_is_said_on_the_terminal_and_on_the_page(done: tuple[Path, Result]) -> None:

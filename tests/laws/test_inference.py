@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from fairseq_scaling import laws
 from fairseq_scaling.laws.numerics.statistics import f_quantile, huber_inflation, t_quantile

@@ -60,7 +60,7 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
         ("forecast", "Forecast and advice", forecasts),
         ("mixtures", "Which mixture is better", shown("mixtures", headed=False)),
         ("wanted", "Sizes for a wanted score", shown("wanted", headed=False)),
-        ("values", "Forecast in numbers", shown("values", "noise")),
+        ("values", "Forecast in numbers", shown("values", "noise", "joint")),
         ("unplaced", "Models whose pretraining is unknown", shown("unplaced", headed=False)),
         ("alignment", "Alignment with the task", join([shown("alignment", headed=False), shown("agreement")])),
         ("laws", "Single laws", shown("coefficients", "remarks", "laws", "relations")),

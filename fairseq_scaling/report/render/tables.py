@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ...laws import FACTORS, Estimate, Prediction
+from ...quantities import FINETUNE_TOKENS
 from ..curve_result import CurveResult, LawResult
 from ..results import Report, Task
 from . import run_tables
@@ -173,6 +174,28 @@ def relations_table(report: Report) -> Table:
     return table
 
 
+def joint_table(report: Report) -> Table:
+    """Return what pretraining and finetuning data do together, where there are three finetuning sizes and more."""
+    table = Table(
+        "Pretraining and finetuning data together",
+        columns(
+            "Mixture", "Task", "Metric", "D_f", "alpha#", "beta#", "E#", "Residual#", "2x D_p#", "2x D_f#", "Both#"
+        ),
+        note="L = E + A / (D_p^alpha D_f^beta), fitted to all finetuning sizes of a mixture (Zhang et al. 2024). The "
+        "last three columns are gains beyond the largest sizes, in points of the metric, above zero when better. Where "
+        "twice the finetuning data gains more than twice the pretraining data, look for more pairs first.",
+    )
+    curves = {curve.name: curve for curve in report.curves}
+    for joint in report.joint:
+        setting = curves[joint.curves[0]].setting
+        sizes = ", ".join(size(tokens, FINETUNE_TOKENS) for tokens in joint.finetune_tokens)
+        coefficients = [interval(joint.coefficients[name]) for name in ("alpha", "beta", "E")]
+        gains = [gain(joint.doubled[name], joint.metric) for name in ("pretraining", "finetuning", "both")]
+        lead = [setting.mixture_label, setting.task]
+        table.add(lead, joint.metric.title, sizes, *coefficients, percent(joint.residual), *gains)
+    return table
+
+
 def coefficients_table(report: Report) -> Table:
     """Return the coefficients of the single laws with intervals; those that are not identified say so."""
     table = Table(
@@ -232,6 +255,7 @@ def all_tables(report: Report) -> dict[str, Table]:
         "wanted": wanted_table,
         "values": forecast_table,
         "noise": noise_table,
+        "joint": joint_table,
         "relations": relations_table,
         "unplaced": run_tables.unplaced_table,
         "alignment": alignment_table,

@@ -68,6 +68,9 @@ LIMITS = {
     "the finetuning set grows (finding 4); these data cannot show it.",
     LimitKind.NO_BASELINE: "{number} of {of} curves have no baseline ({none}): the report can say whether more "
     "{x} help, but not whether any did.",
+    LimitKind.REPEATED_TEXT: "{number} of {of} curves were pretrained on repeated text, up to {times} times the same. "
+    "A repeated token counts like a new one here, but teaches less (Muennighoff et al. 2023): more new text would gain "
+    "more than the forecast says, more repetition less.",
     LimitKind.UNEQUAL_LENGTHS: "Outputs are not equally long (brevity penalty {low} to {high}): part of what BLEU and "
     "TER show is length. Read the n-gram precisions too; they do not count what is missing.",
     LimitKind.FOREIGN_SIGNATURES: "Some scores were printed by fairseq, which does not record the tokenization. They "
@@ -379,6 +382,8 @@ def limit_sentence(limit: Limit, x: Quantity) -> str:
             "low": size(given["low"], x),
             "high": size(given["high"], x),
         }
+    elif limit.kind is LimitKind.REPEATED_TEXT:
+        given["times"] = number(given["times"], 2)
     elif limit.kind is LimitKind.UNEQUAL_LENGTHS:
         given = {name: f"{value:.2f}" for name, value in given.items()}
     elif limit.kind is LimitKind.ONE_MODEL:
