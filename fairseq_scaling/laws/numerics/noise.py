@@ -80,7 +80,7 @@ def reduce_to_budgets(curve: Curve) -> Repeats:
     grid = noise / unit * 10**NOISE_GRID
     likelihood = np.zeros((grid.size, SHARED_GRID.size, SHARED_GRID.size))
     of_budget = (budget[:, None] == np.arange(z.size)).astype(float)
-    best, made = -np.inf, []
+    best, made = -np.inf, list[_Restricted]()
     for i, run in enumerate(SHARED_GRID):
         if i and runs[1].shape[1] < 2:
             likelihood[:, i] = likelihood[:, 0]
