@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Is the quickstart's answer stable? Repeats it with other seeds of pretraining and finetuning, once in float32 throughout,
+# and once with the processor's newer instructions (AVX-512, AMX) left alone; then prints what each repetition advises.
+#
+#   examples/quickstart/stability.sh WORK [REPETITIONS]
+#
+# for example: nice examples/quickstart/stability.sh work/stability
+#
+# Ten repetitions (the default) take about three and a half hours on two idle cores, and 7 GB in WORK. Stopped and started
+# again, the command goes on where it was. The text is made once.
+set -euo pipefail
+folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$folder/../.." && pwd)
+work=$1 repetitions=${2:-10}
+study=$folder/study.yaml
+bin=$root/.venv/bin
+cores=${CORES:-$(nproc)}
+export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+mkdir -p "$work"
+
+"$bin/scaling-study" run "$study" --out "$work/text" --cores "$cores" --until encode
+
+# repeat NAME [options of scaling-study run]
+repeat() {
+    local out=$work/$1
+    shift
+    if [ ! -e "$out" ]; then
+        cp -a "$work/text" "$out.part"
+        mv "$out.part" "$out"
+    fi
+    "$bin/scaling-study" run "$study" --out "$out" --cores "$cores" "$@" > "$out.log" 2>&1 ||
+        { echo "$out failed: $out.log says why" >&2; return 1; }
+}
+
+for i in $(seq "$repetitions"); do
+    repeat "seeds-$i" --set "pretraining.seeds=[$((2 * i + 1)), $((2 * i + 2))]" --set "finetuning.seeds=[$((i + 1))]"
+done
+repeat float32 --set model.fairseq.matmul-precision=highest
+ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 repeat avx2
+
+exec "$bin/python" "$folder/stability_table.py" "$work"/seeds-* "$work/float32" "$work/avx2"
