@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
-from fairseq_scaling.study.run import state
+from fairseq_scaling.study.run import scheduling, state
 from fairseq_scaling.study.run.job import NOTHING_FITTED, run_job
 from fairseq_scaling.study.run.scheduling import Capacity
 from fairseq_scaling.study.run.state import StudyFolder
@@ -435,3 +437,50 @@ def test_what_slurm_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:
         file.write("Building DAG of jobs...\nExiting because a job execution failed.\n")
     assert refusals(log) == ""
     assert refusals(tmp_path / "none") == ""
+
+
+def test_a_last_budget_that_is_moved_trains_afresh_and_leaves_the_earlier_ones_valid(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the folder holds lies behind the new budget's predecessor: it must not be resumed from there."""
+    set_environment(monkeypatch, fakes.environment())
+    folder = StudyFolder(finished)
+    for budgets, loaded in ((["1M", "2M"], ["| Loaded checkpoint with 10 steps"]), (["1M", "4M"], [])):
+        values["pretraining"]["budgets"] = budgets
+        plan = make_plan(load_study(write_study(values)))
+        first, last = (job for job in plan.of_stage("pretrain") if "de1" in job.id)
+        assert folder.is_done(plan, first)
+        assert not folder.is_done(plan, last)
+        assert run_job(folder, plan, last) == 0
+        lines = (finished / last.log).read_text().splitlines()
+        assert [line for line in lines if "Loaded" in line] == loaded
+        assert folder.is_done(plan, first)
+        assert folder.is_done(plan, last)
+    assert folder.record("pretrain/de1/seed1/2M") is None
+
+
+def test_a_study_can_be_looked_at_with_snakemake_itself(finished: Path, fakes: Fakes) -> None:
+    """As the head of the Snakefile says. Its own triggers find a changed command and what depends on it."""
+    file = Path(scheduling.__file__).with_name("Snakefile")
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(file), "--config", "plan=.study/plan.json",
+        "--cores", "2", "--rerun-triggers", "mtime", "params", "input",
+    ]  # fmt: skip
+
+    def ask(*words: str) -> str:
+        result = subprocess.run(
+            [*command, *words], cwd=finished, env=fakes.environment(), capture_output=True, text=True, check=False
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        return result.stdout + result.stderr
+
+    assert "Nothing to be done" in ask("--dry-run")
+    assert "run: de1/seed1/1M" in ask("--dag")
+    assert (finished / ".study/benchmarks/pretrain/de1/seed1/1M.tsv").exists()
+    plan = Plan.read(finished / ".study/plan.json")
+    for job in plan.of_stage("translate"):
+        job.argv[job.argv.index("--beam") + 1] = "5"
+    (finished / ".study/plan.json").write_text(plan.to_json())
+    said = ask("--dry-run")
+    assert "Params have changed" in said
+    assert set(re.findall(r"^rule (\w+):", said, re.M)) == {"translate", "score", "fit", "all"}
