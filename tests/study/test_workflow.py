@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,18 +24,11 @@ from fairseq_scaling.study.run.workflow import refusals
 from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes, Finished
+from .helpers import kinds, set_environment, wait_for
 
 pytestmark = pytest.mark.usefixtures("one_budget")
 
 Write = Callable[[dict[str, Any] | str], Path]
-
-
-def kinds(started: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for line in started:
-        program = line.split()[0]
-        found[program] = found.get(program, 0) + 1
-    return found
 
 
 def test_a_study_runs_to_its_table_and_report(
@@ -393,18 +385,6 @@ def test_a_mistake_in_study_yaml_ends_with_2_and_no_traceback(
     assert result.returncode == 2
     assert "did you mean 'finetuning'?" in result.stderr
     assert "Traceback" not in result.stderr
-
-
-def set_environment(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 200) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def processes_with(word: str) -> list[str]:
