@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from .errors import SettingError
@@ -118,6 +118,13 @@ EPOCHS = Quantity(
 HOURS = Quantity(
     "hours", "h", "hours", "hours", "no training", False, aliases=("gpu_hours", "train_hours", "wall_hours")
 )
+
+
+def further_tokens(start: str) -> Quantity:
+    """Return the pretraining tokens of a continued pretraining: those after ``start``, which is its baseline."""
+    title, none = "further pretraining tokens", f"{start} without further pretraining"
+    return replace(PRETRAIN_TOKENS, title=title, unit="further tokens", none=none)
+
 
 QUANTITIES = {
     quantity.name: quantity

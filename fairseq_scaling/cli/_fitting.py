@@ -72,7 +72,8 @@ def fit(request: Request) -> Outcome:
         raise _nothing_to_fit(request, inputs)
     points = _only(points, request.metrics)
 
-    from ..report.analysis import Settings, analyse
+    from ..report.analysis import analyse
+    from ..report.fitting import Settings
     from ..report.points.curves import collect
 
     inputs.remarks = list(request.remarks)

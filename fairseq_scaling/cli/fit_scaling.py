@@ -1,4 +1,4 @@
-"""``fit-scaling``: logs and tables in; laws, verdicts, predictions, figures and a report out."""
+"""``fit-scaling``: logs and tables in; forecasts, advice, laws, figures and a report out."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ Written into --out:
   figures/         the figures as SVG and PDF
   points.csv       every point and where it came from; a table that
                    fit-scaling reads
-  fits.json        coefficients, intervals, residuals, errors, verdicts,
-                   advice, signature
-  predictions.csv  per point and law: predicted, lower, upper; also at 2, 4
-                   and 10 times the largest D_p
+  fits.json        everything that the report shows: forecasts, verdicts,
+                   advice, coefficients, intervals, signature
+  predictions.csv  of the forecast and of each law: predicted, lower, upper;
+                   at every point, and at 2, 4 and 10 times the largest size
 
 \b
 Exit codes:
@@ -113,12 +113,11 @@ class _Positive(click.FloatRange):
 )
 @click.option(
     "--law",
-    type=click.Choice(["auto", "best", *LAW_NAMES]),
+    type=click.Choice(["auto", *LAW_NAMES]),
     default="auto",
     show_default=True,
     metavar="LAW",
-    help="auto: the average of the laws, weighted by rolling-origin error; best: the one with the least; else one of "
-    f"{', '.join(LAW_NAMES)}.",
+    help=f"Single laws to fit beside the forecast. auto: all that suit the metric; else one of {', '.join(LAW_NAMES)}.",
 )
 @click.option(
     "--protocol",
@@ -147,7 +146,8 @@ class _Positive(click.FloatRange):
     type=click.Choice(["profile", "delta", "case", "parametric"]),
     default="profile",
     show_default=True,
-    help="Profile likelihood, delta method, or bootstrap over cases or over simulated errors.",
+    help="Intervals of the single laws: profile likelihood, delta method, or bootstrap over cases or over simulated "
+    "errors.",
 )
 @click.option(
     "--target-score",
@@ -162,7 +162,23 @@ class _Positive(click.FloatRange):
     metavar="POINTS",
     help="Smallest gain from doubling the data that is worth its cost.  [default: 1 % of the score]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of bootstrap and simulated tests.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
+@click.option(
+    "--likely",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.8,
+    show_default=True,
+    metavar="PROBABILITY",
+    help="Verdicts and advice speak of what is at least this probable.",
+)
+@click.option(
+    "--sure",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    metavar="PROBABILITY",
+    help="Advice that ends pretraining is settled from this probability on.",
+)
 @click.option(
     "--remark",
     "remarks",
@@ -225,6 +241,8 @@ def main(
     interval: str,
     targets: tuple[str, ...],
     worthwhile: float | None,
+    likely: float,
+    sure: float,
     seed: int,
     remarks: tuple[str, ...],
     with_report: bool,
@@ -255,6 +273,8 @@ def main(
             "interval": interval,
             "seed": seed,
             "worthwhile": worthwhile,
+            "likely": likely,
+            "sure": sure,
         },
         remarks=remarks,
         with_report=with_report,

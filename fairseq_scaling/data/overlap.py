@@ -1,8 +1,8 @@
 """How much of a task's text a mixture holds: overlap measured on the corpus, before anything is trained.
 
-The paper's alignment score (``Mixture.alignment``) knows the shares of the languages and nothing of their text. What is
-measured here looks at the text: at the pieces of SentencePiece and at runs of two, three and four of them. These
-measures are this project's, not the paper's.
+The paper's alignment score (``Mixture.alignment``) is computed from the shares of the languages alone. The measures
+here are computed from the text: from SentencePiece pieces and sequences of two, three and four of them. They are this
+project's, not the paper's.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def measure_overlaps(
     """
     streams = {language: corpus.mono(language) for mixture in mixtures for language in mixture}
     pairs = {(source, target): corpus.pair(source, target, "train") for source, target in tasks}
-    sample_tokens = _settle_sample(mixtures, streams, sample_tokens)
+    sample_tokens = _sample_size(mixtures, streams, sample_tokens)
     pieces = corpus.is_text()
     sides = {
         task: tuple(_Text(file, min(SAMPLE_TOKENS, file.tokens), pieces) for file in files)
@@ -119,7 +119,7 @@ def sample(file: TokenFile, tokens: int, stretch: int = STRETCH_TOKENS) -> Token
     """Return ``tokens`` tokens of a file: stretches of about ``stretch``, evenly spaced from its start to its end.
 
     The first stretch begins the file, the last one ends it, none overlap, and all tokens together are the whole file.
-    Nothing is drawn at random. Between two stretches stands -1, which is no token: shape [tokens + stretches - 1].
+    Nothing is drawn at random. -1, which is no token, separates two stretches: shape [tokens + stretches - 1].
     """
     count = max(1, -(-tokens // stretch))
     number = np.arange(count + 1, dtype=np.int64)
@@ -183,7 +183,7 @@ def _coverage(grams: tuple[hashing.UInt64Array, npt.NDArray[np.int64]], known: h
     return float(covered / max(1, counts.sum()))
 
 
-def _settle_sample(mixtures: Sequence[Mixture], streams: dict[str, TokenFile], wanted: int | None) -> int:
+def _sample_size(mixtures: Sequence[Mixture], streams: dict[str, TokenFile], wanted: int | None) -> int:
     """Return the size of the sample, the same for all mixtures: coverages of other sizes would not compare."""
     smallest = min(mixtures, key=lambda mixture: largest_sample(mixture, streams))
     largest = largest_sample(smallest, streams)

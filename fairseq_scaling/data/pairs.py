@@ -102,10 +102,5 @@ def readable_tokens(
     return read
 
 
-def most_readable_tokens(updates: int, max_tokens: int, ranks: int = 1, update_freq: int = 1) -> int:
-    """Return the most tokens that so many updates can read, of any text: both sides of every batch filled."""
-    return 2 * max_tokens * ranks * update_freq * updates
-
-
 def _shuffled(size: int, seed: int, *purpose: object) -> Integers:
     return Permutation(size, hashing.key(seed, *purpose))(np.arange(size))

@@ -59,7 +59,7 @@ class TokenFile:
             self.tokens = int(self._pointers[-1]) // self.dtype.itemsize + int(self.sizes[-1])
         if data_path.stat().st_size != self.tokens * self.dtype.itemsize:
             raise DataError(
-                f"{data_path} holds {data_path.stat().st_size} bytes where its index speaks of "
+                f"{data_path} holds {data_path.stat().st_size} bytes, its index says "
                 f"{self.tokens * self.dtype.itemsize}\n  {_REMEDY}"
             )
         self.stream: npt.NDArray[Any] = _map(data_path, self.dtype, 0, self.tokens)
@@ -170,7 +170,7 @@ def _read_header(path: Path) -> tuple[np.dtype[Any], int]:
     if version != _VERSION or code not in _DTYPES:
         raise DataError(f"{path} has version {version} and type code {code}: expected 1 and {sorted(_DTYPES)}")
     if path.stat().st_size != _HEADER.size + 12 * sentences:
-        raise DataError(f"{path} is cut short: it speaks of {sentences} sentences\n  {_REMEDY}")
+        raise DataError(f"{path} is cut short: its header says {sentences} sentences\n  {_REMEDY}")
     return _DTYPES[code], int(sentences)
 
 

@@ -115,9 +115,7 @@ def check_downloaded(path: Path) -> None:
     with open(path, "rb") as stream:
         head = stream.read(64).lstrip().lower()
     if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
-            f"{path} is a git-lfs pointer, not the file itself\n  git lfs pull, in its folder"
-        )
+        raise CheckpointError(f"{path} is a git-lfs pointer, not the file itself\n  git lfs pull, in its folder")
     if head.startswith((b"<!doctype", b"<html")):
         raise CheckpointError(f"{path} is a web page, not the file itself\n  download the file again")
     if not head:

@@ -1,76 +1,80 @@
-"""Scaling laws of downstream curves: fit, choose, judge, predict, advise. Knows curves, not logs; numpy and scipy only.
+"""Scaling laws of downstream curves: forecast, verdict, advice, comparisons, and single laws. Knows curves, not logs.
 
 >>> from fairseq_scaling import laws
 >>> curve = laws.Curve("en-fr", "bleu", [1e9, 2e9, 4e9, 8e9, 16e9], [20.1, 23.9, 27.2, 30.4, 33.1])
->>> fit = laws.fit(curve)                     # the log-law of Isik et al.
->>> choice = laws.choose(curve)               # the law with the least rolling-origin error, and its runners-up
->>> choice.predict([32e9, 64e9])              # values with 95 % intervals
->>> laws.diagnose(curve).kind
+>>> forecast = laws.forecast(curve)[0]          # what the tool stands behind
+>>> forecast.predict([32e9, 64e9])              # values with 95 % intervals
+>>> laws.diagnose(forecast).kind.value
 'follows the law'
->>> laws.advise(curve).sentence
+>>> laws.advise(forecast).action.value
+'add data'
+>>> fit = laws.fit(curve)                       # a single law, here the log-law of Isik et al.
 """
 
 from __future__ import annotations
 
-from .advice import advise, compare_mixtures, compare_pairs, tokens_for
-from .choosing import choose, choose_many
-from .comparing import compare_metrics
+from .advice import Action, Advice, advise
+from .compare import Alarm, MixtureComparison, Relation, alarm, compare_mixtures, relate
 from .curve import Curve, Groups
-from .diagnosis import diagnose
 from .fitting import PAPER_BUDGETS, fit, fit_many
+from .forecast import (
+    FACTORS,
+    LIKELY,
+    SURE,
+    Forecast,
+    NoiseEstimate,
+    Question,
+    ShapeProbabilities,
+    StudyForecast,
+    fitted_budgets,
+    forecast,
+)
 from .law import Law, Parameter
 from .registry import LAWS, default_law, laws_for
-from .results import (
-    VERDICTS,
-    Advice,
-    Candidate,
-    Choice,
-    Estimate,
-    Fit,
-    HeldOutError,
-    LeftOut,
-    MetricComparison,
-    MixtureComparison,
-    Prediction,
-    Verdict,
-)
+from .results import Estimate, Fit, HeldOutError, LeftOut, Prediction
 from .surfaces import SURFACES, Surface, SurfaceFit, fit_surface
-from .two_stage import fit_two_stage
+from .verdict import Verdict, VerdictKind, diagnose
 
 __all__ = [
+    "FACTORS",
     "LAWS",
+    "LIKELY",
     "PAPER_BUDGETS",
+    "SURE",
     "SURFACES",
-    "VERDICTS",
+    "Action",
     "Advice",
-    "Candidate",
-    "Choice",
+    "Alarm",
     "Curve",
     "Estimate",
     "Fit",
+    "Forecast",
     "Groups",
     "HeldOutError",
     "Law",
     "LeftOut",
-    "MetricComparison",
     "MixtureComparison",
+    "NoiseEstimate",
     "Parameter",
     "Prediction",
+    "Question",
+    "Relation",
+    "ShapeProbabilities",
+    "StudyForecast",
     "Surface",
     "SurfaceFit",
     "Verdict",
+    "VerdictKind",
     "advise",
-    "choose",
-    "choose_many",
-    "compare_metrics",
+    "alarm",
     "compare_mixtures",
-    "compare_pairs",
     "default_law",
     "diagnose",
     "fit",
     "fit_many",
     "fit_surface",
-    "fit_two_stage",
+    "fitted_budgets",
+    "forecast",
     "laws_for",
-    "tokens_for",
+    "relate",
 ]

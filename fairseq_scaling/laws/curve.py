@@ -29,6 +29,7 @@ class Curve:
         seeds: seed of every point [n], numbers or names, None or below 0 where it is not known; or None.
         weights: case weights [n], default all 1.
         stderr: known standard error of every value [n], in points of the metric, NaN where it is not known; or None.
+        runs: the pretraining run of every point [n], numbers or names; or None where all come from one run.
         baseline: value(s) without pretraining; never part of a fit.
         lower_is_better: direction of the metric; None takes it from the metric's name.
         attributes: anything else that tells the curve from others (mixture, alignment, source_lang, target_lang,
@@ -51,6 +52,7 @@ class Curve:
     lower_is_better: bool | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     stderr: FloatArray | None = None
+    runs: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         tokens = np.atleast_1d(np.asarray(self.pretrain_tokens, float))
@@ -94,6 +96,7 @@ class Curve:
             "seeds": column("seeds", self.seeds, None),
             "weights": weights,
             "stderr": stderr,
+            "runs": column("runs", self.runs, None),
             "lower_is_better": bool(direction),
             "attributes": dict(self.attributes),
         }
@@ -148,6 +151,7 @@ class Curve:
             self.lower_is_better,
             self.attributes,
             None if self.stderr is None else self.stderr[index],
+            None if self.runs is None else self.runs[index],
         )
 
     def groups(self, mask: ArrayLike | None = None) -> Groups:
@@ -223,6 +227,7 @@ class Curve:
             "held_out": self.held_out.tolist(),
             "seeds": None if self.seeds is None else self.seeds.tolist(),
             "weights": None if self.weights is None else self.weights.tolist(),
+            "runs": None if self.runs is None else self.runs.tolist(),
             "stderr": None if self.stderr is None else [None if np.isnan(e) else float(e) for e in self.stderr],
             "baseline": self.baseline.tolist() if isinstance(self.baseline, np.ndarray) else self.baseline,
             "lower_is_better": self.lower_is_better,

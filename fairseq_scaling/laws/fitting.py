@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ..errors import DataError, SettingError
 from ..quantities import format_tokens
 from .curve import Curve
-from .engine import solve
-from .inference import infer
 from .law import Law, Scale
+from .numerics.engine import solve
+from .numerics.inference import infer
 from .registry import default_law, get_law
 from .results import Fit, LeftOut
 

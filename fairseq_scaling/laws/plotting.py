@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .forecast import Forecast, Question
 from .results import Fit
 
 
@@ -38,5 +39,30 @@ def plot_fit(fit: Fit, axes: Any = None, color: str = "C0", reach: float = 4.0) 
     axes.set_ylim(min(shown.min(), drawn.value[0]) - margin, max(shown.max(), np.nanmax(drawn.value)) + margin)
     axes.set_xlabel("pretraining tokens")
     axes.set_ylabel(curve.metric)
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_forecast(forecast: Forecast, axes: Any = None, color: str = "C0", reach: float = 10.0) -> Any:
+    """Draw points, median and the bands of both questions; the baseline is a dashed line (see ``plot_fit``)."""
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.subplots()[1]
+    curve = forecast.curve
+    real = curve.pretrain_tokens > 0
+    grid = np.geomspace(curve.pretrain_tokens[real].min(), reach * forecast.largest, 60)
+    for question, alpha in ((Question.MIXTURE, 0.12), (Question.RUN, 0.2)):
+        drawn = forecast.predict(grid, question)
+        axes.fill_between(grid, drawn.lower, drawn.upper, color=color, alpha=alpha, linewidth=0, label=question.value)
+    axes.plot(grid, drawn.value, color=color)
+    hollow = {"markerfacecolor": "none"}
+    for of, style in ((real & ~curve.held_out, {}), (real & curve.held_out, hollow)):
+        axes.plot(curve.pretrain_tokens[of], curve.values[of], "o", color=color, **style)
+    if curve.baseline_value is not None:
+        axes.axhline(curve.baseline_value, color="gray", linestyle="--", linewidth=1, label="no pretraining")
+    axes.set_xscale("log")
+    axes.set_xlabel("pretraining tokens")
+    axes.set_ylabel(curve.about.title)
     axes.legend(frameon=False)
     return axes

@@ -1,4 +1,4 @@
-"""What the engine returns: estimates, predictions, fits, choices, verdicts and advice. Plain data, readable reprs."""
+"""What fits return: estimates, predictions, fits. Plain data, readable reprs."""
 
 from __future__ import annotations
 
@@ -135,33 +135,33 @@ class Fit:
     iterations: int
     converged: bool
     state: Any = field(repr=False, default=None)
-    """The solver's own parameters, scaling and covariance (``fairseq_scaling.laws.inference.State``)."""
+    """The solver's own parameters, scaling and covariance (``fairseq_scaling.laws.numerics.inference.State``)."""
 
     def predict(self, pretrain_tokens: ArrayLike, level: float | None = None) -> Prediction:
         """Return the law's values with intervals at ``pretrain_tokens`` (tokens, any shape).
 
         The interval is for the law's value (the mean over seeds), not for one more noisy measurement.
         """
-        from .predicting import predict
+        from .numerics.predicting import predict
 
         return predict(self, pretrain_tokens, self.level if level is None else level)
 
     def values(self, pretrain_tokens: ArrayLike) -> FloatArray:
         """Return what ``predict`` returns as values, without the intervals, whose draws take most of its time."""
-        from .predicting import values
+        from .numerics.predicting import values
 
         return values(self, pretrain_tokens)
 
     def elasticity(self, pretrain_tokens: ArrayLike) -> FloatArray:
         """Return d log f / d log D_p at ``pretrain_tokens``: per cent of score gained per per cent of data added."""
-        from .predicting import elasticity
+        from .numerics.predicting import elasticity
 
         return elasticity(self, pretrain_tokens)
 
     def draws(self, pretrain_tokens: ArrayLike, size: int = 2000, seed: int = 0) -> FloatArray:
         """Return [size, ...] draws of the law's values from its uncertainty: bootstrap refits, or curves of
         Student's t whose quantiles at every D_p are the ends of the intervals there."""
-        from .predicting import draws
+        from .numerics.predicting import draws
 
         return draws(self, pretrain_tokens, size, seed)
 
@@ -173,7 +173,7 @@ class Fit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types; complete enough to judge the fit and to draw it again."""
-        from .inference import fit_to_dict
+        from .numerics.inference import fit_to_dict
 
         return fit_to_dict(self)
 
@@ -193,185 +193,6 @@ class Fit:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A law in a choice: its fit and its rolling-origin error (RMSLE; NaN where it could not be tried)."""
-
-    fit: Fit
-    error: float
-    n_splits: int
-    weight: float
-    reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "law": self.fit.law.name,
-            "rolling_origin_rmsle": json_number(self.error),
-            "splits": self.n_splits,
-            "weight": json_number(self.weight),
-            "reason": self.reason,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """The law the tool stands behind, and its runners-up.
-
-    ``fit`` is the chosen fit; ``candidates`` all laws, best first (the chosen one is the first); ``reason`` one
-    sentence; ``sure`` is False where the curve has too few budgets to compare laws and the metric's default was taken.
-    """
-
-    curve: Curve
-    fit: Fit
-    candidates: tuple[Candidate, ...]
-    reason: str
-    sure: bool
-
-    @property
-    def law(self) -> Law:
-        return self.fit.law
-
-    @property
-    def fits(self) -> dict[str, Fit]:
-        """Law name -> fit, best first."""
-        return {candidate.fit.law.name: candidate.fit for candidate in self.candidates}
-
-    def predict(self, pretrain_tokens: ArrayLike, level: float | None = None) -> Prediction:
-        """Return the chosen law's prediction."""
-        return self.fit.predict(pretrain_tokens, level)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "chosen": self.fit.law.name,
-            "reason": self.reason,
-            "sure": self.sure,
-            "candidates": [candidate.to_dict() for candidate in self.candidates],
-        }
-
-    def __repr__(self) -> str:
-        lines = [f"{self.curve.name} ({self.curve.metric}): {self.fit.law.name}. {self.reason}"]
-        for candidate in self.candidates:
-            error = f"{candidate.error:.4f}" if np.isfinite(candidate.error) else "not tried"
-            lines.append(f"  {candidate.fit.law.name:<18} rolling-origin RMSLE {error}")
-        return "\n".join(lines)
-
-
-VERDICTS = (
-    "follows the law",
-    "saturated",
-    "non-monotonic",
-    "inverse",
-    "noisy",
-    "trendless",
-    "breakthrough",
-    "too few points",
-)
-"""The kinds of curve, in the words of Isik et al. (2025) and of Lourie, Hu, Cho (2025)."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Which kind a curve is.
-
-    ``kind`` is one of ``VERDICTS``; ``sentence`` says it for a reader; ``p_value`` belongs to the test against
-    monotonicity (small: a curve that only improves does not explain the points), NaN where it could not be made;
-    ``points`` are indices into the curve of the points responsible; ``evidence`` holds the numbers behind it.
-    """
-
-    kind: str
-    sentence: str
-    evidence: dict[str, Any]
-    p_value: float
-    points: tuple[int, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "sentence": self.sentence,
-            "p_value": json_number(self.p_value),
-            "points": list(self.points),
-            "evidence": {key: json_value(value) for key, value in self.evidence.items()},
-        }
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.sentence}"
-
-
-@dataclass(frozen=True)
-class MetricComparison:
-    """Curves of one study that differ in the metric alone, side by side.
-
-    ``kind`` is ``agree``, ``misleading`` (cross-entropy improves while the score does not: finding 2 of Isik et al.),
-    ``score only`` (the score improves, cross-entropy does not), ``neither`` or ``unclear``. ``loud`` marks what must
-    not be missed. ``relation`` holds the coefficients of ``score = c * exp(-k * L)`` (Gordon et al. 2021) and its
-    residual, or is None.
-    """
-
-    name: str
-    kind: str
-    sentence: str
-    loud: bool
-    metrics: dict[str, str]
-    relation: dict[str, Any] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {key: json_value(value) for key, value in vars(self).items()}
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What to do next, in the paper's terms.
-
-    ``action`` is one of ``add data``, ``stop``, ``finetuning data suffices``, ``change the data``, ``run more points``;
-    ``gains`` maps factors of the largest D_p (2, 4, 10) to the expected gain in points of the metric, positive when
-    better; ``next_budget`` is the D_p whose run would reduce the uncertainty at 10x most (NaN where none is known);
-    ``settled`` tells whether more of the same data is not wanted and what the points leave open does not change that.
-    """
-
-    action: str
-    sentence: str
-    reason: str
-    gains: dict[float, Estimate]
-    next_budget: float = float("nan")
-    settled: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "action": self.action,
-            "settled": self.settled,
-            "sentence": self.sentence,
-            "reason": self.reason,
-            "gains": {f"{factor:g}": gain.to_dict() for factor, gain in self.gains.items()},
-            "next_budget": json_number(self.next_budget),
-        }
-
-    def __str__(self) -> str:
-        return self.sentence
-
-
-@dataclass(frozen=True)
-class MixtureComparison:
-    """Two curves of one metric compared by their laws.
-
-    ``better`` is the name of the curve expected ahead at ``pretrain_tokens`` and ``probability`` that it is;
-    ``crossing`` the D_p where the laws cross (median and interval over draws; value NaN where fewer than half of the
-    draws cross).
-    """
-
-    names: tuple[str, str]
-    pretrain_tokens: float
-    better: str
-    probability: float
-    difference: Estimate
-    crossing: Estimate
-    crossing_probability: float
-    sentence: str
-
-    def to_dict(self) -> dict[str, Any]:
-        plain = {key: json_value(value) for key, value in vars(self).items()}
-        return plain | {"difference": self.difference.to_dict(), "crossing": self.crossing.to_dict()}
-
-
 def json_number(value: Any) -> Any:
     """Return a Python number, or None for NaN and infinities, which JSON does not have."""
     if isinstance(value, bool | np.bool_ | int | np.integer):
@@ -384,16 +205,3 @@ def json_array(values: ArrayLike) -> Any:
     """Return nested lists with None for NaN and infinities."""
     array = np.asarray(values, float)
     return json_number(array) if array.ndim == 0 else [json_array(entry) for entry in array]
-
-
-def json_value(value: Any) -> Any:
-    """Return plain JSON types for nested containers of numbers, strings and arrays."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return {str(key): json_value(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [json_value(entry) for entry in value]
-    if hasattr(value, "to_dict"):
-        return value.to_dict()
-    return json_number(value)

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, SettingError
 from .curve import FloatArray
+from .numerics.solver import minimise
+from .numerics.statistics import huber_inflation, t_quantile
 from .results import Estimate, json_number
-from .solver import minimise
-from .statistics import huber_inflation, t_quantile
 
 _RATES = np.array([0.05, 0.15, 0.3, 0.6, 1.0, 1.6, 2.5, 4.0])
 _CHUNK = 250

@@ -42,7 +42,7 @@ class PositionBias(nn.Module):
         self.buckets, self.max_distance, self.bidirectional = buckets, max_distance, bidirectional
 
     def forward(self, queries: int, keys: int) -> Tensor:
-        """Return [heads, queries, keys]; the last query stands at the last key (as a decoder's cache wants it)."""
+        """Return [heads, queries, keys]; the last query has the position of the last key (decoder's cache)."""
         device = self.weight.device
         # there are only queries + keys - 1 different distances: find their buckets once, then look them up
         distances = torch.arange(1 - keys, queries, device=device)

@@ -15,8 +15,9 @@ from ..metrics import order
 from ..mixture import Mixture
 from ..problems import Problem, ProblemKind, in_order
 from ..quantities import format_tokens
+from .curve_result import CurveResult
 from .points.curves import CurvePoints
-from .results import Agreement, Correlation, CurveResult
+from .results import Agreement, Correlation
 
 FEWEST_MIXTURES = 3
 """Of two mixtures any measure puts one first: a rank correlation of them would be 1 or -1 whatever was measured."""
@@ -33,7 +34,6 @@ class AlignmentProblem(ProblemKind):
         "measure all mixtures with one scaling-alignment",
     )
     NO_CURVE = "alignment of mixtures and tasks that no curve has: left out"
-
 
 
 @dataclass

@@ -1,14 +1,10 @@
-"""From curves to the report: the forecast, the laws, the verdict and the advice of every curve, and across curves.
-
-The only file of the report that calls the laws. What it finds is put into the types of ``results.py``.
-"""
+"""From curves to the report: what ``fitting`` found of each is put into the report's types, and curves are compared."""
 
 from __future__ import annotations
 
 import platform
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -16,59 +12,21 @@ import numpy as np
 
 from .. import __version__, laws
 from ..alignment_file import Alignment
-from ..errors import ScalingError
-from ..metrics import CROSS_ENTROPY, Metric, describe, order
-from ..problems import ProblemKind
+from ..metrics import CROSS_ENTROPY, describe, order
+from ..quantities import PRETRAIN_TOKENS, further_tokens
 from . import results
 from .alignment import match, rank_agreements
+from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting, Use, Wanted
+from .fitting import Fitted, Settings, fit_all
+from .joint import joint_results
 from .limits import limits
 from .points import Point, mixture_label
 from .points.curves import CurvePoints, Unplaced
 from .reading import Inputs
-from .results import Action, CurveResult, PointResult, Report, Setting, Use, VerdictKind
+from .results import Report
 
-FEWEST_BUDGETS = 3
-"""A curve with fewer distinct budgets than this is listed, not fitted: a line through two points is no evidence."""
-PAPER_LAWS = ("log_law", "cross_entropy_law")
 _MOST_PAIRS = 12
 _LINE_POINTS = 61
-
-
-class AnalysisProblem(ProblemKind):
-    """Why a curve was not fitted."""
-
-    NOT_FITTED = "{metric} was not fitted: {reason}"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user may set about the fits.
-
-    ``law`` is ``auto`` (the average of the candidates, weighted by rolling-origin error), ``best`` (the one with the
-    least) or the name of one law; ``delta`` None takes the paper's (0.1 for scores, 1e-3 for
-    cross-entropy); ``targets`` maps a metric to the score that is wanted; ``worthwhile`` is the smallest gain from
-    doubling the data that is worth its cost, in points of the metric.
-    """
-
-    law: str = "auto"
-    protocol: str = "all"
-    delta: float | None = None
-    level: float = 0.95
-    interval: str = "profile"
-    n_boot: int = 1000
-    seed: int = 0
-    worthwhile: float | None = None
-    targets: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass
-class _Fitted:
-    """A curve on its way into the report; ``choice`` is None where nothing could be fitted, ``problem`` says why."""
-
-    data: CurvePoints
-    curve: laws.Curve | None = None
-    choice: laws.Choice | None = None
-    problem: str = ""
 
 
 def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inputs: Inputs | None = None) -> Report:
@@ -79,24 +37,12 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         inputs: what was read, for the parts of the report that are not curves.
 
     Raises:
-        SettingError: an unknown law, protocol or interval.
+        SettingError: an unknown law, protocol or interval, or a probability outside (0, 1).
     """
     settings, inputs = settings or Settings(), inputs or Inputs()
     matched = match(curves, inputs.alignments)
-    fitted = [_prepare(data) for data in curves]
-    _choose([one for one in fitted if not one.problem], settings)
-    verdicts = [laws.diagnose(f.curve, f.choice, seed=settings.seed) if f.curve and f.choice else None for f in fitted]
-    made = [
-        _result(one, verdict, settings, matched.by_curve.get(one.data.name))
-        for one, verdict in zip(fitted, verdicts, strict=True)
-    ]
-    problems = [
-        AnalysisProblem.NOT_FITTED.at(
-            one.data.first.file, one.data.first.line, curve=one.data.name, metric=one.data.metric, reason=one.problem
-        )
-        for one in fitted
-        if one.problem
-    ]
+    fitted, problems = fit_all(curves, settings)
+    made = [_result(one, settings, matched.by_curve.get(one.data.name)) for one in fitted]
     return Report(
         signature=signature(settings),
         versions=versions(),
@@ -110,8 +56,9 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
             tuple(inputs.columns),
         ),
         curves=tuple(made),
-        metric_findings=tuple(_compare_metrics(fitted, verdicts)),
-        mixture_comparisons=tuple(_compare_mixtures(fitted, settings)),
+        metric_findings=tuple(_compare_metrics(fitted)),
+        mixture_comparisons=tuple(_compare_mixtures(fitted)),
+        joint=tuple(joint_results(made, settings.level, settings.seed)),
         alignment_agreements=tuple(rank_agreements(made)),
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),
@@ -141,82 +88,20 @@ def signature(settings: Settings) -> str:
         "delta": "paper" if settings.delta is None else f"{settings.delta:g}",
         "interval": settings.interval + (f":{settings.n_boot}" if settings.interval in ("case", "parametric") else ""),
         "level": f"{settings.level:g}",
+        "likely": f"{settings.likely:g}",
+        "sure": f"{settings.sure:g}",
         "seed": settings.seed,
         **versions(),
     }
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
-def to_curve(data: CurvePoints) -> laws.Curve:
-    """Return the engine's curve; its points are in the order of ``data.points``."""
-    return laws.Curve(
-        name=data.name,
-        metric=data.metric,
-        pretrain_tokens=np.array([point.pretrain_tokens for point in data.points], float),
-        values=np.array([point.value for point in data.points], float),
-        held_out=np.array([point.held_out for point in data.points], bool),
-        seeds=np.array([point.seed for point in data.points]),
-        weights=np.array([point.weight for point in data.points], float),
-        stderr=_stderr(data),
-        baseline=np.array([point.value for point in data.baselines], float) if data.baselines else None,
-        lower_is_better=data.lower_is_better,
-        attributes={key: value for key, value in data.attributes().items() if value not in (None, "")},
-    )
-
-
-def _stderr(data: CurvePoints) -> np.ndarray | None:
-    """Return the standard errors of the points, NaN where one has none; None where none has one."""
-    known = [np.nan if point.stderr is None else point.stderr for point in data.points]
-    return np.array(known, float) if not np.isnan(known).all() else None
-
-
-def _prepare(data: CurvePoints) -> _Fitted:
-    budgets = {point.pretrain_tokens for point in data.points if not point.held_out}
-    problem = ""
-    if len(budgets) < FEWEST_BUDGETS:
-        held_out = sum(point.held_out for point in data.points)
-        aside = f" ({held_out} held out)" if held_out else ""
-        problem = (
-            f"too few points: {len(budgets)} pretraining size{'' if len(budgets) == 1 else 's'} to fit{aside}, "
-            f"at least {FEWEST_BUDGETS} are needed and 5 or more advised"
-        )
-    return _Fitted(data, to_curve(data) if data.points else None, problem=problem)
-
-
-def _choose(ready: Sequence[_Fitted], settings: Settings) -> None:
-    """Fit all curves as one batch; where the engine refuses one, curve by curve."""
-    names = None if settings.law in ("auto", "best") else [settings.law]
-
-    def run(batch: Sequence[_Fitted]) -> list[laws.Choice]:
-        return laws.choose_many(
-            [one.curve for one in batch if one.curve is not None],
-            names,
-            delta=settings.delta,
-            protocol=settings.protocol,
-            interval=settings.interval,
-            level=settings.level,
-            n_boot=settings.n_boot,
-            seed=settings.seed,
-            average=settings.law == "auto",
-        )
-
-    try:
-        for one, choice in zip(ready, run(ready) if ready else [], strict=True):
-            one.choice = choice
-    except ScalingError:
-        for one in ready:
-            try:
-                one.choice = run([one])[0]
-            except ScalingError as error:
-                one.problem = str(error)
-
-
-def _result(one: _Fitted, verdict: laws.Verdict | None, settings: Settings, overlap: Alignment | None) -> CurveResult:
-    data, choice = one.data, one.choice
+def _result(one: Fitted, settings: Settings, overlap: Alignment | None) -> CurveResult:
+    data = one.data
     fields: dict[str, Any] = {
         "name": data.name,
         "metric": data.about,
-        "x": data.quantity,
+        "x": further_tokens(data.first.start) if _is_continued(data.first) else data.quantity,
         "setting": _setting(data.first),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
@@ -224,30 +109,32 @@ def _result(one: _Fitted, verdict: laws.Verdict | None, settings: Settings, over
         "overlap": overlap,
         "problem": one.problem,
     }
-    if choice is None or one.curve is None or verdict is None:
+    if one.forecast is None:
         return CurveResult(**fields)
-    advice = laws.advise(one.curve, choice, verdict, worthwhile=settings.worthwhile)
+    wanted = [target for metric, target in settings.targets if metric == data.metric]
+    # The law that leaves least, for as many coefficients as it has, first.
+    fits = sorted(one.fits, key=lambda fit: (not np.isfinite(fit.sigma), fit.sigma))
     return CurveResult(
         **fields,
-        forecast=_forecast(choice, one.curve, advice, settings.level),
-        verdict=_verdict(verdict),
-        advice=results.Advice(
-            Action(advice.action), None, advice.gains[2.0], _finite(advice.next_budget), advice.settled
-        ),
-        laws=tuple(_law(candidate, one.curve) for candidate in choice.candidates if candidate.fit.law.parameters),
-        wanted=tuple(
-            results.Wanted(target, laws.tokens_for(choice, target, settings.level))
-            for metric, target in settings.targets
-            if metric == data.metric
-        ),
+        forecast=_forecast(one.forecast),
+        verdict=one.verdict,
+        advice=laws.advise(one.forecast),
+        laws=tuple(map(_law, fits)),
+        wanted=tuple(Wanted(target, one.forecast.tokens_for(target)) for target in wanted),
     )
 
 
+def _is_continued(first: Point) -> bool:
+    """Return whether a curve is of a pretraining that continued from a published model: D_p counts further tokens."""
+    return bool(first.start) and first.is_placed and first.quantity == PRETRAIN_TOKENS
+
+
 def _setting(first: Point) -> Setting:
+    start = f"from {first.start}" if _is_continued(first) else ""
     return Setting(
         task=first.task,
         mixture=first.mixture,
-        mixture_label=mixture_label(first.mixture),
+        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, start))),
         alignment=first.alignment,
         source_lang=first.source_lang,
         target_lang=first.target_lang,
@@ -257,7 +144,7 @@ def _setting(first: Point) -> Setting:
         corpus=first.corpus,
         apart=first.apart,
         signature=first.details.get("signature", ""),
-        subset=first.test_set,
+        test_set=first.test_set,
     )
 
 
@@ -272,6 +159,7 @@ def _point(point: Point, use: Use, reason: str = "") -> PointResult:
         pretrain_seed=point.pretrain_seed,
         weight=point.weight,
         stderr=point.stderr,
+        unique_tokens=point.unique_tokens,
         start=point.start,
         run_id=point.run_id,
         learning_rate=point.settings.get("lr"),
@@ -281,47 +169,64 @@ def _point(point: Point, use: Use, reason: str = "") -> PointResult:
     )
 
 
-def _points(one: _Fitted) -> tuple[PointResult, ...]:
-    """Return the points with what the fit did with each: fitted, held out (by whom) or left out (why)."""
-    fit = one.choice.fit if one.choice else None
-    reasons = {left.index: left.reason for left in fit.left_out} if fit else {}
+def _points(one: Fitted) -> tuple[PointResult, ...]:
+    """Return the points with what became of each: fitted, held out, or left out and why."""
     made = []
     for index, point in enumerate(one.data.points):
-        judged = bool(fit.judged[index]) if fit else point.held_out
-        if judged:
+        if one.problem is not None or one.curve is None:
+            reason = one.problem.headline if one.problem else ""
+            made.append(_point(point, Use.HELD_OUT if point.held_out else Use.LEFT_OUT, reason))
+        elif one.curve.held_out[index]:
             made.append(_point(point, Use.HELD_OUT))
-        elif fit and fit.used[index]:
-            made.append(_point(point, Use.FITTED))
+        elif point.weight == 0:
+            made.append(_point(point, Use.LEFT_OUT, "its weight is 0"))
         else:
-            made.append(_point(point, Use.LEFT_OUT, reasons.get(index, one.problem)))
+            made.append(_point(point, Use.FITTED))
     return tuple(made)
 
 
-def _forecast(choice: laws.Choice, curve: laws.Curve, advice: laws.Advice, level: float) -> results.Forecast:
-    budgets = curve.pretrain_tokens
-    largest = float(budgets.max())
-    line = np.geomspace(budgets.min() / 1.15, largest * 4.2, _LINE_POINTS)
-    # One call for all: intervals come from draws, which cost more than the points.
-    at_points, ahead, continued = _parts(choice.predict, budgets, largest, line)
-    top = int(np.argmax(budgets))
-    reached, lower, upper = (float(x[top]) for x in (at_points.value, at_points.lower, at_points.upper))
-    return results.Forecast(
-        name=choice.law.name,
-        level=level,
-        reached=laws.Estimate(reached, lower, upper),
-        gains={factor: advice.gains[factor] for factor in results.GAINS},
+def _forecast(forecast: laws.Forecast) -> Forecast:
+    curve = forecast.curve
+    largest = float(curve.pretrain_tokens.max())
+    line = np.geomspace(curve.pretrain_tokens.min() / 1.15, largest * 4.2, _LINE_POINTS)
+
+    def again(tokens: np.ndarray) -> laws.Prediction:
+        return forecast.predict(tokens, laws.Question.MIXTURE)
+
+    at_points, ahead, continued = _parts(forecast.predict, curve.pretrain_tokens, largest, line)
+    _, ahead_again, line_again = _parts(again, np.array([]), largest, line)
+    return Forecast(
+        level=forecast.level,
+        reached=forecast.reached,
+        gains=forecast.gains,
+        worthwhile=forecast.worthwhile,
+        shape=forecast.shape,
+        noise=forecast.noise,
+        shared_by_run=forecast.shared_by_run,
+        above_baseline=forecast.above_baseline,
         at_points=at_points,
         ahead=ahead,
         continued=continued,
-        held_out_rmsle=choice.fit.held_out.rmsle if choice.fit.held_out else None,
+        ahead_again=ahead_again,
+        again=line_again,
+        held_out_rmsle=_rmsle(curve, at_points),
     )
 
 
-def _law(candidate: laws.Candidate, curve: laws.Curve) -> results.LawResult:
-    fit = candidate.fit
+def _rmsle(curve: laws.Curve, predicted: laws.Prediction) -> float | None:
+    """Return the root mean square error of the logarithms on the held-out points, as Isik et al. report it."""
+    judged = curve.held_out & (curve.values > 0) & (predicted.value > 0)
+    if not judged.any():
+        return None
+    return float(np.sqrt(np.mean(np.log(predicted.value[judged] / curve.values[judged]) ** 2)))
+
+
+def _law(fit: laws.Fit) -> LawResult:
+    curve = fit.curve
     largest = float(curve.pretrain_tokens.max())
     at_points, ahead, _ = _parts(fit.predict, curve.pretrain_tokens, largest, np.array([]))
-    return results.LawResult(
+    left_out = [left.reason for left in fit.left_out]
+    return LawResult(
         name=fit.law.name,
         title=fit.law.title,
         formula=fit.law.formula,
@@ -329,7 +234,7 @@ def _law(candidate: laws.Candidate, curve: laws.Curve) -> results.LawResult:
         coefficients=fit.coefficients,
         identified=fit.identified,
         reasons=fit.reasons,
-        notes=fit.notes,
+        notes=(*fit.notes, *dict.fromkeys(left_out)),
         sigma=fit.sigma,
         held_out_rmsle=fit.held_out.rmsle if fit.held_out else None,
         objective=fit.objective,
@@ -339,14 +244,15 @@ def _law(candidate: laws.Candidate, curve: laws.Curve) -> results.LawResult:
         elasticity=float(np.asarray(fit.elasticity(np.array([largest])))[0]),
         at_points=at_points,
         ahead=ahead,
-        rolling_origin_rmsle=_finite(candidate.error),
-        is_papers=fit.law.name in PAPER_LAWS,
+        is_papers=fit.law.name == laws.default_law(curve).name,
     )
 
 
-def _parts(predict: Any, budgets: np.ndarray, largest: float, line: np.ndarray) -> list[laws.Prediction]:
-    """Return the predictions at the points, at multiples of the largest D_p and along a line."""
-    sizes = [budgets, largest * np.array(results.GAINS), line]
+def _parts(
+    predict: Callable[[np.ndarray], laws.Prediction], budgets: np.ndarray, largest: float, line: np.ndarray
+) -> list[laws.Prediction]:
+    """Return the predictions at the points, at multiples of the largest D_p and along a line, from one call."""
+    sizes = [budgets, largest * np.array(laws.FACTORS), line]
     whole = predict(np.concatenate(sizes))
     ends = np.cumsum([0, *map(len, sizes)])
     return [
@@ -361,16 +267,6 @@ def _parts(predict: Any, budgets: np.ndarray, largest: float, line: np.ndarray) 
     ]
 
 
-def _verdict(verdict: laws.Verdict) -> results.Verdict:
-    evidence = verdict.evidence
-    return results.Verdict(
-        VerdictKind(verdict.kind),
-        improves=bool(evidence.get("improves")),
-        noise=evidence.get("noise"),
-        noise_source=str(evidence.get("noise_source", "")),
-    )
-
-
 def _unplaced(group: Unplaced) -> results.UnplacedResult:
     first = group.points[0]
     return results.UnplacedResult(
@@ -381,47 +277,46 @@ def _unplaced(group: Unplaced) -> results.UnplacedResult:
     )
 
 
-def _compare_metrics(fitted: Sequence[_Fitted], verdicts: Sequence[laws.Verdict | None]) -> list[results.MetricFinding]:
+def _compare_metrics(fitted: Sequence[Fitted]) -> list[results.MetricFinding]:
     """Return, for every curve with cross-entropy and a score, whether they tell the same story."""
-    groups: dict[str, list[tuple[laws.Curve, laws.Verdict]]] = defaultdict(list)
-    for one, verdict in zip(fitted, verdicts, strict=True):
-        if one.curve is not None and verdict is not None:
-            groups[one.data.name].append((one.curve, verdict))
+    groups: dict[str, list[Fitted]] = defaultdict(list)
+    for one in fitted:
+        if one.forecast is not None:
+            groups[one.data.name].append(one)
     found = []
     for name, members in groups.items():
-        scores = sorted((m for m in members if m[0].metric != CROSS_ENTROPY), key=lambda m: order(m[0].metric))
-        if not scores or len(scores) == len(members):
-            continue
-        ordered = [*scores, *(m for m in members if m[0].metric == CROSS_ENTROPY)]
-        compared = laws.compare_metrics([curve for curve, _ in ordered], [v for _, v in ordered], name=name)
-        lead_improves = bool(scores[0][1].evidence.get("improves"))
-        misleading = compared.kind == "misleading"
-        relation = compared.relation
-        found.append(
-            results.MetricFinding(
-                name,
-                _metric(scores[0][0]),
-                misleads=misleading and not lead_improves,
-                score_only=compared.kind == "score only",
-                others=tuple(_metric(c) for c, v in scores[1:] if not v.evidence.get("improves"))
-                if misleading and lead_improves
-                else (),
-                relation=results.Relation(
-                    *(relation[key] for key in ("k", "log c", "r_squared", "residual", "budgets", "holds"))
-                )
-                if relation
-                else None,
-            )
-        )
+        losses = [one for one in members if one.data.metric == CROSS_ENTROPY]
+        scores = sorted((one for one in members if not one.data.about.is_loss), key=lambda one: order(one.data.metric))
+        if losses and scores:
+            found.append(_finding(name, scores, losses[0]))
     return found
 
 
-def _compare_mixtures(fitted: Sequence[_Fitted], settings: Settings) -> list[results.MixtureComparison]:
+def _finding(name: str, scores: Sequence[Fitted], loss: Fitted) -> results.MetricFinding:
+    lead = scores[0]
+    assert lead.forecast is not None
+    assert loss.forecast is not None
+    assert lead.verdict is not None
+    assert loss.verdict is not None
+    alarm = laws.alarm(lead.forecast, loss.forecast)
+    others = [one.data.about for one in scores[1:] if one.verdict and not one.verdict.improves]
+    return results.MetricFinding(
+        name,
+        lead.data.about,
+        alarm=alarm,
+        misleads=alarm.probability >= lead.forecast.likely,
+        score_only=lead.verdict.improves and not loss.verdict.improves,
+        others=tuple(others) if lead.verdict.improves and loss.verdict.improves else (),
+        relation=laws.relate(lead.forecast.curve, loss.forecast.curve),
+    )
+
+
+def _compare_mixtures(fitted: Sequence[Fitted]) -> list[results.MixtureComparison]:
     """Compare the mixtures of one task, D_f, model and corpus on their first metric, at the largest D_p of both."""
-    groups: dict[tuple[object, ...], list[_Fitted]] = defaultdict(list)
+    groups: dict[tuple[object, ...], list[Fitted]] = defaultdict(list)
     for one in fitted:
         first = one.data.first
-        if one.choice is not None and first.mixture and first.task:
+        if one.forecast is not None and first.mixture and first.task:
             key = (first.task, first.finetune_tokens, first.architecture, first.parameters, first.corpus)
             groups[key].append(one)
     found: list[results.MixtureComparison] = []
@@ -431,31 +326,10 @@ def _compare_mixtures(fitted: Sequence[_Fitted], settings: Settings) -> list[res
         # Of several test sets the first one decides: scores on two do not compare.
         test_set = min(member.data.first.test_set for member in rivals)
         rivals = [member for member in rivals if member.data.first.test_set == test_set]
-        largest = [max(point.pretrain_tokens for point in rival.data.points) for rival in rivals]
-        pairs = [(i, j, min(largest[i], largest[j])) for i, j in combinations(range(len(rivals)), 2)][:_MOST_PAIRS]
-        choices = [rival.choice for rival in rivals if rival.choice is not None]
-        for compared in laws.compare_pairs(choices, pairs, seed=settings.seed):
-            first_name, second_name = compared.names
-            ahead = compared.probability if compared.better == first_name else 1 - compared.probability
-            crosses = np.isfinite(compared.crossing.value)
-            found.append(
-                results.MixtureComparison(
-                    first_name,
-                    second_name,
-                    rivals[0].data.about,
-                    rivals[0].data.quantity,
-                    compared.pretrain_tokens,
-                    ahead,
-                    compared.difference,
-                    compared.crossing if crosses else None,
-                )
-            )
+        for one, two in list(combinations(rivals, 2))[:_MOST_PAIRS]:
+            assert one.forecast is not None
+            assert two.forecast is not None
+            at = min(one.forecast.largest, two.forecast.largest)
+            compared = laws.compare_mixtures(one.forecast, two.forecast, at)
+            found.append(results.MixtureComparison(**vars(compared), metric=one.data.about, x=one.data.quantity))
     return found
-
-
-def _metric(curve: laws.Curve) -> Metric:
-    return curve.about
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from .results import CurveResult, Limit, LimitKind, PointResult
+from .curve_result import CurveResult, PointResult
+from .results import Limit, LimitKind
 
 FEW_SIZES = 6
 _FEW_DECADES = 2.0
@@ -16,7 +17,7 @@ _UNLIKE_LENGTHS = 0.05
 def limits(curves: Sequence[CurveResult]) -> list[Limit]:
     """Return the limits that hold for these curves."""
     curves = [curve for curve in curves if curve.points]
-    return [] if not curves else [*_of_points(curves), *_of_study(curves)]
+    return [] if not curves else [*_of_points(curves), *_repeated(curves), *_of_study(curves)]
 
 
 def _of_points(curves: Sequence[CurveResult]) -> Iterable[Limit]:
@@ -38,6 +39,13 @@ def _of_points(curves: Sequence[CurveResult]) -> Iterable[Limit]:
     ]
     if penalties and max(penalties) - min(penalties) >= _UNLIKE_LENGTHS:
         yield Limit(LimitKind.UNEQUAL_LENGTHS, {"low": min(penalties), "high": max(penalties)})
+
+
+def _repeated(curves: Sequence[CurveResult]) -> Iterable[Limit]:
+    shares = [p.unique_tokens / p.pretrain_tokens for curve in curves for p in curve.points if p.unique_tokens]
+    if shares and min(shares) < 1:
+        repeated = sum(any(point.unique_tokens for point in curve.points) for curve in curves)
+        yield Limit(LimitKind.REPEATED_TEXT, {"number": repeated, "of": len(curves), "times": 1 / min(shares)})
 
 
 def _of_study(curves: Sequence[CurveResult]) -> Iterable[Limit]:

@@ -6,52 +6,20 @@ Nothing here holds a sentence: kinds are enumerations, and their words are in ``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from ..alignment_file import Alignment
-from ..laws import Estimate, Prediction
-from ..logs import Problem
-from ..metrics import CROSS_ENTROPY, Metric
+from .. import laws
+from ..laws import Alarm, Relation
+from ..metrics import Metric
+from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS, Quantity
+from .curve_result import CurveResult, PointResult, Setting
+from .fitting import Settings
 from .forgetting import Forgetting
-
-GAINS = (2.0, 4.0, 10.0)
-"""Multiples of the largest D_p at which gains and predictions are given."""
-
-
-class Use(Enum):
-    """What became of a point."""
-
-    FITTED = "fitted"
-    HELD_OUT = "held out"
-    LEFT_OUT = "left out"
-    BASELINE = "baseline"
-
-
-class VerdictKind(Enum):
-    """Kinds of curve, named as by Isik et al. (2025) and Lourie, Hu, Cho (2025)."""
-
-    FOLLOWS = "follows the law"
-    SATURATED = "saturated"
-    NON_MONOTONIC = "non-monotonic"
-    INVERSE = "inverse"
-    NOISY = "noisy"
-    TRENDLESS = "trendless"
-    BREAKTHROUGH = "breakthrough"
-    TOO_FEW = "too few points"
-
-
-class Action(Enum):
-    """What to do next."""
-
-    ADD_DATA = "add data"
-    STOP = "stop"
-    FINETUNING_SUFFICES = "finetuning data suffices"
-    CHANGE_DATA = "change the data"
-    RUN_MORE = "run more points"
+from .joint import JointResult
 
 
 class LimitKind(Enum):
@@ -64,6 +32,7 @@ class LimitKind(Enum):
     ONE_MODEL = "one model"
     ONE_FINETUNING_SIZE = "one finetuning size"
     NO_BASELINE = "no baseline"
+    REPEATED_TEXT = "repeated text"
     UNEQUAL_LENGTHS = "unequal lengths"
     FOREIGN_SIGNATURES = "scores printed by fairseq"
     ONE_METRIC = "one metric"
@@ -78,246 +47,39 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a curve fixes. ``apart`` tells it from another curve of the same name, ``subset`` is the test set."""
-
-    task: str = ""
-    mixture: str = ""
-    mixture_label: str = ""
-    alignment: float | None = None
-    source_lang: str = ""
-    target_lang: str = ""
-    finetune_tokens: int | None = None
-    architecture: str = ""
-    parameters: int | None = None
-    corpus: str = ""
-    apart: str = ""
-    signature: str = ""
-    subset: str = ""
-
-
-@dataclass(frozen=True)
-class PointResult:
-    """One measured value. ``consumed`` is D_p as it was read, ``pretrain_tokens`` the size that it counts as."""
-
-    pretrain_tokens: float
-    consumed: float
-    value: float
-    use: Use
-    reason: str = ""
-    seed: int | None = None
-    pretrain_seed: int | None = None
-    weight: float = 1.0
-    stderr: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    start: str = ""
-    run_id: str = ""
-    learning_rate: str | None = None
-    file: str = ""
-    line: int = 0
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def held_out(self) -> bool:
-        return self.use is Use.HELD_OUT
-
-    @property
-    def place(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
-
-
-@dataclass(frozen=True)
-class LawResult:
-    """A single law fitted to a curve. Errors are root mean squares of the logarithms; ``elasticity`` is d log f / d
-    log D_p at the largest D_p."""
-
-    name: str
-    title: str
-    formula: str
-    source: str
-    coefficients: Mapping[str, Estimate]
-    identified: bool
-    reasons: tuple[str, ...]
-    notes: tuple[str, ...]
-    sigma: float
-    held_out_rmsle: float | None
-    objective: float
-    delta: float
-    interval: str
-    converged: bool
-    elasticity: float
-    at_points: Prediction
-    ahead: Prediction
-    rolling_origin_rmsle: float | None = None
-    is_papers: bool = False
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What the tool stands behind for one curve: values and intervals, at the points and beyond them.
-
-    ``continued`` and ``again`` are lines for the figure; the first answers "this run, continued", the second "this
-    mixture, run again". ``gains`` maps multiples of the largest D_p to points of the metric, positive when better.
-    ``shapes`` are the probabilities of the kinds of curve.
-    """
-
-    name: str
-    level: float
-    reached: Estimate
-    gains: Mapping[float, Estimate]
-    at_points: Prediction
-    ahead: Prediction
-    continued: Prediction
-    again: Prediction | None = None
-    ahead_again: Prediction | None = None
-    shapes: Mapping[str, float] = field(default_factory=dict)
-    held_out_rmsle: float | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Which kind a curve is, and how probable that is (None where the engine gives no probability)."""
-
-    kind: VerdictKind
-    probability: float | None = None
-    improves: bool = False
-    noise: float | None = None
-    noise_source: str = ""
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What to do next. ``gain`` is what the action rests on: that of twice the largest D_p."""
-
-    action: Action
-    probability: float | None
-    gain: Estimate
-    next_tokens: float | None
-    settled: bool
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The D_p at which the forecast reaches a score that the user asked for."""
-
-    target: float
-    tokens: Estimate
-
-
-@dataclass(frozen=True)
-class CurveResult:
-    """One curve with everything that was found; ``forecast`` is None where nothing was fitted (``problem`` says why).
-
-    ``x`` is what the size of a point counts: pretraining tokens unless the user chose another quantity.
-
-    ``points`` are ordered by D_p and seed; those left out before fitting are in ``left_out``.
-    """
-
-    name: str
-    metric: Metric
-    setting: Setting
-    points: tuple[PointResult, ...]
-    x: Quantity = PRETRAIN_TOKENS
-    baseline: tuple[PointResult, ...] = ()
-    left_out: tuple[PointResult, ...] = ()
-    forecast: Forecast | None = None
-    verdict: Verdict | None = None
-    advice: Advice | None = None
-    laws: tuple[LawResult, ...] = ()
-    wanted: tuple[Wanted, ...] = ()
-    overlap: Alignment | None = None
-    problem: str = ""
-
-    @property
-    def is_score(self) -> bool:
-        return self.metric.name != CROSS_ENTROPY
-
-    @property
-    def smallest(self) -> float:
-        return min((point.pretrain_tokens for point in self.points), default=0.0)
-
-    @property
-    def largest(self) -> float:
-        return max((point.pretrain_tokens for point in self.points), default=0.0)
-
-    @property
-    def kind(self) -> VerdictKind:
-        return self.verdict.kind if self.verdict else VerdictKind.TOO_FEW
-
-    @property
-    def baseline_mean(self) -> float | None:
-        return sum(point.value for point in self.baseline) / len(self.baseline) if self.baseline else None
-
-    @cached_property
-    def means(self) -> list[tuple[float, float, bool]]:
-        """(D_p, mean over the repeats, whether held out) of every pretraining size, in order."""
-        sizes: dict[float, list[PointResult]] = {}
-        for point in self.points:
-            sizes.setdefault(point.pretrain_tokens, []).append(point)
-        return [
-            (size, sum(p.value for p in group) / len(group), any(p.held_out for p in group))
-            for size, group in sorted(sizes.items())
-        ]
-
-
-@dataclass(frozen=True)
-class Relation:
-    """score = exp(log_c - k L) over the sizes that have both (Gordon et al. 2021)."""
-
-    k: float
-    log_c: float
-    r_squared: float
-    residual: float
-    budgets: int
-    holds: bool
-
-
-@dataclass(frozen=True)
 class MetricFinding:
     """Whether the first score of one curve tells the same story as cross-entropy.
 
-    ``misleads``: cross-entropy improves while the score stands still or falls; ``probability`` that it does.
-    ``score_only``: the score improves and cross-entropy does not. ``others`` are metrics that do not improve beside a
-    first score that does.
+    Attributes:
+        misleads: the alarm is likely: cross-entropy improves while the score gets worse.
+        score_only: the score improves and cross-entropy does not.
+        others: metrics that do not improve beside a first score that does.
     """
 
     name: str
     metric: Metric
+    alarm: Alarm
     misleads: bool
     score_only: bool = False
-    probability: float | None = None
     others: tuple[Metric, ...] = ()
     relation: Relation | None = None
 
 
 @dataclass(frozen=True)
-class MixtureComparison:
-    """Two mixtures on one metric: "this mixture, run again".
+class MixtureComparison(laws.MixtureComparison):
+    """Two mixtures on one metric: "this mixture, run again"."""
 
-    ``probability`` that the first is ahead at ``pretrain_tokens``; ``difference`` first less second, positive when the
-    first is better; ``crossing`` is the D_p at which they cross; ``worth`` says how many times as much data of the
-    second the first is worth.
-    """
-
-    first: str
-    second: str
     metric: Metric
     x: Quantity
-    pretrain_tokens: float
-    probability: float
-    difference: Estimate
-    crossing: Estimate | None = None
-    worth: Estimate | None = None
-
-    @property
-    def better(self) -> str:
-        return self.first if self.probability >= 0.5 else self.second
 
     @property
     def certainty(self) -> float:
+        """Probability that the better one is ahead."""
         return max(self.probability, 1 - self.probability)
+
+    @property
+    def worse(self) -> str:
+        return self.names[1] if self.better == self.names[0] else self.names[0]
 
 
 @dataclass(frozen=True)
@@ -422,11 +184,12 @@ class Report:
 
     signature: str
     versions: Mapping[str, str]
-    settings: Any
+    settings: Settings
     read: Read
     curves: tuple[CurveResult, ...]
     metric_findings: tuple[MetricFinding, ...] = ()
     mixture_comparisons: tuple[MixtureComparison, ...] = ()
+    joint: tuple[JointResult, ...] = ()
     alignment_agreements: tuple[Agreement, ...] = ()
     unplaced: tuple[UnplacedResult, ...] = ()
     forgetting: tuple[Forgetting, ...] = ()
@@ -461,7 +224,7 @@ class Report:
         found = []
         for entries in groups.values():
             names = {entry.name for entry in entries}
-            pairs = tuple(c for c in self.mixture_comparisons if {c.first, c.second} <= names)
+            pairs = tuple(c for c in self.mixture_comparisons if set(c.names) <= names)
             found.append(Task(tuple(entries), pairs))
         return found
 

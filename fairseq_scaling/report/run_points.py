@@ -291,6 +291,7 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
     if alignment is None and run.mixture is not None and run.source_lang and run.target_lang:
         alignment = run.mixture.alignment(run.source_lang, run.target_lang)
     description = run.description
+    unique = description.pretrain_unique_tokens_by_language if description is not None else {}
     return Point(
         metric=metric,
         pretrain_tokens=math.nan if run.pretrain_tokens is None else float(run.pretrain_tokens),
@@ -309,6 +310,7 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
         pretrain_seed=description.pretrain_seed if description is not None else None,
         settings=_flat(description.hyperparameters) if description is not None else {},
         alignment=alignment,
+        unique_tokens=sum(unique.values()) if unique else None,
         run_id=run.run_id,
         file=place[0],
         line=place[1],

@@ -8,7 +8,7 @@ from pathlib import Path
 _SPACE = "\u2581"
 _BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
 _PRINTED = {code: " " if chr(code).isspace() else "\N{REPLACEMENT CHARACTER}" for code in (*range(32), 127)}
-"""What stands for control characters: a model may put out any byte, but a translation is one line of text."""
+"""What replaces control characters: a model may put out any byte, but a translation is one line of text."""
 
 
 class CorpusSentencePiece:

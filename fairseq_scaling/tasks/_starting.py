@@ -69,9 +69,9 @@ def _check_whole_state(cfg: Any, found: Path) -> None:
     """Refuse to resume a run without its counts, optimizer or schedule: it would be another run than its log says."""
     lost = {
         "reset_dataloader": f"what the model in {found} has seen would be counted from zero again",
-        "reset_optimizer": f"the run in {found} would go on with an optimizer that has forgotten its gradients",
+        "reset_optimizer": f"the run in {found} would be resumed with an optimizer that has forgotten its gradients",
         "reset_lr_scheduler": f"the learning rate of the run in {found} would begin again",
-        "optimizer_overrides": f"the run in {found} would go on with other settings than its description says",
+        "optimizer_overrides": f"the run in {found} would be resumed with other settings than its description says",
     }
     for name, problem in lost.items():
         value = getattr(cfg, name)

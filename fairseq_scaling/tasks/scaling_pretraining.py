@@ -30,8 +30,8 @@ from .checkpoints import LAST, described, read_checkpoint
 from .config import ScalingTaskConfig, option
 
 FAR_BELOW_CHANCE = 2 / 3
-"""A T5 that was trained on span corruption has less than half of the loss of chance, ``ln(vocabulary)``. One that knows
-nothing but how frequent each token is has three quarters of it or more."""
+"""A T5 trained on span corruption has less than half of the loss of chance, ``ln(vocabulary)``; a model that has learnt
+the frequencies of the tokens alone has three quarters of it or more."""
 
 
 @dataclass

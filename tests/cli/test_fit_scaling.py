@@ -221,14 +221,14 @@ def test_the_page_leads_with_the_misleading_cross_entropy(done: tuple[Path, Resu
     out, result = done
     page = (out / "report.html").read_text(encoding="utf-8")
     assert 0 < page.index('class="loud"') < page.index('class="cards"')
-    assert "Cross-entropy improves while BLEU does not" in result.output
+    assert "Cross-entropy improves while BLEU gets worse" in result.output
 
 
 def test_what_was_left_out_is_said_on_the_terminal_and_on_the_page(done: tuple[Path, Result]) -> None:
     out, result = done
     said = " ".join(result.output.split())
     text = parsed((out / "report.html").read_text(encoding="utf-8")).text
-    for message in ("pretrain_tokens is not a number of tokens; it is 'many'", "too few points: 1 pretraining size"):
+    for message in ("pretrain_tokens is not a number of tokens; it is 'many'", "too few points: 1 size to fit"):
         assert message in said
         assert message in text
 
@@ -310,14 +310,17 @@ def test_tokens_for_a_wanted_score(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     (curve,) = json.loads((tmp_path / "o" / "fits.json").read_text())["curves"]
     (wanted,) = curve["wanted"]
-    assert wanted["tokens"]["value"] == pytest.approx(1e10, rel=0.05)
+    tokens = wanted["tokens"]
+    assert tokens["lower"] < 1e10 < tokens["upper"]
+    # Three times the largest size, by another family of shapes than the law that made the points.
+    assert tokens["value"] == pytest.approx(1e10, rel=0.3)
 
 
 def test_a_curve_with_too_few_points_alone_ends_with_3_and_writes_all_the_same(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t.csv", [("c", "bleu", 1e6, 1.0, 0), ("c", "bleu", 2e6, 2.0, 0)])
     result = fit_scaling(table, "--out", tmp_path / "o")
     assert result.exit_code == 3
-    assert "too few points: 2 pretraining sizes" in " ".join(result.output.split())
+    assert "too few points: 2 sizes to fit" in " ".join(result.output.split())
     assert (tmp_path / "o" / "report.html").exists()
     assert len(rows_of(tmp_path / "o" / "points.csv")) == 2
     assert rows_of(tmp_path / "o" / "predictions.csv") == []

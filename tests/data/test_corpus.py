@@ -74,7 +74,7 @@ def test_files_cut_short_are_recognised(tmp_path: Path) -> None:
     data, index = Path(prefix + ".bin"), Path(prefix + ".idx")
     whole = data.read_bytes()
     data.write_bytes(whole[:-2])
-    with pytest.raises(DataError, match=r"train\.bin holds 18 bytes where its index speaks of 20"):
+    with pytest.raises(DataError, match=r"train\.bin holds 18 bytes, its index says 20"):
         TokenFile(prefix)
     data.write_bytes(whole)
     index.write_bytes(index.read_bytes()[:-1])

@@ -150,14 +150,6 @@ def test_elasticity_is_the_slope_on_logarithmic_axes():
     np.testing.assert_allclose(fit.elasticity([1e10, 1e12]), 0.12, rtol=1e-6)
 
 
-def test_two_stages_recover_an_exact_chain():
-    losses = law_value("cross_entropy_law", TOKENS)
-    scores = np.exp(5.0 - 0.9 * losses)
-    fit = laws.fit_two_stage(_curve(scores), _curve(losses, metric="cross_entropy"))
-    assert fit.coefficients["k"].value == pytest.approx(0.9, rel=1e-4)
-    at = np.array([3e11])
-    np.testing.assert_allclose(fit.predict(at).value, np.exp(5.0 - 0.9 * law_value("cross_entropy_law", at)), rtol=1e-3)
-
 
 def test_plot_draws_points_law_and_band():
     import matplotlib

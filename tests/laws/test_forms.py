@@ -39,7 +39,7 @@ def _thetas(law, count, seed=0):
 
 @pytest.fixture(autouse=True)
 def _mark_linear(monkeypatch):
-    from fairseq_scaling.laws.separable import ValueLinearLaw
+    from fairseq_scaling.laws.numerics.separable import ValueLinearLaw
 
     for law in ALL:
         monkeypatch.setattr(law, "linear_first", isinstance(law, ValueLinearLaw), raising=False)

@@ -7,7 +7,7 @@ The laws themselves are fitted on logarithms, which no certified value covers: t
 import numpy as np
 import pytest
 
-from fairseq_scaling.laws.solver import minimise
+from fairseq_scaling.laws.numerics.solver import minimise
 
 
 def _misra1a(b, x):

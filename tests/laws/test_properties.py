@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairseq_scaling import laws
-from fairseq_scaling.laws.isotonic import isotonic
 
 curves = st.builds(
     lambda count, seed, bend, noise: (count, seed, bend, noise),
@@ -78,15 +77,6 @@ def test_intervals_hold_their_prediction(shape, law):
     assert np.all(predicted.value[real] <= predicted.upper[real] * (1 + 1e-9))
 
 
-@relaxed
-@given(st.lists(st.floats(-100, 100), min_size=1, max_size=12))
-def test_isotonic_fits_are_monotone_keep_the_mean_and_leave_monotone_data_alone(values):
-    values = np.array(values)
-    fitted = isotonic(values, np.ones(values.size))
-    assert np.all(np.diff(fitted) >= -1e-9)
-    np.testing.assert_allclose(fitted.mean(), values.mean(), atol=1e-9)
-    np.testing.assert_allclose(isotonic(np.sort(values), np.ones(values.size)), np.sort(values), atol=1e-9)
-
 
 def test_importing_laws_loads_neither_scipy_nor_torch_nor_matplotlib():
     code = (
@@ -95,16 +85,4 @@ def test_importing_laws_loads_neither_scipy_nor_torch_nor_matplotlib():
     )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    )
-
-
-def test_fitting_and_choosing_need_no_scipy():
-    code = (
-        "import sys; from fairseq_scaling import laws; "
-        "c = laws.Curve('c', 'bleu', [1e9, 2e9, 4e9, 8e9, 16e9], [20, 23, 26, 28, 30]); "
-        "laws.choose(c).predict([1e11]); laws.diagnose(c); print('scipy' in sys.modules)"
-    )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-        == "False"
     )

@@ -9,10 +9,12 @@ from typing import Any
 from fairseq_scaling.alignment_file import Alignment
 from fairseq_scaling.logs import Origin, RunRecord, Score
 from fairseq_scaling.mixture import Mixture
-from fairseq_scaling.report.analysis import Settings, analyse
+from fairseq_scaling.report.analysis import analyse
+from fairseq_scaling.report.curve_result import CurveResult
+from fairseq_scaling.report.fitting import Settings
 from fairseq_scaling.report.points.curves import collect
 from fairseq_scaling.report.reading import Inputs
-from fairseq_scaling.report.results import CurveResult, Report
+from fairseq_scaling.report.results import Report
 from fairseq_scaling.report.run_points import points_of_runs
 
 SIZES = (250_000, 500_000, 1_000_000, 2_000_000, 4_000_000, 8_000_000)
@@ -76,7 +78,7 @@ def study() -> list[RunRecord]:
             sign = 1 if seed == 1 else -1
             bleu, loss = log_law(tokens), loss_law(tokens)
             runs.append(run(tokens, bleu + 0.1 * sign, loss + 0.002 * sign, seed=seed))
-            falling = 10.0 - 1.2 * step + (1.5 if step == 3 else 0.0)
+            falling = 10.0 - 1.2 * step
             runs.append(run(tokens, falling + 0.1 * sign, loss + 0.1 + 0.002 * sign, mixture="en", seed=seed))
     runs += [run(0, 2.0, 3.4, seed=1), run(0, 2.2, 3.5, seed=2)]
     return runs

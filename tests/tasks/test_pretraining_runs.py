@@ -66,7 +66,7 @@ def test_consumed_tokens_stand_in_every_log_line_as_exact_integers(pretrained: t
 def test_upstream_loss_is_reported_per_language(pretrained: tuple[Path, str]) -> None:
     _, log = pretrained
     scores = {score["subset"]: score for score in records(log, "SCALING_SCORES")}
-    assert set(scores) == {"valid", "valid_aa", "valid_bb"}
+    assert set(scores) == {"valid", "valid_aa", "valid_bb", "valid_cc"}
     tokens = {name: score["target_tokens"] for name, score in scores.items()}
     assert tokens["valid"] == tokens["valid_aa"] + tokens["valid_bb"]
     mean = sum(scores[name]["cross_entropy"] * tokens[name] for name in ("valid_aa", "valid_bb")) / tokens["valid"]

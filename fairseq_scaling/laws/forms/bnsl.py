@@ -6,7 +6,7 @@ import numpy as np
 
 from ..curve import FloatArray
 from ..law import Parameter, Scale
-from ..separable import ValueLinearLaw, thinned
+from ..numerics.separable import ValueLinearLaw, thinned
 from .sigmoid import sigmoid
 
 _LIMITS = np.array([0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.995, 1.005, 1.03, 1.1, 1.3, 2.0, 5.0, 50.0, 1e3])

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..curve import FloatArray
 from ..law import Parameter, Scale
-from ..separable import LogLinearLaw
+from ..numerics.separable import LogLinearLaw
 
 _SMALL = 1e-4
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..curve import FloatArray
 from ..law import Parameter, Scale
-from ..separable import LogLinearLaw, ValueLinearLaw
+from ..numerics.separable import LogLinearLaw, ValueLinearLaw
 
 _RATES = np.array(
     [1e-4, 0.03, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.3, 1.7, 2.2, 2.9, 3.8, 5.0, 7.0, 10.0, 15.0, 25.0, 40.0]

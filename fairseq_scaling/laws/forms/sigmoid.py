@@ -6,7 +6,7 @@ import numpy as np
 
 from ..curve import FloatArray
 from ..law import Parameter, Scale
-from ..separable import LogLinearLaw, ValueLinearLaw
+from ..numerics.separable import LogLinearLaw, ValueLinearLaw
 
 
 def sigmoid(t: FloatArray) -> FloatArray:

@@ -30,6 +30,7 @@ class Point:
         finetune_tokens: D_f in tokens.
         finetune_tokens_read: tokens that the finetuning read, where these are fewer than its set holds; else None.
         updates: of the finetuning.
+        unique_tokens: of D_p, each text counted once, where text was repeated.
         fixed: what a curve over another quantity than D_p keeps fixed: ``D_p=3B``.
         corpus: fingerprint of the corpus.
         apart: what tells the curve of a run from others of the same name.
@@ -55,6 +56,7 @@ class Point:
     architecture: str = ""
     parameters: int | None = None
     updates: int | None = None
+    unique_tokens: int | None = None
     corpus: str = ""
     test_set: str = ""
     stderr: float | None = None

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...quantities import format_tokens
 from ..alignment import FEWEST_MIXTURES, PAPER
-from ..results import CurveResult, Report
+from ..curve_result import CurveResult
+from ..results import Report
 from .table import Table, columns
 from .wording import NONE, condition, decimal, labels, number, score, signed, size
 

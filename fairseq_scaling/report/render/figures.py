@@ -23,7 +23,8 @@ from matplotlib.figure import Figure
 
 from ...metrics import CROSS_ENTROPY, Metric, order
 from ...quantities import Quantity, format_tokens
-from ..results import CurveResult, Report
+from ..curve_result import CurveResult
+from ..results import Report
 from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, series_key, shorten, span_of, style
 from .wording import AGAIN, CONTINUED, amount, condition, enumerate_all, score, size
 
@@ -127,12 +128,10 @@ def _forecast(group: _Group) -> Drawing:
         _titles(axes, metric, budget if len(sizes) > 1 else 0)
         axes.set_xlabel(group.x.title, color=INK, fontsize=9, parse_math=False)
     level = next((f"{c.forecast.level:.0%} " for c in group.curves if c.forecast), "")
-    both = any(curve.forecast and curve.forecast.again for curve in group.curves)
-    wider = f"; the pale band is for {AGAIN}" if both else ""
     caption = (
         f"{metric.title} over {group.x.title}. Large marks: means of the runs "
         f"(hollow: held out); small marks: single runs. Line: forecast, dashed beyond the data, with its {level}band "
-        f"for {CONTINUED}{wider}."
+        f"for {CONTINUED}; the pale band is for {AGAIN}."
     )
     return _render(figure, f"scaling-{group.slug}", f"{metric.title}: {group.title}", caption, group, True)
 

@@ -20,7 +20,8 @@ from ...metrics import Metric, describe
 from ...problems import count_problems
 from ...quantities import Quantity
 from ...whole_files import write_whole
-from ..results import Forecast, LawResult, Report
+from ..curve_result import Forecast, LawResult
+from ..results import Report
 from .page import render_page
 from .wording import answer, kind_sentence
 
@@ -140,7 +141,7 @@ def point_rows(report: Report) -> list[list[Any]]:
                     one.finetune_tokens,
                     point.weight,
                     point.stderr,
-                    one.subset,
+                    one.test_set,
                     curve.metric.scale if curve.metric != describe(curve.metric.name) else None,
                     int(curve.metric.lower_is_better),
                     one.source_lang,

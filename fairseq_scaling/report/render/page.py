@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..results import Action, Entry, LawResult, Report, Section, Task
+from ...laws import Action
+from ..curve_result import LawResult
+from ..results import Entry, Report, Section, Task
 from .markup import Markup, join, tag
 from .style import CSS
 from .svg import inline
@@ -39,7 +41,7 @@ _TONES = {
     Action.RUN_MORE: "info",
 }
 _SIGNS = {"good": "\u25b2", "calm": "\u25a0", "warn": "\u25c6", "info": "\u25cf"}
-_CLOSED = {"points", "remarks", "laws", "values"}
+_CLOSED = {"points", "remarks", "laws"}
 _UNBROKEN = {"Metric", "Law", "Coefficient", "Unit", "Identified", "Kind"}
 
 
@@ -58,9 +60,10 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
         ("forecast", "Forecast and advice", forecasts),
         ("mixtures", "Which mixture is better", shown("mixtures", headed=False)),
         ("wanted", "Sizes for a wanted score", shown("wanted", headed=False)),
+        ("values", "Forecast in numbers", shown("values", "noise", "joint")),
         ("unplaced", "Models whose pretraining is unknown", shown("unplaced", headed=False)),
         ("alignment", "Alignment with the task", join([shown("alignment", headed=False), shown("agreement")])),
-        ("laws", "Single laws", shown("relations", "coefficients", "remarks", "laws", "values")),
+        ("laws", "Single laws", shown("coefficients", "remarks", "laws", "relations")),
         ("precisions", "Brevity penalty and precisions", shown("precisions", headed=False)),
         ("forgetting", "Forgetting", shown("forgetting", headed=False)),
         ("limits", "What these data cannot show", _list(limits)),
@@ -110,7 +113,7 @@ def _section(
         join(
             [
                 tag("h4", condition(task.setting)) if len(section.tasks) > 1 else None,
-                _answers(report, task, names, "h5" if len(section.tasks) > 1 else "h4"),
+                _answers(report, task, "h5" if len(section.tasks) > 1 else "h4"),
             ]
         )
         for task in section.tasks
@@ -127,10 +130,10 @@ def _section(
     )
 
 
-def _answers(report: Report, task: Task, names: Mapping[str, str], level: str) -> Markup:
+def _answers(report: Report, task: Task, level: str) -> Markup:
     """Return the answers of one task: a card for each mixture, which mixture is ahead, and the table of outcomes."""
     table = outcome_table(report, task)
-    mixture = mixture_sentence(task, dict(names))
+    mixture = mixture_sentence(task)
     return join(
         [
             tag("div", [_card(report, entry, level) for entry in task.entries], class_="cards"),
@@ -157,7 +160,7 @@ def _card(report: Report, entry: Entry, level: str) -> Markup:
             tag("span", f"{_SIGNS[tone]} {action.value}", class_=f"chip {tone}"),
             class_="top",
         ),
-        tag("p", answer(curve), "." if curve.advice else "", class_="advice"),
+        tag("p", answer(curve), class_="advice"),
         [tag("p", text, class_="reason") for text in more if text],
         class_="card",
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...laws import Prediction
 from ...quantities import format_tokens
-from ..results import CurveResult
+from ..curve_result import CurveResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -170,8 +170,7 @@ def _draw_forecast(axes: Axes, curve: CurveResult, colour: str, right: float, he
     line = curve.forecast.continued
     x, y = line.pretrain_tokens, line.value
     for band, alpha in ((curve.forecast.again, 0.09), (line, 0.14)):
-        if band is not None:
-            _draw_band(axes, band, colour, alpha, right)
+        _draw_band(axes, band, colour, alpha, right)
     inside = (x >= curve.smallest / 1.16) & (x <= right * 1.01) & np.isfinite(y)
     measured = inside & (x <= curve.largest * 1.02)
     axes.plot(x[measured], y[measured], color=colour, lw=1.9, zorder=3)

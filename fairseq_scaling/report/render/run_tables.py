@@ -10,9 +10,10 @@ from typing import Any
 from ...metrics import Metric, order
 from ...problems import count_problems
 from ...quantities import FINETUNE_TOKENS, PRETRAIN_TOKENS
+from ..curve_result import PointResult, Setting, Use
 from ..forgetting import Forgetting
 from ..points import mixture_label
-from ..results import PointResult, Report, Setting, Use
+from ..results import Report
 from .table import Table, columns, mean
 from .wording import NONE, amount, decimal, labels, score, size
 
@@ -97,6 +98,7 @@ def points_table(report: Report) -> Table:
         "Curve",
         "Metric",
         f"{report.x.symbol}#",
+        "Of it unique#",
         "Value#",
         "Seed#",
         "Pretraining seed#",
@@ -114,6 +116,7 @@ def points_table(report: Report) -> Table:
                     names[curve.name],
                     curve.metric.title,
                     size(point.pretrain_tokens, curve.x),
+                    size(point.unique_tokens, curve.x),
                     score(point.value, curve.metric),
                     *(NONE if seed is None else str(seed) for seed in (point.seed, point.pretrain_seed)),
                     (point.learning_rate or NONE) if len(rates) > 1 else NONE,
@@ -130,7 +133,7 @@ def left_out_table(report: Report) -> Table:
     for curve in report.curves:
         reasons: dict[str, list[PointResult]] = {}
         for point in (*curve.left_out, *curve.points):
-            if point.use is Use.LEFT_OUT and point.reason != curve.problem:
+            if point.use is Use.LEFT_OUT and (curve.problem is None or point.reason != curve.problem.headline):
                 reasons.setdefault(point.reason, []).append(point)
         for reason, points in reasons.items():
             more = f" and {len(points) - 1} more" if len(points) > 1 else ""

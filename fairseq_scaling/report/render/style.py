@@ -53,7 +53,7 @@ body {
 }
 .skip { position: absolute; left: -9999px; }
 .skip:focus { left: 1rem; top: 1rem; background: var(--paper); padding: .4rem .8rem; z-index: 9; }
-header, main, footer { max-width: 70rem; margin: 0 auto; padding: 0 1.5rem; }
+header, main, footer { max-width: 72rem; margin: 0 auto; padding: 0 1.5rem; }
 header { padding-top: 2.6rem; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.015em; text-wrap: balance; }
 h2 { font-size: 1.35rem; margin: 3rem 0 .8rem; letter-spacing: -.01em; }
@@ -109,7 +109,7 @@ figcaption { margin-top: .6rem; max-width: 52rem; }
   padding: .35rem .9rem; margin: .5rem 0;
 }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; }
-th, td { text-align: left; padding: .36rem .55rem; vertical-align: top; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; padding: .36rem .5rem; vertical-align: top; border-bottom: 1px solid var(--line); }
 tr:last-child td { border-bottom: 0; }
 tr.more td { border-bottom-color: transparent; padding-bottom: .1rem; }
 td.nb { white-space: nowrap; }
@@ -117,6 +117,7 @@ thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; border
 th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; }
 td.n { white-space: nowrap; }
 td { overflow-wrap: anywhere; min-width: 4.5rem; }
+td.n, td.nb { min-width: 0; }
 td:first-child { min-width: 7rem; }
 td:first-child, th:first-child { padding-left: 0; }
 td:last-child, th:last-child { padding-right: 0; }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ...laws import Estimate, Prediction
-from ..results import GAINS, CurveResult, LawResult, Report, Task
+from ...laws import FACTORS, Estimate, Prediction
+from ...quantities import FINETUNE_TOKENS
+from ..curve_result import CurveResult, LawResult
+from ..results import Report, Task
 from . import run_tables
 from .alignment_tables import agreement_table, alignment_table
 from .table import Table, columns
@@ -25,6 +27,7 @@ from .wording import (
     percent,
     probability,
     score,
+    shape,
     short_name,
     size,
     unit,
@@ -41,14 +44,14 @@ def outcome_table(report: Report, task: Task) -> Table:
             "Now#",
             "Kind",
             "Probability#",
-            *(f"Gain at {factor:g}x#" for factor in GAINS),
+            *(f"Gain at {factor:g}x#" for factor in FACTORS),
         ),
         note=note(report),
     )
     for entry in task.entries:
         for curve in entry.curves:
             forecast = curve.forecast
-            gains = [gain(forecast.gains[factor], curve.metric) if forecast else NONE for factor in GAINS]
+            gains = [gain(forecast.gains[factor], curve.metric) if forecast else NONE for factor in FACTORS]
             table.add(
                 [short_name(entry)],
                 curve.metric.title,
@@ -74,7 +77,7 @@ def forecast_table(report: Report) -> Table:
             continue
         ahead, again = curve.forecast.ahead, curve.forecast.ahead_again
         for i, at in enumerate(ahead.pretrain_tokens):
-            cells = [_at(prediction, i, curve) if prediction else NONE for prediction in (ahead, again)]
+            cells = [_at(prediction, i, curve) for prediction in (ahead, again)]
             table.add([names[curve.name], curve.metric.title], size(float(at), curve.x), *cells)
     return table
 
@@ -103,24 +106,54 @@ def mixtures_table(report: Report) -> Table:
     table = Table(
         "Which mixture is better",
         columns(
-            "Mixture", "against", f"{report.x.symbol}#", "Ahead", "Probability#", "Difference#", "Cross at#", "Worth#"
+            "Mixture",
+            "against",
+            f"{report.x.symbol}#",
+            "Ahead",
+            "Probability#",
+            "Difference#",
+            "Alike#",
+            "Cross at#",
+            "Worth#",
         ),
         note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
-        "points of the metric; above zero when the first is better. Worth: how many times as much data of the second "
-        "mixture gives what the first gives.",
+        "points of the metric; above zero when the first is better. Alike: probability that they differ by less than "
+        "the noise of one run. Worth: how many times as much data of the second mixture gives what the first gives.",
     )
     names = labels(report)
     for pair in report.mixture_comparisons:
+        first, second = (names[name] for name in pair.names)
         table.add(
-            [names[pair.first]],
-            names[pair.second],
+            [first],
+            second,
             size(pair.pretrain_tokens, pair.x),
             names[pair.better],
             probability(pair.certainty),
             gain(pair.difference, pair.metric),
+            probability(pair.equal),
             interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "do not cross",
             interval(pair.worth),
         )
+    return table
+
+
+def noise_table(report: Report) -> Table:
+    """Return how large the noise of each curve is, and whether it was measured."""
+    table = Table(
+        "Noise",
+        columns("Curve", "Metric", "One finetuning#", "From", "Shared by a pretraining run#", "From", "Shape"),
+        note="Standard deviations in points of the metric. What a pretraining run shares shifts all its points alike: "
+        "it does not show in their scatter. Where there is one pretraining run it comes from other studies (prior). "
+        "Shape: probabilities of what the curve does over the measured sizes.",
+    )
+    names = labels(report)
+    for curve in report.curves:
+        if curve.forecast is None:
+            continue
+        cells = []
+        for noise in (curve.forecast.noise, curve.forecast.shared_by_run):
+            cells += [interval(noise.sd, lambda v: number(v, 2)), "data and prior" if noise.measured else "prior"]
+        table.add([names[curve.name]], curve.metric.title, *cells, shape(curve.forecast.shape))
     return table
 
 
@@ -141,14 +174,36 @@ def relations_table(report: Report) -> Table:
     return table
 
 
+def joint_table(report: Report) -> Table:
+    """Return what pretraining and finetuning data do together, where there are three finetuning sizes and more."""
+    table = Table(
+        "Pretraining and finetuning data together",
+        columns(
+            "Mixture", "Task", "Metric", "D_f", "alpha#", "beta#", "E#", "Residual#", "2x D_p#", "2x D_f#", "Both#"
+        ),
+        note="L = E + A / (D_p^alpha D_f^beta), fitted to all finetuning sizes of a mixture (Zhang et al. 2024). The "
+        "last three columns are gains beyond the largest sizes, in points of the metric, above zero when better. Where "
+        "twice the finetuning data gains more than twice the pretraining data, look for more pairs first.",
+    )
+    curves = {curve.name: curve for curve in report.curves}
+    for joint in report.joint:
+        setting = curves[joint.curves[0]].setting
+        sizes = ", ".join(size(tokens, FINETUNE_TOKENS) for tokens in joint.finetune_tokens)
+        coefficients = [interval(joint.coefficients[name]) for name in ("alpha", "beta", "E")]
+        gains = [gain(joint.doubled[name], joint.metric) for name in ("pretraining", "finetuning", "both")]
+        lead = [setting.mixture_label, setting.task]
+        table.add(lead, joint.metric.title, sizes, *coefficients, percent(joint.residual), *gains)
+    return table
+
+
 def coefficients_table(report: Report) -> Table:
     """Return the coefficients of the single laws with intervals; those that are not identified say so."""
     table = Table(
         "Coefficients of single laws",
         columns("Curve", "Metric", "Law", "Coefficient", "Value#", "Interval#", "Unit", "Identified"),
-        note="Of the best single law, and of the paper's where that is another. Elasticity: per cent of change of the "
-        "score for one per cent more data, at the largest size. It is well determined wherever the law fits; "
-        "coefficients that are not identified must not be compared between curves.",
+        note="Of the paper's law, and of the one with the least residual of those whose coefficients are identified. "
+        "Elasticity: per cent of change of the score for one per cent more data, at the largest size; it is well "
+        "determined wherever the law fits. Coefficients that are not identified must not be compared between curves.",
     )
     names = labels(report)
     for curve in report.curves:
@@ -178,17 +233,17 @@ def laws_table(report: Report) -> Table:
     """Return all laws fitted to each curve and their errors."""
     table = Table(
         "All single laws",
-        columns("Curve", "Metric", "Law", "Rolling origin#", "Held out#", "Residual#", "Coefficients#"),
-        note="Errors are root mean squares of the logarithms, in per cent. Rolling origin: the law is fitted to the "
-        "first sizes and predicts the next ones. Held out: error on the points that were held out.",
+        columns("Curve", "Metric", "Law", "Held out#", "Residual#", "Coefficients#"),
+        note="Errors are root mean squares of the logarithms, in per cent. Held out: on the points that were held out. "
+        "Residual: on the points that were fitted, by degrees of freedom.",
     )
     names = labels(report)
     for curve in report.curves:
         lead = [names[curve.name], curve.metric.title]
         if curve.laws and curve.forecast:
-            table.add(lead, curve.forecast.name, "", percent(curve.forecast.held_out_rmsle), "", "")
+            table.add(lead, curve.forecast.name, percent(curve.forecast.held_out_rmsle), "", "")
         for law in curve.laws:
-            errors = [percent(value) for value in (law.rolling_origin_rmsle, law.held_out_rmsle, law.sigma)]
+            errors = [percent(value) for value in (law.held_out_rmsle, law.sigma)]
             table.add(lead, law.name, *errors, str(len(law.coefficients)))
     return table
 
@@ -199,6 +254,8 @@ def all_tables(report: Report) -> dict[str, Table]:
         "mixtures": mixtures_table,
         "wanted": wanted_table,
         "values": forecast_table,
+        "noise": noise_table,
+        "joint": joint_table,
         "relations": relations_table,
         "unplaced": run_tables.unplaced_table,
         "alignment": alignment_table,
@@ -215,8 +272,9 @@ def all_tables(report: Report) -> dict[str, Table]:
 
 
 def _shown_laws(curve: CurveResult) -> list[LawResult]:
-    """Return the laws whose coefficients are worth reading: the best single law, and the paper's."""
-    return [*curve.laws[:1], *(law for law in curve.laws[1:] if law.is_papers)]
+    """Return the laws whose coefficients are worth reading: the paper's, and the best of those that are identified."""
+    papers = [law for law in curve.laws if law.is_papers]
+    return papers + [law for law in curve.laws if law.identified and not law.is_papers][:1]
 
 
 def _at(prediction: Prediction, i: int, curve: CurveResult) -> str:

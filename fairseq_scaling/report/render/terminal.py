@@ -21,7 +21,6 @@ from .wording import (
     gain_sentence,
     headline,
     kind_sentence,
-    labels,
     mixture_sentence,
     next_sentence,
     note,
@@ -41,10 +40,9 @@ def make_console() -> Console:
 
 def print_report(report: Report, console: Console, files: Sequence[Path] = ()) -> None:
     """Print forecasts, advice, what was left out, and where the files are. Names are never read as markup."""
-    names = labels(report)
     _line(console, Text(headline(report), style="bold"))
     for task in report.tasks:
-        _print_task(report, task, names, console)
+        _print_task(report, task, console)
     if report.fitted:
         _line(console, Text(f"\n{note(report)}"))
     unplaced = unplaced_table(report).without_empty_columns()
@@ -59,19 +57,19 @@ def print_report(report: Report, console: Console, files: Sequence[Path] = ()) -
         console.print(Text(f"wrote {path}"), soft_wrap=True)
 
 
-def _print_task(report: Report, task: Task, names: dict[str, str], console: Console) -> None:
+def _print_task(report: Report, task: Task, console: Console) -> None:
     _line(console, Text("\n" + (condition(task.setting) or "Curves"), style="bold"))
     console.print(_rich_table(outcome_table(report, task)))
     for entry in task.entries:
         curve = entry.lead
-        sentences = [f"{answer(curve)}." if curve.advice else answer(curve)]
+        sentences = [answer(curve)]
         if curve.advice:
             sentences += [kind_sentence(curve), gain_sentence(curve), next_sentence(curve)]
         _line(console, Text.assemble("\n", (short_name(entry), "bold"), ": ", " ".join(filter(None, sentences))))
         finding = report.finding(entry.name)
         if finding and (text := finding_sentence(finding)):
             _line(console, Text(text, style="bold red" if finding.misleads else ""))
-    mixture = mixture_sentence(task, names)
+    mixture = mixture_sentence(task)
     if mixture:
         _line(console, Text(f"\n{mixture}"))
 

@@ -7,59 +7,59 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...laws import Estimate
+from ...laws import Action, Advice, Estimate, Question, ShapeProbabilities, VerdictKind
 from ...metrics import CROSS_ENTROPY, Metric
 from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
+from ..curve_result import CurveResult, Setting
 from ..limits import FEW_SIZES
-from ..results import (
-    Action,
-    CurveResult,
-    Entry,
-    Limit,
-    LimitKind,
-    MetricFinding,
-    MixtureComparison,
-    Report,
-    Setting,
-    Task,
-    VerdictKind,
-)
+from ..results import Entry, Limit, LimitKind, MetricFinding, MixtureComparison, Report, Task
 
 NONE = "\u2013"
 MINUS = "\u2212"
-CONTINUED = "this run, continued"
-AGAIN = "this mixture, run again"
+_FEW = 3
+"""The page's heading names this many curves; it counts more."""
+CONTINUED, AGAIN = Question.RUN.value, Question.MIXTURE.value
 
 KINDS = {
-    VerdictKind.FOLLOWS: "{metric} improves throughout: {span}.",
-    VerdictKind.SATURATED: "{metric} is flat: {span}.",
-    VerdictKind.NON_MONOTONIC: "{metric} does not simply improve: {span}, with a bend on the way.",
-    VerdictKind.INVERSE: "{metric} gets worse with more {x}: {span}.",
-    VerdictKind.NOISY: "{metric} improves, but the scatter is nearly as large: {span}.",
-    VerdictKind.TRENDLESS: "No trend of {metric} stands out of the noise: {span}.",
-    VerdictKind.BREAKTHROUGH: "{metric} is flat at first and then leaps: {span}.",
-    VerdictKind.TOO_FEW: "Too few points of {metric} to tell a trend from chance.",
+    VerdictKind.FOLLOWS: "{metric} improves throughout: {span}",
+    VerdictKind.SATURATED: "{metric} has stopped improving: {span}",
+    VerdictKind.NON_MONOTONIC: "{metric} improves at first and then gets worse: {span}",
+    VerdictKind.INVERSE: "{metric} gets worse with more {x}: {span}",
+    VerdictKind.NOISY: "{metric} has improved, but the scatter hides how it goes on: {span}",
+    VerdictKind.TRENDLESS: "No trend of {metric} stands out of the noise: {span}",
+    VerdictKind.BREAKTHROUGH: "{metric} leaps: most of what was gained came at once: {span}",
+    VerdictKind.TOO_FEW: "Too few sizes to say what kind of curve {metric} is: {span}",
 }
+"""What a curve does, in words for someone who has never fitted a law."""
+
 ACTIONS = {
-    Action.ADD_DATA: "Continue pretraining",
-    Action.STOP: "Stop pretraining",
-    Action.FINETUNING_SUFFICES: "The finetuning data suffices: stop pretraining",
-    Action.CHANGE_DATA: "Change the pretraining data: more of this mixture does not help",
-    Action.RUN_MORE: "Not decided yet: run more points",
+    Action.ADD_DATA: "Continue pretraining: {twice} {gains} with probability {p}",
+    Action.STOP: "Stop pretraining: with probability {p}, {twice} {gain_less}",
+    Action.FINETUNING_SUFFICES: "The finetuning data suffices: pretraining has brought next to nothing, and with "
+    "probability {p} {twice} {gain_less}",
+    Action.CHANGE_DATA: "Change the pretraining data: more of this mixture makes {metric} worse (probability {p})",
+    Action.RUN_MORE: "Not decided yet: {twice} {gains} with probability {p}. Run more points",
 }
 OTHER_ACTIONS = {
-    Action.ADD_DATA: "More {x} help",
-    Action.STOP: "More {x} are not worth their cost",
-    Action.FINETUNING_SUFFICES: "More {x} change next to nothing",
-    Action.CHANGE_DATA: "More {x} do not help",
+    Action.ADD_DATA: "More {x} help: {twice} {gains} with probability {p}",
+    Action.STOP: "More {x} are not worth their cost: with probability {p}, {twice} {gain_less}",
+    Action.FINETUNING_SUFFICES: "More {x} bring next to nothing: with probability {p}, {twice} {gain_less}",
+    Action.CHANGE_DATA: "More {x} make {metric} worse (probability {p})",
     Action.RUN_MORE: ACTIONS[Action.RUN_MORE],
 }
 """The same where the sizes of the curve are not pretraining tokens."""
+
+HOPELESS = "Change the pretraining data: even ten times as much of this mixture stays below {none}"
+ALIGNED_BUT_WORSE = (
+    "Not decided yet: {metric} gets worse (probability {p}) although the mixture is aligned with the task. Look at the "
+    "learning rates, the length of the outputs and further seeds first"
+)
 LIMITS = {
     LimitKind.SINGLE_MEASUREMENTS: "Each point of {number} of {of} curves is one measurement: the noise between "
-    "finetuning seeds is assumed or taken from the scatter. Two more seeds at two or three sizes would measure it.",
+    "finetuning seeds is estimated from the scatter and from other studies. Two more seeds at two or three sizes would "
+    "measure it.",
     LimitKind.ONE_PRETRAINING: "Each mixture was pretrained once. How much another pretraining run of the same mixture "
-    "would differ is assumed, not measured.",
+    "would differ comes from other studies (see Noise), it was not measured.",
     LimitKind.FEW_SIZES: "{number} of {of} curves have fewer than {few} sizes (the fewest: {fewest}).",
     LimitKind.SHORT_RANGE: "The sizes span a factor of {factor} ({low} to {high}). Over so short a range curves of "
     "different shape look alike.",
@@ -68,6 +68,9 @@ LIMITS = {
     "the finetuning set grows (finding 4); these data cannot show it.",
     LimitKind.NO_BASELINE: "{number} of {of} curves have no baseline ({none}): the report can say whether more "
     "{x} help, but not whether any did.",
+    LimitKind.REPEATED_TEXT: "{number} of {of} curves were pretrained on repeated text, up to {times} times the same. "
+    "A repeated token counts like a new one here, but teaches less (Muennighoff et al. 2023): more new text would gain "
+    "more than the forecast says, more repetition less.",
     LimitKind.UNEQUAL_LENGTHS: "Outputs are not equally long (brevity penalty {low} to {high}): part of what BLEU and "
     "TER show is length. Read the n-gram precisions too; they do not count what is missing.",
     LimitKind.FOREIGN_SIGNATURES: "Some scores were printed by fairseq, which does not record the tokenization. They "
@@ -133,10 +136,16 @@ def percent(value: float | None) -> str:
 
 
 def probability(value: float | None) -> str:
-    """Return a probability in per cent, never as certain: ``97 %``, ``> 99 %``."""
+    """Return a probability in per cent, never as certain: ``97 %``, ``>99 %``."""
     if value is None:
         return NONE
-    return "> 99 %" if value > 0.995 else "< 1 %" if value < 0.005 else f"{100 * value:.0f} %"
+    return ">99 %" if value > 0.995 else "<1 %" if value < 0.005 else f"{100 * value:.0f} %"
+
+
+def shape(probabilities: ShapeProbabilities) -> str:
+    """Return the likelier shapes: ``rises 91 %, flat 8 %``."""
+    parts = sorted(vars(probabilities).items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {probability(value)}" for name, value in parts if value >= 0.05)
 
 
 def probably(value: float | None) -> str:
@@ -204,23 +213,25 @@ def note(report: Report) -> str:
 
 def headline(report: Report) -> str:
     """Return the finding that a reader must not miss, as the page's heading."""
-    decided = [entry.lead for entry in report.entries if entry.lead.advice]
+    decided = [curve for entry in report.entries if (curve := entry.lead).advice]
     if not decided:
         if report.unplaced and not report.curves:
             return "No forecast: how much text the models were pretrained on is unknown"
         return "Nothing could be fitted yet"
     if len(decided) == 1:
-        return answer(decided[0])
-    counts: dict[Action, int] = {}
+        return answer(decided[0]).removesuffix(".")
+    names = labels(report)
+    of: dict[Action, list[str]] = {}
     for curve in decided:
         if curve.advice:
-            counts[curve.advice.action] = counts.get(curve.advice.action, 0) + 1
-    ordered = [action for action in Action if action in counts]
-    text = "; ".join(f"{counts[action]} of {len(decided)} curves: {action.value}" for action in ordered)
+            of.setdefault(curve.advice.action, []).append(names[curve.name])
+    if len(decided) <= _FEW:
+        parts = [f"{capital(action.value)}: {enumerate_all(of[action])}" for action in Action if action in of]
+    else:
+        first, *others = [f"{action.value} for {len(of[action])}" for action in Action if action in of]
+        parts = [", ".join([f"{capital(first)} of {len(decided)} curves", *others])]
     misled = sum(finding.misleads for finding in report.metric_findings)
-    if misled:
-        text += f"; on {misled}, cross-entropy misleads"
-    return capital(text)
+    return "; ".join([*parts, f"on {misled}, cross-entropy misleads"] if misled else parts)
 
 
 def subtitle(report: Report) -> str:
@@ -243,20 +254,43 @@ def subtitle(report: Report) -> str:
 
 def kind_sentence(curve: CurveResult) -> str:
     """Return what kind of curve it is, from where to where it goes, and how probable that is."""
-    if curve.verdict is None:
-        return capital(curve.problem)
+    if curve.verdict is None or not curve.means:
+        return problem(curve)
     (low, first, _), (high, last, _) = curve.means[0], curve.means[-1]
     span = f"{score(first, curve.metric)} at {size(low, curve.x)}, {score(last, curve.metric)} at {size(high, curve.x)}"
-    text = KINDS[curve.kind].format(metric=capital(curve.metric.title), span=span, x=curve.x.title)
-    return text.removesuffix(".") + probably(curve.verdict.probability) + "."
+    text = KINDS[curve.verdict.kind].format(metric=capital(curve.metric.title), span=span, x=curve.x.title)
+    return text + ("" if curve.verdict.kind is VerdictKind.TOO_FEW else probably(curve.verdict.probability)) + "."
+
+
+def problem(curve: CurveResult) -> str:
+    """Return why there is no forecast."""
+    return "" if curve.problem is None else f"Not fitted: {curve.problem.headline}."
 
 
 def answer(curve: CurveResult) -> str:
-    """Return the advice in one sentence, with its probability."""
-    if curve.advice is None:
-        return f"Not fitted: {curve.problem}."
-    words = ACTIONS if curve.x.name == PRETRAIN_TOKENS.name else OTHER_ACTIONS
-    return capital(words[curve.advice.action].format(x=curve.x.title)) + probably(curve.advice.probability)
+    """Return the advice in one sentence, with the probability that it rests on."""
+    if curve.advice is None or curve.forecast is None:
+        return problem(curve)
+    least = score(curve.forecast.worthwhile, curve.metric)
+    words = {
+        "metric": curve.metric.title,
+        "p": probability(curve.advice.probability),
+        "x": curve.x.title,
+        "none": curve.x.none,
+        "twice": f"twice as many {curve.x.title} ({size(2 * curve.largest, curve.x)})",
+        "gains": f"improve {curve.metric.title} by at least {least}",
+        "gain_less": f"improve {curve.metric.title} by less than {least}",
+    }
+    return capital(_action(curve, curve.advice).format(**words)) + "."
+
+
+def _action(curve: CurveResult, advice: Advice) -> str:
+    worse = curve.kind in (VerdictKind.INVERSE, VerdictKind.NON_MONOTONIC)
+    if advice.action is Action.CHANGE_DATA and not worse:
+        return HOPELESS
+    if advice.action is Action.RUN_MORE and worse:
+        return ALIGNED_BUT_WORSE
+    return (ACTIONS if curve.x.name == PRETRAIN_TOKENS.name else OTHER_ACTIONS)[advice.action]
 
 
 def gain_sentence(curve: CurveResult) -> str:
@@ -265,8 +299,8 @@ def gain_sentence(curve: CurveResult) -> str:
         return ""
     gains, metric = curve.forecast.gains, curve.metric
     return (
-        f"Twice as many {curve.x.title} ({size(2 * curve.largest, curve.x)}) would {_change(gains[2.0], metric)}, and "
-        f"ten times as many would {_change(gains[10.0], metric, False)} ({CONTINUED})."
+        f"Twice as many would {_change(gains[2.0], metric)}, ten times as many would "
+        f"{_change(gains[10.0], metric, False)} ({CONTINUED})."
     )
 
 
@@ -281,42 +315,45 @@ def _change(change: Estimate, metric: Metric, named: bool = True) -> str:
 
 def next_sentence(curve: CurveResult) -> str:
     """Return which run would tell most."""
-    if curve.advice is None or curve.advice.next_tokens is None:
+    if curve.advice is None or not _is_number(curve.advice.next_budget):
         return ""
-    return f"The run that would tell most is one at {amount(curve.advice.next_tokens, curve.x)}."
+    return f"The size that would tell most is {amount(curve.advice.next_budget, curve.x)}."
 
 
-def mixture_sentence(task: Task, names: dict[str, str]) -> str:
+def mixture_sentence(task: Task) -> str:
     """Return which mixture of a task is ahead of the others, and how sure that is."""
+    names = {entry.name: short_name(entry) for entry in task.entries}
+    if len(set(names.values())) < len(names):
+        names = {name: name for name in names}
     if not task.comparisons:
         return ""
     best = ahead_of_all(task)
     if best is None:
         top = max(task.comparisons, key=lambda pair: pair.certainty)
         return "No mixture is ahead of all others. " + comparison_sentence(top, names)
-    closest = min((pair for pair in task.comparisons if best in (pair.first, pair.second)), key=lambda p: p.certainty)
+    closest = min((pair for pair in task.comparisons if best in pair.names), key=lambda p: p.certainty)
     return comparison_sentence(closest, names)
 
 
 def ahead_of_all(task: Task) -> str | None:
     """Return the name of the curve that is ahead in every comparison, or None."""
-    lost = {pair.first if pair.better == pair.second else pair.second for pair in task.comparisons}
+    lost = {pair.worse for pair in task.comparisons}
     unbeaten = [entry.name for entry in task.entries if entry.name not in lost]
     return unbeaten[0] if len(unbeaten) == 1 else None
 
 
 def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
     """Return ``A is ahead of B at 4M tokens (probability 93 %): +1.8 BLEU [-5.4, 7.4] (this mixture, run again).``"""
-    better, other = (pair.first, pair.second) if pair.better == pair.first else (pair.second, pair.first)
-    by = pair.difference
-    if pair.better == pair.second:
-        by = Estimate(-by.value, -by.upper, -by.lower)
+    ahead = pair.difference
+    if pair.better == pair.names[1]:
+        ahead = Estimate(-ahead.value, -ahead.upper, -ahead.lower)
     text = (
-        f"{names[better]} is ahead of {names[other]} at {amount(pair.pretrain_tokens, pair.x)}"
-        f"{probably(pair.certainty)}: {gain(by, pair.metric)} {pair.metric.title} ({AGAIN})."
+        f"{names[pair.better]} is ahead of {names[pair.worse]} at {amount(pair.pretrain_tokens, pair.x)}"
+        f"{probably(pair.certainty)}: {gain(ahead, pair.metric)} {pair.metric.title} ({AGAIN})."
     )
-    if pair.worth is not None:
-        text += f" {names[pair.first]} is worth {interval(pair.worth)} times the data of {names[pair.second]}."
+    if pair.worth is not None and _is_number(pair.worth.upper):
+        first, second = (names[name] for name in pair.names)
+        text += f" What {first} reaches there takes {interval(pair.worth)} times as much data of {second}."
     return text
 
 
@@ -325,7 +362,7 @@ def finding_sentence(finding: MetricFinding) -> str:
     lead = finding.metric.title
     if finding.misleads:
         return (
-            f"Cross-entropy improves while {lead} does not{probably(finding.probability)}: do not decide by "
+            f"Cross-entropy improves while {lead} gets worse{probably(finding.alarm.probability)}: do not decide by "
             "cross-entropy alone."
         )
     if finding.score_only:
@@ -345,6 +382,8 @@ def limit_sentence(limit: Limit, x: Quantity) -> str:
             "low": size(given["low"], x),
             "high": size(given["high"], x),
         }
+    elif limit.kind is LimitKind.REPEATED_TEXT:
+        given["times"] = number(given["times"], 2)
     elif limit.kind is LimitKind.UNEQUAL_LENGTHS:
         given = {name: f"{value:.2f}" for name, value in given.items()}
     elif limit.kind is LimitKind.ONE_MODEL:

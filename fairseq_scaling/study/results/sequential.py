@@ -72,7 +72,7 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
     Raises:
         DataError: the results hold no score.
     """
-    from ...laws.diagnosis import FEWEST_BUDGETS
+    from ...laws.verdict import FEWEST_BUDGETS
 
     last = budgets_by_mixture(plan)
     if not last:

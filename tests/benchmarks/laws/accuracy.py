@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from fairseq_scaling import laws
-from fairseq_scaling.laws.engine import solve
 from fairseq_scaling.laws.law import Scale
+from fairseq_scaling.laws.numerics.engine import solve
 
 from .curves import PAPER_LAWS, law_value, load_chinchilla, load_curves, synthetic_curve
 from .reference import lbfgs_chinchilla

@@ -43,6 +43,26 @@ def load_curves(path: Path) -> list[tuple[str, laws.Curve]]:
     return curves
 
 
+def load_table(path: Path) -> list[tuple[str, laws.Curve]]:
+    """Return (group, curve) of a table as ``fit-scaling`` reads it, or of an extrapolation benchmark.
+
+    The group is the text before `` | `` in a curve's name, or the domain.
+    """
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    if "domain" in rows[0]:
+        return load_curves(path)
+    points: dict[tuple[str, str, bool], list[tuple[float, float, bool]]] = {}
+    for row in rows:
+        key = (row["curve"], row["metric"], row["lower_is_better"] == "1")
+        points.setdefault(key, []).append((float(row["pretrain_tokens"]), float(row["value"]), row["held_out"] == "1"))
+    curves = []
+    for (name, metric, falls), of_curve in points.items():
+        tokens, values, held_out = (np.array(column) for column in zip(*of_curve, strict=True))
+        curves.append((name.split(" | ")[0], laws.Curve(name, metric, tokens, values, held_out, lower_is_better=falls)))
+    return curves
+
+
 def random_problem(law: str, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
     """Return log D, log values and delta of a random curve: 5 to 14 budgets over 1 to 2.5 decades, 0.2 to 5 % noise."""
     generator = np.random.default_rng([seed, 0xC0])

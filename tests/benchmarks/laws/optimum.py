@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fairseq_scaling.laws.engine import solve
+from fairseq_scaling.laws.numerics.engine import solve
 from fairseq_scaling.laws.registry import LAWS, laws_for
 
 from .curves import PAPER_LAWS, load_curves, random_problem

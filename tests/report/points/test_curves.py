@@ -7,7 +7,7 @@ import math
 import pytest
 
 from fairseq_scaling.logs import RunRecord
-from fairseq_scaling.report.analysis import to_curve
+from fairseq_scaling.report.fitting import to_curve
 from fairseq_scaling.report.points import Point, curve_name, mixture_label
 from fairseq_scaling.report.points.curves import CurvePoints, CurveProblem, collect
 from fairseq_scaling.report.run_points import points_of_runs

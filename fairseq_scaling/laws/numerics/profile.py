@@ -21,8 +21,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from .curve import FloatArray
-from .law import Law
+from ..curve import FloatArray
+from ..law import Law
 from .solver import solve_scaled
 
 _STEPS = 20

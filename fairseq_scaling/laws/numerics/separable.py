@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .curve import FloatArray
-from .law import Law
+from ..curve import FloatArray
+from ..law import Law
 
 _THIN = 24
 """Starts need no more than this many points; longer curves are averaged in bins of log D."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .curve import FloatArray
+from ..curve import FloatArray
 
 _PATIENCE = 20
 """Steps after which a problem that is not done is taken to creep along a valley."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .composite import Composite
-from .curve import FloatArray
+from ..curve import FloatArray
+from ..results import Fit, Prediction
 from .inference import State
-from .profile import deviations, deviations_of_many
-from .results import Fit, Prediction
+from .profile import deviations
 from .statistics import t_quantile
 
 _SHARES = (0.75, 0.9, 0.975, 0.995)
@@ -28,9 +26,6 @@ _KEPT = 8
 def predict(fit: Fit, pretrain_tokens: ArrayLike, level: float) -> Prediction:
     """Return the law's values with pointwise intervals (see ``Fit.predict``)."""
     tokens = np.asarray(pretrain_tokens, float)
-    if isinstance(fit.state, Composite):
-        made = fit.state.predict(tokens, level)
-        return replace(made, upper=_capped(fit, made.upper, made.value))
     state: State = fit.state
     tail = (1 - level) / 2
     if state.draws is not None:
@@ -48,36 +43,7 @@ def predict(fit: Fit, pretrain_tokens: ArrayLike, level: float) -> Prediction:
 def values(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
     """Return the law's values without intervals (see ``Fit.values``)."""
     tokens = np.asarray(pretrain_tokens, float)
-    if isinstance(fit.state, Composite):
-        return np.exp(fit.state.log_value(tokens))
     return np.exp(evaluate_log(fit, tokens)[0])
-
-
-def errors_at(fits: Sequence[Fit], pretrain_tokens: FloatArray) -> FloatArray:
-    """Return the standard error of log f of fits of one law, each at its own D_p [f]; inf where it has none.
-
-    With a profile: half the width of the interval there over its t, at t = 1 or for 95 %, whichever is more. Without,
-    parameters at their bounds are taken to stay there.
-    """
-    errors = np.full(len(fits), np.inf)
-    alike: dict[int, list[int]] = {}  # by number of budgets
-    for place, (fit, tokens) in enumerate(zip(fits, pretrain_tokens, strict=True)):
-        value, jacobian = evaluate_log(fit, np.array([tokens]))
-        if not np.isfinite(value[0]):
-            continue
-        if fit.state.likelihood is None:
-            errors[place] = _error(jacobian, _given_bounds(fit))[0]
-        else:
-            alike.setdefault(fit.state.likelihood.z.size, []).append(place)
-    for places in alike.values():
-        states: list[State] = [fits[place].state for place in places]
-        t = np.array([[1.0, t_quantile(0.975, state.freedom)] for state in states])
-        at = [state.scale.z(np.log(pretrain_tokens[[place]])) for state, place in zip(states, places, strict=True)]
-        likelihoods = [state.likelihood for state in states if state.likelihood is not None]
-        theta = np.stack([state.theta for state in states])
-        moved = deviations_of_many(fits[0].law, theta, likelihoods, np.stack(at), t)
-        errors[places] = np.max(moved[:, 0].sum(1) / (2 * t), -1)
-    return np.where(np.isfinite(errors), errors, np.inf)
 
 
 def log_quantiles(fit: Fit, tokens: FloatArray, deviates: FloatArray) -> FloatArray:
@@ -95,17 +61,12 @@ def elasticity(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
     tokens = np.asarray(pretrain_tokens, float)
     step = 1e-4
 
-    def at(shifted: FloatArray) -> FloatArray:
-        return fit.state.log_value(shifted) if isinstance(fit.state, Composite) else evaluate_log(fit, shifted)[0]
-
-    return (at(tokens * np.exp(step)) - at(tokens * np.exp(-step))) / (2 * step)
+    return (evaluate_log(fit, tokens * np.exp(step))[0] - evaluate_log(fit, tokens * np.exp(-step))[0]) / (2 * step)
 
 
 def draws(fit: Fit, pretrain_tokens: ArrayLike, size: int, seed: int) -> FloatArray:
     """Return draws of the law's values from its uncertainty [size, ...] (see ``Fit.draws``)."""
     tokens = np.asarray(pretrain_tokens, float)
-    if isinstance(fit.state, Composite):
-        return np.minimum(fit.state.draws(tokens, size, seed), fit.curve.ceiling)
     state: State = fit.state
     generator = np.random.default_rng([seed, 0xD4A3])
     if state.draws is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .curve import FloatArray
+from ..curve import FloatArray
+from ..law import Law, Scale
 from .engine import solve
-from .law import Law, Scale
 
 
 def refit(

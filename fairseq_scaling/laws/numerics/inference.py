@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..curve import Curve, FloatArray, Groups
+from ..law import Law, Scale
+from ..results import Estimate, Fit, HeldOutError, LeftOut, json_array, json_number
 from .bootstrap import refit
-from .composite import Composite
-from .curve import Curve, FloatArray, Groups
-from .law import Law, Scale
 from .profile import Likelihood
-from .results import Estimate, Fit, HeldOutError, LeftOut, json_array, json_number
 from .statistics import f_quantile, huber_inflation, t_quantile
 
 _WORTH_OF_SEEDS = 2.0
@@ -204,8 +203,6 @@ def fit_to_dict(fit: Fit) -> dict[str, Any]:
 
 
 def _internal(fit: Fit) -> dict[str, Any]:
-    if isinstance(fit.state, Composite):
-        return fit.state.describe()
     state: State = fit.state
     return {
         "names": list(fit.law.internal),

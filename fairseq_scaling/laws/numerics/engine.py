@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .curve import FloatArray
-from .law import Law, Scale
+from ..curve import FloatArray
+from ..law import Law, Scale
 from .solver import Solution, minimise
 
 _CHUNK = 3_000_000

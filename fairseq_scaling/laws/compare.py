@@ -1,0 +1,154 @@
+"""Curves beside each other: which mixture is ahead, what its data is worth, and whether metrics tell the same story."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .curve import Curve, FloatArray
+from .forecast import Forecast, first_reached
+from .results import Estimate
+from .verdict import chance_worse
+
+
+@dataclass(frozen=True)
+class MixtureComparison:
+    """Two mixtures on one metric, run again.
+
+    Attributes:
+        names: of the curves.
+        pretrain_tokens: D_p at which they are compared (tokens).
+        probability: that the first is ahead there.
+        equal: probability that they differ by less than ``margin`` points.
+        difference: first less second, in points, positive when the first is better.
+        crossing: D_p where they cross last; None where fewer than half of the draws cross.
+        worth: how many times as much data of the second gives what the first gives there; None where it is not known
+            within a factor of 1,000.
+        paired: whether both have the same finetuning seeds, whose effect cancels.
+    """
+
+    names: tuple[str, str]
+    pretrain_tokens: float
+    probability: float
+    equal: float
+    margin: float
+    difference: Estimate
+    crossing: Estimate | None
+    worth: Estimate | None
+    paired: bool
+
+    @property
+    def better(self) -> str:
+        """The curve that is more probably ahead."""
+        return self.names[0] if self.probability >= 0.5 else self.names[1]
+
+
+def compare_mixtures(first: Forecast, second: Forecast, pretrain_tokens: float) -> MixtureComparison:
+    """Return which of two curves is ahead at ``pretrain_tokens``, with what probability, and what its data is worth."""
+    sign = first.state.repeats.sign
+    low = min(10 ** first.state.repeats.z[0], 10 ** second.state.repeats.z[0])
+    high = max(first.largest, second.largest)
+    grid = np.geomspace(low / 30, 30 * high, 90)
+    at = np.r_[pretrain_tokens, grid]
+    one, two = sign * first.draws(at), sign * second.draws(at)
+    shift = _difference_of_effects(first, second)
+    difference = one - two - shift[:, None]
+    crossings = _last_crossings(difference[:, 1:], grid)
+    crosses = np.mean(np.isfinite(crossings)) >= 0.5
+    # The draws wiggle; what is asked here is where the second's curve gets to what the first has.
+    reached = first_reached(two[:, 1:], one[:, 0] - shift, grid) / pretrain_tokens
+    worth = _estimate(reached, first.level, "times the data", method="nearest")
+    known = np.isfinite(worth.value) and np.mean((reached > grid[0] / pretrain_tokens) & np.isfinite(reached)) > 0.5
+    margin = max(first.margin, second.margin) / 2
+    return MixtureComparison(
+        (first.curve.name, second.curve.name),
+        float(pretrain_tokens),
+        float(np.mean(difference[:, 0] > 0)),
+        float(np.mean(np.abs(difference[:, 0]) < margin)),
+        margin,
+        _estimate(difference[:, 0], first.level),
+        _estimate(crossings[np.isfinite(crossings)], first.level, "tokens") if crosses else None,
+        worth if known else None,
+        first.state.repeats.seeds.keys() == second.state.repeats.seeds.keys(),
+    )
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Whether cross-entropy misleads: it improves over the second half of the budgets while the score gets worse.
+
+    ``probability`` of both; ``change`` is that of the score over the second half, in points, positive when better.
+    """
+
+    name: str
+    metric: str
+    probability: float
+    change: Estimate
+
+
+def alarm(score: Forecast, cross_entropy: Forecast) -> Alarm:
+    """Return the alarm of a score beside the cross-entropy of the same runs (finding 2 of Isik et al.)."""
+    falls = chance_worse(score)
+    improves = float(np.mean(cross_entropy.late_change > 0))
+    change = _estimate(score.late_change, score.level)
+    return Alarm(score.curve.name, score.curve.metric, falls * improves, change)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """score = exp(log_c - k L) over the budgets that have both (Gordon, Duh and Kaplan, EMNLP 2021).
+
+    ``residual`` is the root mean square of the logarithms; ``holds``: it leaves less than a fifth of the variance.
+    """
+
+    k: float
+    log_c: float
+    r_squared: float
+    residual: float
+    budgets: int
+    holds: bool
+
+
+def relate(score: Curve, loss: Curve) -> Relation | None:
+    """Return how a score depends on the cross-entropy of the same runs; None with fewer than three common budgets."""
+    ours, theirs = score.groups(), loss.groups()
+    _, first, second = np.intersect1d(ours.pretrain_tokens, theirs.pretrain_tokens, return_indices=True)
+    y, x = ours.values[first], theirs.values[second]
+    keep = y > 0
+    if keep.sum() < 3 or score.lower_is_better or np.ptp(x[keep]) <= 0:
+        return None
+    y, x = np.log(y[keep]), x[keep]
+    slope, intercept = np.polyfit(x, y, 1)
+    left, spread = float(np.sum((y - intercept - slope * x) ** 2)), float(np.sum((y - y.mean()) ** 2))
+    r_squared = 1 - left / spread if spread > 0 else float("nan")
+    residual = float(np.sqrt(left / y.size))
+    return Relation(-float(slope), float(intercept), r_squared, residual, y.size, bool(slope < 0 and r_squared > 0.8))
+
+
+def _difference_of_effects(first: Forecast, second: Forecast) -> FloatArray:
+    """Return what runs and seeds at hand add to the first less what they add to the second, in points, oriented [d].
+
+    A finetuning seed that both have does the same to both. Pretraining runs of two mixtures are different runs.
+    """
+    one, two = first.state, second.state
+    names = one.repeats.seeds.keys() | two.repeats.seeds.keys()
+    shares = {name: one.repeats.seeds.get(name, 0.0) - two.repeats.seeds.get(name, 0.0) for name in names}
+    shares = {name: share for name, share in shares.items() if abs(share) > 1e-9}
+    seeds = one.seed_offset(shares, one.seed_spread)
+    return (one.run_offset + seeds) * one.repeats.unit - two.run_offset * two.repeats.unit
+
+
+def _last_crossings(difference: FloatArray, grid: FloatArray) -> FloatArray:
+    """Return where every draw [d, n] changes sign last; NaN where it does not."""
+    change = np.sign(difference[:, 1:]) * np.sign(difference[:, :-1]) < 0
+    last = change.shape[1] - 1 - np.argmax(change[:, ::-1], 1)
+    return np.where(change.any(1), np.sqrt(grid[last] * grid[last + 1]), np.nan)
+
+
+def _estimate(drawn: FloatArray, level: float, unit: str = "", method: str = "linear") -> Estimate:
+    tail = (1 - level) / 2
+    lower, value, upper = np.quantile(drawn, [tail, 0.5, 1 - tail], method=method)  # type: ignore[call-overload]
+    spread = float(np.std(drawn)) if np.all(np.isfinite(drawn)) else float("nan")
+    return Estimate(float(value), float(lower), float(upper), spread, unit)
+

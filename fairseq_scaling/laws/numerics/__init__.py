@@ -1,0 +1,1 @@
+"""The numerical parts of the laws that a statistician would open last."""

@@ -1,0 +1,90 @@
+"""What a forecast assumes before it sees a curve: every number, what it means and where it comes from.
+
+Origin of the numbers: they were set by hand from the ranges that the forms in ``forms/`` take on published curves, then
+compared in five variants by ``python -m tests.benchmarks.laws forecast`` on the development curves (image
+classification, BIG-bench, BLEU of Gordon, Gowda and lowResourceNMT, BigScience tr3, OLMo 1B, validation losses of
+translation systems) and on simulated curves. The variants differed by less than a tenth in interval score; nothing was
+optimised further. ``--leave-out SOURCE`` of the same command shows what a source says on its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ShapePrior:
+    """Prior over shapes (``numerics/shapes.py``). D is taken relative to the curve's own budgets, in decades."""
+
+    rise: float = 0.71
+    """Probability that a curve only improves,"""
+    flat: float = 0.05
+    """that it is flat,"""
+    fall: float = 0.06
+    """that it only gets worse,"""
+    bend: float = 0.18
+    """that it improves and then gets worse. Finding 2 of Isik et al.; in Lourie et al. (2025) more curves do."""
+    before: float = 3.0
+    """The middle of the rise lies at most so many decades before the smallest budget,"""
+    after: float = 2.0
+    """and at most so many decades after the largest."""
+    log_steepness: tuple[float, float] = (-0.2, 1.0)
+    """Mean and standard deviation of log a: the exponent before the middle of the rise."""
+    log_ratio: tuple[float, float] = (0.15, 1.2)
+    """Scale of log(alpha / a), above and below 0 (half-normal each): the approach to the end is as steep as the start
+    (the logistic) or slower (power laws with small alpha)."""
+    log_drop: tuple[float, float] = (-0.3, 0.7)
+    """Mean and standard deviation of the logarithm of what a bend loses, as a share of what its rise gives in all."""
+    log_gain: tuple[float, float] = (-1.0, 1.0)
+    """Mean and standard deviation of the logarithm of the scale of the gain over 1.3 decades, as a share of the level;
+    the gain itself is half-normal with that scale."""
+    still_to_come: float = 6.0
+    """A shape that has c times the gain of the observed range still to come weighs 1 / (1 + (c / still_to_come)^2)."""
+
+
+@dataclass(frozen=True)
+class NoisePrior:
+    """Prior over the sizes of what is random."""
+
+    spread: float = 0.45
+    """Scale, in decades, of Student's t (4 degrees of freedom) for the noise of one run around the metric's row in
+    ``metrics.METRICS``, or around the median of given standard errors;"""
+    known_spread: float = 0.1
+    """the same, of a normal distribution, where the user states the noise (``--noise``)."""
+    between_curves: float = 0.15
+    """Scale, in decades, of Student's t (3 degrees of freedom) for the noise of one curve around that of its metric in
+    the study."""
+    run: float = 1.6
+    """Median of the standard deviation that a pretraining run shares over all its budgets, in units of the metric's
+    noise in the table. No public data was found for it; with one pretraining run it is all that a forecast knows."""
+    seed: float = 0.8
+    """The same for a finetuning seed. At a constant learning rate the seeds of the quickstart differed by 0.8 to 2.0
+    BLEU at all ten points; a rate that falls to 0 makes them differ by a third of that."""
+    shared_spread: float = 0.7
+    """Standard deviation of the logarithm of both."""
+
+
+@dataclass(frozen=True)
+class RoughnessPrior:
+    """Prior over what a smooth shape leaves out: a correlated discrepancy (Matern 3/2 in log D)."""
+
+    reach: float = 1.0
+    """Decades over which it is alike."""
+    sizes: tuple[float, ...] = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+    """Its standard deviation in units of the noise of one run,"""
+    weights: tuple[float, ...] = (0.50, 0.15, 0.12, 0.10, 0.06, 0.04, 0.03)
+    """and their prior probabilities."""
+
+
+SHAPE, NOISE, ROUGHNESS = ShapePrior(), NoisePrior(), RoughnessPrior()
+
+COUNTS = {"rise": 1024, "flat": 1, "fall": 128, "bend": 384}
+"""Shapes sampled of each family."""
+
+NOISE_GRID = np.arange(-2.25, 1.3, 0.25)
+"""Sizes of the noise of one run that are weighed: log10 of the ratio to the metric's own."""
+
+SHARED_GRID = np.array([0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+"""Sizes of a shared effect that are weighed, in units of the noise of one run."""

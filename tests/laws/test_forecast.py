@@ -1,0 +1,295 @@
+"""Forecasts: what must not change, edge cases, calibration, and agreement with an independent computation."""
+
+import numpy as np
+import pytest
+
+from fairseq_scaling import laws
+from fairseq_scaling.errors import DataError, SettingError
+
+TOKENS = 1e6 * 2.0 ** np.arange(6)
+RISE = [12.0, 14.1, 15.7, 17.4, 18.3, 19.6]
+
+
+def curve(values=RISE, metric="bleu", tokens=None, **more):
+    tokens = 1e6 * 2.0 ** np.arange(len(values)) if tokens is None else tokens
+    return laws.Curve(more.pop("name", "c"), metric, tokens, values, **more)
+
+
+def forecast(values=RISE, **more):
+    return laws.forecast(curve(values, **more))[0]
+
+
+def ends(made, factors=(1, 4)):
+    predicted = made.predict(made.largest * np.array(factors))
+    return np.r_[predicted.lower, predicted.value, predicted.upper]
+
+
+# -- what must not change ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e6])
+def test_tokens_in_other_units_change_nothing(factor):
+    np.testing.assert_allclose(ends(forecast()), ends(forecast(tokens=TOKENS * factor)), rtol=1e-6)
+
+
+def test_a_mirrored_curve_has_the_mirrored_forecast():
+    up = forecast(metric="m", lower_is_better=False)
+    down = forecast([-value for value in RISE], metric="m", lower_is_better=True)
+    np.testing.assert_allclose(up.predict(4 * TOKENS[-1]).value, -down.predict(4 * TOKENS[-1]).value, rtol=1e-9)
+    assert up.gains[4.0].value == pytest.approx(down.gains[4.0].value)
+
+
+def test_the_order_of_points_and_the_names_of_seeds_change_nothing():
+    values = np.c_[RISE, np.array(RISE) + [0.4, -0.3, 0.2, 0.5, -0.1, 0.3]]
+    tokens, seeds = np.repeat(TOKENS, 2), np.tile([1, 2], 6)
+    order = np.random.default_rng(0).permutation(12)
+    plain = forecast(values.ravel(), tokens=tokens, seeds=seeds)
+    shuffled = forecast(values.ravel()[order], tokens=tokens[order], seeds=seeds[order])
+    np.testing.assert_allclose(ends(plain), ends(shuffled), rtol=1e-9)
+
+
+def test_with_known_noise_a_second_seed_narrows_the_interval():
+    known = {"attributes": {"noise": 0.4}}
+    two = forecast(np.repeat(RISE, 2), tokens=np.repeat(TOKENS, 2), seeds=np.tile([1, 2], 6), **known)
+    one = forecast(seeds=np.ones(6, int), **known)
+    assert two.gains[4.0].upper - two.gains[4.0].lower < one.gains[4.0].upper - one.gains[4.0].lower
+
+
+def test_the_same_call_gives_the_same_numbers_and_no_global_random_state_is_touched():
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.testing.assert_array_equal(ends(forecast()), ends(forecast()))
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_held_out_points_are_not_looked_at():
+    held_out = np.array([0, 0, 0, 0, 1, 1], bool)
+    with_them = forecast(held_out=held_out)
+    other = forecast([*RISE[:4], 50.0, 1.0], held_out=held_out)
+    np.testing.assert_array_equal(ends(with_them), ends(other))
+    assert with_them.largest == pytest.approx(TOKENS[3])
+
+
+def test_a_baseline_moves_the_forecast_by_less_than_its_interval():
+    without, beside = forecast(), forecast(baseline=10.0)
+    gain = without.gains[4.0]
+    assert gain.lower < beside.gains[4.0].value < gain.upper
+    assert beside.above_baseline is not None
+    assert beside.above_baseline.lower > 5
+
+
+# -- consistency -------------------------------------------------------------------------------------------------------
+
+
+def test_probabilities_of_shapes_sum_to_one_and_verdict_and_advice_read_them():
+    for values in (RISE, RISE[::-1], [20, 20.1, 19.9, 20, 20.1, 20], [12, 14, 15.5, 14.9, 13.5, 12.2]):
+        made = forecast(values)
+        shape = made.shape
+        assert shape.rises + shape.flat + shape.falls + shape.bends == pytest.approx(1)
+        verdict, advice = laws.diagnose(made), laws.advise(made)
+        if verdict.kind in (laws.VerdictKind.INVERSE, laws.VerdictKind.NON_MONOTONIC):
+            assert shape.falls + shape.bends >= made.likely
+        if advice.action is laws.Action.ADD_DATA:
+            assert made.chance_worthwhile >= made.likely
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "action"),
+    [
+        (RISE, laws.VerdictKind.FOLLOWS, laws.Action.ADD_DATA),
+        (RISE[::-1], laws.VerdictKind.INVERSE, laws.Action.CHANGE_DATA),
+        ([20, 20.05, 19.95, 20, 20.05, 20], laws.VerdictKind.SATURATED, laws.Action.FINETUNING_SUFFICES),
+        ([10, 16, 19, 20, 20.1, 20.1], laws.VerdictKind.SATURATED, laws.Action.STOP),
+        ([12, 14, 15.5, 14.5, 12.5, 10.5], laws.VerdictKind.NON_MONOTONIC, laws.Action.CHANGE_DATA),
+        ([12, 14, 16], laws.VerdictKind.TOO_FEW, laws.Action.RUN_MORE),
+    ],
+)
+def test_plain_curves_get_the_plain_verdict_and_advice(values, kind, action):
+    made = forecast(values)
+    assert laws.diagnose(made).kind is kind
+    assert laws.advise(made).action is action
+
+
+def test_lower_is_better_gains_are_positive_when_better():
+    made = forecast([3.0, 2.8, 2.62, 2.47, 2.35, 2.25], metric="cross_entropy")
+    assert made.gains[2.0].value > 0
+    assert made.predict(2 * TOKENS[-1]).value < 2.25
+
+
+def test_the_mixture_run_again_is_less_certain_than_the_run_continued():
+    made = forecast()
+    run, mixture = (made.predict([TOKENS[-1]], question) for question in laws.Question)
+    assert mixture.upper - mixture.lower > run.upper - run.lower
+    assert not made.shared_by_run.measured
+
+
+def test_identical_curves_are_equal_and_worth_the_same():
+    two = laws.forecast([curve(name="a"), curve(name="b")])
+    compared = laws.compare_mixtures(*two, float(TOKENS[-1]))
+    assert 0.3 < compared.probability < 0.7
+    assert compared.difference.lower < 0 < compared.difference.upper
+    assert compared.worth is not None
+    assert compared.worth.lower < 1 < compared.worth.upper
+
+
+def test_twice_the_data_is_worth_two():
+    """A curve that is another's with half the tokens: its data are worth twice those of the other."""
+    tokens = 1e6 * 2.0 ** np.arange(8)
+    one = curve(10 + 2.0 * np.log2(2 * tokens / 1e6), tokens=tokens, name="a", runs=np.arange(8) % 3)
+    two = curve(10 + 2.0 * np.log2(tokens / 1e6), tokens=tokens, name="b", runs=np.arange(8) % 3)
+    compared = laws.compare_mixtures(*laws.forecast([one, two]), 3.2e7)
+    assert compared.worth is not None
+    assert compared.worth.value == pytest.approx(2, rel=0.15)
+    assert compared.better == "a"
+
+
+def test_a_fall_beside_a_better_cross_entropy_raises_the_alarm():
+    score = curve([12, 14, 15.5, 14.5, 12.5, 10.5])
+    rising = curve(RISE)
+    loss = curve([3.0, 2.8, 2.62, 2.47, 2.35, 2.25], metric="cross_entropy")
+    assert laws.alarm(*laws.forecast([score, loss])).probability > 0.9
+    assert laws.alarm(*laws.forecast([rising, loss])).probability < 0.05
+
+
+# -- edge cases --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "more"),
+    [
+        ([31.2, 31.22, 31.19, 31.21, 31.2, 31.2], {"baseline": 31.0}),
+        ([0.4, 0.3, 0.5, 0.4, 12.1, 15.3], {}),
+        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0], {}),
+        ([0.0, 0.0, 0.1, 0.9, 3.0, 6.0], {}),
+        ([5.0, 5.0, 5.0], {}),
+        ([1, 2, 3, 4, 5, 6], {}),
+        ([99.0, 99.5, 99.7, 99.8, 99.9, 99.95], {}),
+        ([1.5, 0.9, 1.3, 1.1, 0.7, 1.2], {}),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_no_forecast_explodes_or_collapses(values, more):
+    made = forecast(values, **more)
+    for gain in made.gains.values():
+        assert gain.upper > gain.lower
+        assert -100 <= gain.lower <= gain.value <= gain.upper <= 100
+    predicted = made.predict(TOKENS[-1] * np.array([1, 2, 4, 10, 1e4]))
+    assert np.all((predicted.lower >= 0) & (predicted.upper <= 100))
+    laws.diagnose(made), laws.advise(made), repr(made)
+
+
+@pytest.mark.filterwarnings("error")
+def test_negative_scores_and_zeros_are_data():
+    made = forecast([-0.4, -0.2, -0.05, 0.1, 0.2, 0.28], metric="comet")
+    assert laws.diagnose(made).kind is laws.VerdictKind.FOLLOWS
+    assert made.gains[2.0].lower > -0.1
+
+
+def test_three_points_are_never_narrower_than_four():
+    for noise in (0.0, 0.3, 1.0):
+        jitter = noise * np.random.default_rng(5).standard_normal(6)
+        values = np.array(RISE) + jitter
+        three, four = forecast(values[:3]), forecast(values[:4])
+        ratio = (three.gains[4.0].upper - three.gains[4.0].lower) / (four.gains[4.0].upper - four.gains[4.0].lower)
+        assert ratio > 1
+
+
+def test_too_few_budgets_and_impossible_settings_are_named():
+    with pytest.raises(DataError, match="2 distinct budgets"):
+        forecast([1.0, 2.0])
+    with pytest.raises(SettingError, match="likely"):
+        laws.forecast(curve(), likely=1.5)
+
+
+def test_a_stated_noise_and_standard_errors_are_heard():
+    quiet = forecast(attributes={"noise": 0.05})
+    loud = forecast(attributes={"noise": 2.0})
+    assert loud.noise.sd.value > 5 * quiet.noise.sd.value
+    errors = forecast(metric="m", lower_is_better=False, stderr=np.full(6, 1.5))
+    assert errors.noise.sd.value > forecast(metric="m", lower_is_better=False).noise.sd.value
+
+
+def test_what_one_seed_does_at_all_budgets_widens_the_mixture_but_not_the_gain():
+    """Seed 2 lies 2 BLEU above seed 1 everywhere, as in a finished study: the gain is known, the level is not."""
+    values = np.c_[RISE, np.array(RISE) + 2.0]
+    apart = forecast(values.ravel(), tokens=np.repeat(TOKENS, 2), seeds=np.tile([1, 2], 6))
+    assert apart.shared_by_seed.sd.value > 0.7
+    mixture = apart.predict([TOKENS[-1]], laws.Question.MIXTURE)
+    assert mixture.upper[0] - mixture.lower[0] > 2.0
+    gain = apart.gains[2.0]
+    assert gain.upper - gain.lower < 2.5
+
+
+# -- calibration and independent computation ---------------------------------------------------------------------------
+
+
+def test_the_evidence_of_a_shape_is_that_of_the_multivariate_normal():
+    """Level and gain integrated in closed form equal the density of the budgets under their joint normal."""
+    from scipy.special import log_ndtr
+    from scipy.stats import multivariate_normal
+
+    from fairseq_scaling.laws.numerics.evidence import LEVEL_SPREAD, correlation, explain
+    from fairseq_scaling.laws.numerics.noise import reduce_to_budgets
+    from fairseq_scaling.laws.numerics.shapes import Family, sample_shapes
+    from fairseq_scaling.laws.priors import ROUGHNESS
+
+    repeats = reduce_to_budgets(curve(metric="m", lower_is_better=False))
+    shapes = sample_shapes()
+    made = explain(repeats, shapes)
+    width = float(np.ptp(repeats.z)) / 1.3
+    # shapes of some weight: the others are not bounded by the metric's range
+    likely = made.log_weight[np.ix_([0, 3], [8, 9])].min((0, 1)) > made.log_weight.max() - 25
+    rises = np.flatnonzero((shapes.family == Family.RISE) & likely)[:40:13]
+    for rough in (0, 3):
+        for size in (8, 9):  # not so small that the normal's own covariance is nearly singular
+            sigma = repeats.sigmas[size]
+            noise = repeats.covariance + ROUGHNESS.sizes[rough] ** 2 * correlation(repeats.z, repeats.z)
+            logs, mine = [], []
+            for shape in rises:
+                height = made.heights[shape]
+                gain = (shapes.gain_scale[shape] * width) ** 2
+                joint = sigma**2 * noise + LEVEL_SPREAD**2 + gain * np.outer(height, height)
+                logs.append(multivariate_normal(np.full(6, repeats.values.mean()), joint).logpdf(repeats.values))
+                c, m = made.covariance[rough, size, shape], made.mean[rough, size, shape]
+                mine.append(made.log_weight[rough, size, shape] - np.log(2) - log_ndtr(m[1] / np.sqrt(c[2])))
+            # up to the prior weight of each shape and a constant
+            shift = np.array(mine) - np.array(logs)
+            weights = np.array([_prior_weight(shapes, repeats, shape) for shape in rises])
+            np.testing.assert_allclose(shift - weights, (shift - weights)[0], atol=1e-6)
+
+
+def _prior_weight(shapes, repeats, shape):
+    """Return the logarithm of 1 / (1 + (c / still_to_come)^2) of a rise, written apart from the code under test."""
+    low, high = repeats.z[0], repeats.z[-1]
+    start, end = shapes.heights(np.array([low, high]), low, high)[shape]
+    to_come = (1 - start) / (end - start) - 1
+    return -np.log(1 + (max(to_come, 0) * (high - low) / 1.3 / shapes.prior.still_to_come) ** 2)
+
+
+def test_intervals_cover_curves_drawn_from_the_prior():
+    """Simulation-based calibration (Talts et al. 2018) in small: ranks of the truth among the draws are uniform."""
+    from fairseq_scaling.laws.numerics.shapes import Family, sample_shapes
+
+    shapes = sample_shapes()
+    rises = np.flatnonzero(shapes.family == Family.RISE)
+    z, ranks = np.log10(TOKENS), []
+    generator = np.random.default_rng(7)
+    while len(ranks) < 60:
+        shape = generator.choice(rises, 1)
+        height = shapes.take(shape).heights(np.r_[z, z[-1] + 0.6], z[0], z[-1])[0]
+        span = height[5] - height[0]
+        if span < 0.05 or (height[6] - height[5]) > 3 * span:
+            continue
+        truth = 20 + 6 * (height - height[0]) / span
+        made = forecast(truth[:6] + 0.5 * generator.standard_normal(6), name=str(len(ranks)))
+        ranks.append(np.mean(made.draws([10 ** (z[-1] + 0.6)])[:, 0] < truth[6]))
+    inside = np.mean((np.array(ranks) > 0.025) & (np.array(ranks) < 0.975))
+    assert inside > 0.86  # 60 curves: 0.95 less three standard errors of 0.028
+    assert 0.3 < np.mean(ranks) < 0.7  # 0.5 and five standard errors of 0.037
+
+
+def test_a_seed_at_one_budget_alone_upsets_nothing():
+    values = np.r_[np.repeat(RISE, 2) + np.tile([0.1, -0.1], 6), 12.0]
+    made = forecast(values, tokens=np.r_[np.repeat(TOKENS, 2), TOKENS[0]], seeds=np.r_[np.tile([1, 2], 6), 3])
+    assert made.gains[2.0].lower > 0
+    assert made.predict([TOKENS[-1]]).value[0] == pytest.approx(RISE[-1], abs=0.3)

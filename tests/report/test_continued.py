@@ -1,0 +1,64 @@
+"""Pretraining that continues from a published model, and pretraining on repeated text, in the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairseq_scaling.logs import RunRecord
+from fairseq_scaling.report.render.page import render_page
+from fairseq_scaling.report.render.tables import all_tables
+from fairseq_scaling.report.render.wording import labels
+from fairseq_scaling.report.results import LimitKind
+from tests.report.example import SIZES, log_law, report_of, run
+from tests.report.pages import parsed
+
+
+def from_mt5(tokens: int | None, bleu: float, **said: Any) -> RunRecord:
+    """Return a finetuning of mt5-small, pretrained on so many further tokens; None: as it was published."""
+    start = {"name": "mt5-small", "checksum": "c0ffee"}
+    return run(tokens, bleu, None, run_id=f"mt5-{tokens}", extra={"run": {"format": 2, "start": start, **said}})
+
+
+def continued() -> list[RunRecord]:
+    return [from_mt5(None, 9.0), *(from_mt5(tokens, 10 + log_law(tokens)) for tokens in SIZES)]
+
+
+def test_a_published_model_finetuned_as_it_is_is_the_baseline_of_its_continuation() -> None:
+    (curve,) = report_of(continued()).curves
+    assert [point.value for point in curve.baseline] == [9.0]
+    assert (curve.smallest, curve.largest) == (SIZES[0], SIZES[-1])
+
+
+def test_the_page_speaks_of_further_tokens_and_names_the_start() -> None:
+    report = report_of(continued())
+    text = parsed(render_page(report, [])).text
+    assert "twice as many further pretraining tokens (16M)" in text
+    assert list(labels(report).values()) == ["50 en + 50 fr, from mt5-small"]
+    assert report.unplaced == ()
+
+
+def test_a_continuation_is_no_curve_with_a_pretraining_from_nothing() -> None:
+    report = report_of([*continued(), *(run(tokens, log_law(tokens), None) for tokens in SIZES), run(0, 2.0, None)])
+    assert sorted(labels(report).values()) == ["50 en + 50 fr", "50 en + 50 fr, from mt5-small"]
+    assert {point.value for curve in report.curves for point in curve.baseline} == {2.0, 9.0}
+    for curve in report.curves:
+        assert len(curve.points) == len(SIZES)
+        assert len(curve.baseline) == 1
+
+
+def test_repeated_text_is_a_limit_and_has_a_column() -> None:
+    unique = {tokens: min(tokens, 2_000_000) for tokens in SIZES}
+    runs = [
+        run(
+            tokens, log_law(tokens), None, extra={"run": {"pretrain_unique_tokens_by_language": {"en": unique[tokens]}}}
+        )
+        for tokens in SIZES
+    ]
+    report = report_of(runs)
+    (limit,) = [limit for limit in report.limits if limit.kind is LimitKind.REPEATED_TEXT]
+    assert limit.values["times"] == SIZES[-1] / 2_000_000
+    table = all_tables(report)["points"]
+    place = [column.title for column in table.columns].index("Of it unique")
+    assert [row[place] for row in table.rows] == ["250k", "500k", "1M", "2M", "2M", "2M"]
+    fresh = report_of([run(tokens, log_law(tokens), None) for tokens in SIZES])
+    assert not [limit for limit in fresh.limits if limit.kind is LimitKind.REPEATED_TEXT]
