@@ -11,7 +11,7 @@ if [ ! -e "$work/start/start.pt" ]; then
     # A corpus of four languages, as a published model's vocabulary has many; the model reads gd alone.
     "$bin/scaling-preprocess" fetch --source generated --languages ga,gb,gc,gd --pairs ga-gb --generated-sentences 42000 \
         --generated-pairs 8000 --generated-words 300 --out "$work/base/raw" --overwrite
-    "$bin/scaling-preprocess" clean "$work/base/raw" --normalise none --no-language-check --valid 200 --test 200 \
+    "$bin/scaling-preprocess" clean "$work/base/raw" --normalise none --no-language-check --valid 200 --test 400 \
         --mono-valid 300 --out "$work/base/clean" --overwrite
     "$bin/scaling-preprocess" train-sentencepiece "$work/base/clean" --vocab-size 1000 \
         --out "$work/base/sentencepiece.model" --overwrite
