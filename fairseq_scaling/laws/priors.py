@@ -75,7 +75,10 @@ class RoughnessPrior:
     sizes: tuple[float, ...] = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
     """Its standard deviation in units of the noise of one run,"""
     weights: tuple[float, ...] = (0.50, 0.15, 0.12, 0.10, 0.06, 0.04, 0.03)
-    """and their prior probabilities."""
+    """and their prior probabilities;"""
+    largest: float = 0.1
+    """sizes above this share of the level become improbable (half-normal). Without it a first point that lies apart
+    made intervals of accuracy wider than its range."""
 
 
 SHAPE, NOISE, ROUGHNESS = ShapePrior(), NoisePrior(), RoughnessPrior()

@@ -30,8 +30,8 @@ class Explained:
 
     Attributes:
         heights: at the budgets [k, b]; starts, spans, middles: of the scaling [k]; ends: heights at infinity [k].
-        log_weight: logarithm of prior times likelihood [r, s, k] for roughness, noise and shape (without the priors of
-            roughness and noise).
+        log_weight: logarithm of prior times likelihood [r, s, k] for roughness, noise and shape (without the prior of
+            noise).
         mean: of level and gain [r, s, k, 2]; covariance: their variances and covariance (ll, lg, gg) [r, s, k, 3].
         whitening: inverse Cholesky factors of the covariance of the budgets, in units of sigma^2, by roughness.
     """
@@ -51,15 +51,21 @@ class Explained:
     @property
     def noise_evidence(self) -> FloatArray:
         """Logarithm of the likelihood of every size of noise [s], up to a constant."""
-        logs = self.log_weight + np.log(ROUGHNESS.weights)[:, None, None]
-        most = logs.max()
-        return np.log(np.maximum(np.exp(logs - most).sum(axis=(0, 2)), 1e-300)) + most
+        most = self.log_weight.max()
+        return np.log(np.maximum(np.exp(self.log_weight - most).sum(axis=(0, 2)), 1e-300)) + most
 
 
 def correlation(z: FloatArray, other: FloatArray) -> FloatArray:
     """Return the correlation of the discrepancy between two sets of log10 D [n, m] (Matern 3/2)."""
     distance = np.sqrt(3.0) * np.abs(z[:, None] - other[None]) / ROUGHNESS.reach
     return (1 + distance) * np.exp(-distance)
+
+
+def roughness_weights(sigmas: FloatArray) -> FloatArray:
+    """Return the logarithm of the prior weights of the discrepancy's sizes for every size of noise [r, s]."""
+    sizes = np.array(ROUGHNESS.sizes)[:, None]
+    logs = np.log(ROUGHNESS.weights)[:, None] - 0.5 * (sizes * sigmas / ROUGHNESS.largest) ** 2
+    return logs - np.log(np.exp(logs).sum(0))
 
 
 def explain(repeats: Repeats, shapes: Shapes, baseline: tuple[float, int] | None = None) -> Explained:
@@ -99,7 +105,7 @@ def explain(repeats: Repeats, shapes: Shapes, baseline: tuple[float, int] | None
             c / determinant, -b / determinant, np.broadcast_to(a / determinant, determinant.shape),
         )  # fmt: skip
     mean[..., 0] += level
-    log_weight += scaled.log_prior
+    log_weight += scaled.log_prior + roughness_weights(repeats.sigmas)[:, :, None]
     _bound(log_weight, mean, covariance, scaled, repeats)
     if baseline is not None:
         _weigh_baseline(log_weight, mean, covariance, scaled, repeats, baseline)
@@ -152,9 +158,7 @@ class _Scaled:
         return cls(heights, starts, spans, middles, ends - middles, before - middles, is_flat, width, log_prior)
 
 
-def _bound(
-    log_weight: FloatArray, mean: FloatArray, covariance: FloatArray, scaled: _Scaled, repeats: Repeats
-) -> None:
+def _bound(log_weight: FloatArray, mean: FloatArray, covariance: FloatArray, scaled: _Scaled, repeats: Repeats) -> None:
     """Take off what lies outside the metric's range at infinity, and gains below 0: both are other shapes' business."""
     from scipy.special import log_ndtr
 
