@@ -31,7 +31,7 @@ from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
 from .fake_program import ENDING
-from .test_workflow import kinds, set_environment
+from .helpers import kinds, set_environment
 
 BUDGETS = ["0.5M", "1M", "2M", "4M", "8M", "16M"]
 

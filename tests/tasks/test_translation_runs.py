@@ -221,7 +221,7 @@ def test_validate_reports_the_same_cross_entropy_without_the_pretraining_checkpo
         (["-t", "zz"], "language pair = aa-zz"),
         (["--finetune-tokens", "9M"], r"finetune_tokens = 9M: the corpus holds \d+ tokens"),
         (["--finetune-from-model", "/nowhere.pt"], "finetune_from_model = /nowhere.pt: no such file"),
-        (["--valid-subset", "nonsense"], "there are train, valid, test and upstream_xx"),
+        (["--valid-subset", "nonsense"], "split = nonsense: the pair aa-bb has the splits: test, train, valid"),
     ],
 )
 def test_impossible_settings_are_named(changed: list[str], complaint: str, corpus: Path, tmp_path: Path) -> None:
