@@ -143,10 +143,10 @@ class _Positive(click.FloatRange):
 )
 @click.option(
     "--interval",
-    type=click.Choice(["profile", "delta", "case", "parametric"]),
-    default="profile",
+    type=click.Choice(["delta", "profile", "case", "parametric"]),
+    default="delta",
     show_default=True,
-    help="Intervals of the single laws: profile likelihood, delta method, or bootstrap over cases or over simulated "
+    help="Intervals of the single laws: delta method, profile likelihood, or bootstrap over cases or over simulated "
     "errors.",
 )
 @click.option(
