@@ -27,14 +27,14 @@ from fairseq_scaling.report.points.roles import OPTIONAL, REQUIRED
 from fairseq_scaling.report.render.files import POINT_COLUMNS, PREDICTION_COLUMNS
 from fairseq_scaling.report.results import Report
 from fairseq_scaling.run import RunDescription
-from fairseq_scaling.scores.score_file import score_object
+from fairseq_scaling.scores.score_file import Interval, score_object
 from fairseq_scaling.study.stages import STAGES
 from preprocess.__main__ import cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
-NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
+PAGES = ("README.md", "CHANGELOG.md", "docs/*.md", "examples/*/README.md")
+NAMES = [path.relative_to(ROOT).as_posix() for pattern in PAGES for path in sorted(ROOT.glob(pattern))]
 
 
 def page(name: str) -> str:
@@ -184,7 +184,7 @@ def test_the_priors_are_those_of_the_code() -> None:
         for name, one in zip([first, *(f"{group}.{other}" for other in others)], values, strict=True):
             said[name] = one
     groups = {"SHAPE": priors.SHAPE, "NOISE": priors.NOISE, "ROUGHNESS": priors.ROUGHNESS}
-    known = {f"{group}.{field.name}": getattr(made, field.name) for group, made in groups.items() for field in fields(made)}
+    known = {f"{group}.{name}": value for group, made in groups.items() for name, value in vars(made).items()}
     assert set(said) == set(known)
     for name, value in known.items():
         numbers = [float(x) for x in said[name].split(", ")]
@@ -208,7 +208,7 @@ def test_every_column_and_field_is_on_the_page() -> None:
         "predictions.csv": PREDICTION_COLUMNS,
         "fits.json": [field.name for field in fields(Report)],
         "The run line": [field.name for field in fields(RunDescription)],
-        "Score files": [*score_object({}, "test", [["x"]], ["r"]), "lower", "upper", "level", "n_bootstrap", "statistics"],
+        "Score files": [*score_object({}, "test", [["x"]], ["r"]), *Interval._fields, "statistics"],
         "The mapping file": COLUMNS,
     }
     for title, names in wanted.items():
