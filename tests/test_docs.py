@@ -177,7 +177,7 @@ def test_the_example_prints_what_the_page_shows() -> None:
 
 def test_the_priors_are_those_of_the_code() -> None:
     said: dict[str, str] = {}
-    for names, value in re.findall(r"^\| (`[A-Z]+\..*?) \| ([^|]*?) \|", STATISTICS, re.M):
+    for names, value in re.findall(r"^\| (`[A-Z_]+\..*?) \| ([^|]*?) \|", STATISTICS, re.M):
         first, *others = re.findall(r"`([\w.]+)`", names)
         group = first.partition(".")[0]
         values = value.split(", ") if others else [value]
@@ -185,6 +185,8 @@ def test_the_priors_are_those_of_the_code() -> None:
             said[name] = one
     groups = {"SHAPE": priors.SHAPE, "NOISE": priors.NOISE, "ROUGHNESS": priors.ROUGHNESS}
     known = {f"{group}.{name}": value for group, made in groups.items() for name, value in vars(made).items()}
+    of_losses, others = vars(priors.LOSS_SHAPE), vars(priors.SHAPE)
+    known |= {f"LOSS_SHAPE.{name}": value for name, value in of_losses.items() if value != others[name]}
     assert set(said) == set(known)
     for name, value in known.items():
         numbers = [float(x) for x in said[name].split(", ")]
