@@ -175,6 +175,14 @@ def test_the_example_prints_what_the_page_shows() -> None:
         assert [float(x) for x in one] == pytest.approx([float(x) for x in other], abs=0.05 * width)
 
 
+def test_the_python_reference_runs() -> None:
+    names: dict[str, Any] = {}
+    for language, _, code in blocks(page("docs/python.md")):
+        assert language == "python"
+        exec(code, names)
+    assert names["axes"].get_xlabel()
+
+
 def test_the_priors_are_those_of_the_code() -> None:
     said: dict[str, str] = {}
     for names, value in re.findall(r"^\| (`[A-Z_]+\..*?) \| ([^|]*?) \|", STATISTICS, re.M):
