@@ -166,7 +166,7 @@ class _Positive(click.FloatRange):
 @click.option(
     "--likely",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.8,
+    default=0.7,
     show_default=True,
     metavar="PROBABILITY",
     help="Verdicts and advice speak of what is at least this probable.",
