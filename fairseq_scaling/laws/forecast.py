@@ -24,6 +24,7 @@ from .numerics.noise import reduce_to_budgets
 from .numerics.posterior import DRAWS, Posterior, share_noise
 from .numerics.shapes import sample_shapes
 from .plotting import plot_curve
+from .priors import LOSS_SHAPE, SHAPE
 from .results import Estimate, Prediction
 
 FEWEST_BUDGETS = 3
@@ -324,12 +325,12 @@ def forecast(
                 f"  a forecast needs at least {FEWEST_BUDGETS}, and 5 or more are advised"
             )
         repeats.append(reduce_to_budgets(curve))
-    shapes = sample_shapes()
     explained = []
     for curve, one in zip(given, repeats, strict=True):
         without = curve.baseline_value
         runs = np.atleast_1d(np.asarray(curve.baseline)).size
         start = None if without is None else (one.sign * without / one.unit, runs)
+        shapes = sample_shapes(LOSS_SHAPE if curve.about.is_loss else SHAPE)
         explained.append(explain(one, shapes, start))
     made: list[Forecast | None] = [None] * len(given)
     groups = defaultdict(list)
