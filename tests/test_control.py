@@ -1,0 +1,62 @@
+"""The control: a study of generated languages, whose answer is built in."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.settings.config import load_study
+
+ROOT = Path(__file__).parents[1]
+CONTROL = ROOT / "examples/control"
+
+# One small pretraining and three short finetunings, one of them of the baseline.
+SMALL = {
+    "text.fetch": "{generated-sentences: 2000, generated-pairs: 700, generated-words: 100}",
+    "text.clean": "{valid: 20, test: 20, mono-valid: 50, language-check: false, workers: 1}",
+    "text.sentencepiece": "{vocab-size: 150}",
+    "model.fairseq.encoder-layers": "1",
+    "model.fairseq.decoder-layers": "1",
+    "pretraining.mixtures": "['gx:1']",
+    "pretraining.budgets": "[5k, 10k]",
+    "pretraining.seeds": "[1]",
+    "finetuning.finetune_tokens": "[5k]",
+    "finetuning.updates": "20",
+    "finetuning.fairseq.total-num-update": "20",
+    "translation.beam": "1",
+}
+
+
+def test_the_control_reads_generated_text_alone_and_its_finetuning_rate_falls_to_0_in_the_last_update() -> None:
+    study = load_study(CONTROL)
+    assert study.text is not None
+    assert study.text.source == ["generated"]
+    assert study.finetuning.fairseq["total-num-update"] == study.finetuning.updates
+    jobs = make_plan(study).jobs
+    trained = [job for job in jobs if job.stage == "finetune"]
+    # The baseline has no pretraining, hence no pretraining seed.
+    starts = len(study.pretraining.mixtures) * len(study.pretraining.budgets) * len(study.pretraining.seeds) + 1
+    assert len(trained) == starts * len(study.finetuning.seeds)
+
+
+@pytest.mark.slow
+def test_a_small_version_of_the_control_runs_from_text_to_report(tmp_path: Path) -> None:
+    settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+    out = tmp_path / "out"
+    result = subprocess.run(
+        [sys.executable, "-m", "fairseq_scaling.cli.study", "run", str(CONTROL / "study.yaml"), "--out", str(out),
+         "--cores", "2", "--gpus", "none", *settings],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    with (out / "results/points.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "cross_entropy"]
+    assert len(rows) == 3
+    assert {(row["mixture"], row["source_lang"], row["target_lang"]) for row in rows} == {("gx:1", "ga", "gb")}
+    assert (out / "results/report.html").is_file()
