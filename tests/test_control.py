@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,3 +63,46 @@ def test_a_small_version_of_the_control_runs_from_text_to_report(tmp_path: Path)
     assert len(rows) == 3
     assert {(row["mixture"], row["source_lang"], row["target_lang"]) for row in rows} == {("gx:1", "ga", "gb")}
     assert (out / "results/report.html").is_file()
+
+
+def findings(reached: dict[str, float], rises: float, action: str) -> dict[str, Any]:
+    """A fits.json as far as check.py reads it: mixtures that differ by at least 1 are told apart surely."""
+    above = {"value": 2.0, "lower": 1.0, "upper": 3.0}
+    forecast = {"shape": {"rises": rises}, "above_baseline": above}
+    return {
+        "curves": [
+            {"name": f"{mixture} {metric}", "metric": metric, "setting": {"mixture": mixture}, "forecast": forecast,
+             "advice": {"action": action}}
+            for mixture in reached for metric in ("bleu", "cross_entropy")
+        ],
+        "mixture_comparisons": [
+            {"names": [f"{one} bleu", f"{two} bleu"],
+             "probability": min(max(0.5 + 0.49 * (reached[one] - reached[two]), 0), 1)}
+            for one, two in combinations(reached, 2)
+        ],
+    }  # fmt: skip
+
+
+RIGHT = {"ga:0.5,gb:0.5": 9.0, "gc:1": 7.0, "gd:1": 5.0, "gx:1": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("reached", "rises", "action", "missed"),
+    [
+        (RIGHT, 0.99, "change the data", 0),
+        (RIGHT, 0.99, "add data", 0),  # far behind the aligned mixture, which names it, too
+        (RIGHT, 0.9, "change the data", 2),  # BLEU and cross-entropy do not surely improve
+        ({**RIGHT, "gd:1": 7.5}, 0.99, "change the data", 1),  # gc and gd in the other order
+        ({**RIGHT, "gd:1": 9.0, "gx:1": 9.0}, 0.99, "add data", 3),  # gc before gd, gd before gx, gx named
+        (dict(reversed(RIGHT.items())), 0.99, "change the data", 0),  # the order of the comparisons does not matter
+    ],
+)
+def test_the_control_counts_as_found_what_the_tool_says_surely_and_nothing_else(
+    reached: dict[str, float], rises: float, action: str, missed: int, tmp_path: Path
+) -> None:
+    (tmp_path / "fits.json").write_text(json.dumps(findings(reached, rises, action)))
+    result = subprocess.run(
+        [sys.executable, str(CONTROL / "check.py"), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert result.stdout.count("| no |") == missed
+    assert result.returncode == (1 if missed else 0), result.stderr
