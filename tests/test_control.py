@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import subprocess
 import sys
 from itertools import combinations
@@ -19,22 +17,6 @@ from fairseq_scaling.study.settings.config import load_study
 ROOT = Path(__file__).parents[1]
 CONTROL = ROOT / "examples/control"
 
-# One small pretraining and three short finetunings, one of them of the baseline.
-SMALL = {
-    "text.fetch": "{generated-sentences: 2000, generated-pairs: 700, generated-words: 100}",
-    "text.clean": "{valid: 20, test: 20, mono-valid: 50, language-check: false, workers: 1}",
-    "text.sentencepiece": "{vocab-size: 150}",
-    "model.fairseq.encoder-layers": "1",
-    "model.fairseq.decoder-layers": "1",
-    "pretraining.mixtures": "['gx:1']",
-    "pretraining.budgets": "[5k, 10k]",
-    "pretraining.seeds": "[1]",
-    "finetuning.finetune_tokens": "[5k]",
-    "finetuning.updates": "20",
-    "finetuning.fairseq.total-num-update": "20",
-    "translation.beam": "1",
-}
-
 
 def test_the_control_reads_generated_text_alone_and_its_finetuning_rate_falls_to_0_in_the_last_update() -> None:
     study = load_study(CONTROL)
@@ -46,23 +28,6 @@ def test_the_control_reads_generated_text_alone_and_its_finetuning_rate_falls_to
     # The baseline has no pretraining, hence no pretraining seed.
     starts = len(study.pretraining.mixtures) * len(study.pretraining.budgets) * len(study.pretraining.seeds) + 1
     assert len(trained) == starts * len(study.finetuning.seeds)
-
-
-@pytest.mark.slow
-def test_a_small_version_of_the_control_runs_from_text_to_report(tmp_path: Path) -> None:
-    settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
-    out = tmp_path / "out"
-    result = subprocess.run(
-        [sys.executable, "-m", "fairseq_scaling.cli.study", "run", str(CONTROL / "study.yaml"), "--out", str(out),
-         "--cores", "2", "--gpus", "none", *settings],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    with (out / "results/points.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "cross_entropy"]
-    assert len(rows) == 3
-    assert {(row["mixture"], row["source_lang"], row["target_lang"]) for row in rows} == {("gx:1", "ga", "gb")}
-    assert (out / "results/report.html").is_file()
 
 
 def findings(reached: dict[str, float], rises: float, action: str) -> dict[str, Any]:
