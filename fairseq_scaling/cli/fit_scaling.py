@@ -254,6 +254,8 @@ def main(
     unfinished: bool,
     **flags: Any,
 ) -> None:
+    # The matrices are small: threads of the linear algebra only wait for each other. numpy is imported after this.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if paths[0] == "watch" and not os.path.lexists("watch"):
         watching, paths = True, paths[1:]
         if not paths:
