@@ -47,9 +47,9 @@ def open_study(
     plan, folder = make_plan(wanted), StudyFolder(out or Path("work") / wanted.name)
     if check:
         check_given(wanted)
-        # A corpus that will be made anew says nothing about the text that there will be.
-        stands = all(folder.up_to_date(plan, job) for job in plan.until("encode"))
-        corpus = find_corpus(plan, folder) if stands else None
+        # A corpus that will be made again says nothing about its future size.
+        is_made = all(folder.up_to_date(plan, job) for job in plan.until("encode"))
+        corpus = find_corpus(folder.corpus(plan)) if is_made else None
         if corpus is not None:
             check_text(plan, corpus)
         plan = make_plan(wanted, corpus.manifest["vocabulary"]["size"] if corpus is not None else given_rows(wanted))

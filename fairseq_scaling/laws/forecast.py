@@ -27,7 +27,7 @@ from .numerics.noise import (
     shared_weights,
 )
 from .numerics.shapes import Family, sample_shapes
-from .priors import NOISE, ROUGHNESS, SHARED_GRID
+from .priors import LOSS_SHAPE, NOISE, ROUGHNESS, SHAPE, SHARED_GRID
 from .results import Estimate, Prediction
 
 FEWEST_BUDGETS = 3
@@ -331,12 +331,12 @@ def forecast(
                 f"  a forecast needs at least {FEWEST_BUDGETS}, and 5 or more are advised"
             )
         repeats.append(reduce_to_budgets(curve))
-    shapes = sample_shapes()
     explained = []
     for curve, one in zip(given, repeats, strict=True):
         without = curve.baseline_value
         runs = np.atleast_1d(np.asarray(curve.baseline)).size
         start = None if without is None else (one.sign * without / one.unit, runs)
+        shapes = sample_shapes(LOSS_SHAPE if curve.about.is_loss else SHAPE)
         explained.append(explain(one, shapes, start))
     made: list[Forecast | None] = [None] * len(given)
     groups = defaultdict(list)

@@ -15,10 +15,8 @@ from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
 from preprocess.sources.wmt import WmtSource
 
-from .test_plan import value_of
-from .test_plan_table import table
+from .helpers import PAPER, table, value_of
 
-PAPER = Path(__file__).parents[2] / "examples/isik2025"
 FILES = ("3b", "770m", "small")
 
 
