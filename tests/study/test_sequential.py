@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.errors import DataError
-from fairseq_scaling.laws.diagnosis import FEWEST_BUDGETS
+from fairseq_scaling.laws.verdict import FEWEST_BUDGETS
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.results.cleaning import removable
