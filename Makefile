@@ -104,7 +104,7 @@ benchmarks: $(STAMP) ## run the benchmarks that have no command of their own her
 	@$(BIN)/python -m tests.benchmarks.scheduling
 	@$(BIN)/python tests/benchmarks/sizes.py
 	@$(BIN)/python tests/benchmarks/logs.py
-	@for what in speed coverage verdicts "chinchilla tests/laws/data/chinchilla.csv"; do echo "== $$what"; $(BIN)/python -m tests.benchmarks.laws $$what; done
+	@for what in "forecasts simulated shared advice alarms separation worth speed" speed coverage "chinchilla tests/laws/data/chinchilla.csv"; do echo "== $$what"; $(BIN)/python -m tests.benchmarks.laws $$what; done
 
 benchmark-fits: $(STAMP) ## what the fits reach against the goals and scipy, as one table (CURVES=path adds real curves)
 	@$(BIN)/python -m tests.benchmarks.laws table tests/laws/data/chinchilla.csv $(if $(CURVES),--curves $(CURVES) )$(BENCHMARK_ARGS)

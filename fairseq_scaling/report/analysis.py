@@ -103,7 +103,7 @@ def _result(one: Fitted, settings: Settings, overlap: Alignment | None) -> Curve
         "name": data.name,
         "metric": data.about,
         "x": further_tokens(data.first.start) if _is_continued(data.first) else data.quantity,
-        "setting": _setting(data.first),
+        "setting": _setting(data.first, repeats=any(point.unique_tokens for point in data.points)),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
         "left_out": tuple(_point(point, Use.LEFT_OUT, reason) for point, reason in data.left_out),
@@ -130,12 +130,13 @@ def _is_continued(first: Point) -> bool:
     return bool(first.start) and first.is_placed and first.quantity == PRETRAIN_TOKENS
 
 
-def _setting(first: Point) -> Setting:
+def _setting(first: Point, repeats: bool = False) -> Setting:
     start = f"from {first.start}" if _is_continued(first) else ""
+    text = "repeated text" if repeats else ""
     return Setting(
         task=first.task,
         mixture=first.mixture,
-        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, start))),
+        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, start, text))),
         alignment=first.alignment,
         source_lang=first.source_lang,
         target_lang=first.target_lang,

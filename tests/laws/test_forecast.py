@@ -239,7 +239,7 @@ def test_the_evidence_of_a_shape_is_that_of_the_multivariate_normal():
     made = explain(repeats, shapes)
     width = float(np.ptp(repeats.z)) / 1.3
     # shapes of some weight: the others are not bounded by the metric's range
-    likely = made.log_weight[np.ix_([0, 3], [8, 9])].min((0, 1)) > made.log_weight.max() - 25
+    likely = made.log_weight[np.ix_([0, 3], [8, 9])].min((0, 1)) > made.log_weight.max() - 18
     rises = np.flatnonzero((shapes.family == Family.RISE) & likely)[:40:13]
     for rough in (0, 3):
         for size in (8, 9):  # not so small that the normal's own covariance is nearly singular
