@@ -32,12 +32,12 @@ started_argument = click.argument(
 
 
 def open_study(
-    study: Path, out: Path | None, settings: tuple[str, ...] = (), check: bool = False
+    study: Path, out: Path | None, settings: tuple[str, ...] = (), check: bool = False, vocabulary: int | None = None
 ) -> tuple[Plan, StudyFolder]:
     """Return the plan of a study.yaml, with ``--set`` settings, and the study's folder.
 
     With ``check``, a finished corpus that is too small for the study is an error, and a file that is to be there and
-    is not.
+    is not. ``vocabulary``, the rows of the embedding, is for a price alone: the files need not be there yet.
     """
     from ..study.plan.text_check import check_text, find_corpus
     from ..study.settings.config import load_study
@@ -45,11 +45,13 @@ def open_study(
 
     wanted = load_study(study, settings)
     plan, folder = make_plan(wanted), StudyFolder(out or Path("work") / wanted.name)
+    if vocabulary is not None:
+        return make_plan(wanted, vocabulary), folder
     if check:
         check_given(wanted)
-        # A corpus that will be made anew says nothing about the text that there will be.
-        stands = all(folder.up_to_date(plan, job) for job in plan.until("encode"))
-        corpus = find_corpus(plan, folder) if stands else None
+        # A corpus that will be made again says nothing about its future size.
+        is_made = all(folder.up_to_date(plan, job) for job in plan.until("encode"))
+        corpus = find_corpus(folder.corpus(plan)) if is_made else None
         if corpus is not None:
             check_text(plan, corpus)
         plan = make_plan(wanted, corpus.manifest["vocabulary"]["size"] if corpus is not None else given_rows(wanted))

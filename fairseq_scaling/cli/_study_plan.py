@@ -25,6 +25,13 @@ from ._study import open_study, out_option, set_option, study_argument
 )
 @set_option
 @click.option("--jobs", "every_job", is_flag=True, help="One row for each job, not for each kind of run.")
+@click.option(
+    "--vocabulary",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="Size of the vocabulary, to price a study before its model and corpus are there (mT5: 250112). No file is "
+    "looked for.",
+)
 @click.option("--hardware", metavar="NAME", help=f"Hours and price on: {', '.join(PEAKS)}.")
 @click.option(
     "--flops",
@@ -48,6 +55,7 @@ def plan(
     cores: int | None,
     settings: tuple[str, ...],
     every_job: bool,
+    vocabulary: int | None,
     hardware: str | None,
     flops: float | None,
     utilisation: float,
@@ -70,7 +78,7 @@ def plan(
         raise SettingError("--price", price, "the price of a device needs its speed", "give --hardware or --flops, too")
     asked = hardware is not None or flops is not None
     devices_used = pricing.hardware(hardware, flops, utilisation, devices, price) if asked else None
-    plan, folder = open_study(study, out, settings, check=True)
+    plan, folder = open_study(study, out, settings, check=True, vocabulary=vocabulary)
     print_plan(plan, folder, Capacity(cores) if cores else Capacity.of(folder), devices_used, every_job)
 
 

@@ -143,10 +143,10 @@ class _Positive(click.FloatRange):
 )
 @click.option(
     "--interval",
-    type=click.Choice(["profile", "delta", "case", "parametric"]),
-    default="profile",
+    type=click.Choice(["delta", "profile", "case", "parametric"]),
+    default="delta",
     show_default=True,
-    help="Intervals of the single laws: profile likelihood, delta method, or bootstrap over cases or over simulated "
+    help="Intervals of the single laws: delta method, profile likelihood, or bootstrap over cases or over simulated "
     "errors.",
 )
 @click.option(
@@ -166,7 +166,7 @@ class _Positive(click.FloatRange):
 @click.option(
     "--likely",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.8,
+    default=0.7,
     show_default=True,
     metavar="PROBABILITY",
     help="Verdicts and advice speak of what is at least this probable.",
@@ -254,6 +254,8 @@ def main(
     unfinished: bool,
     **flags: Any,
 ) -> None:
+    # The matrices are small: threads of the linear algebra only wait for each other. numpy is imported after this.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if paths[0] == "watch" and not os.path.lexists("watch"):
         watching, paths = True, paths[1:]
         if not paths:

@@ -39,7 +39,7 @@ def main() -> None:
       0    done
       1    a job failed (the message names its log); of report, the fit
       2    something to mend in the settings or the data (the message says what)
-      130  stopped; the same command goes on where it was
+      130  stopped; the same command continues
     """
 
 
@@ -61,8 +61,8 @@ for command in (plan, schema, choose, report, clean, export):
 @click.option(
     "--sequential",
     is_flag=True,
-    help="Budgets in growing order; a mixture is pretrained no further once the advice for its score is settled. What "
-    "is evaluated already stays in the results.",
+    help="Train budgets in growing order. A mixture is pretrained no further once the advice for its score is settled. "
+    "Runs that are evaluated already stay in the results.",
 )
 @click.option(
     "--retries",
@@ -97,7 +97,7 @@ def run(
 ) -> None:
     """Do what is left to do of a study, and print its results.
 
-    Stopped with Ctrl-C or kill, the same command goes on where it was. What stands after -- goes to Snakemake.
+    After Ctrl-C or kill, the same command continues where it stopped. Arguments after -- are passed to Snakemake.
 
     \b
     scaling-study run study.yaml                     here, one job for each core or GPU

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from ..data.dictionary import IS_SENTINEL, SPACE
 from ..errors import CheckpointError, DataError
 
@@ -27,8 +29,6 @@ def read_sentencepiece(path: Path) -> Any:
     Raises:
         DataError: there is no such file, or it holds no such model.
     """
-    from google.protobuf.message import DecodeError
-
     if not path.is_file():
         raise DataError(f"{path} is no file: a SentencePiece model was expected there")
     try:

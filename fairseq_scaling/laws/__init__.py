@@ -16,6 +16,7 @@ from __future__ import annotations
 from .advice import Action, Advice, advise
 from .compare import Alarm, MixtureComparison, Relation, alarm, compare_mixtures, relate
 from .curve import Curve, Groups
+from .fitted import Fit
 from .fitting import PAPER_BUDGETS, fit, fit_many
 from .forecast import (
     FACTORS,
@@ -31,9 +32,10 @@ from .forecast import (
 )
 from .law import Law, Parameter
 from .registry import LAWS, default_law, laws_for
-from .results import Estimate, Fit, HeldOutError, LeftOut, Prediction
+from .results import Estimate, HeldOutError, LeftOut, Prediction
 from .surfaces import SURFACES, Surface, SurfaceFit, fit_surface
 from .verdict import Verdict, VerdictKind, diagnose
+from .worth import LanguageWorth, worth_of_languages
 
 __all__ = [
     "FACTORS",
@@ -51,6 +53,7 @@ __all__ = [
     "Forecast",
     "Groups",
     "HeldOutError",
+    "LanguageWorth",
     "Law",
     "LeftOut",
     "MixtureComparison",
@@ -77,4 +80,5 @@ __all__ = [
     "forecast",
     "laws_for",
     "relate",
+    "worth_of_languages",
 ]

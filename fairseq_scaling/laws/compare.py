@@ -151,4 +151,3 @@ def _estimate(drawn: FloatArray, level: float, unit: str = "", method: str = "li
     lower, value, upper = np.quantile(drawn, [tail, 0.5, 1 - tail], method=method)  # type: ignore[call-overload]
     spread = float(np.std(drawn)) if np.all(np.isfinite(drawn)) else float("nan")
     return Estimate(float(value), float(lower), float(upper), spread, unit)
-

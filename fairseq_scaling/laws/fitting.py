@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from ..errors import DataError, SettingError
 from ..quantities import format_tokens
 from .curve import Curve
+from .fitted import Fit
 from .law import Law, Scale
 from .numerics.engine import solve
 from .numerics.inference import infer
 from .registry import default_law, get_law
-from .results import Fit, LeftOut
+from .results import LeftOut
 
 PAPER_BUDGETS = 4
 """Isik et al. fit the coefficients on the four points with the least pretraining data and hold out the rest."""

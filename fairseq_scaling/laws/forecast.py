@@ -19,15 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DataError, SettingError
 from .curve import Curve, FloatArray
-from .numerics.evidence import Explained, correlation, explain
-from .numerics.noise import (
-    between_curves,
-    noise_weights,
-    reduce_to_budgets,
-    shared_weights,
-)
-from .numerics.shapes import Family, sample_shapes
-from .priors import NOISE, ROUGHNESS, SHARED_GRID
+from .numerics.evidence import explain
+from .numerics.noise import reduce_to_budgets
+from .numerics.posterior import DRAWS, Posterior, share_noise
+from .numerics.shapes import sample_shapes
+from .plotting import plot_curve
+from .priors import LOSS_SHAPE, SHAPE
 from .results import Estimate, Prediction
 
 FEWEST_BUDGETS = 3
@@ -43,7 +40,6 @@ WORTHWHILE_SHARE = 0.01
 """A doubling of the data that adds less than this share of the value reached is not worth its cost, unless told
 otherwise."""
 
-DRAWS = 4000
 _REACH = 1e6  # how far beyond the largest budget a wanted score is looked for
 
 
@@ -90,7 +86,7 @@ class Forecast:
     worthwhile: float
     likely: float
     sure: float
-    state: _Posterior = field(repr=False)
+    state: Posterior = field(repr=False)
 
     def predict(
         self, pretrain_tokens: ArrayLike, of: Question = Question.RUN, level: float | None = None
@@ -245,10 +241,10 @@ class Forecast:
         return Estimate(float(value), float(lower), float(upper), unit="tokens")
 
     def plot(self, axes: Any = None, **style: Any) -> Any:
-        """Draw points, median and bands into matplotlib ``axes`` (made when None), which are returned."""
-        from .plotting import plot_forecast
-
-        return plot_forecast(self, axes, **style)
+        """Draw points, median and the bands of both questions up to ``reach`` (10) times the largest D_p."""
+        grid = np.geomspace(10 ** self.state.repeats.z[0], style.pop("reach", 10.0) * self.largest, 60)
+        bands = {question.value: self.predict(grid, question) for question in reversed(Question)}
+        return plot_curve(self.curve, bands, ~self.curve.held_out, axes, **style)
 
     def to_frame(self, pretrain_tokens: ArrayLike | None = None) -> Any:
         """Return a pandas DataFrame of the forecast, one row per D_p and question (needs pandas)."""
@@ -258,9 +254,7 @@ class Forecast:
         rows = []
         for question in Question:
             made = self.predict(tokens, question)
-            rows += [
-                (question.value, *row) for row in zip(tokens, made.value, made.lower, made.upper, strict=True)
-            ]
+            rows += [(question.value, *row) for row in zip(tokens, made.value, made.lower, made.upper, strict=True)]
         return pandas.DataFrame(rows, columns=["of", "pretrain_tokens", "value", "lower", "upper"])
 
     def _estimate(self, drawn: FloatArray) -> Estimate:
@@ -331,22 +325,22 @@ def forecast(
                 f"  a forecast needs at least {FEWEST_BUDGETS}, and 5 or more are advised"
             )
         repeats.append(reduce_to_budgets(curve))
-    shapes = sample_shapes()
     explained = []
     for curve, one in zip(given, repeats, strict=True):
         without = curve.baseline_value
         runs = np.atleast_1d(np.asarray(curve.baseline)).size
         start = None if without is None else (one.sign * without / one.unit, runs)
+        shapes = sample_shapes(LOSS_SHAPE if curve.about.is_loss else SHAPE)
         explained.append(explain(one, shapes, start))
     made: list[Forecast | None] = [None] * len(given)
     groups = defaultdict(list)
     for place, curve in enumerate(given):
         groups[curve.metric, curve.lower_is_better].append(place)
     for places in groups.values():
-        for place, weights in zip(places, _share_noise([explained[i] for i in places]), strict=True):
+        for place, weights in zip(places, share_noise([explained[i] for i in places]), strict=True):
             curve = given[place]
             key = zlib.crc32(f"{curve.name}|{curve.metric}".encode())
-            state = _Posterior(explained[place], weights, (seed, key), zlib.crc32(curve.metric.encode()))
+            state = Posterior(explained[place], weights, (seed, key), zlib.crc32(curve.metric.encode()))
             pays = _worthwhile(state) if worthwhile is None else worthwhile
             made[place] = Forecast(curve, level, pays, likely, sure, state)
     return StudyForecast(tuple(one for one in made if one is not None))
@@ -358,7 +352,7 @@ def _change(values: FloatArray, z: FloatArray, of: NDArray[np.bool_]) -> FloatAr
     return values[:, of] @ x / max(float(x @ x), 1e-12) * np.ptp(z[of])
 
 
-def _worthwhile(state: _Posterior) -> float:
+def _worthwhile(state: Posterior) -> float:
     """Return 1 % of the value at the largest budget, in points; at values near 0 a fifth of the metric's own noise."""
     return max(WORTHWHILE_SHARE * abs(float(state.repeats.values[-1])), 0.2 * state.repeats.noise) * state.repeats.unit
 
@@ -380,159 +374,3 @@ def first_reached(values: FloatArray, wanted: FloatArray, grid: FloatArray) -> F
     logs = np.log(grid)
     position = np.exp(logs[before] + np.clip(share, 0, 1) * (logs[at] - logs[before]))
     return np.where(above.any(1), np.where(at == 0, grid[0], position), np.inf)
-
-
-@dataclass(frozen=True)
-class _NoiseWeights:
-    """Posterior of a curve's noise: logarithms [s] without the curve's own shapes, and of shared effects [s, g, g]."""
-
-    noise: FloatArray
-    shared: FloatArray
-
-
-def _share_noise(curves: Sequence[Explained]) -> list[_NoiseWeights]:
-    """Return the noise of every curve given all curves of one metric.
-
-    The curves' noise lies around that of the study (``priors.NOISE.between_curves``), so curves and study are a star,
-    and passing messages to its centre and back is exact. Seeds of finetuning are the same in all curves: what the
-    curves say on their effect is one piece of evidence, not many, and counts once.
-    """
-    step = between_curves()
-    prior = shared_weights(NOISE.run)[:, :, None] + shared_weights(NOISE.seed)[:, None, :]
-    messages = []
-    for one in curves:
-        given_shapes = one.repeats.log_likelihood + prior
-        told = given_shapes + one.noise_evidence[:, None, None]
-        message = _log_sum(step[:, :, None, None] + told[:, None], 0)  # [study, run, seed]
-        without_seed = _log_sum(message, 2)[:, :, None]
-        relative = message - without_seed
-        messages.append(without_seed + relative / len(curves))
-    total = np.sum(messages, 0)
-    made = []
-    for one, message in zip(curves, messages, strict=True):
-        centre = noise_weights(one.repeats.spread)[:, None, None] + total - message
-        centre = centre - centre.max()
-        back = _log_sum(step[:, :, None, None] + centre[None], 1)  # [curve, run, seed]
-        if one.repeats.spread == NOISE.known_spread:
-            back = noise_weights(NOISE.known_spread)[:, None, None] + np.zeros_like(back)
-        joint = back + one.repeats.log_likelihood + prior
-        made.append(_NoiseWeights(_log_sum(_log_sum(joint, 2), 1), joint))
-    return made
-
-
-def _log_sum(logs: FloatArray, axis: int) -> FloatArray:
-    most = logs.max(axis=axis, keepdims=True)
-    return np.log(np.exp(logs - most).sum(axis=axis)) + np.squeeze(most, axis)
-
-
-class _Posterior:
-    """Draws from the posterior of one curve. Values are up is better, in units of ``repeats.unit``.
-
-    Attributes:
-        sigma: noise of one run [d]; run_spread, seed_spread: standard deviations of shared effects [d].
-        offsets: what the runs and seeds at hand add to the mixture's mean [d]; run_offset: the runs' part of it.
-    """
-
-    def __init__(self, explained: Explained, weights: _NoiseWeights, seed: tuple[int, int], metric: int) -> None:
-        self.explained, self.repeats = explained, explained.repeats
-        self._seed = seed
-        generator = np.random.default_rng(seed)
-        logs = explained.log_weight + np.log(ROUGHNESS.weights)[:, None, None] + weights.noise[None, :, None]
-        flat = np.exp(logs - logs.max()).ravel()
-        ladder = np.cumsum(flat)
-        picked = np.searchsorted(ladder, (np.arange(DRAWS) + generator.random()) / DRAWS * ladder[-1])
-        picked = generator.permutation(np.minimum(picked, flat.size - 1))
-        self.rough, self.size, self.shape = np.unravel_index(picked, logs.shape)
-        self.sigma = self.repeats.sigmas[self.size]
-        self.family = explained.shapes.family[self.shape]
-        self.coefficients = self._draw_coefficients(generator)
-        self._draw_shared(generator, weights.shared, metric)
-
-    def _draw_coefficients(self, generator: np.random.Generator) -> FloatArray:
-        """Return level and gain [d, 2]: normal, with the gain above 0 and the end within the metric's range."""
-        e, repeats = self.explained, self.repeats
-        mean, c = e.mean[self.rough, self.size, self.shape], e.covariance[self.rough, self.size, self.shape]
-        first = np.sqrt(c[:, 0])
-        across = c[:, 1] / first
-        second = np.sqrt(np.maximum(c[:, 2] - across**2, 0))
-        flat = self.family == Family.FLAT
-        ends = np.where(flat, 0.0, e.ends[self.shape])
-        made = np.empty((DRAWS, 2))
-        todo = np.arange(DRAWS)
-        for _ in range(60):
-            x = generator.standard_normal((todo.size, 2))
-            made[todo, 0] = mean[todo, 0] + first[todo] * x[:, 0]
-            made[todo, 1] = mean[todo, 1] + across[todo] * x[:, 0] + second[todo] * x[:, 1]
-            end = made[todo, 0] + made[todo, 1] * ends[todo]
-            outside = (end < repeats.lower) | (end > repeats.upper) | ((made[todo, 1] < 0) & ~flat[todo])
-            todo = todo[outside]
-            if not todo.size:
-                break
-        made[todo, 1] = np.maximum(made[todo, 1], 0.0)
-        return made
-
-    def _draw_shared(self, generator: np.random.Generator, joint: FloatArray, metric: int) -> None:
-        logs = joint.reshape(len(joint), -1)
-        share = np.exp(logs - logs.max(1, keepdims=True))
-        ladder = np.cumsum(share, 1)
-        at = (ladder[self.size] < generator.random(DRAWS)[:, None] * ladder[self.size, -1:]).sum(1)
-        run, seed = np.unravel_index(at, joint.shape[1:])
-        self.run_spread, self.seed_spread = SHARED_GRID[run] * self.sigma, SHARED_GRID[seed] * self.sigma
-        scale = np.sqrt(sum(share**2 for share in self.repeats.runs.values()))
-        self.run_offset = self.run_spread * scale * generator.standard_normal(DRAWS)
-        self.metric = metric
-        self.offsets = self.run_offset + self.seed_offset(self.repeats.seeds, self.seed_spread)
-
-    def seed_offset(self, shares: dict[Any, float], spread: FloatArray) -> FloatArray:
-        """Return the effect of finetuning seeds with these shares [d]; the same seed has the same draws everywhere."""
-        total = np.zeros(DRAWS)
-        for name, share in shares.items():
-            if share:
-                key = [self._seed[0], zlib.crc32(str(name).encode()), self.metric]
-                total += share * np.random.default_rng(key).standard_normal(DRAWS)
-        return total * spread
-
-    def smooth(self, z: FloatArray) -> FloatArray:
-        """Return draws of the smooth part [d, n] at z = log10 D."""
-        e = self.explained
-        low, high = self.repeats.z[0], max(self.repeats.z[-1], self.repeats.z[0] + 1e-3)
-        used, place = np.unique(self.shape, return_inverse=True)
-        heights = (e.shapes.take(used).heights(z, low, high) - e.starts[used, None]) / e.spans[used, None]
-        heights = heights - e.middles[used, None]
-        heights[e.shapes.family[used] == Family.FLAT] = 0.0
-        return self.coefficients[:, :1] + self.coefficients[:, 1:] * heights[place]
-
-    def latent(self, z: FloatArray) -> FloatArray:
-        """Return draws of the curve [d, n], its discrepancy included, within the metric's range."""
-        made = self.smooth(z)
-        e, repeats = self.explained, self.repeats
-        generator = np.random.default_rng([*self._seed, 0xD15C])
-        residual = repeats.values - (self.coefficients[:, :1] + self.coefficients[:, 1:] * e.heights[self.shape])
-        across, among = correlation(z, repeats.z), correlation(z, z)
-        for i, size in enumerate(ROUGHNESS.sizes):
-            of = self.rough == i
-            if not size or not of.any():
-                continue
-            white = e.whitening[i]
-            half = white @ (size**2 * across).T
-            rest = size**2 * among - half.T @ half
-            values, vectors = np.linalg.eigh(rest)
-            root = vectors * np.sqrt(np.maximum(values, 0))
-            wiggle = generator.standard_normal((int(of.sum()), z.size)) @ root.T
-            made[of] += (residual[of] @ white.T) @ half + self.sigma[of, None] * wiggle
-        return np.clip(made, repeats.lower, repeats.upper)
-
-    def noise(self, values: FloatArray, purpose: int) -> FloatArray:
-        """Return draws of the noise of a budget's mean score [d, n]."""
-        generator = np.random.default_rng([*self._seed, purpose])
-        size = np.abs(values) if self.repeats.relative else 1.0
-        spread = self.sigma / np.sqrt(self.repeats.typical)
-        return spread[:, None] * size * generator.standard_normal(values.shape)
-
-    def normal(self, purpose: int) -> FloatArray:
-        """Return standard normal draws [d] for one purpose."""
-        return np.random.default_rng([*self._seed, purpose]).standard_normal(DRAWS)
-
-    def to_points(self, values: FloatArray) -> FloatArray:
-        """Return values in points of the metric."""
-        return np.clip(values, self.repeats.lower, self.repeats.upper) * self.repeats.unit * self.repeats.sign

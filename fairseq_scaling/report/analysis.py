@@ -26,7 +26,8 @@ from .reading import Inputs
 from .results import Report
 
 _MOST_PAIRS = 12
-_LINE_POINTS = 61
+_LINE_POINTS = 16
+"""Points of a line within the data, and of one beyond them to four times the largest size."""
 
 
 def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inputs: Inputs | None = None) -> Report:
@@ -102,7 +103,7 @@ def _result(one: Fitted, settings: Settings, overlap: Alignment | None) -> Curve
         "name": data.name,
         "metric": data.about,
         "x": further_tokens(data.first.start) if _is_continued(data.first) else data.quantity,
-        "setting": _setting(data.first),
+        "setting": _setting(data.first, repeats=any(point.unique_tokens for point in data.points)),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
         "left_out": tuple(_point(point, Use.LEFT_OUT, reason) for point, reason in data.left_out),
@@ -129,12 +130,13 @@ def _is_continued(first: Point) -> bool:
     return bool(first.start) and first.is_placed and first.quantity == PRETRAIN_TOKENS
 
 
-def _setting(first: Point) -> Setting:
+def _setting(first: Point, repeats: bool = False) -> Setting:
     start = f"from {first.start}" if _is_continued(first) else ""
+    text = "repeated text" if repeats else ""
     return Setting(
         task=first.task,
         mixture=first.mixture,
-        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, start))),
+        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, start, text))),
         alignment=first.alignment,
         source_lang=first.source_lang,
         target_lang=first.target_lang,
@@ -188,7 +190,8 @@ def _points(one: Fitted) -> tuple[PointResult, ...]:
 def _forecast(forecast: laws.Forecast) -> Forecast:
     curve = forecast.curve
     largest = float(curve.pretrain_tokens.max())
-    line = np.geomspace(curve.pretrain_tokens.min() / 1.15, largest * 4.2, _LINE_POINTS)
+    within = np.geomspace(curve.pretrain_tokens.min() / 1.15, largest, _LINE_POINTS)
+    line = np.concatenate([within, np.geomspace(largest, 4 * largest, _LINE_POINTS)[1:]])
 
     def again(tokens: np.ndarray) -> laws.Prediction:
         return forecast.predict(tokens, laws.Question.MIXTURE)
@@ -249,22 +252,22 @@ def _law(fit: laws.Fit) -> LawResult:
 
 
 def _parts(
-    predict: Callable[[np.ndarray], laws.Prediction], budgets: np.ndarray, largest: float, line: np.ndarray
+    predict: Callable[[np.ndarray], laws.Prediction], points: np.ndarray, largest: float, line: np.ndarray
 ) -> list[laws.Prediction]:
-    """Return the predictions at the points, at multiples of the largest D_p and along a line, from one call."""
-    sizes = [budgets, largest * np.array(laws.FACTORS), line]
-    whole = predict(np.concatenate(sizes))
-    ends = np.cumsum([0, *map(len, sizes)])
-    return [
-        laws.Prediction(
-            whole.pretrain_tokens[start:end],
-            whole.value[start:end],
-            whole.lower[start:end],
-            whole.upper[start:end],
-            whole.level,
-        )
-        for start, end in zip(ends[:-1], ends[1:], strict=True)
-    ]
+    """Return the predictions at the points, at multiples of the largest D_p and along a line.
+
+    One call for all, each size once: the time of a forecast grows with the square of the number of sizes.
+    """
+    budgets, place = np.unique(points, return_inverse=True)
+    whole = predict(np.concatenate([budgets, largest * np.array(laws.FACTORS), line]))
+    first, second = len(budgets), len(budgets) + len(laws.FACTORS)
+    columns = (whole.pretrain_tokens, whole.value, whole.lower, whole.upper)
+
+    def part(chosen: np.ndarray | slice) -> laws.Prediction:
+        tokens, value, lower, upper = (column[chosen] for column in columns)
+        return laws.Prediction(tokens, value, lower, upper, whole.level)
+
+    return [part(place), part(slice(first, second)), part(slice(second, None))]
 
 
 def _unplaced(group: Unplaced) -> results.UnplacedResult:

@@ -47,7 +47,7 @@ class Settings:
     protocol: str = "all"
     delta: float | None = None
     level: float = 0.95
-    interval: str = "profile"
+    interval: str = "delta"
     n_boot: int = 1000
     seed: int = 0
     worthwhile: float | None = None

@@ -315,12 +315,13 @@ def test_settings_that_are_missing_are_those_of_the_class() -> None:
     assert model_kind({"architectures": ["T5WithLMHeadModel"]}) == "t5"
 
 
-def test_without_torch_one_message_says_what_to_install(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("module", "package"), [("torch", "torch"), ("google.protobuf", "protobuf")])
+def test_without_a_package_one_message_says_what_to_install(module: str, package: str, tmp_path: Path) -> None:
     code = (
-        "import sys\nsys.modules['torch'] = None\nfrom fairseq_scaling.cli.convert import main\n"
+        f"import sys\nsys.modules[{module!r}] = None\nfrom fairseq_scaling.cli.convert import main\n"
         f"main(['from-hf', {str(tmp_path)!r}, '--out', {str(tmp_path / 'model.pt')!r}])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "scaling-convert needs the package torch, which is not installed\n  pip install" in done.stderr
+    assert f"scaling-convert needs the package {package}, which is not installed\n  pip install" in done.stderr
     assert "Traceback" not in done.stderr

@@ -150,7 +150,6 @@ def test_elasticity_is_the_slope_on_logarithmic_axes():
     np.testing.assert_allclose(fit.elasticity([1e10, 1e12]), 0.12, rtol=1e-6)
 
 
-
 def test_plot_draws_points_law_and_band():
     import matplotlib
 

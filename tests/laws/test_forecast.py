@@ -211,7 +211,8 @@ def test_a_stated_noise_and_standard_errors_are_heard():
 
 def test_what_one_seed_does_at_all_budgets_widens_the_mixture_but_not_the_gain():
     """Seed 2 lies 2 BLEU above seed 1 everywhere, as in a finished study: the gain is known, the level is not."""
-    values = np.c_[RISE, np.array(RISE) + 2.0]
+    noise = 0.2 * np.random.default_rng(1).standard_normal((6, 2))
+    values = np.c_[RISE, np.array(RISE) + 2.0] + noise
     apart = forecast(values.ravel(), tokens=np.repeat(TOKENS, 2), seeds=np.tile([1, 2], 6))
     assert apart.shared_by_seed.sd.value > 0.7
     mixture = apart.predict([TOKENS[-1]], laws.Question.MIXTURE)
@@ -238,7 +239,7 @@ def test_the_evidence_of_a_shape_is_that_of_the_multivariate_normal():
     made = explain(repeats, shapes)
     width = float(np.ptp(repeats.z)) / 1.3
     # shapes of some weight: the others are not bounded by the metric's range
-    likely = made.log_weight[np.ix_([0, 3], [8, 9])].min((0, 1)) > made.log_weight.max() - 25
+    likely = made.log_weight[np.ix_([0, 3], [8, 9])].min((0, 1)) > made.log_weight.max() - 18
     rises = np.flatnonzero((shapes.family == Family.RISE) & likely)[:40:13]
     for rough in (0, 3):
         for size in (8, 9):  # not so small that the normal's own covariance is nearly singular

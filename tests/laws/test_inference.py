@@ -12,7 +12,6 @@ def test_t_quantile_without_a_degree_of_freedom_is_nan():
     assert np.isnan(t_quantile(0.975, 0))
 
 
-
 def test_f_quantile_without_a_degree_of_freedom_refuses_nothing():
     assert f_quantile(0.95, 0, 4) == np.inf
 
@@ -108,7 +107,6 @@ def test_more_noise_means_wider_intervals():
         predicted = laws.fit(laws.Curve("c", "bleu", tokens, values)).predict([4e11])
         widths.append(predicted.upper[0] - predicted.lower[0])
     assert widths[1] > 2 * widths[0]
-
 
 
 @pytest.mark.parametrize("law", ["log_law"])

@@ -77,7 +77,6 @@ def test_intervals_hold_their_prediction(shape, law):
     assert np.all(predicted.value[real] <= predicted.upper[real] * (1 + 1e-9))
 
 
-
 def test_importing_laws_loads_neither_scipy_nor_torch_nor_matplotlib():
     code = (
         "import sys, fairseq_scaling.laws; "

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fairseq_scaling.logs import RunRecord
+from fairseq_scaling.report.analysis import analyse
+from fairseq_scaling.report.points.curves import collect
+from fairseq_scaling.report.points.tables import read_table
+from fairseq_scaling.report.render.files import write_data
 from fairseq_scaling.report.render.page import render_page
 from fairseq_scaling.report.render.tables import all_tables
 from fairseq_scaling.report.render.wording import labels
@@ -60,5 +65,39 @@ def test_repeated_text_is_a_limit_and_has_a_column() -> None:
     table = all_tables(report)["points"]
     place = [column.title for column in table.columns].index("Of it unique")
     assert [row[place] for row in table.rows] == ["250k", "500k", "1M", "2M", "2M", "2M"]
+    assert list(labels(report).values()) == ["50 en + 50 fr, repeated text"]
     fresh = report_of([run(tokens, log_law(tokens), None) for tokens in SIZES])
     assert not [limit for limit in fresh.limits if limit.kind is LimitKind.REPEATED_TEXT]
+    assert list(labels(fresh).values()) == ["50 en + 50 fr"]
+
+
+def test_points_csv_says_start_and_unique_tokens_and_is_read_back_as_the_same_report(tmp_path: Path) -> None:
+    report = report_of(
+        [
+            from_mt5(None, 9.0),
+            *(
+                from_mt5(tokens, 10 + log_law(tokens), pretrain_unique_tokens_by_language={"en": tokens // 2})
+                for tokens in SIZES
+            ),
+        ]
+    )
+    table = read_table(write_data(report, tmp_path)[0])
+    assert table.problems == []
+    again = analyse(collect(table.points).curves)
+    assert list(labels(again).values()) == list(labels(report).values())
+    (before,), (after,) = report.curves, again.curves
+    assert (after.x, after.name) == (before.x, before.name)
+    for written, read in zip((*before.baseline, *before.points), (*after.baseline, *after.points), strict=True):
+        assert (read.start, read.unique_tokens) == (written.start, written.unique_tokens)
+    assert {point.start for point in after.baseline} == {"mt5-small"}
+    assert [point.unique_tokens for point in after.points] == [tokens // 2 for tokens in SIZES]
+
+
+def test_a_column_called_start_or_unique_tokens_means_nothing_in_a_table_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    rows = [f"2026-01-0{day},{tokens},{log_law(tokens)}" for day, tokens in enumerate(SIZES, 1)]
+    path.write_text("\n".join(["start,unique_tokens,bleu", *rows]))
+    table = read_table(path)
+    assert [point.pretrain_tokens for point in table.points] == list(SIZES)
+    assert {point.start for point in table.points} == {""}
+    assert {point.unique_tokens for point in table.points} == {None}

@@ -94,6 +94,17 @@ def test_gains_say_which_question_they_answer(page: str) -> None:
     assert "(this mixture, run again)" in text
 
 
+def test_over_another_quantity_no_word_speaks_of_pretraining_tokens(tmp_path: Path) -> None:
+    rows = [f"transformer,{10e6 * 2**step:.0f},{1.7 + 140 / (10e6 * 2**step) ** 0.3}" for step in range(7)]
+    (tmp_path / "sizes.csv").write_text("\n".join(["model,parameters,loss", *rows]))
+    report = analyse(collect(read_table(tmp_path / "sizes.csv").points).curves)
+    text = parsed(render_page(report, draw_all(report))).text
+    assert "More parameters help: twice as many parameters (1.28B) improve loss by at least" in text
+    assert "more parameters" in text
+    for word in ("pretraining tokens", "Continue pretraining", "add data", "D_p"):
+        assert word not in text, word
+
+
 def test_gains_where_lower_is_better_are_worded_as_better_or_worse() -> None:
     runs = [with_ter(size, log_law(size), 95.0 - step) for step, size in enumerate(SIZES)]
     only_ter = [RunRecord(**{**vars(one), "scores": {"ter": one.scores["ter"]}}) for one in runs]

@@ -19,8 +19,7 @@ from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
-from .test_plan import value_of
-from .test_workflow import kinds, set_environment
+from .helpers import kinds, set_environment, value_of
 
 Write = Callable[[dict[str, Any] | str], Path]
 LOGS = Path(__file__).parents[1] / "logs/golden"

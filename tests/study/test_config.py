@@ -13,14 +13,10 @@ from fairseq_scaling.errors import DataError, ScalingError, SettingError
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study, settings_text, study_schema
 
+from .helpers import refusal
+
 ROOT = Path(__file__).parents[2]
 Write = Callable[[dict[str, Any] | str], Path]
-
-
-def refusal(write: Write, content: dict[str, Any] | str) -> str:
-    with pytest.raises(ScalingError) as caught:
-        load_study(write(content))
-    return str(caught.value)
 
 
 def test_a_study_is_read_with_exact_numbers(values: dict[str, Any], write_study: Write) -> None:

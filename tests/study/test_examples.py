@@ -15,11 +15,10 @@ from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
 from preprocess.sources.wmt import WmtSource
 
-from .test_plan import value_of
-from .test_plan_table import table
+from .helpers import PAPER, table, value_of
 
-PAPER = Path(__file__).parents[2] / "examples/isik2025"
 FILES = ("3b", "770m", "small")
+CONTINUED = PAPER.parent / "continued"
 
 
 @functools.cache
@@ -95,3 +94,22 @@ def test_the_small_grid_is_a_thousandth_of_the_large_one() -> None:
     for log, numbers in tokens[0].items():  # the text of Romanian ends before the last budgets of the large grid
         assert numbers == [1000 * number for number in tokens[1][log][: len(numbers)]]
     assert Work.total(job.work for job in small.jobs).flops < Work.total(job.work for job in large.jobs).flops / 1000
+
+
+def test_the_readme_of_the_continued_example_says_what_plan_prints_of_mt5_small_before_it_is_downloaded(
+    tmp_path: Path,
+) -> None:
+    file = CONTINUED / "mt5-small.yaml"
+    rows, _ = table(file, "--vocabulary", "250112", "--hardware", "a100", "--out", tmp_path)
+    (line,) = re.findall(r"^\| \[`mt5-small.yaml`\].*$", (CONTINUED / "README.md").read_text("utf-8"), re.M)
+    assert [cell.strip() for cell in line.strip("|").split("|")][1:] == rows["all"][2:]
+
+
+@pytest.mark.parametrize("name", ["study", "mt5-small"])
+def test_the_continued_studies_finetune_their_start_directly_too(name: str) -> None:
+    study = load_study(CONTINUED / f"{name}.yaml")
+    plan = make_plan(study)
+    start = f"{{checkpoint:{study.pretraining.start}}}"
+    assert {job.flag("start-from") for job in plan.of_stage("pretrain")} == {start}
+    direct = [job for job in plan.of_stage("finetune") if job.flag("finetune-from-model") == start]
+    assert {job.flag("start-name") for job in direct} == {study.pretraining.start}

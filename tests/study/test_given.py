@@ -24,9 +24,7 @@ from fairseq_scaling.study.settings.config import load_study, study_schema
 from fairseq_scaling.study.settings.given import check_given, given_rows
 
 from .conftest import Fakes
-from .test_config import refusal
-from .test_plan import value_of
-from .test_workflow import kinds
+from .helpers import kinds, refusal, value_of
 
 Write = Callable[[dict[str, Any] | str], Path]
 

@@ -22,7 +22,7 @@ from fairseq_scaling.study.run.workflow import run_plan
 from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
-from .test_examples import PAPER
+from .helpers import PAPER
 
 
 @pytest.fixture(autouse=True)

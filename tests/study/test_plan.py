@@ -14,6 +14,8 @@ from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
 from fairseq_scaling.study.stages import STAGES
 
+from .helpers import value_of
+
 Write = Callable[[dict[str, Any] | str], Path]
 
 
@@ -23,11 +25,6 @@ def plan_of(write_study: Write) -> Callable[[dict[str, Any]], Plan]:
 
 
 PlanOf = Callable[[dict[str, Any]], Plan]
-
-
-def value_of(words: list[str], flag: str) -> str:
-    """Return the value of a flag in words; the last one counts, as for fairseq."""
-    return words[max(place for place, word in enumerate(words) if word == f"--{flag}") + 1]
 
 
 def test_the_number_of_runs_is_the_product_of_what_varies(values: dict[str, Any], plan_of: PlanOf) -> None:

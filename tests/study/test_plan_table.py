@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,9 @@ from fairseq_scaling.study.run.scheduling import Capacity
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
 
+from .helpers import table
+
 Write = Callable[[dict[str, Any] | str], Path]
-
-
-def table(*words: str | Path) -> tuple[dict[str, list[str]], str]:
-    """Return the rows that ``scaling-study plan`` prints, first cell -> the others, and all it printed."""
-    result = CliRunner().invoke(main, ["plan", *map(str, words)], env={"COLUMNS": "160"})
-    assert result.exit_code == 0, result.output
-    lines = [re.split(r"\s*[│┃]\s*", line)[1:-1] for line in result.output.splitlines() if line[:1] in "│┃"]
-    return {line[0]: line[1:] for line in lines}, result.output
 
 
 def test_a_plan_has_a_row_for_each_mixture_task_and_size_and_their_sum(

@@ -19,7 +19,7 @@ from fairseq_scaling.study.run.workflow import describe_failure
 from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
-from .test_workflow import set_environment, wait_for
+from .helpers import set_environment, wait_for
 
 Baseline = tuple[StudyFolder, Plan, Job]
 

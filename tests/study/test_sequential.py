@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fairseq_scaling.errors import DataError
-from fairseq_scaling.laws.diagnosis import FEWEST_BUDGETS
+from fairseq_scaling.laws.verdict import FEWEST_BUDGETS
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.results.cleaning import removable
@@ -31,7 +31,7 @@ from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes
 from .fake_program import ENDING
-from .test_workflow import kinds, set_environment
+from .helpers import kinds, set_environment
 
 BUDGETS = ["0.5M", "1M", "2M", "4M", "8M", "16M"]
 

@@ -14,8 +14,8 @@ import yaml
 from fairseq_scaling.study.run.scheduling import PROFILES
 
 from .conftest import Fakes, small_study
+from .helpers import kinds, wait_for
 from .slurm_cluster import SlurmCluster, missing_programs
-from .test_workflow import kinds, wait_for
 
 pytestmark = [
     pytest.mark.slow,

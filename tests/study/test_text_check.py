@@ -96,9 +96,9 @@ def test_programs_of_ones_own_leave_the_check_out_only_where_they_make_the_corpu
     plan, folder = plan_of(fitting, write_study), StudyFolder(tmp_path / "out")
     monkeypatch.setenv("SCALING_STUDY_PROGRAMS", str(tmp_path))
     (tmp_path / "fairseq-train").touch(mode=0o755)
-    assert find_corpus(plan, folder) is not None
+    assert find_corpus(folder.corpus(plan)) is not None
     (tmp_path / "scaling-preprocess").touch(mode=0o755)
-    assert find_corpus(plan, folder) is None
+    assert find_corpus(folder.corpus(plan)) is None
 
 
 def test_a_corpus_that_a_study_makes_is_checked_as_soon_as_it_is_there_and_kept_for_a_smaller_study(

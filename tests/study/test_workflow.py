@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
-from fairseq_scaling.study.run import state
+from fairseq_scaling.study.run import scheduling, state
 from fairseq_scaling.study.run.job import NOTHING_FITTED, run_job
 from fairseq_scaling.study.run.scheduling import Capacity
 from fairseq_scaling.study.run.state import StudyFolder
@@ -23,18 +24,11 @@ from fairseq_scaling.study.run.workflow import refusals
 from fairseq_scaling.study.settings.config import load_study
 
 from .conftest import Fakes, Finished
+from .helpers import kinds, set_environment, wait_for
 
 pytestmark = pytest.mark.usefixtures("one_budget")
 
 Write = Callable[[dict[str, Any] | str], Path]
-
-
-def kinds(started: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for line in started:
-        program = line.split()[0]
-        found[program] = found.get(program, 0) + 1
-    return found
 
 
 def test_a_study_runs_to_its_table_and_report(
@@ -393,18 +387,6 @@ def test_a_mistake_in_study_yaml_ends_with_2_and_no_traceback(
     assert "Traceback" not in result.stderr
 
 
-def set_environment(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 200) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
 def processes_with(word: str) -> list[str]:
     """Return the command lines of the processes that name ``word``."""
     found = []
@@ -435,3 +417,50 @@ def test_what_slurm_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:
         file.write("Building DAG of jobs...\nExiting because a job execution failed.\n")
     assert refusals(log) == ""
     assert refusals(tmp_path / "none") == ""
+
+
+def test_a_last_budget_that_is_moved_trains_afresh_and_leaves_the_earlier_ones_valid(
+    finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the folder holds lies behind the new budget's predecessor: it must not be resumed from there."""
+    set_environment(monkeypatch, fakes.environment())
+    folder = StudyFolder(finished)
+    for budgets, loaded in ((["1M", "2M"], ["| Loaded checkpoint with 10 steps"]), (["1M", "4M"], [])):
+        values["pretraining"]["budgets"] = budgets
+        plan = make_plan(load_study(write_study(values)))
+        first, last = (job for job in plan.of_stage("pretrain") if "de1" in job.id)
+        assert folder.is_done(plan, first)
+        assert not folder.is_done(plan, last)
+        assert run_job(folder, plan, last) == 0
+        lines = (finished / last.log).read_text().splitlines()
+        assert [line for line in lines if "Loaded" in line] == loaded
+        assert folder.is_done(plan, first)
+        assert folder.is_done(plan, last)
+    assert folder.record("pretrain/de1/seed1/2M") is None
+
+
+def test_a_study_can_be_looked_at_with_snakemake_itself(finished: Path, fakes: Fakes) -> None:
+    """As the head of the Snakefile says. Its own triggers find a changed command and what depends on it."""
+    file = Path(scheduling.__file__).with_name("Snakefile")
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(file), "--config", "plan=.study/plan.json",
+        "--cores", "2", "--rerun-triggers", "mtime", "params", "input",
+    ]  # fmt: skip
+
+    def ask(*words: str) -> str:
+        result = subprocess.run(
+            [*command, *words], cwd=finished, env=fakes.environment(), capture_output=True, text=True, check=False
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        return result.stdout + result.stderr
+
+    assert "Nothing to be done" in ask("--dry-run")
+    assert "run: de1/seed1/1M" in ask("--dag")
+    assert (finished / ".study/benchmarks/pretrain/de1/seed1/1M.tsv").exists()
+    plan = Plan.read(finished / ".study/plan.json")
+    for job in plan.of_stage("translate"):
+        job.argv[job.argv.index("--beam") + 1] = "5"
+    (finished / ".study/plan.json").write_text(plan.to_json())
+    said = ask("--dry-run")
+    assert "Params have changed" in said
+    assert set(re.findall(r"^rule (\w+):", said, re.M)) == {"translate", "score", "fit", "all"}

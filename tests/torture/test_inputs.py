@@ -18,7 +18,7 @@ from preprocess.cleaning.settings import CleanSettings
 from preprocess.fetch import fetch
 from preprocess.sources.files import FilesSource
 from tests.preprocess.samples import sentence
-from tests.study.test_hostile_study import spoil_all
+from tests.study.spoiling import spoil_all
 from tests.tasks.hostile import save_checkpoint, small_corpus
 from tests.tasks.runs import PRETRAINING, ROOT
 

@@ -20,7 +20,7 @@ from .shapes import Family, Shapes
 LEVEL_SPREAD = 3.0
 """Prior standard deviation of the level around the mean of the budgets, in units of the curve: next to no prior."""
 _USUAL_DECADES = 1.3
-_NEGLIGIBLE = 30.0  # of the logarithm of a weight
+_NEGLIGIBLE = 20.0  # of the logarithm of a weight
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Explained:
 
     Attributes:
         heights: at the budgets [k, b]; starts, spans, middles: of the scaling [k]; ends: heights at infinity [k].
-        log_weight: logarithm of prior times likelihood [r, s, k] for roughness, noise and shape (without the priors of
-            roughness and noise).
+        log_weight: logarithm of prior times likelihood [r, s, k] for roughness, noise and shape (without the prior of
+            noise).
         mean: of level and gain [r, s, k, 2]; covariance: their variances and covariance (ll, lg, gg) [r, s, k, 3].
         whitening: inverse Cholesky factors of the covariance of the budgets, in units of sigma^2, by roughness.
     """
@@ -51,15 +51,21 @@ class Explained:
     @property
     def noise_evidence(self) -> FloatArray:
         """Logarithm of the likelihood of every size of noise [s], up to a constant."""
-        logs = self.log_weight + np.log(ROUGHNESS.weights)[:, None, None]
-        most = logs.max()
-        return np.log(np.maximum(np.exp(logs - most).sum(axis=(0, 2)), 1e-300)) + most
+        most = self.log_weight.max()
+        return np.log(np.maximum(np.exp(self.log_weight - most).sum(axis=(0, 2)), 1e-300)) + most
 
 
 def correlation(z: FloatArray, other: FloatArray) -> FloatArray:
     """Return the correlation of the discrepancy between two sets of log10 D [n, m] (Matern 3/2)."""
     distance = np.sqrt(3.0) * np.abs(z[:, None] - other[None]) / ROUGHNESS.reach
     return (1 + distance) * np.exp(-distance)
+
+
+def roughness_weights(sigmas: FloatArray) -> FloatArray:
+    """Return the logarithm of the prior weights of the discrepancy's sizes for every size of noise [r, s]."""
+    sizes = np.array(ROUGHNESS.sizes)[:, None]
+    logs = np.log(ROUGHNESS.weights)[:, None] - 0.5 * (sizes * sigmas / ROUGHNESS.largest) ** 2
+    return logs - np.log(np.exp(logs).sum(0))
 
 
 def explain(repeats: Repeats, shapes: Shapes, baseline: tuple[float, int] | None = None) -> Explained:
@@ -99,7 +105,7 @@ def explain(repeats: Repeats, shapes: Shapes, baseline: tuple[float, int] | None
             c / determinant, -b / determinant, np.broadcast_to(a / determinant, determinant.shape),
         )  # fmt: skip
     mean[..., 0] += level
-    log_weight += scaled.log_prior
+    log_weight += scaled.log_prior + roughness_weights(repeats.sigmas)[:, :, None]
     _bound(log_weight, mean, covariance, scaled, repeats)
     if baseline is not None:
         _weigh_baseline(log_weight, mean, covariance, scaled, repeats, baseline)
@@ -152,14 +158,12 @@ class _Scaled:
         return cls(heights, starts, spans, middles, ends - middles, before - middles, is_flat, width, log_prior)
 
 
-def _bound(
-    log_weight: FloatArray, mean: FloatArray, covariance: FloatArray, scaled: _Scaled, repeats: Repeats
-) -> None:
+def _bound(log_weight: FloatArray, mean: FloatArray, covariance: FloatArray, scaled: _Scaled, repeats: Repeats) -> None:
     """Take off what lies outside the metric's range at infinity, and gains below 0: both are other shapes' business."""
     from scipy.special import log_ndtr
 
-    where = np.nonzero(log_weight > log_weight.max() - _NEGLIGIBLE)
-    shape, m, c = where[2], mean[where], covariance[where]
+    where, m, c = _likely(log_weight, mean, covariance)
+    shape = where % log_weight.shape[2]
     flat = scaled.is_flat[shape]
     inside = np.where(flat, 0.0, np.log(2) + log_ndtr(m[:, 1] / np.sqrt(c[:, 2])))
     place = np.where(flat, 0.0, scaled.ends[shape])
@@ -169,7 +173,19 @@ def _bound(
         inside += log_ndtr((repeats.upper - at) / spread)
     if np.isfinite(repeats.lower):
         inside += log_ndtr((at - repeats.lower) / spread)
-    log_weight[where] += inside
+    log_weight.ravel()[where] += inside
+
+
+def _likely(
+    log_weight: FloatArray, mean: FloatArray, covariance: FloatArray
+) -> tuple[NDArray[np.int_], FloatArray, FloatArray]:
+    """Return the flat indices of all that is not negligible for its size of noise, with means and covariances.
+
+    For its size, because what other curves say on noise may make another size the likely one.
+    """
+    most = log_weight.max(axis=(0, 2), keepdims=True)
+    where = np.flatnonzero(log_weight > np.maximum(most - _NEGLIGIBLE, most.max() - 3 * _NEGLIGIBLE))
+    return where, mean.reshape(-1, 2)[where], covariance.reshape(-1, 3)[where]
 
 
 def _weigh_baseline(
@@ -186,14 +202,14 @@ def _weigh_baseline(
     may do something that later ones do not. So it may be off by a third of what was gained, or of its distance.
     """
     value, runs = baseline
-    where = np.nonzero(log_weight > log_weight.max() - _NEGLIGIBLE)
-    shape, m, c = where[2], mean[where], covariance[where]
+    where, m, c = _likely(log_weight, mean, covariance)
+    shape, size = where % log_weight.shape[2], where // log_weight.shape[2] % log_weight.shape[1]
     place = scaled.before[shape]
     at = m[:, 0] + place * m[:, 1]
     variance = np.maximum(c[:, 0] + 2 * place * c[:, 1] + place**2 * c[:, 2], 0.0)
-    variance += repeats.sigmas[where[1]] ** 2 / runs + (np.abs(m[:, 1]) / 3 + abs(value - repeats.values[0]) / 3) ** 2
+    variance += repeats.sigmas[size] ** 2 / runs + (np.abs(m[:, 1]) / 3 + abs(value - repeats.values[0]) / 3) ** 2
     fits = -0.5 * (value - at) ** 2 / variance - 0.5 * np.log(variance)
     starts_there = scaled.ends[shape] > scaled.before[shape]
     level = float(np.mean(repeats.values))
     free = -0.5 * ((value - level) / LEVEL_SPREAD) ** 2 - np.log(LEVEL_SPREAD)
-    log_weight[where] += np.where(starts_there & ~scaled.is_flat[shape], fits, free)
+    log_weight.ravel()[where] += np.where(starts_there & ~scaled.is_flat[shape], fits, free)

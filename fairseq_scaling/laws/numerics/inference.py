@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..curve import Curve, FloatArray, Groups
+from ..fitted import Fit
 from ..law import Law, Scale
-from ..results import Estimate, Fit, HeldOutError, LeftOut, json_array, json_number
+from ..results import Estimate, HeldOutError, LeftOut
 from .bootstrap import refit
-from .profile import Likelihood
+from .profile import Likelihood, State
 from .statistics import f_quantile, huber_inflation, t_quantile
 
 _WORTH_OF_SEEDS = 2.0
 """Degrees of freedom that the variance by seeds counts at most beside that of the residuals, in the manner of Smyth
 (Statistical Applications in Genetics and Molecular Biology 3, 2004); none where the residuals contradict it."""
-
-_DRAWN = 81
-"""Points of the curve that a fit file holds for drawing."""
-
-
-@dataclass(frozen=True)
-class State:
-    """The solver's view of a fit: theta [p], its scaling, covariance [p, p], degrees of freedom, and what its intervals
-    are made from: bootstrap thetas [b, p], the likelihood, or (where both are None) the covariance."""
-
-    theta: FloatArray
-    scale: Scale
-    covariance: FloatArray
-    freedom: float
-    draws: FloatArray | None = None
-    likelihood: Likelihood | None = None
-    """For profile intervals, None where nothing is known of the variance, or it is 0."""
-    tables: dict[bytes, Any] = field(default_factory=dict, repr=False, compare=False)
-    """Profiles that were already traced (``predicting``)."""
 
 
 def infer(
@@ -163,55 +144,6 @@ def held_out_error(curve: Curve, residuals: FloatArray, judged: NDArray[np.bool_
             bias=float(np.mean(-log_error)),
             n=int(judged.sum()),
         )
-
-
-def fit_to_dict(fit: Fit) -> dict[str, Any]:
-    """Return a fit as plain JSON types (see ``Fit.to_dict``)."""
-    low = fit.curve.pretrain_tokens[fit.curve.pretrain_tokens > 0].min()
-    drawn = fit.predict(np.geomspace(low, 10 * fit.curve.pretrain_tokens.max(), _DRAWN))
-    return {
-        "curve": fit.curve.to_dict(),
-        "law": {
-            "name": fit.law.name,
-            "title": fit.law.title,
-            "formula": fit.law.formula,
-            "latex": fit.law.latex,
-            "source": fit.law.source,
-        },
-        "coefficients": {name: estimate.to_dict() for name, estimate in fit.coefficients.items()},
-        "objective": json_number(fit.objective),
-        "delta": fit.delta,
-        "protocol": fit.protocol,
-        "interval": fit.interval,
-        "level": fit.level,
-        "used": np.flatnonzero(fit.used).tolist(),
-        "held_out": np.flatnonzero(fit.judged).tolist(),
-        "left_out": [point.to_dict() for point in fit.left_out],
-        "residuals": json_array(fit.residuals),
-        "degrees_of_freedom": fit.degrees_of_freedom,
-        "sigma": json_number(fit.sigma),
-        "condition_number": json_number(fit.condition_number),
-        "identified": fit.identified,
-        "reasons": list(fit.reasons),
-        "notes": list(fit.notes),
-        "held_out_error": None if fit.held_out is None else fit.held_out.to_dict(),
-        "iterations": fit.iterations,
-        "converged": fit.converged,
-        "drawn": drawn.to_dict(),
-        "internal": _internal(fit),
-    }
-
-
-def _internal(fit: Fit) -> dict[str, Any]:
-    state: State = fit.state
-    return {
-        "names": list(fit.law.internal),
-        "theta": json_array(state.theta),
-        "covariance": json_array(state.covariance),
-        "middle": json_number(state.scale.middle),
-        "half": json_number(state.scale.half),
-        "level": json_number(state.scale.level),
-    }
 
 
 def _variance_by_seeds(curve: Curve, used: NDArray[np.bool_], groups: Groups) -> tuple[float, float]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..curve import FloatArray
-from ..results import Fit, Prediction
-from .inference import State
-from .profile import deviations
+from ..curve import Curve, FloatArray
+from ..law import Law
+from ..results import Prediction
+from .profile import State, deviations
 from .statistics import t_quantile
 
 _SHARES = (0.75, 0.9, 0.975, 0.995)
@@ -23,7 +24,20 @@ _KEPT = 8
 """Profiles that a fit keeps."""
 
 
-def predict(fit: Fit, pretrain_tokens: ArrayLike, level: float) -> Prediction:
+class Fitted(Protocol):
+    """What is used of a ``Fit``."""
+
+    @property
+    def curve(self) -> Curve: ...
+    @property
+    def law(self) -> Law: ...
+    @property
+    def level(self) -> float: ...
+    @property
+    def state(self) -> Any: ...
+
+
+def predict(fit: Fitted, pretrain_tokens: ArrayLike, level: float) -> Prediction:
     """Return the law's values with pointwise intervals (see ``Fit.predict``)."""
     tokens = np.asarray(pretrain_tokens, float)
     state: State = fit.state
@@ -40,13 +54,13 @@ def predict(fit: Fit, pretrain_tokens: ArrayLike, level: float) -> Prediction:
     return Prediction(tokens, value, lower, _capped(fit, upper, value), level)
 
 
-def values(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
+def values(fit: Fitted, pretrain_tokens: ArrayLike) -> FloatArray:
     """Return the law's values without intervals (see ``Fit.values``)."""
     tokens = np.asarray(pretrain_tokens, float)
     return np.exp(evaluate_log(fit, tokens)[0])
 
 
-def log_quantiles(fit: Fit, tokens: FloatArray, deviates: FloatArray) -> FloatArray:
+def log_quantiles(fit: Fitted, tokens: FloatArray, deviates: FloatArray) -> FloatArray:
     """Return log f [..., k] at deviates [k] of Student's t, for ``tokens`` of any shape and a fit of one law without
     bootstrap: by its profile, or log f + deviate * standard error."""
     if fit.state.likelihood is not None:
@@ -56,7 +70,7 @@ def log_quantiles(fit: Fit, tokens: FloatArray, deviates: FloatArray) -> FloatAr
         return log_value[..., None] + _error(jacobian, fit.state.covariance)[..., None] * deviates
 
 
-def elasticity(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
+def elasticity(fit: Fitted, pretrain_tokens: ArrayLike) -> FloatArray:
     """Return d log f / d log D_p (see ``Fit.elasticity``), by a central difference."""
     tokens = np.asarray(pretrain_tokens, float)
     step = 1e-4
@@ -64,7 +78,7 @@ def elasticity(fit: Fit, pretrain_tokens: ArrayLike) -> FloatArray:
     return (evaluate_log(fit, tokens * np.exp(step))[0] - evaluate_log(fit, tokens * np.exp(-step))[0]) / (2 * step)
 
 
-def draws(fit: Fit, pretrain_tokens: ArrayLike, size: int, seed: int) -> FloatArray:
+def draws(fit: Fitted, pretrain_tokens: ArrayLike, size: int, seed: int) -> FloatArray:
     """Return draws of the law's values from its uncertainty [size, ...] (see ``Fit.draws``)."""
     tokens = np.asarray(pretrain_tokens, float)
     state: State = fit.state
@@ -114,7 +128,7 @@ class _Profile:
         return left, (deviates - self.deviates[left]) / np.diff(self.deviates)[left]
 
 
-def _profile(fit: Fit, tokens: FloatArray) -> _Profile:
+def _profile(fit: Fitted, tokens: FloatArray) -> _Profile:
     """Return the profile of log f at ``tokens`` [n]; NaN where the law has no value."""
     state: State = fit.state
     assert state.likelihood is not None
@@ -146,7 +160,7 @@ def _error(jacobian: FloatArray, covariance: FloatArray) -> FloatArray:
         return np.sqrt(np.einsum("...i,ij,...j->...", jacobian, covariance, jacobian))
 
 
-def _given_bounds(fit: Fit) -> FloatArray:
+def _given_bounds(fit: Fitted) -> FloatArray:
     """Return the covariance of theta [p, p] if the parameters at their bounds stay there."""
     covariance, theta = fit.state.covariance, fit.state.theta
     held = (theta <= fit.law.lower) | (theta >= fit.law.upper)
@@ -157,7 +171,7 @@ def _given_bounds(fit: Fit) -> FloatArray:
     return np.where(free[:, None] & free, covariance - answer @ covariance[held], 0.0)
 
 
-def evaluate_log(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
+def evaluate_log(fit: Fitted, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return log f and its derivatives by theta at ``tokens`` (any shape) of a fit of one law."""
     state: State = fit.state
     with np.errstate(all="ignore"):
@@ -168,7 +182,7 @@ def evaluate_log(fit: Fit, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
         )
 
 
-def _evaluate_draws(fit: Fit, tokens: FloatArray, thetas: FloatArray) -> FloatArray:
+def _evaluate_draws(fit: Fitted, tokens: FloatArray, thetas: FloatArray) -> FloatArray:
     state: State = fit.state
     with np.errstate(all="ignore"):
         z = state.scale.z(np.log(tokens).ravel())
@@ -176,6 +190,6 @@ def _evaluate_draws(fit: Fit, tokens: FloatArray, thetas: FloatArray) -> FloatAr
         return value.reshape(len(thetas), *tokens.shape)
 
 
-def _capped(fit: Fit, upper: FloatArray, value: FloatArray) -> FloatArray:
+def _capped(fit: Fitted, upper: FloatArray, value: FloatArray) -> FloatArray:
     """No interval promises more than the metric can give; a law that itself predicts more keeps its value."""
     return np.maximum(np.minimum(upper, fit.curve.ceiling), value)

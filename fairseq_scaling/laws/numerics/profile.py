@@ -16,13 +16,14 @@ Gauss-Newton steps from the best theta, for all D, sides and t at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..curve import FloatArray
-from ..law import Law
+from ..law import Law, Scale
 from .solver import solve_scaled
 
 _STEPS = 20
@@ -50,6 +51,22 @@ class Likelihood:
     values: FloatArray
     weight: FloatArray
     variance: float
+
+
+@dataclass(frozen=True)
+class State:
+    """The solver's view of a fit: theta [p], its scaling, covariance [p, p], degrees of freedom, and what its intervals
+    are made from: bootstrap thetas [b, p], the likelihood, or (where both are None) the covariance."""
+
+    theta: FloatArray
+    scale: Scale
+    covariance: FloatArray
+    freedom: float
+    draws: FloatArray | None = None
+    likelihood: Likelihood | None = None
+    """For profile intervals, None where nothing is known of the variance, or it is 0."""
+    tables: dict[bytes, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Profiles that were already traced (``predicting``)."""
 
 
 def deviations(law: Law, theta: FloatArray, likelihood: Likelihood, at: FloatArray, roots: FloatArray) -> FloatArray:

@@ -19,6 +19,7 @@ from .roles import (
     LAST_X,
     OPTIONAL,
     OWN,
+    OWN_ROLES,
     REQUIRED,
     TOKENS,
     X_ORDER,
@@ -203,7 +204,7 @@ class _Assignment:
 
     def _find_roles(self, x: Quantity, at: Column) -> None:
         """Find what else a curve fixes or a row says; over another quantity than D_p a curve fixes its D_p."""
-        wanted = (*OPTIONAL, PRETRAIN_TOKENS.name)
+        wanted = (*OPTIONAL, PRETRAIN_TOKENS.name, *(OWN_ROLES if self._is_own() else ()))
         self.roles = {role: column for role, column in self.given.items() if role in wanted and role != x.name}
         sizes = self.sheet.cells(at.at)
         for role in ("curve", *wanted):

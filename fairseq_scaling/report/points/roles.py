@@ -25,6 +25,8 @@ OPTIONAL = (
     "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "scale", "lower_is_better",
     "source_lang", "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
 )  # fmt: skip
+OWN_ROLES = ("unique_tokens", "start")
+"""Roles of a table written by this tool; a column of another one may mean something else by such a name."""
 OWN = frozenset(
     ("kind", "used", "reason", "task", "alignment", "signature", "file", "line", "origin", "score_lower", "score_upper")
 )

@@ -176,6 +176,8 @@ class _Reader:
             architecture=said.get("architecture", ""),
             corpus=said.get("corpus", ""),
             run_id=said.get("run_id", ""),
+            unique_tokens=self._optional_amount(row, "unique_tokens"),
+            start=said.get("start", ""),
             file=self.name,
             line=row.line,
             source_lang=source,

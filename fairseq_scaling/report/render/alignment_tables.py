@@ -10,8 +10,9 @@ from ...quantities import format_tokens
 from ..alignment import FEWEST_MIXTURES, PAPER
 from ..curve_result import CurveResult
 from ..results import Report
+from .numbers import NONE, decimal, number, score, signed, size
 from .table import Table, columns
-from .wording import NONE, condition, decimal, labels, number, score, signed, size
+from .wording import condition, labels
 
 _SHOWN = ("unigram_source", "unigram_target", "coverage_3_source", "coverage_3_target")
 _TITLES = {

@@ -25,8 +25,9 @@ from ...metrics import CROSS_ENTROPY, Metric, order
 from ...quantities import Quantity, format_tokens
 from ..curve_result import CurveResult
 from ..results import Report
+from .numbers import amount, score, size
 from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, series_key, shorten, span_of, style
-from .wording import AGAIN, CONTINUED, amount, condition, enumerate_all, score, size
+from .wording import AGAIN, CONTINUED, capital, condition, enumerate_all
 
 MOST_SERIES = len(PALETTE)
 _FONTS = ["DejaVu Sans"]
@@ -129,7 +130,7 @@ def _forecast(group: _Group) -> Drawing:
         axes.set_xlabel(group.x.title, color=INK, fontsize=9, parse_math=False)
     level = next((f"{c.forecast.level:.0%} " for c in group.curves if c.forecast), "")
     caption = (
-        f"{metric.title} over {group.x.title}. Large marks: means of the runs "
+        f"{capital(metric.title)} over {group.x.title}. Large marks: means of the runs "
         f"(hollow: held out); small marks: single runs. Line: forecast, dashed beyond the data, with its {level}band "
         f"for {CONTINUED}; the pale band is for {AGAIN}."
     )

@@ -33,7 +33,7 @@ FORMAT = 2
 POINT_COLUMNS = (
     "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",
     "weight", "stderr", "test_set", "scale", "lower_is_better", "source_lang", "target_lang", "architecture",
-    "parameters", "corpus", "alignment", "run_id", "signature", "used", "reason", "origin",
+    "parameters", "corpus", "alignment", "unique_tokens", "start", "run_id", "signature", "used", "reason", "origin",
 )  # fmt: skip
 """Columns of ``points.csv``; over another quantity than D_p the third one bears the name of that quantity."""
 PREDICTION_COLUMNS = (
@@ -150,6 +150,8 @@ def point_rows(report: Report) -> list[list[Any]]:
                     one.parameters,
                     one.corpus,
                     one.alignment if pretrained else None,
+                    point.unique_tokens,
+                    point.start,
                     point.run_id,
                     point.details.get("signature", ""),
                     point.use.value,

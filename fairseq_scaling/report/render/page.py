@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from ...laws import Action
 from ..curve_result import LawResult
 from ..results import Entry, Report, Section, Task
-from .markup import Markup, join, tag
+from .markup import Markup, inline, join, tag
 from .style import CSS
-from .svg import inline
 from .table import Table
 from .tables import all_tables, outcome_table
 from .wording import (
+    action_title,
     answer,
     condition,
     enumerate_all,
@@ -157,7 +157,7 @@ def _card(report: Report, entry: Entry, level: str) -> Markup:
         tag(
             "div",
             tag(level, short_name(entry)),
-            tag("span", f"{_SIGNS[tone]} {action.value}", class_=f"chip {tone}"),
+            tag("span", f"{_SIGNS[tone]} {action_title(action, curve.x)}", class_=f"chip {tone}"),
             class_="top",
         ),
         tag("p", answer(curve), class_="advice"),

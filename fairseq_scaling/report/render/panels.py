@@ -144,7 +144,7 @@ def _draw_curve(
     end_x, end_y, _ = curve.means[-1]
     small = 1.0 if letters else 0.72
     if curve.forecast is not None:
-        end_x, end_y = right, _draw_forecast(axes, curve, colour, right, heights)
+        end_x, end_y = _draw_forecast(axes, curve, colour, right, heights)
     else:
         axes.plot(*zip(*[m[:2] for m in curve.means], strict=True), color=colour, lw=1.3, alpha=0.75, zorder=2)
     if len(curve.points) > len(curve.means):
@@ -164,8 +164,10 @@ def _draw_curve(
     return Label(end_x, end_y, shorten(series_key(curve), letters), curve.kind.value, colour)
 
 
-def _draw_forecast(axes: Axes, curve: CurveResult, colour: str, right: float, heights: list[float]) -> float:
-    """Draw the forecast with its bands; return its value at the right edge."""
+def _draw_forecast(
+    axes: Axes, curve: CurveResult, colour: str, right: float, heights: list[float]
+) -> tuple[float, float]:
+    """Draw the forecast with its bands; return where its line ends."""
     assert curve.forecast is not None
     line = curve.forecast.continued
     x, y = line.pretrain_tokens, line.value
@@ -178,9 +180,9 @@ def _draw_forecast(axes: Axes, curve: CurveResult, colour: str, right: float, he
     axes.plot(x[beyond], y[beyond], color=colour, lw=1.5, ls=(0, (3.5, 2)), zorder=3)
     shown = y[inside]
     if not shown.size:
-        return curve.means[-1][1]
+        return curve.means[-1][:2]
     heights += [float(shown.min()), float(shown.max())]
-    return float(shown[-1])
+    return float(x[inside][-1]), float(shown[-1])
 
 
 def _draw_band(axes: Axes, band: Prediction, colour: str, alpha: float, right: float) -> None:

@@ -14,8 +14,9 @@ from ..curve_result import PointResult, Setting, Use
 from ..forgetting import Forgetting
 from ..points import mixture_label
 from ..results import Report
+from .numbers import NONE, amount, decimal, score, size
 from .table import Table, columns, mean
-from .wording import NONE, amount, decimal, labels, score, size
+from .wording import labels
 
 
 def precisions_table(report: Report) -> Table:

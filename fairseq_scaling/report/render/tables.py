@@ -11,27 +11,9 @@ from ..curve_result import CurveResult, LawResult
 from ..results import Report, Task
 from . import run_tables
 from .alignment_tables import agreement_table, alignment_table
+from .numbers import NONE, decimal, gain, interval, number, percent, probability, score, size
 from .table import Table, columns
-from .wording import (
-    AGAIN,
-    CONTINUED,
-    NONE,
-    capital,
-    condition,
-    decimal,
-    gain,
-    interval,
-    labels,
-    note,
-    number,
-    percent,
-    probability,
-    score,
-    shape,
-    short_name,
-    size,
-    unit,
-)
+from .wording import AGAIN, CONTINUED, capital, condition, labels, note, shape, short_name, unit
 
 
 def outcome_table(report: Report, task: Task) -> Table:

@@ -5,7 +5,7 @@ Terminal, page and figures take their words from here, so that a thing is said i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ...laws import Action, Advice, Estimate, Question, ShapeProbabilities, VerdictKind
 from ...metrics import CROSS_ENTROPY, Metric
@@ -13,9 +13,8 @@ from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..curve_result import CurveResult, Setting
 from ..limits import FEW_SIZES
 from ..results import Entry, Limit, LimitKind, MetricFinding, MixtureComparison, Report, Task
+from .numbers import amount, gain, interval, is_number, number, probability, score, size
 
-NONE = "\u2013"
-MINUS = "\u2212"
 _FEW = 3
 """The page's heading names this many curves; it counts more."""
 CONTINUED, AGAIN = Question.RUN.value, Question.MIXTURE.value
@@ -79,69 +78,6 @@ LIMITS = {
 }
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with ``digits`` significant digits; a dash where there is none."""
-    if value is None or not _is_number(value):
-        return NONE
-    return f"{value:.{digits}g}".replace("-", MINUS)
-
-
-def score(value: float | None, metric: Metric) -> str:
-    """Return a value of a metric with the decimals worth printing."""
-    return NONE if value is None else decimal(value, metric.decimals)
-
-
-def signed(value: float | None, metric: Metric) -> str:
-    """Return a change of a metric with its sign; none where it rounds to zero."""
-    return NONE if value is None else decimal(value, metric.decimals, "+")
-
-
-def decimal(value: float, digits: int, sign: str = "") -> str:
-    # Adding zero turns the minus zero that rounding may leave into zero.
-    rounded = round(value, digits) + 0.0
-    return f"{rounded:{sign if rounded else ''}.{digits}f}".replace("-", MINUS)
-
-
-def interval(estimate: Estimate | None, write: Callable[[float | None], str] = number) -> str:
-    """Return ``value [lower, upper]``, the value alone where the interval is unknown; ``write`` makes text."""
-    if estimate is None or not _is_number(estimate.value):
-        return NONE
-    if not (_is_number(estimate.lower) or _is_number(estimate.upper)):
-        return write(estimate.value)
-    lower = write(estimate.lower).removeprefix("+") if _is_number(estimate.lower) else f"{MINUS}\u221e"
-    upper = write(estimate.upper).removeprefix("+") if _is_number(estimate.upper) else "\u221e"
-    return f"{write(estimate.value)} [{lower}, {upper}]"
-
-
-def gain(estimate: Estimate | None, metric: Metric) -> str:
-    """Return a gain with its interval: ``+1.05 [-0.40, 5.09]``."""
-    return interval(estimate, lambda value: signed(value, metric))
-
-
-def size(value: float | None, x: Quantity) -> str:
-    """Return a size without its unit, with three digits: runs consume a little less than their budget."""
-    return NONE if value is None else x.none if value == 0 else x.format(value, 3)
-
-
-def amount(value: float, x: Quantity) -> str:
-    """Return a size with its unit: ``4M tokens``."""
-    return x.amount(value, 3)
-
-
-def percent(value: float | None) -> str:
-    """Return a share such as a relative error in per cent."""
-    if value is None or not _is_number(value):
-        return NONE
-    return f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
-
-
-def probability(value: float | None) -> str:
-    """Return a probability in per cent, never as certain: ``97 %``, ``>99 %``."""
-    if value is None:
-        return NONE
-    return ">99 %" if value > 0.995 else "<1 %" if value < 0.005 else f"{100 * value:.0f} %"
-
-
 def shape(probabilities: ShapeProbabilities) -> str:
     """Return the likelier shapes: ``rises 91 %, flat 8 %``."""
     parts = sorted(vars(probabilities).items(), key=lambda item: -item[1])
@@ -151,10 +87,6 @@ def shape(probabilities: ShapeProbabilities) -> str:
 def probably(value: float | None) -> str:
     """Return `` (probability 97 %)``, or nothing where no probability is known."""
     return "" if value is None else f" (probability {probability(value)})"
-
-
-def _is_number(value: float) -> bool:
-    return value - value == 0
 
 
 def capital(text: str) -> str:
@@ -226,9 +158,15 @@ def headline(report: Report) -> str:
         if curve.advice:
             of.setdefault(curve.advice.action, []).append(names[curve.name])
     if len(decided) <= _FEW:
-        parts = [f"{capital(action.value)}: {enumerate_all(of[action])}" for action in Action if action in of]
+        parts = [
+            f"{capital(action_title(action, report.x))}: {enumerate_all(of[action])}"
+            for action in Action
+            if action in of
+        ]
     else:
-        first, *others = [f"{action.value} for {len(of[action])}" for action in Action if action in of]
+        first, *others = [
+            f"{action_title(action, report.x)} for {len(of[action])}" for action in Action if action in of
+        ]
         parts = [", ".join([f"{capital(first)} of {len(decided)} curves", *others])]
     misled = sum(finding.misleads for finding in report.metric_findings)
     return "; ".join([*parts, f"on {misled}, cross-entropy misleads"] if misled else parts)
@@ -244,7 +182,9 @@ def subtitle(report: Report) -> str:
     tasks = sorted({curve.setting.task for curve in curves} - {""})
     low, high = min(curve.smallest for curve in curves), max(curve.largest for curve in curves)
     metrics = enumerate_all(list(dict.fromkeys(curve.metric.title for curve in curves)))
-    named = f"Translation {', '.join(tasks)}" if tasks else f"{len(report.entries)} curves"
+    named = (
+        f"Translation {', '.join(tasks)}" if tasks else f"{len(report.entries)} curve{'s' * (len(report.entries) > 1)}"
+    )
     x = report.x
     runs = f". {report.read.finetuning_runs} finetuning runs" if report.read.finetuning_runs else ""
     points = sum(len(curve.points) for curve in curves)
@@ -284,6 +224,13 @@ def answer(curve: CurveResult) -> str:
     return capital(_action(curve, curve.advice).format(**words)) + "."
 
 
+def action_title(action: Action, x: Quantity) -> str:
+    """Return the advice in two or three words; of sizes other than pretraining tokens it does not speak of data."""
+    others = {Action.ADD_DATA: f"more {x.title}", Action.CHANGE_DATA: f"no more {x.title}"}
+    others[Action.FINETUNING_SUFFICES] = Action.STOP.value
+    return action.value if x.name == PRETRAIN_TOKENS.name else others.get(action, action.value)
+
+
 def _action(curve: CurveResult, advice: Advice) -> str:
     worse = curve.kind in (VerdictKind.INVERSE, VerdictKind.NON_MONOTONIC)
     if advice.action is Action.CHANGE_DATA and not worse:
@@ -315,7 +262,7 @@ def _change(change: Estimate, metric: Metric, named: bool = True) -> str:
 
 def next_sentence(curve: CurveResult) -> str:
     """Return which run would tell most."""
-    if curve.advice is None or not _is_number(curve.advice.next_budget):
+    if curve.advice is None or not is_number(curve.advice.next_budget):
         return ""
     return f"The size that would tell most is {amount(curve.advice.next_budget, curve.x)}."
 
@@ -351,7 +298,7 @@ def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
         f"{names[pair.better]} is ahead of {names[pair.worse]} at {amount(pair.pretrain_tokens, pair.x)}"
         f"{probably(pair.certainty)}: {gain(ahead, pair.metric)} {pair.metric.title} ({AGAIN})."
     )
-    if pair.worth is not None and _is_number(pair.worth.upper):
+    if pair.worth is not None and is_number(pair.worth.upper):
         first, second = (names[name] for name in pair.names)
         text += f" What {first} reaches there takes {interval(pair.worth)} times as much data of {second}."
     return text

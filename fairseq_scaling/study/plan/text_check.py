@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import ScalingError, SettingError
@@ -15,12 +16,11 @@ from .jobs import budgets_of, mixture_of
 
 if TYPE_CHECKING:
     from ...data.corpus import Corpus
-    from ..run.state import StudyFolder
     from .jobs import Job, Plan
 
 
-def find_corpus(plan: Plan, folder: StudyFolder) -> Corpus | None:
-    """Return the corpus of a study, or None where it is not made yet.
+def find_corpus(path: Path) -> Corpus | None:
+    """Return the corpus in a folder, or None where it is not made yet.
 
     None, too, where a program of the person's own (in SCALING_STUDY_PROGRAMS) stands for scaling-preprocess: what that
     makes need not be such a corpus.
@@ -33,7 +33,6 @@ def find_corpus(plan: Plan, folder: StudyFolder) -> Corpus | None:
     programs = os.environ.get("SCALING_STUDY_PROGRAMS")
     if programs and shutil.which("scaling-preprocess", path=programs):
         return None
-    path = folder.corpus(plan)
     return Corpus.open(path) if (path / MANIFEST).is_file() else None
 
 

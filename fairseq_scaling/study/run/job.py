@@ -131,7 +131,7 @@ def _check_corpus(folder: StudyFolder, plan: Plan, job: Job) -> int:
 
     record = folder.record(job.id) or {}
     try:
-        if (corpus := find_corpus(plan, folder)) is not None:
+        if (corpus := find_corpus(folder.corpus(plan))) is not None:
             check_text(plan, corpus)
     except ScalingError as error:
         folder.done_path(job.id).unlink(missing_ok=True)

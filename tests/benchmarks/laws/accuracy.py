@@ -61,39 +61,28 @@ def chinchilla(data: Path, draws: int = 4000, starts: int = 0) -> Chinchilla:
     return Chinchilla(objective, reference, errors)
 
 
-def extrapolation(data: Path, first: int = 0, interval: str = "profile") -> dict[str, dict[str, float]]:
-    """Held-out RMSLE per domain and law, of the automatic choice and of the law with the least rolling-origin error.
+def extrapolation(data: Path, first: int = 0) -> dict[str, dict[str, float]]:
+    """Held-out RMSLE per domain: of the forecast's median and of every single law.
 
     With ``first`` that many points are fitted and all others held out, whatever the table says.
     """
     curves = load_curves(data)
     if first:
         curves = [(domain, holding_out(curve, first)) for domain, curve in curves]
-        curves = [(domain, curve) for domain, curve in curves if curve.held_out.any()]
+    curves = [(domain, curve) for domain, curve in curves if curve.held_out.any() and laws.fitted_budgets(curve) >= 3]
     domains = np.array([domain for domain, _ in curves])
-    began = time.process_time()
-    choices = laws.choose_many([curve for _, curve in curves], interval=interval)
-    took = time.process_time() - began
     rows: dict[str, np.ndarray] = {}
-    for position, choice in enumerate(choices):
-        single = next(c.fit for c in choice.candidates if c.fit.law.name != "average")
-        fits = {"average (the choice)": choice.fit, "least rolling-origin error": single, **choice.fits}
-        for label, fit in fits.items():
-            if label != "average":
-                rows.setdefault(label, np.full(len(curves), np.nan))[position] = _rmsle(fit)
-    inside = [interval_scores(choice.fit) for choice in choices]
+    for position, (_, curve) in enumerate(curves):
+        errors = {"forecast": _rmsle(curve, laws.forecast(curve)[0].predict(curve.pretrain_tokens).value)}
+        errors |= {law.name: _rmsle(curve, laws.fit(curve, law).values(curve.pretrain_tokens)) for law in
+                   laws.laws_for(curve.metric)}  # fmt: skip
+        for label, error in errors.items():
+            rows.setdefault(label, np.full(len(curves), np.nan))[position] = error
     groups = {name: np.flatnonzero(domains == name) for name in sorted(set(domains))}
-    shown = {**groups, "all": np.arange(len(curves))} if len(groups) > 1 else groups
-    print(f"{len(curves)} curves in {took:.1f} s; mean RMSLE on held-out points")
-    print(f"  {'':<28}" + "".join(f"{f'{name} ({len(members)})':>12}" for name, members in shown.items()))
-    for label, errors in rows.items():
-        # A law that was no candidate for some curves has no mean that compares.
-        print(f"  {label:<28}" + "".join(f"{np.mean(errors[members]):12.4f}" for members in shown.values()))
-    pooled = [np.concatenate([inside[i] for i in members], 1).mean(1) for members in shown.values()]
-    held, scores, widths = np.array(pooled).T
-    print(f"  {'in the 95 % interval':<28}" + "".join(f"{share:12.1%}" for share in held))
-    for label, column in (("its score (logarithms)", scores), ("its mean width", widths)):
-        print(f"  {label:<28}" + "".join(f"{value:12.3f}" for value in column))
+    print(f"{len(curves)} curves; mean RMSLE on held-out points")
+    print(f"  {'':<20}" + "".join(f"{f'{name} ({len(members)})':>12}" for name, members in groups.items()))
+    for label, found in rows.items():
+        print(f"  {label:<20}" + "".join(f"{np.mean(found[members]):12.4f}" for members in groups.values()))
     return {
         name: {label: float(np.mean(errors[members])) for label, errors in rows.items()}
         for name, members in groups.items()
@@ -105,26 +94,12 @@ def holding_out(curve: laws.Curve, first: int) -> laws.Curve:
     return replace(curve, held_out=np.argsort(np.argsort(curve.pretrain_tokens)) >= first)
 
 
-def interval_scores(fit: laws.Fit) -> np.ndarray:
-    """Return for each held-out point whether the interval holds it, the interval's score, and its width [3, n].
-
-    The score of Gneiting and Raftery (JASA 2007, eq. 43), of logarithms: width + 2 / (1 - level) times the distance by
-    which the point was missed. The less, the better; neither wide intervals nor misses pay.
-    """
-    held_out = fit.judged
-    predicted = fit.predict(fit.curve.pretrain_tokens[held_out])
-    values = np.log(fit.curve.values[held_out])
-    with np.errstate(divide="ignore"):
-        # lower ends at 0 count as a factor of a million
-        lower = np.log(np.maximum(predicted.lower, 1e-6 * predicted.value))
-        upper = np.log(predicted.upper)
-    missed = np.maximum(lower - values, 0) + np.maximum(values - upper, 0)
-    width = upper - lower
-    return np.stack([missed == 0, width + 2 / (1 - fit.level) * missed, width])
-
-
-def _rmsle(fit: laws.Fit) -> float:
-    return fit.held_out.rmsle if fit.held_out is not None else float("nan")
+def _rmsle(curve: laws.Curve, predicted: np.ndarray) -> float:
+    """Return the error of ``predicted`` [n] on the held-out points above 0; inf where nothing is predicted."""
+    judged = curve.held_out & (curve.values > 0)
+    with np.errstate(all="ignore"):
+        error = np.log(predicted[judged] / curve.values[judged])
+    return float(np.sqrt(np.mean(np.where(np.isfinite(error), error, np.inf) ** 2)))
 
 
 def coverage(repeats: int = 1000, seeds: int = 1, between: float = 1.0, interval: str = "profile") -> list[float]:
@@ -154,8 +129,8 @@ def coverage_of(
 ) -> tuple[float, float]:
     """Return the coverage and the median relative width of intervals at four times the largest D_p.
 
-    ``interval`` is one of the package's for the law that made the curves; ``average``: that of the automatic choice,
-    which does not know the law; or ``residual``: the residual bootstrap, which the package does not offer.
+    ``interval`` is one of the package's for the law that made the curves; ``forecast``: that of the forecast, which
+    does not know the law; or ``residual``: the residual bootstrap, which the package does not offer.
     """
     generator = np.random.default_rng([count, int(1e4 * noise), len(law)])
     curves = [synthetic_curve(law, count, noise, generator, seeds=seeds, between=between) for _ in range(repeats)]
@@ -166,11 +141,10 @@ def coverage_of(
             [residual_interval(fit, target, number) for number, fit in enumerate(laws.fit_many(curves, law))]
         ).T
     else:
-        if interval == "average":
-            fits = [choice.fit for choice in laws.choose_many(curves)]
+        if interval == "forecast":
+            predictions = [laws.forecast(curve)[0].predict(target) for curve in curves]
         else:
-            fits = laws.fit_many(curves, law, interval=interval)
-        predictions = [fit.predict(target) for fit in fits]
+            predictions = [fit.predict(target) for fit in laws.fit_many(curves, law, interval=interval)]
         lower = np.array([p.lower[0] for p in predictions])
         upper = np.array([p.upper[0] for p in predictions])
     return float(np.mean((lower <= truth) & (truth <= upper))), float(np.median((upper - lower) / truth))

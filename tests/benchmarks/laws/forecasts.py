@@ -1,6 +1,4 @@
-"""How good forecasts, verdicts and advice are: on held-out ends of real curves and on simulated curves.
-
-    python -m tests.benchmarks.laws forecasts [PART ...] [--repeats N]
+"""How good forecasts, verdicts and advice are on simulated curves (``real.py``: on real ones).
 
 Each part prints its figures; the parts are the keys of ``PARTS``. Noise is in points of BLEU, budgets double from one
 to the next unless a part says otherwise, and a method never sees the truth.
@@ -10,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from fairseq_scaling import laws
+from fairseq_scaling.errors import DataError
 
 FACTORS = (2.0, 4.0, 10.0)
 Generator = np.random.Generator
@@ -108,7 +106,13 @@ def bleu(
     of_seed = np.broadcast_to(np.arange(seeds)[None, None], values.shape)
     metric = str(curve.pop("metric", "bleu"))
     return laws.Curve(
-        name, metric, at.ravel(), values.ravel(), seeds=of_seed.ravel(), runs=of_run.ravel(), **curve  # type: ignore
+        name,
+        metric,
+        at.ravel(),
+        values.ravel(),
+        seeds=of_seed.ravel(),
+        runs=of_run.ravel(),
+        **curve,  # type: ignore
     )
 
 
@@ -131,9 +135,7 @@ def simulated(repeats: int) -> None:
                         form = _normed(make(g, width), width, g.uniform(5, 25), gain)
                         x = np.linspace(0, width, budgets)
                         curve = bleu(form(x), g, noise, seeds, tokens=1e6 * 10**x)
-                        made = laws.forecast(curve)[0].predict(
-                            1e6 * 10**width * np.array(FACTORS), laws.Question.RUN
-                        )
+                        made = laws.forecast(curve)[0].predict(1e6 * 10**width * np.array(FACTORS), laws.Question.RUN)
                         truth = np.minimum(form(width + np.log10(FACTORS)), 100)
                         score = interval_score(truth, made.lower, made.upper)
                         inside = (made.lower <= truth) & (truth <= made.upper)
@@ -287,7 +289,39 @@ def _auroc(score: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean((above > 0) + 0.5 * (above == 0)))
 
 
-# -- speed and real curves ---------------------------------------------------------------------------------------------
+# -- the worth of languages --------------------------------------------------------------------------------------------
+
+
+def worth(repeats: int) -> None:
+    """Coverage of languages' worths and of an untried mixture, 3 languages, 3 to 6 mixtures, 7 budgets, noise .3."""
+    for count in (3, 4, 6):
+        told, held, widths = [], [], []
+        for repeat in range(repeats):
+            g = np.random.default_rng([51, count, repeat])
+            worths = g.uniform(0.1, 1.0, 3)
+            shares = np.r_[np.eye(3) * 0.6 + 0.4 / 3, g.dirichlet(np.ones(3), max(count - 3, 1))][:count]
+            low, gain = g.uniform(8, 15), g.uniform(14, 24)
+            clean = [low + gain * _sigmoid((np.arange(7) + np.log2(speed) - 2) / 1.7) for speed in shares @ worths]
+            study = laws.forecast([bleu(y, g, 0.3, 3, name=f"mixture {i}") for i, y in enumerate(clean)])
+            try:
+                found = laws.worth_of_languages(study, [dict(zip("abc", row, strict=True)) for row in shares])
+            except DataError:
+                continue
+            scale = (shares @ worths)[int(found.reference.split()[1])]
+            told += [one.lower <= worths[i] / scale <= one.upper for i, one in enumerate(found.worth.values())]
+            new = g.dirichlet(np.ones(3))
+            truth = low + gain * _sigmoid((7 + np.log2(new @ worths) - 2) / 1.7)
+            made = found.predict(dict(zip("abc", new, strict=True)), 1e6 * 2.0**7)
+            held.append(made.lower <= truth <= made.upper)
+            widths.append(made.upper - made.lower)
+        print(
+            f"{count} mixtures: worths covered {np.mean(told):.3f}, an untried mixture at twice the data covered "
+            f"{np.mean(held):.3f}, median width {np.median(widths):.1f} BLEU, studies {len(held)}",
+            flush=True,
+        )
+
+
+# -- speed -----------------------------------------------------------------------------------------------------------
 
 
 def speed(repeats: int) -> None:
@@ -310,36 +344,19 @@ def speed(repeats: int) -> None:
     print(f"{len(curves)} curves with forecast, verdict, advice and every law: {time.perf_counter() - began:.1f} s")
 
 
-def real(paths: Sequence[Path], every: int = 1) -> None:
-    """Interval score, error and coverage of held-out ends, in shares of the curve's mean, by group of a table."""
-    from .curves import load_table
-
-    for path in paths:
-        groups: dict[str, list[tuple[float, float, float]]] = {}
-        for domain, curve in load_table(path)[::every]:
-            held_out = np.unique(curve.pretrain_tokens[curve.held_out])
-            if not held_out.size or laws.fitted_budgets(curve) < 3:
-                continue
-            truth = np.array([curve.values[curve.held_out & (curve.pretrain_tokens == d)].mean() for d in held_out])
-            made = laws.forecast(curve)[0].predict(held_out)
-            unit = abs(float(curve.values[~curve.held_out].mean()))
-            score = np.minimum(interval_score(truth, made.lower, made.upper) / unit, 10).mean()
-            error = np.minimum(np.abs(made.value - truth) / unit, 10).mean()
-            inside = np.mean((made.lower <= truth) & (truth <= made.upper))
-            groups.setdefault(f"{domain} ({curve.metric})", []).append((float(score), float(error), float(inside)))
-        for name, rows in groups.items():
-            score, error, inside = np.mean(rows, 0)
-            print(
-                f"{name:48s} interval score {score:.4f}  error {error:.4f}  covered {inside:.3f}  curves {len(rows)}",
-                flush=True,
-            )
-
-
 PARTS: dict[str, Callable[[int], None]] = {
     "simulated": simulated,
     "shared": shared,
     "advice": advice,
     "alarms": alarms,
     "separation": separation,
+    "worth": worth,
     "speed": speed,
 }
+
+
+def forecasts(parts: Sequence[str], repeats: int = 50) -> None:
+    """Simulated curves: coverage, interval scores, shared effects, advice, alarms, worth of languages, speed."""
+    for part in parts:
+        print(f"== {part}: {(PARTS[part].__doc__ or '').splitlines()[0]}", flush=True)
+        PARTS[part](repeats)

@@ -1,0 +1,79 @@
+"""Numbers as a reader sees them: scores, gains, intervals, sizes, shares and probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...laws import Estimate
+from ...metrics import Metric
+from ...quantities import Quantity
+
+NONE = "\u2013"
+MINUS = "\u2212"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with ``digits`` significant digits; a dash where there is none."""
+    if value is None or not is_number(value):
+        return NONE
+    return f"{value:.{digits}g}".replace("-", MINUS)
+
+
+def score(value: float | None, metric: Metric) -> str:
+    """Return a value of a metric with the decimals worth printing."""
+    return NONE if value is None else decimal(value, metric.decimals)
+
+
+def signed(value: float | None, metric: Metric) -> str:
+    """Return a change of a metric with its sign; none where it rounds to zero."""
+    return NONE if value is None else decimal(value, metric.decimals, "+")
+
+
+def decimal(value: float, digits: int, sign: str = "") -> str:
+    # Adding zero turns the minus zero that rounding may leave into zero.
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:{sign if rounded else ''}.{digits}f}".replace("-", MINUS)
+
+
+def interval(estimate: Estimate | None, write: Callable[[float | None], str] = number) -> str:
+    """Return ``value [lower, upper]``, the value alone where the interval is unknown; ``write`` makes text."""
+    if estimate is None or not is_number(estimate.value):
+        return NONE
+    if not (is_number(estimate.lower) or is_number(estimate.upper)):
+        return write(estimate.value)
+    lower = write(estimate.lower).removeprefix("+") if is_number(estimate.lower) else f"{MINUS}\u221e"
+    upper = write(estimate.upper).removeprefix("+") if is_number(estimate.upper) else "\u221e"
+    return f"{write(estimate.value)} [{lower}, {upper}]"
+
+
+def gain(estimate: Estimate | None, metric: Metric) -> str:
+    """Return a gain with its interval: ``+1.05 [-0.40, 5.09]``."""
+    return interval(estimate, lambda value: signed(value, metric))
+
+
+def size(value: float | None, x: Quantity) -> str:
+    """Return a size without its unit, with three digits: runs consume a little less than their budget."""
+    return NONE if value is None else x.none if value == 0 else x.format(value, 3)
+
+
+def amount(value: float, x: Quantity) -> str:
+    """Return a size with its unit: ``4M tokens``."""
+    return x.amount(value, 3)
+
+
+def percent(value: float | None) -> str:
+    """Return a share such as a relative error in per cent."""
+    if value is None or not is_number(value):
+        return NONE
+    return f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
+
+
+def probability(value: float | None) -> str:
+    """Return a probability in per cent, never as certain: ``97 %``, ``>99 %``."""
+    if value is None:
+        return NONE
+    return ">99 %" if value > 0.995 else "<1 %" if value < 0.005 else f"{100 * value:.0f} %"
+
+
+def is_number(value: float) -> bool:
+    return value - value == 0
