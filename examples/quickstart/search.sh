@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The search behind study.yaml, one row a line: pretrain on en+fr, finetune, print the cross-entropy on the validation set
-# after 100, 200, 300 and 400 updates, and BLEU and chrF on the test set. README.md says what came out.
+# after 100, 200, 300 and 400 updates, and BLEU and chrF on the test set. search.md says what came out.
 #
 #   examples/quickstart/search.sh CORPUS WORK [ROW ...]
 #
