@@ -39,6 +39,7 @@ def test_training_with_less_precise_products_stays_close(
         {record["subset"]: record["cross_entropy"] for record in records(text, "SCALING_SCORES")}
         for text in (log, exact)
     )
+    exact_scores = {subset: exact_scores[subset] for subset in scores}  # that run is validated on cc, too
     # A rounding to bfloat16 errs by at most 2^-8 = 0.004, with either sign; a mean is over hundreds of tokens.
     assert scores == pytest.approx(exact_scores, rel=0.01)
     if has_instructions():
