@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fairseq_scaling.cli._common import Group, shows_errors
+from fairseq_scaling.cli.common import Group, shows_errors
 
 from .commands import clean, encode, fetch, train_sentencepiece
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fairseq_scaling.cli._common import Command
+from fairseq_scaling.cli.common import Command
 from fairseq_scaling.errors import SettingError
 
 from .sources import SOURCES, Request, open_source

@@ -21,7 +21,7 @@ import pytest
 from fairseq_scaling import laws
 from fairseq_scaling.cli import alignment, convert, fit_scaling, score_translations, study
 from fairseq_scaling.laws import priors
-from fairseq_scaling.laws.registry import laws_for
+from fairseq_scaling.laws.forms.registry import laws_for
 from fairseq_scaling.logs.mapping import COLUMNS
 from fairseq_scaling.report.points.roles import OPTIONAL, REQUIRED
 from fairseq_scaling.report.render.files import POINT_COLUMNS, PREDICTION_COLUMNS

@@ -11,8 +11,8 @@ from ..errors import SettingError
 from ..study.plan.pricing import PEAKS, UTILISATION
 from ..study.run.scheduling import Capacity
 from ..study.stages import CRITERIA
-from ._common import Command, shows_errors
 from ._study import open_study, out_option, set_option, study_argument
+from .common import Command, shows_errors
 
 
 @click.command(cls=Command)

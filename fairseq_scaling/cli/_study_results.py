@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from ._common import Command, print_error, shows_errors
 from ._study import open_started, out_option, set_option, started_argument
+from .common import Command, print_error, shows_errors
 
 
 @click.command(cls=Command)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SettingError
-from ._common import Command, shows_errors
+from .common import Command, shows_errors
 
 if TYPE_CHECKING:
     from ..data.overlap import Overlap

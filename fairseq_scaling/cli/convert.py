@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..errors import DataError
-from ._common import Group, shows_errors
+from .common import Group, shows_errors
 
 # Modules that come with the extras [train] and [exchange], and the packages that hold them.
 _NEEDED = {

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from ..errors import DataError, SettingError
-from ._common import Command, shows_errors
 from ._fitting import Request, fit, write_mapping
 from ._tables import TableFlags, takes_table_flags
+from .common import Command, shows_errors
 
 # Not 1, with which Python ends after a traceback: scaling-study takes this code alone as done.
 EXIT_NOTHING_FITTED = 3

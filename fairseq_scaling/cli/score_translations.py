@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DataError, SettingError
-from ._common import Command, shows_errors
+from .common import Command, shows_errors
 
 if TYPE_CHECKING:
     from ..scores.generation import Generation

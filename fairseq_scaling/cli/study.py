@@ -18,10 +18,10 @@ from ..study.run.scheduling import Scheduling
 from ..study.run.source import Source
 from ..study.run.state import StudyFolder
 from ..study.stages import STAGES
-from ._common import EXIT_INTERRUPTED, Group, print_error, shows_errors
 from ._study import open_started, open_study, out_option, set_option, started_argument, study_argument
 from ._study_plan import choose, plan, schema
 from ._study_results import clean, export, report
+from .common import EXIT_INTERRUPTED, Group, print_error, shows_errors
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

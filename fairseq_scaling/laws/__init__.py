@@ -30,8 +30,8 @@ from .forecast import (
     fitted_budgets,
     forecast,
 )
+from .forms.registry import LAWS, default_law, laws_for
 from .law import Law, Parameter
-from .registry import LAWS, default_law, laws_for
 from .results import Estimate, HeldOutError, LeftOut, Prediction
 from .surfaces import SURFACES, Surface, SurfaceFit, fit_surface
 from .verdict import Verdict, VerdictKind, diagnose

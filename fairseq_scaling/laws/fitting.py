@@ -11,10 +11,10 @@ from ..errors import DataError, SettingError
 from ..quantities import format_tokens
 from .curve import Curve
 from .fitted import Fit
+from .forms.registry import default_law, get_law
 from .law import Law, Scale
 from .numerics.engine import solve
 from .numerics.inference import infer
-from .registry import default_law, get_law
 from .results import LeftOut
 
 PAPER_BUDGETS = 4

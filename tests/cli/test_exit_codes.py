@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from fairseq_scaling.cli._common import shows_errors
+from fairseq_scaling.cli.common import shows_errors
 from fairseq_scaling.errors import DataError
 
 COMMANDS = {

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from fairseq_scaling.cli._common import Command, Group
+from fairseq_scaling.cli.common import Command, Group
 
 ROOTS = {
     "fit-scaling": ("fairseq_scaling.cli.fit_scaling", "main"),

@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import least_squares, minimize
 
 from fairseq_scaling import laws
+from fairseq_scaling.laws.forms.registry import LAWS
 from fairseq_scaling.laws.numerics.engine import solve
 from fairseq_scaling.laws.numerics.solver import huber, minimise
-from fairseq_scaling.laws.registry import LAWS
 from tests.benchmarks.laws.curves import PAPER_LAWS, random_problem
 from tests.benchmarks.laws.lockstep import OPTIONS, lbfgs_together
 from tests.benchmarks.laws.optimum import optimum, read_references

@@ -1,1 +1,1 @@
-"""The functional forms, one file each; ``fairseq_scaling.laws.registry`` lists them."""
+"""The functional forms, one file each; ``fairseq_scaling.laws.forms.registry`` lists them."""

@@ -14,7 +14,7 @@ from .names import job_id, with_subset
 
 if TYPE_CHECKING:
     from ..settings.config import Study
-    from .planner import Context
+    from .context import Context
 
 # The bound on the length matters: a model that has learnt little does not end its sentences.
 GENERATION_DEFAULTS = {

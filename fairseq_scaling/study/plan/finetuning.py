@@ -25,7 +25,7 @@ from .names import (
 
 if TYPE_CHECKING:
     from ..settings.sections import Start
-    from .planner import Context
+    from .context import Context
 
 
 class Finetuning(NamedTuple):

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..settings.given import given_files
-from ..stages import STAGES, position
+from ..stages import position
 from . import pricing
+from .context import Context
 from .finetuning import finetuning_jobs
 from .fitting import fit_job
-from .jobs import Job, Plan, Work
+from .jobs import Job, Plan
 from .pretraining import pretraining_jobs
 from .text import alignment_jobs, text_jobs
 
 if TYPE_CHECKING:
     from ..settings.config import Study
-
-# First guesses, until the progress line has measured: FLOP/s of one core, and tokens a second of a model of unknown
-# dimensions.
-_CORE_SPEED = 5e10
-_UNKNOWN_MODEL_SPEED = 1000
-
 
 def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
     """Return the jobs of a study.
@@ -46,33 +41,6 @@ def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
     corpus = "corpus" if study.corpus is None else str(study.folder / study.corpus)
     jobs = [_with_resources(study, job) for job in jobs]
     return Plan(study.name, jobs, corpus, str(study.folder), study.threads, given_files(study))
-
-
-@dataclass(frozen=True)
-class Context:
-    """What the jobs of all stages are made from.
-
-    Attributes:
-        study: the settings.
-        shape: the dimensions of the model; None where they are unknown.
-        corpus_bytes: of the encoded text.
-        after_corpus: the job that makes the corpus; none where the study is given one.
-    """
-
-    study: Study
-    shape: pricing.Shape | None
-    corpus_bytes: int
-    after_corpus: list[str]
-
-    @classmethod
-    def of(cls, study: Study, vocabulary: int) -> Context:
-        after = ["encode/text"] if study.text is not None else []
-        return cls(study, pricing.shape_of(study, vocabulary), pricing.corpus_bytes(study, vocabulary), after)
-
-    def seconds(self, stage: str, work: Work, tokens: int) -> float:
-        """Return a first guess of the duration of a training or translation."""
-        busy = work.flops / _CORE_SPEED if work.flops else tokens / _UNKNOWN_MODEL_SPEED
-        return STAGES[stage].start + busy / (self.study.resources_of[stage].threads or 1)
 
 
 def _order(job: Job) -> tuple[int, int, int]:

@@ -15,7 +15,7 @@ from .jobs import Job, Work
 from .names import choice_file, choice_folder, exact_tokens, job_id, mixture_name, pretraining_folder, seed_label
 
 if TYPE_CHECKING:
-    from .planner import Context
+    from .context import Context
 
 
 def pretraining_jobs(context: Context) -> Iterator[Job]:

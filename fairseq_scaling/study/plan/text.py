@@ -14,7 +14,7 @@ from .names import ALIGNMENT
 if TYPE_CHECKING:
     from ..settings.config import Study
     from ..settings.sections import Text
-    from .planner import Context
+    from .context import Context
 
 
 def text_jobs(context: Context) -> Iterator[Job]:

@@ -21,7 +21,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fairseq_scaling.laws.registry import LAWS
+from fairseq_scaling.laws.forms.registry import LAWS
 
 from .accuracy import chinchilla, coverage, extrapolation
 from .forecasts import PARTS, forecasts

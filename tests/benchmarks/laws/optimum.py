@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fairseq_scaling.laws.forms.registry import LAWS, laws_for
 from fairseq_scaling.laws.numerics.engine import solve
-from fairseq_scaling.laws.registry import LAWS, laws_for
 
 from .curves import PAPER_LAWS, load_curves, random_problem
 from .reference import lbfgs_from_many_starts

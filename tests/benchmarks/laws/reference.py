@@ -11,9 +11,9 @@ import numpy as np
 from scipy.optimize import minimize
 
 from fairseq_scaling.laws import Fit
+from fairseq_scaling.laws.forms.registry import LAWS
 from fairseq_scaling.laws.numerics.engine import scale_of
 from fairseq_scaling.laws.numerics.solver import huber
-from fairseq_scaling.laws.registry import LAWS
 
 from .curves import PAPER_LAWS
 from .lockstep import OPTIONS, lbfgs_together

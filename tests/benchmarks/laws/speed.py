@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 
 from fairseq_scaling import laws
+from fairseq_scaling.laws.forms.registry import LAWS
 from fairseq_scaling.laws.law import Scale
 from fairseq_scaling.laws.numerics.bootstrap import refit
 from fairseq_scaling.laws.numerics.engine import solve
-from fairseq_scaling.laws.registry import LAWS
 
 from .curves import PAPER_LAWS, synthetic_curve
 from .reference import PaperLoss, reached

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from .. import metrics
-from ..errors import SettingError
-from .curve import Curve
-from .forms.bnsl import Bnsl1
-from .forms.log_law import LogLaw
-from .forms.power import CrossEntropyLaw, LinearLog, PowerCeiling, PowerLaw
-from .forms.sigmoid import M4, Logistic, Saturating
-from .law import Law
+from ... import metrics
+from ...errors import SettingError
+from ..curve import Curve
+from ..law import Law
+from .bnsl import Bnsl1
+from .log_law import LogLaw
+from .power import CrossEntropyLaw, LinearLog, PowerCeiling, PowerLaw
+from .sigmoid import M4, Logistic, Saturating
 
 LAWS: Mapping[str, Law] = MappingProxyType(
     {
