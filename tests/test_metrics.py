@@ -11,7 +11,6 @@ from click.testing import CliRunner
 
 from fairseq_scaling import laws, metrics
 from fairseq_scaling.cli.fit_scaling import main
-from fairseq_scaling.laws.diagnosis import measurement_noise
 from fairseq_scaling.metrics import METRICS, Metric, describe, find, has_direction, metric_name, order, split_name
 
 
@@ -97,9 +96,9 @@ def test_a_metric_is_known_at_another_scale():
 
 def test_the_scale_of_a_curve_is_that_of_its_metric_and_never_of_its_values():
     small = laws.Curve("c", "bleu", [1e6, 2e6, 3e6, 4e6, 5e6, 6e6], [0.31, 0.52, 0.45, 0.8, 0.95, 1.32])
-    assert measurement_noise(small)[0] == METRICS["bleu"].noise
+    assert small.about.noise_at(0.5) == METRICS["bleu"].noise
     percent = laws.Curve("c", "accuracy", [1e6], [45.0], attributes={"scale": 100})
-    assert (percent.ceiling, measurement_noise(percent)[0]) == (100.0, 1.0)
+    assert (percent.ceiling, percent.about.noise_at(45.0)) == (100.0, 1.0)
 
 
 def test_a_new_metric_is_one_new_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -108,7 +107,7 @@ def test_a_new_metric_is_one_new_row(tmp_path: Path, monkeypatch: pytest.MonkeyP
     curve = laws.Curve("c", "gleu", np.geomspace(1e6, 3e7, 6), [8.0, 7, 6, 5, 4, 3])
     assert curve.lower_is_better
     assert curve.ceiling == 9.0
-    assert measurement_noise(curve) == (0.25, math.inf, "assumed")
+    assert laws.forecast(curve)[0].margin == 2 * 0.25
     assert laws.default_law(curve).name == "log_law"
     assert order("bleu") < order("gleu") < order("no row")
     table = tmp_path / "scores.csv"
