@@ -145,7 +145,8 @@ def test_missing_files_are_named_at_once_with_setting_value_and_remedy(
 
 
 def test_the_example_of_the_plugin_guide_is_a_study(write_study: Write) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", (Path(__file__).parents[2] / "docs/plugin.md").read_text("utf-8"), re.S)
+    guide = (Path(__file__).parents[2] / "docs/plugin.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", guide, re.S)
     plan = make_plan(load_study(write_study(example)))
     assert {job.stage for job in plan.jobs} == {"fetch", "clean", "encode", "finetune", "translate", "score", "fit"}
     assert len(plan.of_stage("finetune")) == 2 * 2 * 2
