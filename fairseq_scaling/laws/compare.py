@@ -8,7 +8,7 @@ import numpy as np
 
 from .curve import Curve, FloatArray
 from .forecast import Forecast, first_reached
-from .results import Estimate
+from .results import Estimate, estimate_from_draws
 from .verdict import chance_worse
 
 
@@ -58,7 +58,7 @@ def compare_mixtures(first: Forecast, second: Forecast, pretrain_tokens: float) 
     crosses = np.mean(np.isfinite(crossings)) >= 0.5
     # The draws wiggle; what is asked here is where the second's curve gets to what the first has.
     reached = first_reached(two[:, 1:], one[:, 0] - shift, grid) / pretrain_tokens
-    worth = _estimate(reached, first.level, "times the data", method="nearest")
+    worth = estimate_from_draws(reached, first.level, "times the data", method="nearest")
     known = np.isfinite(worth.value) and np.mean((reached > grid[0] / pretrain_tokens) & np.isfinite(reached)) > 0.5
     margin = max(first.margin, second.margin) / 2
     return MixtureComparison(
@@ -67,8 +67,8 @@ def compare_mixtures(first: Forecast, second: Forecast, pretrain_tokens: float) 
         float(np.mean(difference[:, 0] > 0)),
         float(np.mean(np.abs(difference[:, 0]) < margin)),
         margin,
-        _estimate(difference[:, 0], first.level),
-        _estimate(crossings[np.isfinite(crossings)], first.level, "tokens") if crosses else None,
+        estimate_from_draws(difference[:, 0], first.level),
+        estimate_from_draws(crossings[np.isfinite(crossings)], first.level, "tokens") if crosses else None,
         worth if known else None,
         first.state.repeats.seeds.keys() == second.state.repeats.seeds.keys(),
     )
@@ -91,7 +91,7 @@ def alarm(score: Forecast, cross_entropy: Forecast) -> Alarm:
     """Return the alarm of a score beside the cross-entropy of the same runs (finding 2 of Isik et al.)."""
     falls = chance_worse(score)
     improves = float(np.mean(cross_entropy.late_change > 0))
-    change = _estimate(score.late_change, score.level)
+    change = estimate_from_draws(score.late_change, score.level)
     return Alarm(score.curve.name, score.curve.metric, falls * improves, change)
 
 
@@ -144,10 +144,3 @@ def _last_crossings(difference: FloatArray, grid: FloatArray) -> FloatArray:
     change = np.sign(difference[:, 1:]) * np.sign(difference[:, :-1]) < 0
     last = change.shape[1] - 1 - np.argmax(change[:, ::-1], 1)
     return np.where(change.any(1), np.sqrt(grid[last] * grid[last + 1]), np.nan)
-
-
-def _estimate(drawn: FloatArray, level: float, unit: str = "", method: str = "linear") -> Estimate:
-    tail = (1 - level) / 2
-    lower, value, upper = np.quantile(drawn, [tail, 0.5, 1 - tail], method=method)  # type: ignore[call-overload]
-    spread = float(np.std(drawn)) if np.all(np.isfinite(drawn)) else float("nan")
-    return Estimate(float(value), float(lower), float(upper), spread, unit)

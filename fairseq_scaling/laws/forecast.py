@@ -1,7 +1,7 @@
 """The forecast: what the tool stands behind. One posterior per curve, fitted together for all curves of a study.
 
-A curve is ``level + gain * shape(D) + discrepancy + shared effects + noise`` (docs/laws.md). Everything that is said of
-it, values, gains, probabilities, verdict and advice, is read off the same draws from its posterior.
+A curve is ``level + gain * shape(D) + discrepancy + shared effects + noise`` (docs/statistics.md). Everything that is
+said of it, values, gains, probabilities, verdict and advice, is read off the same draws from its posterior.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import DataError, SettingError
 from .curve import Curve, FloatArray
 from .numerics.evidence import explain
-from .numerics.noise import reduce_to_budgets
+from .numerics.noise import fitted_points, reduce_to_budgets
 from .numerics.posterior import DRAWS, Posterior, share_noise
 from .numerics.shapes import sample_shapes
 from .plotting import plot_curve
 from .priors import LOSS_SHAPE, SHAPE
-from .results import Estimate, Prediction
+from .results import Estimate, Prediction, estimate_from_draws
 
 FEWEST_BUDGETS = 3
 """No forecast is made from fewer distinct budgets."""
@@ -176,7 +176,7 @@ class Forecast:
         worse = ~flat & (self.late_change < -margin / 10)
         falls = worse & (early <= 0)
         rises = ~flat & ~worse
-        # A leap: more than half of what is gained comes within a factor of two, or between two neighbouring budgets.
+        # A leap: more than 60 % of what is gained comes between two neighbouring budgets about a factor of two apart.
         steps = np.diff(self._path, axis=1)
         near = np.diff(z) < 2.2 * np.log10(2.0)
         gained = self._path.max(1) - self._path[:, 0]
@@ -258,9 +258,7 @@ class Forecast:
         return pandas.DataFrame(rows, columns=["of", "pretrain_tokens", "value", "lower", "upper"])
 
     def _estimate(self, drawn: FloatArray) -> Estimate:
-        tail = (1 - self.level) / 2
-        lower, value, upper = np.quantile(drawn, [tail, 0.5, 1 - tail])
-        return Estimate(float(value), float(lower), float(upper), float(np.std(drawn)))
+        return estimate_from_draws(drawn, self.level)
 
     def __repr__(self) -> str:
         shape = ", ".join(f"{name} {share:.0%}" for name, share in self.shape.to_dict().items() if share >= 0.01)
@@ -359,8 +357,7 @@ def _worthwhile(state: Posterior) -> float:
 
 def fitted_budgets(curve: Curve) -> int:
     """Return how many distinct budgets of a curve a forecast is fitted to."""
-    usable = np.isfinite(curve.values) & (curve.pretrain_tokens > 0) & ~curve.held_out & (curve.case_weights > 0)
-    return int(np.unique(curve.pretrain_tokens[usable]).size)
+    return int(np.unique(curve.pretrain_tokens[fitted_points(curve)]).size)
 
 
 def first_reached(values: FloatArray, wanted: FloatArray, grid: FloatArray) -> FloatArray:

@@ -88,6 +88,14 @@ class HeldOutError:
         return {key: json_number(value) for key, value in vars(self).items()}
 
 
+def estimate_from_draws(drawn: FloatArray, level: float, unit: str = "", method: str = "linear") -> Estimate:
+    """Return median, interval and standard deviation of draws [d]; ``method`` is that of ``numpy.quantile``."""
+    tail = (1 - level) / 2
+    lower, value, upper = np.quantile(drawn, [tail, 0.5, 1 - tail], method=method)  # type: ignore[call-overload]
+    spread = float(np.std(drawn)) if np.all(np.isfinite(drawn)) else float("nan")
+    return Estimate(float(value), float(lower), float(upper), spread, unit)
+
+
 def json_number(value: Any) -> Any:
     """Return a Python number, or None for NaN and infinities, which JSON does not have."""
     if isinstance(value, bool | np.bool_ | int | np.integer):

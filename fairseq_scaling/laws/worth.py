@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from ..errors import DataError
 from .curve import FloatArray
 from .forecast import Forecast, Question
-from .results import Estimate, Prediction
+from .results import Estimate, Prediction, estimate_from_draws
 
 FEWEST_MIXTURES = 3
 """Of two mixtures only a comparison is made."""
@@ -29,6 +29,8 @@ public study of more mixtures than languages was found to learn it from."""
 _DRAWS = 500
 _STEP = 0.05  # decades between the shifts that are tried
 _REACH = 2.0  # decades of shift at most
+
+_UNIT = "tokens of the reference"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +118,8 @@ def worth_of_languages(forecasts: Sequence[Forecast], mixtures: Sequence[Mapping
     worths = _nonnegative(shares, logs + sizes[:, None] * generator.standard_normal(logs.shape))
     level = forecasts[0].level
     return LanguageWorth(
-        {language: _estimate(worths[:, i], level) for i, language in enumerate(languages)},
-        {one.curve.name: _estimate(np.exp(logs[:, i]), level) for i, one in enumerate(forecasts)},
+        {language: estimate_from_draws(worths[:, i], level, _UNIT) for i, language in enumerate(languages)},
+        {one.curve.name: estimate_from_draws(np.exp(logs[:, i]), level, _UNIT) for i, one in enumerate(forecasts)},
         forecasts[reference].curve.name,
         float(np.median(sizes)),
         spare > 0,
@@ -178,9 +180,3 @@ def _nonnegative(shares: FloatArray, logs: FloatArray) -> FloatArray:
 
     ones = np.ones(len(shares))
     return np.stack([nnls(shares / np.exp(row)[:, None], ones)[0] for row in logs])
-
-
-def _estimate(drawn: FloatArray, level: float) -> Estimate:
-    tail = (1 - level) / 2
-    lower, value, upper = np.quantile(drawn, [tail, 0.5, 1 - tail])
-    return Estimate(float(value), float(lower), float(upper), float(np.std(drawn)), "tokens of the reference")

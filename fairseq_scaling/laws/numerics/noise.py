@@ -55,10 +55,15 @@ class Repeats:
         return self.noise * 10**NOISE_GRID
 
 
+def fitted_points(curve: Curve) -> NDArray[np.bool_]:
+    """Return which points of a curve a forecast is fitted to [n]: measured, pretrained, not held out."""
+    return np.isfinite(curve.values) & (curve.pretrain_tokens > 0) & ~curve.held_out & (curve.case_weights > 0)
+
+
 def reduce_to_budgets(curve: Curve) -> Repeats:
     """Return the budgets of a curve with what its repeats say about noise. Held-out points are not looked at."""
     about, sign = curve.about, -1.0 if curve.lower_is_better else 1.0
-    usable = np.isfinite(curve.values) & (curve.pretrain_tokens > 0) & ~curve.held_out & (curve.case_weights > 0)
+    usable = fitted_points(curve)
     tokens, values, weights = curve.pretrain_tokens[usable], curve.values[usable], curve.case_weights[usable]
     z, budget = np.unique(np.log10(tokens), return_inverse=True)
     means = np.bincount(budget, values) / np.bincount(budget)
