@@ -11,7 +11,6 @@ import pytest
 from fairseq_scaling.study.plan.jobs import Job, Plan
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.run.progress import Progress, calibrated, seconds_left
-from fairseq_scaling.study.run.workflow import early_scores
 from fairseq_scaling.study.settings.config import load_study
 from fairseq_scaling.study.stages import STAGES
 
@@ -41,8 +40,7 @@ def play(plan: Plan, load: Load) -> Iterator[tuple[float, Callable[[], list[Prog
     """
     jobs = plan.jobs
     work = {job.id: _parts(job)[1] * TRUTH[job.stage][1] for job in jobs}
-    early = {job.id for job in plan.with_needs(job.id for job in early_scores(plan, jobs))}
-    queue = sorted(jobs, key=lambda job: (job.id not in early, -STAGES[job.stage].priority))
+    queue = sorted(jobs, key=lambda job: -plan.priorities[job.id])
     begun: dict[str, float] = {}  # the time of its start; in the future while Snakemake starts it
     spent: dict[str, float] = {}  # seconds of an idle machine
     ended: dict[str, float] = {}

@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 from ...errors import DataError
 from ...mixture import Mixture
 from ...quantities import parse_tokens
+from ..stages import STAGES
+
+_TO_FIT = 3  # budgets of a curve: fewer have no forecast
+_EARLY = 10  # more than the priorities of the stages differ
 
 
 class Work(NamedTuple):
@@ -162,6 +166,22 @@ class Plan:
                     found[job.id] = mixture_of(job), len(job.budgets)
             elif job.stage != "fit" and (before := [found[need] for need in job.needs if need in found]):
                 found[job.id] = max(before, key=lambda one: one[1])
+        return found
+
+    @cached_property
+    def early_scores(self) -> list[list[Job]]:
+        """The scores of the smallest budgets, one curve after another: each list is enough for a first fit."""
+        scores = [job for job in self.reported("score") if job.id in self.budget_of]
+        at = [[job for job in scores if self.budget_of[job.id][1] == number] for number in range(1, _TO_FIT + 1)]
+        return [list(curve) for curve in zip(*at, strict=False)]
+
+    @cached_property
+    def priorities(self) -> dict[str, int]:
+        """Job -> priority: the first curve's early scores, those of the others, then the priorities of the stages."""
+        found = {job.id: STAGES[job.stage].priority for job in self.jobs}
+        for number, curve in reversed([*enumerate(self.early_scores)]):
+            for job in self.with_needs(job.id for job in curve):
+                found[job.id] = STAGES[job.stage].priority + (_EARLY if number else 2 * _EARLY)
         return found
 
     def given_to(self, job: Job) -> dict[str, Path]:

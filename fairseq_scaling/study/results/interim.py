@@ -54,7 +54,7 @@ def fit_interim(plan: Plan, folder: StudyFolder, out: Path | None = None) -> Int
 
 
 class InterimReports:
-    """The interim report of a study that runs, made again every few minutes while runs finish.
+    """The interim report of a study that runs: as soon as one curve can be fitted, then every few minutes.
 
     Args:
         tell: is given a text with the table when there is a new report.
@@ -65,6 +65,7 @@ class InterimReports:
         self._plan, self._folder, self._tell, self._every = plan, folder, tell, every
         self._next = time.monotonic() + every
         self._scored = 0
+        self._early = [{job.id for job in scores} for scores in plan.early_scores]
         self._fit: subprocess.Popen[bytes] | None = None
 
     def update(self, jobs: Sequence[Progress]) -> None:
@@ -76,9 +77,13 @@ class InterimReports:
         fit = self._plan.of_stage("fit")
         waiting = {job.id for job in jobs if job.state != "finished"}
         scored = sum(job.id not in waiting for job in self._plan.reported("score"))
-        if time.monotonic() < self._next or not fit or scored == self._scored or fit[0].id not in waiting:
+        first_table = any(not scores & waiting for scores in self._early)
+        due = first_table or time.monotonic() >= self._next
+        if not due or not fit or scored == self._scored or fit[0].id not in waiting:
             return
         self._scored = scored
+        if first_table:
+            self._early.clear()
         self._folder.interim.mkdir(parents=True, exist_ok=True)
         argv = interim_argv(self._plan, self._folder, fit[0], waiting, self._folder.interim)
         with (self._folder.interim / _TABLE).open("wb") as table, (self._folder.interim / _LOG).open("wb") as log:

@@ -167,13 +167,11 @@ def snakemake_command(
     scheduling: Scheduling,
     jobs: Sequence[Job],
     targets: Sequence[Job] = (),
-    first: Sequence[Job] = (),
 ) -> list[str]:
     """Return the command that schedules what is left to do of ``jobs``.
 
     Args:
         targets: the jobs to do, with all that they need; none: all.
-        first: jobs that go before the others, with all that they need.
     """
     command = [
         sys.executable, "-m", "snakemake",
@@ -189,8 +187,6 @@ def snakemake_command(
         "--retries", str(scheduling.retries),
         "--config", f"plan={folder.plan_path.relative_to(folder.path)}", f"retries={scheduling.retries}",
     ]  # fmt: skip
-    if first:
-        command += ["--prioritize", *_marks(folder, first)]
     if scheduling.profile:
         command += ["--profile", str(scheduling.profile)]
         command += ["--jobs", str(scheduling.cores)] if scheduling.cores else []

@@ -27,7 +27,6 @@ from .source import Source
 from .state import Record, StudyFolder, check_corpus, write_whole
 
 _TICK = 1.0
-_EARLY_BUDGETS = 2
 # Parts of a path that fairseq and its configuration (OmegaConf) read as something else.
 _NOT_IN_PATHS = {":": "the end of a path", "${": "a variable", "\n": "the end of a line"}
 
@@ -106,16 +105,6 @@ def run_plan(
     return len(pending)
 
 
-def early_scores(plan: Plan, pending: Sequence[Job]) -> list[Job]:
-    """Return the scores of the first budgets: small trainings, after which there is a first table of results."""
-    numbers = plan.budget_of
-    return [
-        job
-        for job in pending
-        if job.stage == "score" and not job.candidate and job.id in numbers and numbers[job.id][1] <= _EARLY_BUDGETS
-    ]
-
-
 def refusals(log: Path) -> str:
     """Return what SLURM says in Snakemake's log, since its last start, on jobs that it refuses; often nothing."""
     started = tail(log, 200).rpartition("Building DAG of jobs")[2]
@@ -189,7 +178,7 @@ def _supervised(
     """Run Snakemake to its end and return its exit code; on KeyboardInterrupt end it and all its jobs first."""
     targets = _last(jobs) if len(jobs) < len(plan.jobs) else []
     supervisor = [sys.executable, "-m", "fairseq_scaling.study.run.supervise", str(scheduling.patience)]
-    command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets, early_scores(plan, pending))]
+    command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets)]
     names = {job.id for job in pending}
     announced: set[tuple[str, int]] = set()
 
