@@ -43,6 +43,7 @@ score-translations, alignment files of scaling-alignment, and CSV tables.
   fit-scaling logs/ --protocol paper         fit the four smallest sizes and
                                              predict the others
   fit-scaling logs/ --target-score bleu=25   how many tokens a BLEU of 25 takes
+  fit-scaling logs/ --untried en:0.7,fr:0.3  a mixture that was not trained
   fit-scaling logs/ --write-mapping mapping.csv
                                              what the logs hold, and a table to
                                              fill in what they do not say
@@ -157,6 +158,13 @@ class _Positive(click.FloatRange):
     help="How many pretraining tokens this score takes; may be repeated.",
 )
 @click.option(
+    "--untried",
+    multiple=True,
+    metavar="MIXTURE",
+    help="Forecast a mixture that nobody has trained, such as en:0.7,fr:0.3, from three or more that were; may be "
+    "repeated.",
+)
+@click.option(
     "--worthwhile",
     type=_Positive(),
     metavar="POINTS",
@@ -240,6 +248,7 @@ def main(
     level: float,
     interval: str,
     targets: tuple[str, ...],
+    untried: tuple[str, ...],
     worthwhile: float | None,
     likely: float,
     sure: float,
@@ -277,6 +286,7 @@ def main(
             "worthwhile": worthwhile,
             "likely": likely,
             "sure": sure,
+            "untried": _mixtures(untried),
         },
         remarks=remarks,
         with_report=with_report,
@@ -319,6 +329,17 @@ def _subsets(texts: tuple[str, ...]) -> dict[str, str]:
         if chosen.setdefault(metric, subset.strip()) != subset.strip():
             raise SettingError("--subset", text, f"another one than {chosen[metric]}", "give one subset for a metric")
     return chosen
+
+
+def _mixtures(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the mixtures in one spelling each.
+
+    Raises:
+        SettingError: one is malformed, or its shares do not sum to one.
+    """
+    from ..mixture import Mixture
+
+    return tuple(dict.fromkeys(str(Mixture.parse(text)) for text in texts))
 
 
 def _target(text: str) -> tuple[str, float]:

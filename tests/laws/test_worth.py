@@ -44,11 +44,11 @@ def found():
 
 
 def test_the_worth_of_every_language_is_found(found):
-    reference = speed(MIXTURES[int(found.reference.split()[1])])
+    assert found.best == "fr"
     for language, worth in WORTHS.items():
         estimate = found.worth[language]
-        assert estimate.lower <= worth / reference <= estimate.upper
-        assert estimate.value == pytest.approx(worth / reference, rel=0.5)
+        assert estimate.lower <= worth / WORTHS["fr"] <= estimate.upper
+        assert estimate.value == pytest.approx(worth / WORTHS["fr"], rel=0.5)
     order = sorted(found.worth, key=lambda language: found.worth[language].value)
     assert order == ["de", "en", "fr"]
     assert found.measured
@@ -66,6 +66,14 @@ def test_an_untried_mixture_is_forecast_with_an_interval_that_holds_its_truth(fo
 def test_a_tried_mixture_has_the_forecast_of_its_own_curve(found):
     own = study()[1].predict(TOKENS[-2:], laws.Question.MIXTURE)
     np.testing.assert_allclose(found.predict(MIXTURES[1], TOKENS[-2:]).value, own.value, atol=0.5)
+
+
+def test_which_mixture_is_ahead_is_told_for_untried_ones(found):
+    assert found.chance_ahead({"fr": 0.95, "en": 0.05}, "mixture 3", 64e9) > 0.95
+    assert found.chance_ahead({"de": 0.9, "en": 0.1}, "mixture 0", 64e9) < 0.05
+    assert found.chance_ahead({"fr": 1.0}, "mixture 0", 64e9) == 0.5
+    with pytest.raises(DataError, match="none of the mixtures"):
+        found.chance_ahead({"fr": 1.0}, "another", 64e9)
 
 
 def test_without_spare_mixtures_the_interval_is_wider_and_the_misfit_is_said_to_be_assumed(found):

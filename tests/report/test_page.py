@@ -13,9 +13,9 @@ from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.analysis import analyse
 from fairseq_scaling.report.points.curves import collect
 from fairseq_scaling.report.points.tables import read_table
-from fairseq_scaling.report.render.alignment_tables import alignment_table
 from fairseq_scaling.report.render.figures import Drawing, draw_all
 from fairseq_scaling.report.render.files import write_data
+from fairseq_scaling.report.render.mixture_tables import alignment_table
 from fairseq_scaling.report.render.page import render_page
 from fairseq_scaling.report.render.run_tables import precisions_table
 from fairseq_scaling.report.render.tables import all_tables, outcome_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...laws import Estimate
+from ...laws import Estimate, Prediction
 from ...metrics import Metric
 from ...quantities import Quantity
 
@@ -49,6 +49,12 @@ def interval(estimate: Estimate | None, write: Callable[[float | None], str] = n
 def gain(estimate: Estimate | None, metric: Metric) -> str:
     """Return a gain with its interval: ``+1.05 [-0.40, 5.09]``."""
     return interval(estimate, lambda value: signed(value, metric))
+
+
+def predicted(prediction: Prediction, i: int, metric: Metric) -> str:
+    """Return the i-th predicted value with its interval."""
+    at = Estimate(float(prediction.value[i]), float(prediction.lower[i]), float(prediction.upper[i]))
+    return interval(at, lambda value: score(value, metric))
 
 
 def size(value: float | None, x: Quantity) -> str:

@@ -11,12 +11,13 @@ from ...laws import Action, Advice, Estimate, Question, ShapeProbabilities, Verd
 from ...metrics import CROSS_ENTROPY, Metric
 from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..curve_result import CurveResult, Setting
+from ..joint import JointResult
 from ..limits import FEW_SIZES
 from ..results import Entry, Limit, LimitKind, MetricFinding, MixtureComparison, Report, Task
-from .numbers import amount, gain, interval, is_number, number, probability, score, size
+from .numbers import amount, gain, interval, is_number, number, predicted, probability, score, size
 
-_FEW = 3
-"""The page's heading names this many curves; it counts more."""
+_FEW, _MOST_SIZES = 3, 6
+"""The page's heading names so many curves, and a list of sizes so many of them; more are counted."""
 CONTINUED, AGAIN = Question.RUN.value, Question.MIXTURE.value
 
 KINDS = {
@@ -168,6 +169,11 @@ def headline(report: Report) -> str:
             f"{action_title(action, report.x)} for {len(of[action])}" for action in Action if action in of
         ]
         parts = [", ".join([f"{capital(first)} of {len(decided)} curves", *others])]
+    best = ahead_of_all(report.tasks[0]) if len(report.tasks) == 1 else None
+    if best and len(report.entries) > 1:
+        closest = min(pair.certainty for pair in report.tasks[0].comparisons if best in pair.names)
+        if closest >= report.settings.likely:
+            parts = [f"{names[best]} is ahead", *(part[:1].lower() + part[1:] for part in parts)]
     misled = sum(finding.misleads for finding in report.metric_findings)
     return "; ".join([*parts, f"on {misled}, cross-entropy misleads"] if misled else parts)
 
@@ -301,6 +307,50 @@ def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
     if pair.worth is not None and is_number(pair.worth.upper):
         first, second = (names[name] for name in pair.names)
         text += f" What {first} reaches there takes {interval(pair.worth)} times as much data of {second}."
+    return text
+
+
+def worth_sentences(task: Task) -> list[str]:
+    """Return what a token of each language is worth, and what mixtures that nobody has trained would score."""
+    worth, sentences = task.worth, []
+    if worth is None:
+        return []
+    others = [f"one of {name} {interval(one)}" for name, one in worth.worth.items() if name != worth.best]
+    if others:
+        head = f"What a token is worth for {worth.metric.title}, in tokens of {worth.best}: "
+        sentences.append(f"{head}{enumerate_all(others)}.")
+    for one in worth.untried:
+        if one.ahead is None or one.chance is None:
+            why = "; ".join(line.strip() for line in (one.problem or worth.problem).splitlines())
+            sentences.append(f"Untried mixture {one.label}: no forecast. {capital(why)}.")
+            continue
+        at = one.ahead
+        rival = next(short_name(entry) for entry in task.entries if entry.name == one.rival)
+        sentences.append(
+            f"Untried mixture {one.label}: {worth.metric.title} {predicted(at, 0, worth.metric)} at "
+            f"{amount(float(at.pretrain_tokens[0]), worth.x)} ({AGAIN}); ahead of {rival} with probability "
+            f"{probability(one.chance)}."
+        )
+    return sentences
+
+
+def sizes(joint: JointResult) -> str:
+    """Return the sizes that the curves of a law of two inputs differ in."""
+    if len(joint.sizes) <= _MOST_SIZES:
+        return ", ".join(size(one, joint.second) for one in joint.sizes)
+    return f"{len(joint.sizes)}, {size(joint.sizes[0], joint.second)} to {size(joint.sizes[-1], joint.second)}"
+
+
+def joint_sentence(joint: JointResult) -> str:
+    """Return what twice the pretraining data, and twice the second input, would gain."""
+    name = capital(joint.metric.title)
+    first, second, _ = (_change(one, joint.metric, False) for one in joint.doubled.values())
+    text = (
+        f"{name} over {PRETRAIN_TOKENS.title} and {joint.second.title} ({sizes(joint)}) together: "
+        f"twice the {PRETRAIN_TOKENS.title} would {first}, twice the {joint.second.title} would {second}."
+    )
+    if joint.size_exponent is not None:
+        text += f" With C of compute the best size grows as C^{interval(joint.size_exponent)}."
     return text
 
 
