@@ -264,6 +264,12 @@ def test_a_deciding_score_that_does_not_follow_cross_entropy_is_in_the_headline(
     assert headline(report) == "Add data: 50 en + 50 fr; Change the data: en only; on 1, cross-entropy misleads"
 
 
+def test_of_two_mixtures_with_one_advice_the_heading_names_the_one_that_is_ahead() -> None:
+    pairs = [("en:0.5,fr:0.5", 0.0), ("en", -3.0)]
+    runs = [run(size, log_law(size) + less, None, mixture=mixture) for mixture, less in pairs for size in SIZES]
+    assert headline(report_of(runs)) == "Add data: 50 en + 50 fr (ahead) and en only"
+
+
 def test_outputs_of_unequal_length_are_among_the_limits() -> None:
     penalties = (0.83, 0.70, 0.87, 0.80, 0.85, 0.80)
     runs = [with_ter(size, log_law(size), 8e7 / size, short) for size, short in zip(SIZES, penalties, strict=True)]

@@ -21,7 +21,7 @@ _FEW, _MOST_SIZES = 3, 6
 CONTINUED, AGAIN = Question.RUN.value, Question.MIXTURE.value
 
 KINDS = {
-    VerdictKind.FOLLOWS: "{metric} improves throughout: {span}",
+    VerdictKind.FOLLOWS: "{metric} improves: {span}",
     VerdictKind.SATURATED: "{metric} has stopped improving: {span}",
     VerdictKind.NON_MONOTONIC: "{metric} improves at first and then gets worse: {span}",
     VerdictKind.INVERSE: "{metric} gets worse with more {x}: {span}",
@@ -159,6 +159,12 @@ def headline(report: Report) -> str:
         if curve.advice:
             of.setdefault(curve.advice.action, []).append(names[curve.name])
     if len(decided) <= _FEW:
+        # Of several mixtures that deserve more data, one may deserve it first.
+        best = [names[name] for task in report.tasks if (name := ahead_of_all(task, report.settings.likely))]
+        of = {
+            action: [f"{name} (ahead)" if name in best and len(group) > 1 else name for name in group]
+            for action, group in of.items()
+        }
         parts = [
             f"{capital(action_title(action, report.x))}: {enumerate_all(of[action])}"
             for action in Action
@@ -169,11 +175,6 @@ def headline(report: Report) -> str:
             f"{action_title(action, report.x)} for {len(of[action])}" for action in Action if action in of
         ]
         parts = [", ".join([f"{capital(first)} of {len(decided)} curves", *others])]
-    best = ahead_of_all(report.tasks[0]) if len(report.tasks) == 1 else None
-    if best and len(report.entries) > 1:
-        closest = min(pair.certainty for pair in report.tasks[0].comparisons if best in pair.names)
-        if closest >= report.settings.likely:
-            parts = [f"{names[best]} is ahead", *(part[:1].lower() + part[1:] for part in parts)]
     misled = sum(finding.misleads for finding in report.metric_findings)
     return "; ".join([*parts, f"on {misled}, cross-entropy misleads"] if misled else parts)
 
@@ -288,11 +289,11 @@ def mixture_sentence(task: Task) -> str:
     return comparison_sentence(closest, names)
 
 
-def ahead_of_all(task: Task) -> str | None:
-    """Return the name of the curve that is ahead in every comparison, or None."""
-    lost = {pair.worse for pair in task.comparisons}
+def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
+    """Return the name of the curve that is ahead in every comparison, each time at least so probably, or None."""
+    lost = {name for pair in task.comparisons for name in (pair.names if pair.certainty < least else [pair.worse])}
     unbeaten = [entry.name for entry in task.entries if entry.name not in lost]
-    return unbeaten[0] if len(unbeaten) == 1 else None
+    return unbeaten[0] if len(unbeaten) == 1 and task.comparisons else None
 
 
 def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
