@@ -16,8 +16,7 @@ from fairseq_scaling.study.run.progress import format_bytes
 from fairseq_scaling.study.run.scheduling import Capacity
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
-
-from .helpers import table
+from tests.study.helpers import table
 
 Write = Callable[[dict[str, Any] | str], Path]
 
@@ -119,7 +118,7 @@ def test_sizes_for_people(size: float, text: str) -> None:
 
 def test_a_plan_names_the_finetuning_tokens_that_its_updates_cannot_read() -> None:
     """300 updates of 8192 target tokens, and as many source tokens: 4.9 M tokens."""
-    example = Path(__file__).parents[2] / "examples/isik2025/small.yaml"
+    example = Path(__file__).parents[3] / "examples/isik2025/small.yaml"
     lines = unread(make_plan(load_study(example)))
     assert [line.partition(". Raise")[0] for line in lines] == [
         "en-de: finetuning reads about 4.915M tokens, fewer than D_f = 30M",
