@@ -67,7 +67,7 @@ def convert_back(folder: Path, out: Path) -> Result:
 
 def preprocess(step: str) -> Command:
     def run(folder: Path, out: Path) -> Result:
-        from preprocess.__main__ import cli
+        from preprocess.__main__ import main as cli
 
         done = folder / "done"
         if not done.exists():

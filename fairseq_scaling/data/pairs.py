@@ -67,5 +67,40 @@ def updates_of_batches(batches: int, ranks: int = 1, update_freq: int = 1) -> in
     return math.ceil(math.ceil(batches / ranks) / update_freq)
 
 
+def readable_tokens(
+    sizes: Integers,
+    finetune_tokens: int,
+    seed: int,
+    updates: int,
+    max_tokens: int | None = None,
+    max_sentences: int | None = None,
+    ranks: int = 1,
+    update_freq: int = 1,
+    prefix_length: int = 0,
+) -> int:
+    """Return how many tokens a finetuning reads in its first ``updates`` updates, repetitions counted, exactly.
+
+    A run has read its whole finetuning set if these are at least the tokens of the pairs taken (``training_pairs``).
+
+    Args:
+        sizes: tokens of source and target of every training pair of the corpus: [pairs, 2].
+        finetune_tokens: D_f.
+        max_tokens, max_sentences: of a batch, ``--max-tokens`` and ``--batch-size``.
+        ranks: number of processes.
+        prefix_length: tokens of ``--source-prefix``; they take room in a batch, and are no part of D_f.
+    """
+    both = sizes.sum(axis=1)
+    taken = training_pairs(both, finetune_tokens, seed)
+    lengths, tokens = sizes[taken] + np.array([prefix_length, 0]), both[taken]
+    read, epoch = 0, 1
+    while updates > 0:
+        batches = epoch_batches(lengths, seed, epoch, max_tokens, max_sentences)
+        needed = updates_of_batches(len(batches), ranks, update_freq)
+        if updates < needed:
+            return read + sum(int(tokens[batch].sum()) for batch in batches[: updates * ranks * update_freq])
+        read, updates, epoch = read + int(tokens.sum()), updates - needed, epoch + 1
+    return read
+
+
 def _shuffled(size: int, seed: int, *purpose: object) -> Integers:
     return Permutation(size, hashing.key(seed, *purpose))(np.arange(size))

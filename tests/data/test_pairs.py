@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fairseq_scaling.data import hashing
 from fairseq_scaling.data.pairs import (
     epoch_batches,
+    readable_tokens,
     training_pairs,
     updates_of_batches,
 )
@@ -61,6 +62,35 @@ def test_batches_are_those_of_fairseq(
     key = hashing.key(seed, "finetuning batches of an epoch", epoch)
     places = Permutation(len(formed), key)(np.arange(len(formed)))
     assert found == [formed[place].tolist() for place in places]
+
+
+@quick
+@given(pairs=lengths, updates=st.integers(0, 40), ranks=st.integers(1, 3), update_freq=st.integers(1, 3))
+def test_tokens_that_can_be_read_are_those_of_the_batches(
+    pairs: np.ndarray, updates: int, ranks: int, update_freq: int
+) -> None:
+    max_tokens, seed = 100, 5
+    expected, left, epoch = 0, updates, 1
+    while left:
+        batches = epoch_batches(pairs, seed, epoch, max_tokens, None)
+        small = [batches[first : first + ranks] for first in range(0, len(batches), ranks)]  # one for each rank
+        for first in range(0, len(small), update_freq):
+            if left:
+                read = [pair for together in small[first : first + update_freq] for batch in together for pair in batch]
+                expected += int(pairs[read].sum())
+                left -= 1
+        epoch += 1
+    everything = int(pairs.sum())
+    # The pairs of the set count from 0 in the order of the permutation.
+    ordered = pairs[np.argsort(training_pairs(pairs.sum(axis=1), everything, seed))]
+    found = readable_tokens(ordered, everything, seed, updates, max_tokens, None, ranks, update_freq)
+    assert found == expected <= 2 * max_tokens * ranks * update_freq * updates
+
+
+def test_a_prefix_takes_room_but_is_no_part_of_what_is_read() -> None:
+    pairs = np.full((10, 2), 10)
+    assert readable_tokens(pairs, 200, 1, updates=1, max_tokens=40) == 80
+    assert readable_tokens(pairs, 200, 1, updates=1, max_tokens=40, prefix_length=10) == 40
 
 
 @pytest.mark.parametrize(("batches", "ranks", "update_freq", "updates"), [(7, 1, 1, 7), (7, 2, 1, 4), (7, 2, 3, 2)])

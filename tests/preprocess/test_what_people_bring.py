@@ -12,7 +12,7 @@ import sacrebleu
 from click.testing import CliRunner
 
 from fairseq_scaling.data.corpus import Corpus
-from preprocess.__main__ import cli
+from preprocess.__main__ import main as cli
 from preprocess.clean import clean
 from preprocess.cleaning.filters import Limits, reject_line, reject_pair
 from preprocess.cleaning.lengths import count_words
