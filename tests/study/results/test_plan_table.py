@@ -12,7 +12,6 @@ from fairseq_scaling.study.plan import pricing
 from fairseq_scaling.study.plan.jobs import Work
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.results.plan_table import closing_lines, unread
-from fairseq_scaling.study.run.progress import format_bytes
 from fairseq_scaling.study.run.scheduling import Capacity
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
@@ -106,14 +105,6 @@ def test_a_price_without_hardware_is_refused(values: dict[str, Any], write_study
     result = CliRunner().invoke(main, ["plan", str(write_study(values)), "--price", "2"])
     assert result.exit_code == 2
     assert "--hardware" in result.output
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 bytes"), (5, "5 bytes"), (46.2e6, "46.2 MB"), (1.2345e12, "1.23 TB"), (2.5e18, "2,500 PB")],
-)
-def test_sizes_for_people(size: float, text: str) -> None:
-    assert format_bytes(size) == text
 
 
 def test_a_plan_names_the_finetuning_tokens_that_its_updates_cannot_read() -> None:
