@@ -108,20 +108,3 @@ class LogProblem(ProblemKind):
         "",
         "compare it with the paths of the files",
     )
-
-
-MIXED = frozenset(
-    (
-        LogProblem.UPDATES_GO_BACK,
-        LogProblem.TWO_VALUES,
-        LogProblem.OTHER_PROGRAM,
-        LogProblem.OTHER_STYLE,
-        LogProblem.EPOCH_TWICE,
-        LogProblem.DONE_TWICE,
-        LogProblem.RECORDS_FIRST,
-        LogProblem.OTHER_TASK,
-        LogProblem.NO_CONFIG,
-        LogProblem.SILENT_CONFIG,
-    )
-)
-"""Kinds that say why the records of a start cannot be attributed to one run."""

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from ...quantities import format_tokens, parse_tokens
 from ..plan.jobs import Job, Plan, Work
 from ..plan.pricing import Hardware
 from ..run.lock import is_running
-from ..run.progress import Progress, format_bytes, format_duration, seconds_left
+from ..run.progress import Progress, format_duration, seconds_left
 from ..run.scheduling import Capacity
 from ..run.state import StudyFolder
 from ..run.workflow import observe_jobs
@@ -59,7 +60,7 @@ def print_plan(plan: Plan, folder: StudyFolder, capacity: Capacity, hardware: Ha
 
 
 def _disk(size: int) -> str:
-    return format_bytes(size) if size else ""
+    return decimal(size) if size else ""
 
 
 def _columns(rows: Sequence[Sequence[Job]], pending: set[str], hardware: Hardware | None) -> list[_Column]:
