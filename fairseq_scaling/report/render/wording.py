@@ -5,7 +5,7 @@ Terminal, page and figures take their words from here, so that a thing is said i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ...laws import Action, Advice, Estimate, Question, ShapeProbabilities, VerdictKind
 from ...metrics import CROSS_ENTROPY, Metric
@@ -76,6 +76,14 @@ LIMITS = {
     "do not compare with other work; score the outputs with score-translations.",
     LimitKind.ONE_METRIC: "There is one metric, {metric}: others may tell another story.",
 }
+
+SENTENCES = "the spread from the choice of test sentences, not between two runs"
+"""What the bootstrap interval of a score is."""
+
+
+def has_intervals(curves: Iterable[CurveResult]) -> bool:
+    """Return whether any point has an interval over the test sentences."""
+    return any(point.score_lower is not None for curve in curves for point in (*curve.baseline, *curve.points))
 
 
 def shape(probabilities: ShapeProbabilities) -> str:
