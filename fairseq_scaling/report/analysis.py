@@ -13,7 +13,9 @@ import numpy as np
 from .. import __version__, laws
 from ..alignment_file import Alignment
 from ..metrics import CROSS_ENTROPY, describe, order
+from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS, further_tokens
+from ..scores.bootstrap import PairedBootstrap
 from . import results
 from .alignment import match, rank_agreements
 from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting, Use, Wanted
@@ -24,6 +26,7 @@ from .points import Point, mixture_label
 from .points.curves import CurvePoints, Unplaced
 from .reading import Inputs
 from .results import Report
+from .sentences import compare_sentences
 
 _MOST_PAIRS = 12
 _LINE_POINTS = 16
@@ -43,6 +46,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
     settings, inputs = settings or Settings(), inputs or Inputs()
     matched = match(curves, inputs.alignments)
     fitted, problems = fit_all(curves, settings)
+    compared, damaged = _compare_mixtures(fitted)
     made = [_result(one, settings, matched.by_curve.get(one.data.name)) for one in fitted]
     return Report(
         signature=signature(settings),
@@ -58,14 +62,14 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         ),
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted)),
-        mixture_comparisons=tuple(_compare_mixtures(fitted)),
+        mixture_comparisons=tuple(compared),
         joint=tuple(joint_results(made, settings.level, settings.seed)),
         alignment_agreements=tuple(rank_agreements(made)),
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),
         limits=tuple(limits(made)),
         remarks=tuple(inputs.remarks),
-        problems=(*inputs.problems, *problems, *matched.problems),
+        problems=(*inputs.problems, *problems, *damaged, *matched.problems),
     )
 
 
@@ -316,8 +320,10 @@ def _finding(name: str, scores: Sequence[Fitted], loss: Fitted) -> results.Metri
     )
 
 
-def _compare_mixtures(fitted: Sequence[Fitted]) -> list[results.MixtureComparison]:
+def _compare_mixtures(fitted: Sequence[Fitted]) -> tuple[list[results.MixtureComparison], list[Problem]]:
     """Compare the mixtures of one task, D_f, model and corpus on their first metric, at the largest D_p of both."""
+    bootstraps: dict[str, PairedBootstrap] = {}
+    problems: list[Problem] = []
     groups: dict[tuple[object, ...], list[Fitted]] = defaultdict(list)
     for one in fitted:
         first = one.data.first
@@ -336,5 +342,8 @@ def _compare_mixtures(fitted: Sequence[Fitted]) -> list[results.MixtureCompariso
             assert two.forecast is not None
             at = min(one.forecast.largest, two.forecast.largest)
             compared = laws.compare_mixtures(one.forecast, two.forecast, at)
-            found.append(results.MixtureComparison(**vars(compared), metric=one.data.about, x=one.data.quantity))
-    return found
+            bootstrap = bootstraps.setdefault(metric, PairedBootstrap(metric))
+            sentences = compare_sentences(one.data, two.data, bootstrap, problems)
+            about, x = one.data.about, one.data.quantity
+            found.append(results.MixtureComparison(**vars(compared), metric=about, x=x, sentences=sentences))
+    return found, problems

@@ -8,7 +8,8 @@ import random
 from pathlib import Path
 
 import pytest
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, TER
+from sacrebleu.significance import PairedTest
 
 from fairseq_scaling.report.analysis import analyse
 from fairseq_scaling.report.points.curves import collect
@@ -40,12 +41,12 @@ def translations(mixture: str, tokens: int, seed: int = 1) -> list[str]:
     ]
 
 
-def write_scores(folder: Path, mixture: str, tokens: int, seed: int = 1) -> None:
+def write_scores(folder: Path, mixture: str, tokens: int, seed: int = 1, metric: str = "bleu") -> None:
     shares = {"fr": "1/2", "en": "1/2"} if ":" in mixture else {mixture: "1"}
     name = f"{len(mixture)}-{tokens}-{seed}"
     run = run_object(f"{abs(len(mixture)):02x}{tokens:09x}{seed}"[:12], seed=seed, mixture=shares)
     run |= {"pretrain_tokens": tokens, "pretrain_tokens_by_language": dict.fromkeys(shares, tokens // len(shares))}
-    scores = score_translations(translations(mixture, tokens, seed), [REFERENCES], ["bleu"])
+    scores = score_translations(translations(mixture, tokens, seed), [REFERENCES], [metric])
     content = score_object(scores, "test", [REFERENCES], ["test.fr"], run, checkpoint="checkpoint_last.pt")
     (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
@@ -141,3 +142,92 @@ def test_the_figure_has_a_thin_line_for_each_score_with_an_interval(report: Repo
     drawn = sorted((x, low, high) for (x, low), (_, high) in lines)
     wanted = sorted((p.pretrain_tokens, p.score_lower, p.score_upper) for c in report.curves for p in c.points)
     assert drawn == [pytest.approx(one) for one in wanted]
+
+
+# -- two mixtures on the same sentences --------------------------------------------------------------------------------
+
+
+def paired_test(metric: str, tokens: int) -> tuple[float, float]:
+    """Return sacrebleu's difference, 50 en + 50 fr less en, and its p-value."""
+    systems = [(mixture, translations(mixture, tokens)) for mixture in MIXTURES]
+    scorer = {"bleu": BLEU, "ter": TER}[metric]
+    _, results = PairedTest(systems, {metric: scorer()}, [REFERENCES], test_type="bs", n_samples=1000)()
+    one, two = next(results[name] for name in results if name != "System")
+    return two.score - one.score, two.p_value
+
+
+def test_two_mixtures_have_sacrebleus_paired_bootstrap_at_the_largest_common_size(report: Report) -> None:
+    (pair,) = report.mixture_comparisons
+    assert pair.sentences is not None
+    difference, p_value = paired_test("bleu", SIZES[-1])
+    sign = 1 if "fr" in pair.names[0] else -1
+    assert pair.sentences.difference.value == pytest.approx(sign * difference)
+    # a resample on the border may fall to either side of it in sacrebleu's single precision
+    assert pair.sentences.p_value == pytest.approx(p_value, abs=2 / 1001)
+    assert pair.sentences.difference.lower < pair.sentences.difference.value < pair.sentences.difference.upper
+    assert (pair.sentences.sentences, pair.sentences.runs, pair.sentences.pretrain_tokens) == (80, (1, 1), SIZES[-1])
+
+
+def test_the_size_is_one_that_both_have_and_seeds_are_averaged(tmp_path: Path) -> None:
+    for mixture in MIXTURES:
+        for tokens in SIZES[: 4 if mixture == "en" else 3]:
+            write_scores(tmp_path, mixture, tokens)
+    write_scores(tmp_path, "en", SIZES[2], seed=2)
+    (pair,) = report_of(tmp_path).mixture_comparisons
+    assert pair.sentences is not None
+    assert (pair.sentences.pretrain_tokens, sorted(pair.sentences.runs)) == (SIZES[2], [1, 2])
+    en = [BLEU().corpus_score(translations("en", SIZES[2], seed), [REFERENCES]).score for seed in (1, 2)]
+    both = BLEU().corpus_score(translations("en:1/2,fr:1/2", SIZES[2]), [REFERENCES]).score
+    assert abs(pair.sentences.difference.value) == pytest.approx(abs(both - sum(en) / 2))
+
+
+def test_where_lower_is_better_the_difference_is_above_zero_for_the_better_mixture(tmp_path: Path) -> None:
+    for mixture in MIXTURES:
+        for tokens in SIZES[1:]:
+            write_scores(tmp_path, mixture, tokens, metric="ter")
+    (pair,) = report_of(tmp_path).mixture_comparisons
+    assert pair.sentences is not None
+    difference, _ = paired_test("ter", SIZES[-1])
+    sign = 1 if "fr" in pair.names[0] else -1
+    assert pair.sentences.difference.value == pytest.approx(-sign * difference)
+
+
+def test_the_page_says_what_the_paired_bootstrap_covers_and_what_not(report: Report, folder: Path) -> None:
+    (pair,) = report.mixture_comparisons
+    assert pair.sentences is not None
+    table = all_tables(report)["mixtures"]
+    titles = [column.title for column in table.columns]
+    row = dict(zip(titles, table.rows[0], strict=True))
+    assert row["Test sentences"].startswith(f"{pair.sentences.difference.value:+.2f} [".replace("-", "\u2212"))
+    assert float(row["p"]) == pytest.approx(pair.sentences.p_value, rel=0.05)
+    text = parsed(render_page(report, [])).text
+    assert "(paired bootstrap over 80 test sentences; says nothing of another run)" in text
+    assert "It does not cover another pretraining or finetuning" in text
+
+
+def changed(folder: Path, to: Path, **changes: object) -> Report:
+    """Return the report of the score files after the scores of one mixture were changed."""
+    to.mkdir()
+    for path in folder.iterdir():
+        content = json.loads(path.read_text("utf-8"))
+        if "fr" in content["run"]["mixture"]:
+            content["reference_sha256"] = changes.get("reference_sha256", content["reference_sha256"])
+            if "statistics" in changes:
+                content["scores"]["bleu"]["statistics"] = changes["statistics"]
+        (to / path.name).write_text(json.dumps(content), encoding="utf-8")
+    return report_of(to)
+
+
+@pytest.mark.parametrize("change", [{"reference_sha256": "another"}, {"statistics": None}])
+def test_scores_that_do_not_compare_have_none(folder: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    report = changed(folder, tmp_path / "changed", **change)
+    assert [pair.sentences for pair in report.mixture_comparisons] == [None]
+    assert "paired bootstrap" not in parsed(render_page(report, [])).text
+    assert report.problems == ()
+
+
+def test_damaged_counts_are_listed_and_the_rest_of_the_report_is_made(folder: Path, tmp_path: Path) -> None:
+    report = changed(folder, tmp_path / "changed", statistics={"data": "???"})
+    assert [pair.sentences for pair in report.mixture_comparisons] == [None]
+    assert [problem.kind.name for problem in report.problems] == ["DAMAGED"]
+    assert report.fitted == 2

@@ -8,12 +8,12 @@ from functools import partial
 from ...laws import FACTORS, Estimate, Prediction
 from ...quantities import FINETUNE_TOKENS
 from ..curve_result import CurveResult, LawResult
-from ..results import Report, Task
+from ..results import MixtureComparison, Report, Task
 from . import run_tables
 from .alignment_tables import agreement_table, alignment_table
 from .numbers import NONE, decimal, gain, interval, number, percent, probability, score, size
 from .table import Table, columns
-from .wording import AGAIN, CONTINUED, capital, condition, labels, note, shape, short_name, unit
+from .wording import AGAIN, CONTINUED, SENTENCE_NOTE, capital, condition, labels, note, shape, short_name, unit
 
 
 def outcome_table(report: Report, task: Task) -> Table:
@@ -97,10 +97,13 @@ def mixtures_table(report: Report) -> Table:
             "Alike#",
             "Cross at#",
             "Worth#",
+            "Test sentences#",
+            "p#",
         ),
         note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
         "points of the metric; above zero when the first is better. Alike: probability that they differ by less than "
-        "the noise of one run. Worth: how many times as much data of the second mixture gives what the first gives.",
+        "the noise of one run. Worth: how many times as much data of the second mixture gives what the first gives."
+        + (f" {SENTENCE_NOTE}" if any(pair.sentences for pair in report.mixture_comparisons) else ""),
     )
     names = labels(report)
     for pair in report.mixture_comparisons:
@@ -115,8 +118,18 @@ def mixtures_table(report: Report) -> Table:
             probability(pair.equal),
             interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "do not cross",
             interval(pair.worth),
+            *_on_sentences(pair),
         )
     return table
+
+
+def _on_sentences(pair: MixtureComparison) -> list[str]:
+    """Return difference and p-value of the paired bootstrap, and its size where that is another one."""
+    tested = pair.sentences
+    if tested is None:
+        return [NONE, NONE]
+    where = "" if tested.pretrain_tokens == pair.pretrain_tokens else f" at {size(tested.pretrain_tokens, pair.x)}"
+    return [gain(tested.difference, pair.metric) + where, number(tested.p_value, 2)]
 
 
 def noise_table(report: Report) -> Table:

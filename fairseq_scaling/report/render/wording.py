@@ -13,6 +13,7 @@ from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..curve_result import CurveResult, Setting
 from ..limits import FEW_SIZES
 from ..results import Entry, Limit, LimitKind, MetricFinding, MixtureComparison, Report, Task
+from ..sentences import SentenceTest
 from .numbers import amount, gain, interval, is_number, number, probability, score, size
 
 _FEW = 3
@@ -79,6 +80,13 @@ LIMITS = {
 
 SENTENCES = "the spread from the choice of test sentences, not between two runs"
 """What the bootstrap interval of a score is."""
+SENTENCE_NOTE = (
+    "Test sentences: the same difference between the runs at hand at the largest size at which both have score files "
+    "(mean over seeds), with the interval and the p-value of sacrebleu's paired bootstrap: p is how often other test "
+    "sentences would show so large a difference, in either direction, between equal systems. It covers the choice of "
+    "the sentences. It does not cover another pretraining or finetuning; Probability and Difference do."
+)
+"""What the paired bootstrap beside a comparison of mixtures covers, and what not."""
 
 
 def has_intervals(curves: Iterable[CurveResult]) -> bool:
@@ -309,7 +317,21 @@ def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
     if pair.worth is not None and is_number(pair.worth.upper):
         first, second = (names[name] for name in pair.names)
         text += f" What {first} reaches there takes {interval(pair.worth)} times as much data of {second}."
+    if pair.sentences is not None:
+        text += f" {_sentences_sentence(pair, pair.sentences)}"
     return text
+
+
+def _sentences_sentence(pair: MixtureComparison, tested: SentenceTest) -> str:
+    """Return what the paired bootstrap says of the mixture that is ahead: of test sentences, not of another run."""
+    ahead = tested.difference
+    if pair.better == pair.names[1]:
+        ahead = Estimate(-ahead.value, -ahead.upper, -ahead.lower)
+    return (
+        f"Between the runs at hand at {amount(tested.pretrain_tokens, pair.x)} it is {gain(ahead, pair.metric)} "
+        f"{pair.metric.title}, p = {number(tested.p_value, 2)} (paired bootstrap over {tested.sentences:,} test "
+        "sentences; says nothing of another run)."
+    )
 
 
 def finding_sentence(finding: MetricFinding) -> str:
