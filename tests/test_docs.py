@@ -29,7 +29,7 @@ from fairseq_scaling.report.results import Report
 from fairseq_scaling.run import RunDescription
 from fairseq_scaling.scores.score_file import Interval, score_object
 from fairseq_scaling.study.stages import STAGES
-from preprocess.__main__ import cli
+from preprocess.__main__ import main as cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

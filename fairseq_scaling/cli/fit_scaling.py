@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..errors import DataError, SettingError
+from ..errors import SettingError
 from ._fitting import Request, fit, write_mapping
 from ._tables import TableFlags, takes_table_flags
 from .common import Command, shows_errors
@@ -29,6 +29,8 @@ LAW_NAMES = (
     "m4",
     "bnsl1",
 )
+# Options that are settings of the analysis, by their own names.
+_SETTINGS = ("law", "protocol", "delta", "level", "interval", "seed", "worthwhile", "likely", "sure")
 
 _HELP = """
 Fit scaling laws to what finetuned models scored after more and more pretraining.
@@ -49,8 +51,6 @@ score-translations, alignment files of scaling-alignment, and CSV tables.
   fit-scaling logs/ --mapping mapping.csv    fit with what was filled in
   fit-scaling logs/ --mapping '{mixture}/dp{pretrain_tokens}/seed{seed}/*.log'
                                              the same where the paths say it
-  fit-scaling watch logs/                    fit again whenever a file changes,
-                                             while a study runs; Ctrl-C ends
 
 \b
 A table is CSV with any separator, or JSON. Columns are known by their names
@@ -80,18 +80,15 @@ Written into --out:
 
 \b
 Exit codes:
-  0  at least one curve was fitted (watching: when Ctrl-C came)
+  0  at least one curve was fitted
   2  a wrong option, a missing path, or nothing that could be read
   3  points were read, but no curve has enough of them to be fitted
      (the files are written all the same)
 """
 
 
-class _Positive(click.FloatRange):
-    """A number above zero."""
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 @click.command(
@@ -129,13 +126,13 @@ class _Positive(click.FloatRange):
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric; may be repeated.")
 @click.option(
     "--delta",
-    type=_Positive(),
+    type=_POSITIVE,
     metavar="NUMBER",
     help="Huber threshold on the logarithms' residuals.  [default: 0.1 scores, 0.001 cross-entropy]",
 )
 @click.option(
     "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_SHARE,
     default=0.95,
     show_default=True,
     metavar="SHARE",
@@ -158,14 +155,14 @@ class _Positive(click.FloatRange):
 )
 @click.option(
     "--worthwhile",
-    type=_Positive(),
+    type=_POSITIVE,
     metavar="POINTS",
     help="Smallest gain from doubling the data that is worth its cost.  [default: 1 % of the score]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 @click.option(
     "--likely",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_SHARE,
     default=0.7,
     show_default=True,
     metavar="PROBABILITY",
@@ -173,7 +170,7 @@ class _Positive(click.FloatRange):
 )
 @click.option(
     "--sure",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_SHARE,
     default=0.95,
     show_default=True,
     metavar="PROBABILITY",
@@ -202,17 +199,6 @@ class _Positive(click.FloatRange):
     help="Draw at most this many figures of each kind.",
 )
 @click.option(
-    "--watch", "watching", is_flag=True, help="Fit again whenever a file changes; the same as the first word watch."
-)
-@click.option(
-    "--every",
-    type=_Positive(),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How often to look for changes when watching.",
-)
-@click.option(
     "--write-mapping",
     "mapping_table",
     type=click.Path(dir_okay=False),
@@ -229,79 +215,31 @@ class _Positive(click.FloatRange):
 @click.option("--unfinished", is_flag=True, help="Use runs whose training did not end, as far as they came.")
 @takes_table_flags
 @shows_errors
-def main(
-    paths: tuple[str, ...],
-    out: str,
-    mapping: str | None,
-    law: str,
-    protocol: str,
-    metrics: tuple[str, ...],
-    delta: float | None,
-    level: float,
-    interval: str,
-    targets: tuple[str, ...],
-    worthwhile: float | None,
-    likely: float,
-    sure: float,
-    seed: int,
-    remarks: tuple[str, ...],
-    with_report: bool,
-    max_figures: int,
-    watching: bool,
-    every: float,
-    mapping_table: str | None,
-    subsets: tuple[str, ...],
-    unfinished: bool,
-    **flags: Any,
-) -> None:
+def main(paths: tuple[str, ...], out: str, mapping_table: str | None, **options: Any) -> None:
     # The matrices are small: threads of the linear algebra only wait for each other. numpy is imported after this.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if paths[0] == "watch" and not os.path.lexists("watch"):
-        watching, paths = True, paths[1:]
-        if not paths:
-            raise DataError("fit-scaling watch: no path is named\n  write for example fit-scaling watch logs/")
-    table_flags = TableFlags(**flags)
+    tables = TableFlags(**{name: options.pop(name) for name in TableFlags._fields})
     request = Request(
         paths=paths,
         out=Path(out),
-        mapping=mapping,
-        metrics=metrics,
-        targets=tuple(_target(text) for text in targets),
-        settings={
-            "law": law,
-            "protocol": protocol,
-            "delta": delta,
-            "level": level,
-            "interval": interval,
-            "seed": seed,
-            "worthwhile": worthwhile,
-            "likely": likely,
-            "sure": sure,
-        },
-        remarks=remarks,
-        with_report=with_report,
-        max_figures=max_figures,
-        subsets=_subsets(subsets),
-        unfinished=unfinished,
-        tables=table_flags.options(),
-        noise=table_flags.noises(),
+        targets=tuple(_target(text) for text in options.pop("targets")),
+        subsets=_subsets(options.pop("subsets")),
+        settings={name: options.pop(name) for name in _SETTINGS},
+        tables=tables.options(),
+        noise=tables.noises(),
+        **options,
     )
     if mapping_table is not None:
         click.echo("\n".join(write_mapping(request, Path(mapping_table))))
         return
-    if watching:
-        from ._watch import watch
-
-        watch(request, every)
-        return
-    outcome = fit(request)
-    for line in outcome.report.read.columns:
+    report, files = fit(request)
+    for line in report.read.columns:
         click.echo(f"Read {line}")
 
     from ..report.render.terminal import make_console, print_report
 
-    print_report(outcome.report, make_console(), outcome.files)
-    if outcome.report.fitted == 0:
+    print_report(report, make_console(), files)
+    if report.fitted == 0:
         click.echo("Nothing could be fitted: no curve has enough points.", err=True)
         sys.exit(EXIT_NOTHING_FITTED)
 

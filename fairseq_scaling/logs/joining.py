@@ -46,6 +46,11 @@ class Group:
         return [member.start for member in self.members]
 
     @property
+    def all_score_files(self) -> list[Said]:
+        """The score files that name the run, and those of its starts."""
+        return [*self.score_files, *(said for start in self.starts for said in start.score_files)]
+
+    @property
     def remedy_of_two(self) -> str:
         """What to do where two files of the run contradict each other."""
         if self.stock:

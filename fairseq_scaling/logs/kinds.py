@@ -129,20 +129,5 @@ class Why(NamedTuple):
     fields: Mapping[str, Any] = MappingProxyType({})
 
 
-MIXED = frozenset(
-    (
-        LogProblem.UPDATES_GO_BACK,
-        LogProblem.TWO_VALUES,
-        LogProblem.OTHER_PROGRAM,
-        LogProblem.OTHER_STYLE,
-        LogProblem.EPOCH_TWICE,
-        LogProblem.DONE_TWICE,
-        LogProblem.RECORDS_FIRST,
-        LogProblem.OTHER_TASK,
-        LogProblem.NO_CONFIG,
-        LogProblem.SILENT_CONFIG,
-    )
-)
-"""Kinds that say why the records of a start cannot be attributed to one run."""
 LOOSE = frozenset((LogProblem.LOOSE, LogProblem.LOOSE_MAPPED, LogProblem.LOOSE_SAVED))
 """Kinds that say why it is unknown which training scores belong to."""

@@ -76,7 +76,7 @@ def collect_scores(group: Group) -> tuple[Scores, list[Problem]]:
                     subset=subset,
                     value=_shown(other.score),
                     other=_shown(first.score),
-                    place=f"{first.origin.file}:{first.origin.line}",
+                    place=str(first.origin),
                     remedy=group.remedy_of_two,
                 )
             )
@@ -92,7 +92,7 @@ def _contradict(one: Score, two: Score) -> bool:
 
 
 def _from_files(group: Group, problems: list[Problem]) -> Iterator[_Found]:
-    for said in [*(each for start in group.starts for each in start.score_files), *group.score_files]:
+    for said in group.all_score_files:
         try:
             check_format(said.content)
         except DataError as error:
@@ -143,7 +143,7 @@ def scored_checkpoint(group: Group, losses: Losses) -> tuple[Scored | None, dict
     fairseq-generate names the checkpoint in its configuration line, a score file in ``checkpoint``, a mapping in its
     column. Where none does, it is the last one if that is the best one too, or if the run is this plug-in's own.
     """
-    if not (group.score_files or any(start.generated or start.score_files for start in group.starts)):
+    if not (group.all_score_files or any(start.generated for start in group.starts)):
         return None, losses.final
     names = {str(member.fields["checkpoint"]) for member in group.members if "checkpoint" in member.fields}
     names = names or {posixpath.basename(path) for path in _paths(group)}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from ...quantities import format_tokens
@@ -14,7 +15,7 @@ from ..plan.jobs import Job, Plan, Work
 from ..plan.pricing import Hardware
 from ..plan.text_check import unread
 from ..run.lock import is_running
-from ..run.progress import Progress, format_bytes, format_duration, seconds_left
+from ..run.progress import Progress, format_duration, seconds_left
 from ..run.scheduling import Capacity
 from ..run.state import StudyFolder
 from ..run.workflow import observe_jobs
@@ -71,7 +72,7 @@ def print_plan(
 
 
 def _disk(size: int) -> str:
-    return format_bytes(size) if size else ""
+    return decimal(size) if size else ""
 
 
 def _columns(rows: Sequence[Sequence[Job]], pending: set[str], hardware: Hardware | None) -> list[_Column]:
