@@ -45,6 +45,7 @@ score-translations, alignment files of scaling-alignment, and CSV tables.
   fit-scaling logs/ --protocol paper         fit the four smallest sizes and
                                              predict the others
   fit-scaling logs/ --target-score bleu=25   how many tokens a BLEU of 25 takes
+  fit-scaling logs/ --untried en:0.7,fr:0.3  a mixture that was not trained
   fit-scaling logs/ --write-mapping mapping.csv
                                              what the logs hold, and a table to
                                              fill in what they do not say
@@ -154,6 +155,13 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="How many pretraining tokens this score takes; may be repeated.",
 )
 @click.option(
+    "--untried",
+    multiple=True,
+    metavar="MIXTURE",
+    help="Forecast a mixture that nobody has trained, such as en:0.7,fr:0.3, from three or more that were; may be "
+    "repeated.",
+)
+@click.option(
     "--worthwhile",
     type=_POSITIVE,
     metavar="POINTS",
@@ -224,7 +232,7 @@ def main(paths: tuple[str, ...], out: str, mapping_table: str | None, **options:
         out=Path(out),
         targets=tuple(_target(text) for text in options.pop("targets")),
         subsets=_subsets(options.pop("subsets")),
-        settings={name: options.pop(name) for name in _SETTINGS},
+        settings={name: options.pop(name) for name in _SETTINGS} | {"untried": _mixtures(options.pop("untried"))},
         tables=tables.options(),
         noise=tables.noises(),
         **options,
@@ -257,6 +265,17 @@ def _subsets(texts: tuple[str, ...]) -> dict[str, str]:
         if chosen.setdefault(metric, subset.strip()) != subset.strip():
             raise SettingError("--subset", text, f"another one than {chosen[metric]}", "give one subset for a metric")
     return chosen
+
+
+def _mixtures(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the mixtures in one spelling each.
+
+    Raises:
+        SettingError: one is malformed, or its shares do not sum to one.
+    """
+    from ..mixture import Mixture
+
+    return tuple(dict.fromkeys(str(Mixture.parse(text)) for text in texts))
 
 
 def _target(text: str) -> tuple[str, float]:

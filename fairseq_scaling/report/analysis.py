@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,19 @@ import numpy as np
 from .. import __version__, laws
 from ..alignment_file import Alignment
 from ..metrics import CROSS_ENTROPY, describe, order
-from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS, further_tokens
-from ..scores.bootstrap import PairedBootstrap
 from . import results
 from .alignment import match, rank_agreements
 from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting, Use, Wanted
 from .fitting import Fitted, Settings, fit_all
 from .joint import joint_results
 from .limits import limits
+from .mixtures import compare_mixtures, rival_curves, worth_of_languages
 from .points import Point, mixture_label
 from .points.curves import CurvePoints, Unplaced
 from .reading import Inputs
 from .results import Report
-from .sentences import compare_sentences
 
-_MOST_PAIRS = 12
 _LINE_POINTS = 16
 """Points of a line within the data, and of one beyond them to four times the largest size."""
 
@@ -46,8 +42,9 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
     settings, inputs = settings or Settings(), inputs or Inputs()
     matched = match(curves, inputs.alignments)
     fitted, problems = fit_all(curves, settings)
-    compared, damaged = _compare_mixtures(fitted)
     made = [_result(one, settings, matched.by_curve.get(one.data.name)) for one in fitted]
+    rivals = rival_curves(fitted)
+    compared, damaged = compare_mixtures(rivals)
     return Report(
         signature=signature(settings),
         versions=versions(),
@@ -63,6 +60,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted)),
         mixture_comparisons=tuple(compared),
+        language_worths=tuple(worth_of_languages(rivals, settings.untried)),
         joint=tuple(joint_results(made, settings.level, settings.seed)),
         alignment_agreements=tuple(rank_agreements(made)),
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
@@ -318,32 +316,3 @@ def _finding(name: str, scores: Sequence[Fitted], loss: Fitted) -> results.Metri
         others=tuple(others) if lead.verdict.improves and loss.verdict.improves else (),
         relation=laws.relate(lead.forecast.curve, loss.forecast.curve),
     )
-
-
-def _compare_mixtures(fitted: Sequence[Fitted]) -> tuple[list[results.MixtureComparison], list[Problem]]:
-    """Compare the mixtures of one task, D_f, model and corpus on their first metric, at the largest D_p of both."""
-    bootstraps: dict[str, PairedBootstrap] = {}
-    problems: list[Problem] = []
-    groups: dict[tuple[object, ...], list[Fitted]] = defaultdict(list)
-    for one in fitted:
-        first = one.data.first
-        if one.forecast is not None and first.mixture and first.task:
-            key = (first.task, first.finetune_tokens, first.architecture, first.parameters, first.corpus)
-            groups[key].append(one)
-    found: list[results.MixtureComparison] = []
-    for members in groups.values():
-        metric = min((member.data.metric for member in members), key=order)
-        rivals = [member for member in members if member.data.metric == metric]
-        # Of several test sets the first one decides: scores on two do not compare.
-        test_set = min(member.data.first.test_set for member in rivals)
-        rivals = [member for member in rivals if member.data.first.test_set == test_set]
-        for one, two in list(combinations(rivals, 2))[:_MOST_PAIRS]:
-            assert one.forecast is not None
-            assert two.forecast is not None
-            at = min(one.forecast.largest, two.forecast.largest)
-            compared = laws.compare_mixtures(one.forecast, two.forecast, at)
-            bootstrap = bootstraps.setdefault(metric, PairedBootstrap(metric))
-            sentences = compare_sentences(one.data, two.data, bootstrap, problems)
-            about, x = one.data.about, one.data.quantity
-            found.append(results.MixtureComparison(**vars(compared), metric=about, x=x, sentences=sentences))
-    return found, problems

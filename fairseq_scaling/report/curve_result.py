@@ -172,6 +172,11 @@ class CurveResult:
         return not self.metric.is_loss
 
     @property
+    def has_intervals(self) -> bool:
+        """Whether any score has an interval over the test sentences."""
+        return any(point.score_lower is not None for point in (*self.baseline, *self.points))
+
+    @property
     def smallest(self) -> float:
         return min((point.pretrain_tokens for point in self.points), default=0.0)
 

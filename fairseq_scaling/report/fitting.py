@@ -41,6 +41,7 @@ class Settings:
             1 % of the value reached.
         likely, sure: probabilities from which verdicts and advice speak of likely and sure.
         targets: (metric, score) whose D_p is wanted.
+        untried: mixtures to forecast that nobody has trained (``en:0.7,fr:0.3``).
     """
 
     law: str = "auto"
@@ -54,6 +55,7 @@ class Settings:
     likely: float = laws.LIKELY
     sure: float = laws.SURE
     targets: tuple[tuple[str, float], ...] = ()
+    untried: tuple[str, ...] = ()
 
 
 @dataclass
@@ -77,7 +79,7 @@ def fit_all(curves: Sequence[CurvePoints], settings: Settings) -> tuple[list[Fit
     Raises:
         SettingError: an unknown law or interval, or a probability outside (0, 1).
     """
-    fitted = [_prepare(data, settings) for data in curves]
+    fitted = [prepare(data, settings.protocol) for data in curves]
     _forecast_all([one for one in fitted if one.problem is None], settings)
     problems = [one.problem for one in fitted if one.problem is not None]
     problems += _fit_laws([one for one in fitted if one.forecast is not None], settings)
@@ -112,10 +114,11 @@ def to_curve(data: CurvePoints, protocol: str = "all") -> laws.Curve:
     )
 
 
-def _prepare(data: CurvePoints, settings: Settings) -> Fitted:
+def prepare(data: CurvePoints, protocol: str = "all") -> Fitted:
+    """Return the curve, without forecast and laws; ``problem`` says why there can be no forecast."""
     one = Fitted(data)
     try:
-        one.curve = to_curve(data, settings.protocol) if data.points else None
+        one.curve = to_curve(data, protocol) if data.points else None
     except ScalingError as error:
         one.problem = one.fail(CurveProblem.REFUSED, reason=str(error))
         return one

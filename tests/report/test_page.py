@@ -13,9 +13,9 @@ from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.analysis import analyse
 from fairseq_scaling.report.points.curves import collect
 from fairseq_scaling.report.points.tables import read_table
-from fairseq_scaling.report.render.alignment_tables import alignment_table
 from fairseq_scaling.report.render.figures import Drawing, draw_all
 from fairseq_scaling.report.render.files import write_data
+from fairseq_scaling.report.render.mixture_tables import alignment_table
 from fairseq_scaling.report.render.page import render_page
 from fairseq_scaling.report.render.run_tables import precisions_table
 from fairseq_scaling.report.render.tables import all_tables, outcome_table
@@ -262,6 +262,12 @@ def test_one_score_that_strays_is_no_alarm_where_the_deciding_one_improves() -> 
 
 def test_a_deciding_score_that_does_not_follow_cross_entropy_is_in_the_headline(report: Report) -> None:
     assert headline(report) == "Add data: 50 en + 50 fr; Change the data: en only; on 1, cross-entropy misleads"
+
+
+def test_of_two_mixtures_with_one_advice_the_heading_names_the_one_that_is_ahead() -> None:
+    pairs = [("en:0.5,fr:0.5", 0.0), ("en", -3.0)]
+    runs = [run(size, log_law(size) + less, None, mixture=mixture) for mixture, less in pairs for size in SIZES]
+    assert headline(report_of(runs)) == "Add data: 50 en + 50 fr (ahead) and en only"
 
 
 def test_outputs_of_unequal_length_are_among_the_limits() -> None:

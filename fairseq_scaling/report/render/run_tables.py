@@ -17,7 +17,7 @@ from ..points import mixture_label
 from ..results import Report
 from .numbers import NONE, amount, decimal, score, size
 from .table import Table, columns, mean
-from .wording import SENTENCES, has_intervals, labels
+from .wording import SENTENCES, labels
 
 
 def precisions_table(report: Report) -> Table:
@@ -111,7 +111,8 @@ def points_table(report: Report) -> Table:
         "Origin",
     )
     note = f"Test sentences: {SENTENCES} ({LEVEL:.0%} interval, bootstrap of the score file)."
-    table = Table("All points", columns(*heads), note=note if has_intervals(report.curves) else "")
+    known = any(curve.has_intervals for curve in report.curves)
+    table = Table("All points", columns(*heads), note=note if known else "")
     names = labels(report)
     rates = {point.learning_rate for curve in report.curves for point in (*curve.baseline, *curve.points)} - {None}
     for curve in report.curves:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import DataError
-from ..laws import Estimate
-from ..problems import Problem, ProblemKind
-from ..scores.bootstrap import PairedBootstrap
-from ..scores.score_file import Score
-from ..scores.scoring import METRICS
-from .points.comparable import SAME_SIZE
-from .points.curves import CurvePoints
+from ...errors import DataError
+from ...laws import Estimate
+from ...problems import Problem, ProblemKind
+from ...scores.bootstrap import PairedBootstrap
+from ...scores.score_file import Score
+from ...scores.scoring import METRICS
+from .comparable import SAME_SIZE
+from .curves import CurvePoints
 
 
 class SentenceProblem(ProblemKind):
