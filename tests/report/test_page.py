@@ -269,6 +269,8 @@ def test_of_two_mixtures_with_one_advice_the_heading_names_the_one_that_is_ahead
     pairs = [("en:0.5,fr:0.5", 0.0), ("en", -3.0)]
     runs = [run(size, log_law(size) + less, None, mixture=mixture) for mixture, less in pairs for size in SIZES]
     assert headline(report_of(runs)) == "Add data: 50 en + 50 fr (ahead) and en only"
+    more = [run(size, log_law(size) - 5, None, mixture=mixture) for mixture in ("de", "fr") for size in SIZES]
+    assert headline(report_of(runs + more)) == "Add data for 4 of 4 curves; 50 en + 50 fr is ahead"
 
 
 def test_outputs_of_unequal_length_are_among_the_limits() -> None:

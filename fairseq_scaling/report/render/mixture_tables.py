@@ -97,7 +97,7 @@ def worth_table(report: Report) -> Table:
     for one in report.language_worths:
         lead = [condition(setting[one.curves[0]]), one.metric.title]
         for name, worth in sorted(one.worth.items(), key=lambda item: -item[1].value):
-            value = "1" if name == one.best else interval(worth)
+            value = "1" if name == one.best else interval(worth, lambda v: number(v, 2))
             table.add(lead, name, value, one.best, percent(one.misfit), "data and prior" if one.measured else "prior")
     return table
 
