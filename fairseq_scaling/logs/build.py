@@ -261,7 +261,7 @@ def _missing(record: RunRecord, group: Group, main: Start | None, losses: Losses
     """Yield what the run lacks to stand on a curve."""
     where, run = _place(group, main), group.run_id
     if group.loose is not None and record.pretrain_tokens is None:
-        yield LogProblem.LOOSE.at(*where, run=run, reason=group.loose)
+        yield group.loose.kind.at(*where, run=run, **group.loose.fields)
     elif record.pretrain_tokens is None and not (record.description and record.description.start):
         yield LogProblem.LACKS.at(*where, run=run, missing="pretrain_tokens")
     if losses.diverged is not None:

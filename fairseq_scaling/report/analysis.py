@@ -44,6 +44,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
     fitted, problems = fit_all(curves, settings)
     made = [_result(one, settings, matched.by_curve.get(one.data.name)) for one in fitted]
     rivals = rival_curves(fitted)
+    compared, damaged = compare_mixtures(rivals)
     return Report(
         signature=signature(settings),
         versions=versions(),
@@ -58,7 +59,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         ),
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted)),
-        mixture_comparisons=tuple(compare_mixtures(rivals)),
+        mixture_comparisons=tuple(compared),
         language_worths=tuple(worth_of_languages(rivals, settings.untried)),
         joint=tuple(joint_results(made, settings.level, settings.seed)),
         alignment_agreements=tuple(rank_agreements(made)),
@@ -66,7 +67,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         forgetting=tuple(inputs.forgetting),
         limits=tuple(limits(made)),
         remarks=tuple(inputs.remarks),
-        problems=(*inputs.problems, *problems, *matched.problems),
+        problems=(*inputs.problems, *problems, *damaged, *matched.problems),
     )
 
 
@@ -162,6 +163,8 @@ def _point(point: Point, use: Use, reason: str = "") -> PointResult:
         pretrain_seed=point.pretrain_seed,
         weight=point.weight,
         stderr=point.stderr,
+        score_lower=point.score_lower,
+        score_upper=point.score_upper,
         unique_tokens=point.unique_tokens,
         start=point.start,
         run_id=point.run_id,

@@ -12,9 +12,12 @@ from .. import laws
 from ..errors import ScalingError, SettingError
 from ..metrics import order
 from ..mixture import Mixture
+from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS
+from ..scores.bootstrap import PairedBootstrap
 from .fitting import Fitted
 from .points import mixture_label
+from .points.sentences import compare_sentences
 from .results import LanguageWorth, MixtureComparison, Untried
 
 _MOST_PAIRS = 12
@@ -38,17 +41,22 @@ def rival_curves(fitted: Sequence[Fitted]) -> list[list[Fitted]]:
     return found
 
 
-def compare_mixtures(groups: Sequence[Sequence[Fitted]]) -> list[MixtureComparison]:
-    """Compare the rivals of each group in pairs, at the largest D_p that both reached."""
+def compare_mixtures(groups: Sequence[Sequence[Fitted]]) -> tuple[list[MixtureComparison], list[Problem]]:
+    """Compare the rivals of each group in pairs, at the largest D_p that both reached; return what was damaged, too."""
     found: list[MixtureComparison] = []
+    problems: list[Problem] = []
+    bootstraps: dict[str, PairedBootstrap] = {}
     for rivals in groups:
         for one, two in list(combinations(rivals, 2))[:_MOST_PAIRS]:
             assert one.forecast is not None
             assert two.forecast is not None
             at = min(one.forecast.largest, two.forecast.largest)
             compared = laws.compare_mixtures(one.forecast, two.forecast, at)
-            found.append(MixtureComparison(**vars(compared), metric=one.data.about, x=one.data.quantity))
-    return found
+            bootstrap = bootstraps.setdefault(one.data.metric, PairedBootstrap(one.data.metric))
+            sentences = compare_sentences(one.data, two.data, bootstrap, problems)
+            about, x = one.data.about, one.data.quantity
+            found.append(MixtureComparison(**vars(compared), metric=about, x=x, sentences=sentences))
+    return found, problems
 
 
 def worth_of_languages(groups: Sequence[Sequence[Fitted]], untried: Sequence[str]) -> list[LanguageWorth]:

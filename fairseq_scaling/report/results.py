@@ -20,6 +20,7 @@ from .curve_result import CurveResult, PointResult, Setting
 from .fitting import Settings
 from .forgetting import Forgetting
 from .joint import JointResult
+from .points.sentences import SentenceTest
 
 
 class LimitKind(Enum):
@@ -67,10 +68,11 @@ class MetricFinding:
 
 @dataclass(frozen=True)
 class MixtureComparison(laws.MixtureComparison):
-    """Two mixtures on one metric: "this mixture, run again"."""
+    """Two mixtures on one metric: "this mixture, run again"; ``sentences`` is of the runs at hand."""
 
     metric: Metric
     x: Quantity
+    sentences: SentenceTest | None = None
 
     @property
     def certainty(self) -> float:

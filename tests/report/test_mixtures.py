@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fairseq_scaling.cli.fit_scaling import main
-from tests.laws.test_worth import MIXTURES, TOKENS, WORTHS, truth
+from tests.laws.worths import MIXTURES, TOKENS, WORTHS, truth
 
 UNTRIED = {"de": 0.3, "fr": 0.7}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairseq_scaling.laws import Action, VerdictKind
+from fairseq_scaling.laws.numerics import predicting
 from fairseq_scaling.logs import RunRecord, Score
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.analysis import analyse
@@ -307,3 +308,14 @@ def test_learning_rates_are_beside_the_points_where_they_differ() -> None:
 
     assert rates("0.001", "0.003") == ["0.001", "0.003"] * (len(SIZES) // 2)
     assert rates("0.001") is None
+
+
+def test_the_laws_intervals_are_traced_together_not_curve_by_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``fitting`` asks for the same places as ``analysis``; a place that was not traced would be traced alone."""
+
+    def alone(*_: object) -> None:
+        raise AssertionError("traced alone")
+
+    monkeypatch.setattr(predicting, "trace", alone)
+    report = report_of([run(size, log_law(size) + step % 2, None) for step, size in enumerate(SIZES)])
+    assert {law.interval for curve in report.curves for law in curve.laws} == {"profile"}

@@ -10,7 +10,7 @@ import numpy as np
 from ...quantities import format_tokens
 from ..alignment import FEWEST_MIXTURES, PAPER
 from ..curve_result import CurveResult
-from ..results import Report
+from ..results import MixtureComparison, Report
 from .numbers import NONE, decimal, gain, interval, number, percent, predicted, probability, score, signed, size
 from .table import Table, columns
 from .wording import AGAIN, condition, labels
@@ -25,6 +25,13 @@ _TITLES = {
     "coverage_3_target": "3-grams, target",
     "coverage_3_combined": "3-grams, both",
 }
+
+_NOTE_ON_SENTENCES = (
+    "Test sentences: the same difference between the runs at hand at the largest size at which both have score files "
+    "(mean over seeds), with the interval and the p-value of sacrebleu's paired bootstrap: p is how often other test "
+    "sentences would show so large a difference, in either direction, between equal systems. It covers the choice of "
+    "the sentences. It does not cover another pretraining or finetuning; Probability and Difference do."
+)
 
 
 def mixtures_table(report: Report) -> Table:
@@ -41,10 +48,13 @@ def mixtures_table(report: Report) -> Table:
             "Alike#",
             "Cross at#",
             "Worth#",
+            "Test sentences#",
+            "p#",
         ),
         note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
         "points of the metric; above zero when the first is better. Alike: probability that they differ by less than "
-        "the noise of one run. Worth: how many times as much data of the second mixture gives what the first gives.",
+        "the noise of one run. Worth: how many times as much data of the second mixture gives what the first gives."
+        + (f" {_NOTE_ON_SENTENCES}" if any(pair.sentences for pair in report.mixture_comparisons) else ""),
     )
     names = labels(report)
     for pair in report.mixture_comparisons:
@@ -59,8 +69,18 @@ def mixtures_table(report: Report) -> Table:
             probability(pair.equal),
             interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "do not cross",
             interval(pair.worth),
+            *_on_sentences(pair),
         )
     return table
+
+
+def _on_sentences(pair: MixtureComparison) -> list[str]:
+    """Return difference and p-value of the paired bootstrap, and its size where that is another one."""
+    tested = pair.sentences
+    if tested is None:
+        return [NONE, NONE]
+    where = "" if tested.pretrain_tokens == pair.pretrain_tokens else f" at {size(tested.pretrain_tokens, pair.x)}"
+    return [gain(tested.difference, pair.metric) + where, number(tested.p_value, 2)]
 
 
 def worth_table(report: Report) -> Table:

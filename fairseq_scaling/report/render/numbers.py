@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...laws import Estimate, Prediction
-from ...metrics import Metric
+from ...laws import Estimate, Prediction, ShapeProbabilities
+from ...metrics import CROSS_ENTROPY, Metric
 from ...quantities import Quantity
 
 NONE = "\u2013"
@@ -81,5 +81,21 @@ def probability(value: float | None) -> str:
     return ">99 %" if value > 0.995 else "<1 %" if value < 0.005 else f"{100 * value:.0f} %"
 
 
+def shape(probabilities: ShapeProbabilities) -> str:
+    """Return the likelier shapes: ``rises 91 %, flat 8 %``."""
+    parts = sorted(vars(probabilities).items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {probability(value)}" for name, value in parts if value >= 0.05)
+
+
+def probably(value: float | None) -> str:
+    """Return `` (probability 97 %)``, or nothing where no probability is known."""
+    return "" if value is None else f" (probability {probability(value)})"
+
+
 def is_number(value: float) -> bool:
     return value - value == 0
+
+
+def unit(text: str, metric: Metric) -> str:
+    """Return the unit of a coefficient, in which points of the metric bear its name."""
+    return text.replace("points of the metric", "nats" if metric.name == CROSS_ENTROPY else metric.title)

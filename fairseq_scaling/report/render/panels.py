@@ -158,6 +158,8 @@ def _draw_curve(
             [point.value for point in curve.points],
             marker=marker, ms=3 * small, ls="none", color=colour, mew=0, alpha=0.4, zorder=2.5,
         )  # fmt: skip
+    if letters:
+        _draw_intervals(axes, curve, colour)
     for hollow in (False, True):
         chosen = [mean for mean in curve.means if mean[2] == hollow]
         axes.plot(
@@ -167,6 +169,14 @@ def _draw_curve(
             mfc=PAPER if hollow else colour, mec=colour if hollow else PAPER, mew=(1.5 if hollow else 0.8) * small,
         )  # fmt: skip
     return Label(end_x, end_y, shorten(series_key(curve), letters), curve.kind.value, colour)
+
+
+def _draw_intervals(axes: Axes, curve: CurveResult, colour: str) -> None:
+    """Draw a thin line through each run: its interval over the test sentences. Like a band it may leave the panel."""
+    known = [point for point in curve.points if point.score_lower is not None and point.score_upper is not None]
+    ends = np.array([(point.pretrain_tokens, point.score_lower, point.score_upper) for point in known], dtype=float)
+    if known:
+        axes.vlines(*ends.T, color=colour, lw=0.7, alpha=0.5, zorder=2.2)
 
 
 def _draw_forecast(

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...laws import Action, Advice, Estimate, Question, ShapeProbabilities, VerdictKind
-from ...metrics import CROSS_ENTROPY, Metric
+from ...laws import Action, Advice, Estimate, Question, VerdictKind
+from ...metrics import Metric
 from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..curve_result import CurveResult, Setting
 from ..joint import JointResult
 from ..limits import FEW_SIZES
 from ..results import Entry, Limit, LimitKind, MetricFinding, MixtureComparison, Report, Task
-from .numbers import amount, gain, interval, is_number, number, predicted, probability, score, size
+from .numbers import amount, gain, interval, is_number, number, predicted, probability, probably, score, size
 
 _FEW, _MOST_SIZES = 3, 6
 """The page's heading names so many curves, and a list of sizes so many of them; more are counted."""
@@ -78,16 +78,8 @@ LIMITS = {
     LimitKind.ONE_METRIC: "There is one metric, {metric}: others may tell another story.",
 }
 
-
-def shape(probabilities: ShapeProbabilities) -> str:
-    """Return the likelier shapes: ``rises 91 %, flat 8 %``."""
-    parts = sorted(vars(probabilities).items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {probability(value)}" for name, value in parts if value >= 0.05)
-
-
-def probably(value: float | None) -> str:
-    """Return `` (probability 97 %)``, or nothing where no probability is known."""
-    return "" if value is None else f" (probability {probability(value)})"
+SENTENCES = "the spread from the choice of test sentences, not between two runs"
+"""What the bootstrap interval of a score is."""
 
 
 def capital(text: str) -> str:
@@ -298,17 +290,27 @@ def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
 
 def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
     """Return ``A is ahead of B at 4M tokens (probability 93 %): +1.8 BLEU [-5.4, 7.4] (this mixture, run again).``"""
-    ahead = pair.difference
-    if pair.better == pair.names[1]:
-        ahead = Estimate(-ahead.value, -ahead.upper, -ahead.lower)
     text = (
         f"{names[pair.better]} is ahead of {names[pair.worse]} at {amount(pair.pretrain_tokens, pair.x)}"
-        f"{probably(pair.certainty)}: {gain(ahead, pair.metric)} {pair.metric.title} ({AGAIN})."
+        f"{probably(pair.certainty)}: {_lead(pair, pair.difference)} ({AGAIN})."
     )
     if pair.worth is not None and is_number(pair.worth.upper):
         first, second = (names[name] for name in pair.names)
         text += f" What {first} reaches there takes {interval(pair.worth)} times as much data of {second}."
+    if (tested := pair.sentences) is not None:
+        text += (
+            f" Between the runs at hand at {amount(tested.pretrain_tokens, pair.x)} it is "
+            f"{_lead(pair, tested.difference)}, p = {number(tested.p_value, 2)} (paired bootstrap over "
+            f"{tested.sentences:,} test sentences; says nothing of another run)."
+        )
     return text
+
+
+def _lead(pair: MixtureComparison, difference: Estimate) -> str:
+    """Return by how much the better one is ahead, where ``difference`` is of the first less the second."""
+    if pair.better == pair.names[1]:
+        difference = Estimate(-difference.value, -difference.upper, -difference.lower)
+    return f"{gain(difference, pair.metric)} {pair.metric.title}"
 
 
 def worth_sentences(task: Task) -> list[str]:
@@ -392,8 +394,3 @@ def limit_sentence(limit: Limit, x: Quantity) -> str:
     elif limit.kind is LimitKind.ONE_METRIC:
         given = {"metric": given["metric"].title}
     return LIMITS[limit.kind].format(**given, few=FEW_SIZES, x=x.title, none=x.none)
-
-
-def unit(text: str, metric: Metric) -> str:
-    """Return the unit of a coefficient, in which points of the metric bear its name."""
-    return text.replace("points of the metric", "nats" if metric.name == CROSS_ENTROPY else metric.title)

@@ -11,7 +11,8 @@ from fairseq_scaling.cli.study import main
 from fairseq_scaling.study.plan import pricing
 from fairseq_scaling.study.plan.jobs import Work
 from fairseq_scaling.study.plan.planner import make_plan
-from fairseq_scaling.study.results.plan_table import closing_lines, unread
+from fairseq_scaling.study.plan.text_check import unread
+from fairseq_scaling.study.results.plan_table import closing_lines
 from fairseq_scaling.study.run.scheduling import Capacity
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
