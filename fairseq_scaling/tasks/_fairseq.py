@@ -3,6 +3,7 @@
 - fairseq's commands open checkpoints without running code in them.
 - What the user can mend is printed as a message, and the command exits with 2.
 - fairseq-train's settings are checked before it does anything.
+- ``--fp16`` with ``t5_adafactor`` implies ``--fp16-no-flatten-grads``: it steps each parameter by its scale.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ def _checked(call_main: Callable[..., Any]) -> Callable[..., Any]:
             check_settings(cfg.task)
             if main.__module__ == "fairseq_cli.train":
                 check_training_settings(cfg.task)
+                if cfg.common.fp16 and cfg.optimizer._name == "t5_adafactor":
+                    cfg.common.fp16_no_flatten_grads = True
         return call_main(cfg, main, **named)
 
     return checked
