@@ -206,9 +206,10 @@ class T5Decoder(FairseqIncrementalDecoder):
         padding in ``targets``.
         """
         features, targets = features.flatten(0, 1), targets.flatten()
-        ignored = self.dictionary.pad() if padded else None
+        pad: int = self.dictionary.pad()
+        ignored = pad if padded else None
         if padded and features.device.type == "cpu":  # a GPU would be waited for: there padding is computed in vain
-            kept = targets.ne(ignored).nonzero().squeeze(1)
+            kept = targets.ne(pad).nonzero().squeeze(1)
             features, targets, ignored = features.index_select(0, kept), targets.index_select(0, kept), None
         return linear_cross_entropy(features * self.scale, self.output_weight(), targets, ignored)
 

@@ -188,7 +188,7 @@ def _step(parameters: list[Tensor], states: list[dict[str, Any]], group: dict[st
     torch._foreach_add_(parameters, updates)
 
 
-def _root_mean_squares(tensors: list[Tensor]) -> list[Tensor]:
+def _root_mean_squares(tensors: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
     norms = list(torch._foreach_norm(tensors))
     torch._foreach_div_(norms, [max(tensor.numel(), 1) ** 0.5 for tensor in tensors])
     return norms
