@@ -127,10 +127,10 @@ def shared_weights(median: float) -> FloatArray:
 
 
 def between_curves() -> FloatArray:
-    """Return the logarithm of the probability of a curve's noise [s] given that of its study [s]: [curve, study]."""
+    """Return the probability of a curve's noise [s] given that of its study [s]: [curve, study]."""
     step = (NOISE_GRID[:, None] - NOISE_GRID[None]) / NOISE.between_curves
-    logs = -2.0 * np.log1p(step**2 / 3)
-    return logs - np.log(np.exp(logs).sum(0, keepdims=True))
+    weights = (1 + step**2 / 3) ** -2
+    return weights / weights.sum(0, keepdims=True)
 
 
 def _prior_noise(curve: Curve, usable: NDArray[np.bool_], level: float) -> tuple[float, float]:
