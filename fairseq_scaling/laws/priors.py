@@ -37,6 +37,8 @@ class ShapePrior:
     log_ratio: tuple[float, float] = (0.15, 1.2)
     """Scale of log(alpha / a), above and below 0 (half-normal each): the approach to the end is as steep as the start
     (the logistic) or slower (power laws with small alpha)."""
+    bend_after: float = 2.0
+    """xx"""
     log_drop: tuple[float, float] = (0.35, 0.7)
     """Mean and standard deviation of the logarithm of what a bend takes off the slope in log D, as a share of the mean
     slope of its rise over the budgets. To fall as fast as it rose, a curve that has levelled off needs 1, and one that

@@ -7,6 +7,7 @@ functions). No optimiser, no starts, no random numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,11 +92,9 @@ def explain(repeats: Repeats, shapes: Shapes, baseline: tuple[float, int] | None
     for i, rough in enumerate(ROUGHNESS.sizes):
         white = np.linalg.inv(np.linalg.cholesky(repeats.covariance + rough**2 * correlation(repeats.z, repeats.z)))
         ones, heights, values = white.sum(1), scaled.heights @ white.T, white @ target
-        for row, product in enumerate(
-            (ones @ ones, heights @ ones, (heights**2).sum(1), ones @ values, heights @ values)
-        ):
-            products[i, row] = product
-        found = _integrate(products[i, :, None], sigmas, scaled.gain_precision)
+        of = [ones @ ones, heights @ ones, (heights**2).sum(1), ones @ values, heights @ values]
+        products[i] = np.stack(np.broadcast_arrays(*of))
+        found = _integrate(of, sigmas, scaled.gain_precision)
         log_weight[i] = found.log_density - 0.5 * (values @ values) / sigmas**2
         log_weight[i] += np.log(np.diag(white)).sum() - repeats.z.size * np.log(sigmas)
         whitening.append(white)
@@ -113,9 +112,10 @@ class _Integrated(NamedTuple):
     log_density: FloatArray
 
 
-def _integrate(products: FloatArray, sigma: FloatArray, gain_precision: FloatArray) -> _Integrated:
+def _integrate(products: Iterable[FloatArray], sigma: FloatArray, gain_precision: FloatArray) -> _Integrated:
     """Return level and gain given the values (see ``Explained``), and what integrating them adds to the evidence."""
-    ones, across, heights, first, second = products / sigma**2
+    precision = 1 / sigma**2
+    ones, across, heights, first, second = (product * precision for product in products)
     level_precision = 1 / LEVEL_SPREAD**2
     a, c = ones + level_precision, heights + gain_precision
     determinant = a * c - across**2
