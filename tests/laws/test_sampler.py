@@ -36,8 +36,9 @@ class Model:
         self.width = (self.high - self.low) / 1.3
         self.sigma = noise / self.unit * 10**NOISE_GRID
         self.upper = upper / self.unit
-        study = (1 + (NOISE_GRID / NOISE.spread) ** 2 / 4) ** -2.5
-        around = (1 + ((NOISE_GRID[:, None] - NOISE_GRID) / NOISE.between_curves) ** 2 / 3) ** -2.0
+        steps = np.gradient(NOISE_GRID)
+        study = steps * (1 + (NOISE_GRID / NOISE.spread) ** 2 / 4) ** -2.5
+        around = steps[:, None] * (1 + ((NOISE_GRID[:, None] - NOISE_GRID) / NOISE.between_curves) ** 2 / 3) ** -2.0
         self.noise_prior = np.log(around / around.sum(0) @ (study / study.sum()))
         sizes = np.array(ROUGHNESS.sizes)
         rough = np.array(ROUGHNESS.weights) * np.exp(-0.5 * (np.outer(self.sigma, sizes) / ROUGHNESS.largest) ** 2)
@@ -66,7 +67,7 @@ class Model:
         ratio = np.exp(np.where(u[:, 2:3] < 0, -below, -above) * u[:, 2:3])
         made = s_curve(z, place, a, ratio)
         drop = np.exp(SHAPE.log_drop[0] + SHAPE.log_drop[1] * u[:, 3:4])
-        bend = self.low + ndtr(u[:, 4:5]) * (self.high - self.low + SHAPE.after)
+        bend = self.low + ndtr(u[:, 4:5]) * (self.high - self.low)
         before = s_curve(bend, place, a, ratio) - s_curve(self.low, place, a, ratio)
         slope = before / np.maximum(bend - self.low, 0.1)
         k = np.log(10) * SHAPE.onset

@@ -86,19 +86,21 @@ def explain(repeats: Repeats, shapes: Shapes, baseline: tuple[float, int] | None
     """
     scaled = Scaled.of(repeats, shapes)
     target = repeats.values - repeats.values.mean()
-    log_weight = np.empty((len(ROUGHNESS.sizes), repeats.sigmas.size, len(shapes)))
+    log_weight = np.full((len(ROUGHNESS.sizes), repeats.sigmas.size, len(shapes)), -np.inf)
+    prior = roughness_weights(repeats.sigmas)
+    told = repeats.log_likelihood.max(axis=(1, 2))
+    possible = (prior > -2 * _NEGLIGIBLE) & (told > told.max() - 4 * _NEGLIGIBLE)
     products, whitening = np.empty((len(ROUGHNESS.sizes), 5, len(shapes))), []
-    sigmas = repeats.sigmas[:, None]
     for i, rough in enumerate(ROUGHNESS.sizes):
         white = np.linalg.inv(np.linalg.cholesky(repeats.covariance + rough**2 * correlation(repeats.z, repeats.z)))
         ones, heights, values = white.sum(1), scaled.heights @ white.T, white @ target
         of = [ones @ ones, heights @ ones, (heights**2).sum(1), ones @ values, heights @ values]
         products[i] = np.stack(np.broadcast_arrays(*of))
-        found = _integrate(of, sigmas, scaled.gain_precision)
-        log_weight[i] = found.log_density - 0.5 * (values @ values) / sigmas**2
-        log_weight[i] += np.log(np.diag(white)).sum() - repeats.z.size * np.log(sigmas)
+        sigmas = repeats.sigmas[possible[i], None]
+        density = _integrate(of, sigmas, scaled.gain_precision).log_density - 0.5 * (values @ values) / sigmas**2
+        density += np.log(np.diag(white)).sum() - repeats.z.size * np.log(sigmas) + prior[i, possible[i], None]
+        log_weight[i, possible[i]] = density + scaled.log_prior
         whitening.append(white)
-    log_weight += scaled.log_prior + roughness_weights(repeats.sigmas)[:, :, None]
     made = Explained(repeats, shapes, scaled, log_weight, whitening, products)
     _weigh_ends(made, baseline)
     return made

@@ -67,7 +67,7 @@ class Shapes:
         height = _rise(z, first, steepness, np.exp(log_ratio))
         bends = self.family == Family.BEND
         if bends.any():
-            place = low + ndtr(self.normal[bends, 4]) * (high - low + prior.bend_after)
+            place = low + ndtr(self.normal[bends, 4]) * (high - low)
             sharpness = np.log(10.0) * prior.onset
             rise = steepness[bends], np.exp(log_ratio[bends])
             before = _rise(np.zeros(1), first[bends] - place, *rise) - _rise(np.array([low]), first[bends], *rise)
