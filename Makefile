@@ -55,7 +55,7 @@ test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/torture $(PYTEST_ARGS)
 
 test-programs: $(STAMP) ## run the tests that need SLURM or Chromium; without these `make test` skips them
-	@$(BIN)/python -m pytest -q tests/study/test_slurm.py tests/report/test_browser.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q tests/study/run/test_slurm.py tests/report/test_browser.py $(PYTEST_ARGS)
 
 test-kernels: $(STAMP) ## run the tests of models and training with no newer instructions of the CPU than AVX2
 	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \

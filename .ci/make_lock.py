@@ -31,9 +31,12 @@ INDEX = "https://pypi.org/simple"
 HEADER = """\
 # Every package this project runs, tests and lints with, pinned. Made by `make lock` from setup.py's extra [dev].
 #
-#     python3 -m venv .venv && .venv/bin/pip install --no-deps --require-hashes -r requirements.lock
+# Python 3.11 or 3.12 on Linux, x86-64. `make` installs it in two steps (.ci/make_venv):
 #
-# Python 3.11 or 3.12 on Linux, x86-64. A file whose hash is not here is refused.
+#     pip install --no-deps --require-hashes -r ...   # all but torch: a file whose hash is not here is refused
+#     pip install --no-deps torch==...                # torch by its version alone: its hashes are not checked
+#
+# The hashes of torch are here to compare by hand. Given them, pip prefers PyPI's GPU build to a CPU build in a folder.
 # --no-deps is essential: it leaves out torchaudio, which fairseq declares, does not need, and which breaks beside a CPU
 # build of torch. It leaves out torch's GPU libraries too. So on Linux this list is complete for a CPU build of torch:
 # set PIP_EXTRA_INDEX_URL to the index for CPU builds named on PyTorch's page "Get started", or have the wheel in a

@@ -141,8 +141,3 @@ def quantity(name: str) -> Quantity:
             return known
     title = name.strip().replace("_", " ")
     return Quantity(name.strip(), title, title, none=f"no {title}", is_count=False)
-
-
-def short_tokens(tokens: float) -> str:
-    """Return a size with three digits: a run consumes a little less than its budget, 299934 -> ``300k``."""
-    return format_tokens(float(f"{tokens:.3g}"))

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +60,38 @@ def names_failures(path: Path) -> Iterator[None]:
             f"{path}: cannot be written: {error.strerror}{where}\n"
             "  nothing that looks finished was left; make room, or name a place that you may write"
         ) from None
+
+
+@contextlib.contextmanager
+def replaced(*paths: Path) -> Iterator[list[Path]]:
+    """Yield temporary names beside files or folders; what is written there takes their place when all is done.
+
+    Where anything goes wrong it is removed, and what was there before stays.
+
+    Raises:
+        DataError: the disk is full or read-only.
+    """
+    parts = [path.with_name(f"{path.name}.part") for path in paths]
+    with names_failures(paths[0]):
+        try:
+            for part in parts:
+                _remove(part)
+                part.parent.mkdir(parents=True, exist_ok=True)
+            yield parts
+            for part, path in zip(parts, paths, strict=True):
+                old = path.with_name(f"{path.name}.old")
+                _remove(old)
+                if path.is_dir():
+                    os.replace(path, old)
+                os.replace(part, path)
+                _remove(old)
+        finally:
+            for part in parts:
+                _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

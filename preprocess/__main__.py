@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from fairseq_scaling.cli.common import Group, shows_errors
+from fairseq_scaling.cli.common import Group
 
 from .commands import clean, encode, fetch, train_sentencepiece
 
 
-class _Steps(Group):
-    # Inside of click, which would make 1 of every Ctrl-C.
-    def invoke(self, ctx: click.Context) -> Any:
-        return shows_errors(super().invoke)(ctx)
-
-
-@click.group(cls=_Steps, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-def cli() -> None:
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def main() -> None:
     """Make a corpus folder from text, step by step: fetch, clean, train-sentencepiece, encode.
 
     \b
@@ -36,13 +28,7 @@ def cli() -> None:
 
 
 for _command in (fetch, clean, train_sentencepiece, encode):
-    cli.add_command(_command)
-
-
-def main() -> None:
-    """Run the command; an error that the user can mend is printed without a traceback and exits with 2."""
-    cli(prog_name="scaling-preprocess")
-
+    main.add_command(_command)
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scaling-preprocess")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fairseq_scaling.cli.common import Command
+from fairseq_scaling.cli.common import Command, shows_errors
 from fairseq_scaling.errors import SettingError
 
 from .sources import SOURCES, Request, open_source
@@ -88,6 +88,7 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_source_options
 @_workers
 @_overwrite
+@shows_errors
 def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any) -> None:
     """Get raw text into one folder.
 
@@ -193,6 +194,7 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
 )
 @_workers
 @_overwrite
+@shows_errors
 def clean(raw: Path, out: Path, workers: int, overwrite: bool, expected_text: str, **options: Any) -> None:
     """Normalise, filter and split the text of the folder RAW.
 
@@ -239,6 +241,7 @@ def clean(raw: Path, out: Path, workers: int, overwrite: bool, expected_text: st
 @click.option("--sentences", default=200_000, show_default=True, help="Training sentences, equally many per language.")
 @click.option("--threads", default=2, show_default=True, help="Threads; another number may give another model.")
 @_overwrite
+@shows_errors
 def train_sentencepiece(clean_folder: Path, out: Path, overwrite: bool, **options: Any) -> None:
     """Train one SentencePiece model over all languages of the folder CLEAN.
 
@@ -260,6 +263,7 @@ def train_sentencepiece(clean_folder: Path, out: Path, overwrite: bool, **option
 @click.option("--out", required=True, type=_FOLDER, help="The corpus folder to write.")
 @_workers
 @_overwrite
+@shows_errors
 def encode(clean_folder: Path, model: Path, dictionary: Path | None, out: Path, workers: int, overwrite: bool) -> None:
     """Encode the text of the folder CLEAN into a corpus folder that fairseq reads.
 

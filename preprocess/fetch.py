@@ -139,14 +139,3 @@ def _check_names(pair: str, names: Mapping[str, str]) -> None:
             "--test", ", ".join(names.values()), f"two test sets of {pair} have one name",
             f"name them: --test {pair}:NAME=...",
         )  # fmt: skip
-
-
-def _parts(sources: Sequence[Source], counts: Sequence[int]) -> list[list[Any]]:
-    """Return [lines, whether they are of a catalogue] for each source that gave text, in the order of the file."""
-    return [[count, source.catalogue] for source, count in zip(sources, counts, strict=True) if count]
-
-
-def _tally(items: Iterable[_Item], counts: list[int], place: int) -> Iterator[_Item]:
-    for item in items:
-        counts[place] += 1
-        yield item

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 from fairseq_scaling.data.corpus import check_files, file_checksum
 from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.whole_files import names_failures, write_whole
+from fairseq_scaling.whole_files import replaced, write_whole
 
 RAW_MANIFEST, CLEAN_MANIFEST, CORPUS_MANIFEST = "raw.json", "clean.json", "corpus.json"
 FORMAT = 2
@@ -38,16 +36,9 @@ def new_folder(out: Path, manifest: str, overwrite: bool) -> Iterator[Path]:
         DataError: the disk is full or read-only.
     """
     check_free(out, manifest, overwrite)
-    temporary = out.with_name(f"{out.name}.part")
-    with names_failures(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replaced(out) as (temporary,):
         temporary.mkdir()
-        try:
-            yield temporary
-            _replace(temporary, out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        yield temporary
 
 
 def check_free(out: Path, manifest: str, overwrite: bool) -> None:
@@ -115,12 +106,3 @@ def pair_name(pair: str, language: str, split: str | None = None) -> str:
 
 def _is_own(name: str, manifest: str) -> bool:
     return name == manifest or any(fnmatch(name, pattern) for pattern in _OWN_NAMES[manifest])
-
-
-def _replace(temporary: Path, out: Path) -> None:
-    old = out.with_name(f"{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        os.rename(out, old)
-    os.rename(temporary, out)
-    shutil.rmtree(old, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 import os
 import re
 import shlex
@@ -29,7 +30,7 @@ from fairseq_scaling.report.results import Report
 from fairseq_scaling.run import RunDescription
 from fairseq_scaling.scores.score_file import Interval, score_object
 from fairseq_scaling.study.stages import STAGES
-from preprocess.__main__ import cli
+from preprocess.__main__ import main as cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -175,12 +176,15 @@ def test_the_example_prints_what_the_page_shows() -> None:
         assert [float(x) for x in one] == pytest.approx([float(x) for x in other], abs=0.05 * width)
 
 
-def test_the_python_reference_runs() -> None:
+def test_the_python_reference_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     names: dict[str, Any] = {}
     for language, _, code in blocks(page("docs/python.md")):
         assert language == "python"
         exec(code, names)
-    assert names["axes"].get_xlabel()
+    assert [panel.get_xlabel() for panel in names["axes"]] == ["pretraining tokens"] * 2
+    assert names["own"].coefficients["b"].value == pytest.approx((28.1 - 20.1) / math.log(16), rel=0.1)
+    assert names["found"].best == "fr"
 
 
 def test_the_priors_are_those_of_the_code() -> None:

@@ -76,3 +76,13 @@ def test_no_file_is_longer_than_400_lines_and_no_folder_holds_more_than_14(packa
     assert [path.name for path in files if len(path.read_text("utf-8").splitlines()) > 400] == []
     folders = {path.parent for path in files}
     assert [folder.name for folder in folders if len(list(folder.glob("*.py"))) > 14] == []
+
+
+def test_no_test_imports_from_another_test_module() -> None:
+    found = [
+        f"{path.name}: {node.module}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2].startswith("test_")
+    ]
+    assert found == []

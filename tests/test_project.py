@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import re
@@ -169,6 +170,28 @@ def test_the_lock_pins_the_agreed_versions_and_leaves_torchaudio_out() -> None:
 )
 def test_the_lock_covers_running_studying_testing_and_linting(name: str) -> None:
     assert name in LOCKED
+
+
+def test_the_locks_header_is_that_of_make_lock_and_says_how_torch_is_installed() -> None:
+    text = (ROOT / "requirements.lock").read_text("utf-8")
+    header = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+    assert header in (ROOT / ".ci/make_lock.py").read_text("utf-8")
+    steps = re.findall(r"pip install --no-deps (--require-hashes )?-r", (ROOT / ".ci/make_venv").read_text("utf-8"))
+    assert steps == ["--require-hashes ", ""]  # the second one is torch's
+    assert "torch by its version alone: its hashes are not checked" in header
+
+
+def test_the_page_counts_what_is_imported_of_fairseq() -> None:
+    names: set[tuple[str, str]] = set()
+    files = []
+    for path in (ROOT / "fairseq_scaling").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            if isinstance(node, ast.ImportFrom) and module.split(".")[0] in ("fairseq", "fairseq_cli"):
+                names |= {(module, alias.name) for alias in node.names}
+                files.append(path)
+    said = f"{len(names)} names from {len({module for module, _ in names})} modules, in {len(set(files))} files"
+    assert said in (ROOT / "docs/supply-chain.md").read_text("utf-8")
 
 
 def test_every_package_of_the_lock_is_pinned_and_has_hashes() -> None:

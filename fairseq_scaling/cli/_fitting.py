@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from ..report.results import Report
 
 
-class NothingToFit(DataError):
-    """No path holds a run or a row that can be read."""
-
-
 @dataclass(frozen=True)
 class Request:
     """What the command line says.
@@ -47,20 +43,11 @@ class Request:
     noise: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What was found, and the files to name on the terminal."""
-
-    report: Report
-    files: list[Path]
-
-
-def fit(request: Request) -> Outcome:
-    """Read, fit and write everything.
+def fit(request: Request) -> tuple[Report, list[Path]]:
+    """Read, fit and write everything; return the report, and the files to name on the terminal.
 
     Raises:
-        NothingToFit: nothing could be read; the message lists why.
-        DataError: a path does not exist, or ``out`` cannot be written.
+        DataError: nothing could be read (the message lists why), a path does not exist, or ``out`` cannot be written.
         SettingError: a setting does not go with what was read.
     """
     from ..report.reading import read_inputs
@@ -82,7 +69,7 @@ def fit(request: Request) -> Outcome:
     inputs.problems += collection.problems
     inputs.unplaced = collection.unplaced
     report = analyse(collection.curves, settings, inputs)
-    return Outcome(report, _write(report, request))
+    return report, _write(report, request)
 
 
 def write_mapping(request: Request, path: Path) -> list[str]:
@@ -108,7 +95,7 @@ def write_mapping(request: Request, path: Path) -> list[str]:
     return [*lines, f"next: fill in the column pretrain_tokens, then fit-scaling {logs} --mapping {path}"]
 
 
-def _nothing_to_fit(request: Request, inputs: Inputs) -> NothingToFit:
+def _nothing_to_fit(request: Request, inputs: Inputs) -> DataError:
     """Return the error that says what was read all the same, what it lacks, and the one next step."""
     from ..problems import count_problems
     from ._overview import next_step, overview
@@ -116,9 +103,9 @@ def _nothing_to_fit(request: Request, inputs: Inputs) -> NothingToFit:
     if inputs.reading is not None and inputs.reading.runs:
         lines = overview(inputs.reading, request.paths, inputs.problems)
         step = next_step(inputs.reading.runs, request.paths, request.mapping)
-        return NothingToFit("\n  ".join(["nothing to fit: no run has a place on a curve", *lines, f"next: {step}"]))
+        return DataError("\n  ".join(["nothing to fit: no run has a place on a curve", *lines, f"next: {step}"]))
     shown = [f"{group.first.place}: {group.message}" for group in count_problems(inputs.problems)]
-    return NothingToFit("\n  ".join(["no readable run and no readable row: nothing to fit", *shown]))
+    return DataError("\n  ".join(["no readable run and no readable row: nothing to fit", *shown]))
 
 
 def _write(report: Report, request: Request) -> list[Path]:
@@ -135,41 +122,28 @@ def _write(report: Report, request: Request) -> list[Path]:
 
 
 def _only(points: list[Point], metrics: tuple[str, ...]) -> list[Point]:
-    from ..metrics import metric_name
-
-    if not metrics:
-        return points
-    chosen = [metric_name(metric) for metric in metrics]
-    there = list(dict.fromkeys(point.metric for point in points))
-    for metric in chosen:
-        if metric not in there:
-            raise SettingError("--metric", metric, "no point has it", f"there are {', '.join(there)}")
-    return [point for point in points if point.metric in chosen]
+    chosen = [_among("--metric", metric, points) for metric in metrics]
+    return [point for point in points if point.metric in chosen] if chosen else points
 
 
 def _noise(given: tuple[tuple[str, float], ...], points: list[Point]) -> dict[str, float]:
-    """Return metric -> standard deviation of one run; every metric must be among the points."""
-    from ..metrics import metric_name
-
-    there = list(dict.fromkeys(point.metric for point in points))
-    noise = {metric_name(metric): value for metric, value in given}
-    for metric in noise:
-        if metric not in there:
-            raise SettingError("--noise", metric, "no point has it", f"there are {', '.join(there)}")
-    return noise
+    """Return metric -> standard deviation of one run."""
+    return {_among("--noise", metric, points): value for metric, value in given}
 
 
 def _settle_targets(wanted: tuple[tuple[str, float], ...], points: list[Point]) -> tuple[tuple[str, float], ...]:
     """Give targets without a metric the first score there is (BLEU before the others, cross-entropy last)."""
+    from ..metrics import order
+
+    first = min((point.metric for point in points), key=order)
+    return tuple((_among("--target-score", metric or first, points), value) for metric, value in wanted)
+
+
+def _among(flag: str, metric: str, points: list[Point]) -> str:
+    """Return the name of a metric that a flag names; SettingError where no point has it."""
     from ..metrics import metric_name, order
 
-    there = sorted({point.metric for point in points}, key=order)
-    settled = []
-    for written, value in wanted:
-        metric = metric_name(written) if written else there[0]
-        if metric not in there:
-            raise SettingError(
-                "--target-score", f"{written}={value:g}", "no point has it", f"there are {', '.join(there)}"
-            )
-        settled.append((metric, value))
-    return tuple(settled)
+    name, known = metric_name(metric), sorted({point.metric for point in points}, key=order)
+    if name not in known:
+        raise SettingError(flag, metric, "no point has it", f"there are {', '.join(known)}")
+    return name

@@ -39,7 +39,7 @@ def open_study(
     With ``check``, a finished corpus that is too small for the study is an error, and a file that is to be there and
     is not. ``vocabulary``, the rows of the embedding, is for a price alone: the files need not be there yet.
     """
-    from ..study.plan.text_check import check_text, find_corpus
+    from ..study.plan.text_check import check_text, made_corpus
     from ..study.settings.config import load_study
     from ..study.settings.given import check_given, given_rows
 
@@ -49,9 +49,7 @@ def open_study(
         return make_plan(wanted, vocabulary), folder
     if check:
         check_given(wanted)
-        # A corpus that will be made again says nothing about its future size.
-        is_made = all(folder.up_to_date(plan, job) for job in plan.until("encode"))
-        corpus = find_corpus(folder.corpus(plan)) if is_made else None
+        corpus = made_corpus(plan, folder)
         if corpus is not None:
             check_text(plan, corpus)
         plan = make_plan(wanted, corpus.manifest["vocabulary"]["size"] if corpus is not None else given_rows(wanted))

@@ -72,6 +72,7 @@ def plan(
     scaling-study plan study.yaml --set model.arch=t5_small --set finetuning.seeds='[1, 2, 3]'
     """
     from ..study.plan import pricing
+    from ..study.plan.text_check import made_corpus
     from ..study.results.plan_table import print_plan
 
     if hardware is None and flops is None and price is not None:
@@ -79,7 +80,8 @@ def plan(
     asked = hardware is not None or flops is not None
     devices_used = pricing.hardware(hardware, flops, utilisation, devices, price) if asked else None
     plan, folder = open_study(study, out, settings, check=True, vocabulary=vocabulary)
-    print_plan(plan, folder, Capacity(cores) if cores else Capacity.of(folder), devices_used, every_job)
+    corpus = made_corpus(plan, folder) if vocabulary is None else None
+    print_plan(plan, folder, Capacity(cores) if cores else Capacity.of(folder), devices_used, every_job, corpus)
 
 
 @click.command(cls=Command)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+from rich.filesize import decimal
 
 from ._study import open_started, out_option, set_option, started_argument
 from .common import Command, print_error, shows_errors
@@ -60,7 +61,7 @@ def clean(study: Path | None, out: Path | None, settings: tuple[str, ...], pretr
     """
     from ..study.results.cleaning import removable
     from ..study.run.lock import locked
-    from ..study.run.progress import format_bytes, format_duration
+    from ..study.run.progress import format_duration
 
     plan, folder = open_started(study, out, settings)
     with locked(folder):
@@ -68,11 +69,11 @@ def clean(study: Path | None, out: Path | None, settings: tuple[str, ...], pretr
         for kind in kinds:
             cost = f"; to have them again: {kind.remedy}, about {format_duration(kind.seconds)} on one core"
             what = f"{len(kind.files)} files: {kind.what}"
-            click.echo(f"{format_bytes(kind.size):>9}  {what}{cost if kind.seconds else ''}")
+            click.echo(f"{decimal(kind.size):>9}  {what}{cost if kind.seconds else ''}")
         if not kinds:
             click.echo("Nothing can be removed.")
             return
-        total = format_bytes(sum(kind.size for kind in kinds))
+        total = decimal(sum(kind.size for kind in kinds))
         if not yes and not (sys.stdin.isatty() and click.confirm(f"Remove {total}?")):
             click.echo(f"Nothing was removed. --yes removes these {total}.")
             return
@@ -100,11 +101,10 @@ def export(
     again, once unpacked; its README.txt says how.
     """
     from ..study.results.export import export as write
-    from ..study.run.progress import format_bytes
     from ..study.settings.config import settings_text
 
     plan, folder = open_started(study, out, settings)
     archive = archive or Path(f"{plan.name}.tar.gz")
     text = None if study is None else settings_text(study, settings)
     files, size = write(plan, folder, archive, text, weights)
-    click.echo(f"{archive}: {files} files, {format_bytes(size)}")
+    click.echo(f"{archive}: {files} files, {decimal(size)}")

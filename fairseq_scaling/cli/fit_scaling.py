@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..errors import DataError, SettingError
+from ..errors import SettingError
 from ._fitting import Request, fit, write_mapping
 from ._tables import TableFlags, takes_table_flags
 from .common import Command, shows_errors
@@ -29,6 +29,8 @@ LAW_NAMES = (
     "m4",
     "bnsl1",
 )
+# Options that are settings of the analysis, by their own names.
+_SETTINGS = ("law", "protocol", "delta", "level", "interval", "seed", "worthwhile", "likely", "sure")
 
 _HELP = """
 Fit scaling laws to what finetuned models scored after more and more pretraining.
@@ -43,14 +45,13 @@ score-translations, alignment files of scaling-alignment, and CSV tables.
   fit-scaling logs/ --protocol paper         fit the four smallest sizes and
                                              predict the others
   fit-scaling logs/ --target-score bleu=25   how many tokens a BLEU of 25 takes
+  fit-scaling logs/ --untried en:0.7,fr:0.3  a mixture that was not trained
   fit-scaling logs/ --write-mapping mapping.csv
                                              what the logs hold, and a table to
                                              fill in what they do not say
   fit-scaling logs/ --mapping mapping.csv    fit with what was filled in
   fit-scaling logs/ --mapping '{mixture}/dp{pretrain_tokens}/seed{seed}/*.log'
                                              the same where the paths say it
-  fit-scaling watch logs/                    fit again whenever a file changes,
-                                             while a study runs; Ctrl-C ends
 
 \b
 A table is CSV with any separator, or JSON. Columns are known by their names
@@ -80,18 +81,15 @@ Written into --out:
 
 \b
 Exit codes:
-  0  at least one curve was fitted (watching: when Ctrl-C came)
+  0  at least one curve was fitted
   2  a wrong option, a missing path, or nothing that could be read
   3  points were read, but no curve has enough of them to be fitted
      (the files are written all the same)
 """
 
 
-class _Positive(click.FloatRange):
-    """A number above zero."""
-
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 @click.command(
@@ -129,13 +127,13 @@ class _Positive(click.FloatRange):
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric; may be repeated.")
 @click.option(
     "--delta",
-    type=_Positive(),
+    type=_POSITIVE,
     metavar="NUMBER",
     help="Huber threshold on the logarithms' residuals.  [default: 0.1 scores, 0.001 cross-entropy]",
 )
 @click.option(
     "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_SHARE,
     default=0.95,
     show_default=True,
     metavar="SHARE",
@@ -143,10 +141,10 @@ class _Positive(click.FloatRange):
 )
 @click.option(
     "--interval",
-    type=click.Choice(["delta", "profile", "case", "parametric"]),
-    default="delta",
+    type=click.Choice(["profile", "delta", "case", "parametric"]),
+    default="profile",
     show_default=True,
-    help="Intervals of the single laws: delta method, profile likelihood, or bootstrap over cases or over simulated "
+    help="Intervals of the single laws: profile likelihood, delta method, or bootstrap over cases or over simulated "
     "errors.",
 )
 @click.option(
@@ -157,15 +155,22 @@ class _Positive(click.FloatRange):
     help="How many pretraining tokens this score takes; may be repeated.",
 )
 @click.option(
+    "--untried",
+    multiple=True,
+    metavar="MIXTURE",
+    help="Forecast a mixture that nobody has trained, such as en:0.7,fr:0.3, from three or more that were; may be "
+    "repeated.",
+)
+@click.option(
     "--worthwhile",
-    type=_Positive(),
+    type=_POSITIVE,
     metavar="POINTS",
     help="Smallest gain from doubling the data that is worth its cost.  [default: 1 % of the score]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random draws.")
 @click.option(
     "--likely",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_SHARE,
     default=0.7,
     show_default=True,
     metavar="PROBABILITY",
@@ -173,7 +178,7 @@ class _Positive(click.FloatRange):
 )
 @click.option(
     "--sure",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=_SHARE,
     default=0.95,
     show_default=True,
     metavar="PROBABILITY",
@@ -202,17 +207,6 @@ class _Positive(click.FloatRange):
     help="Draw at most this many figures of each kind.",
 )
 @click.option(
-    "--watch", "watching", is_flag=True, help="Fit again whenever a file changes; the same as the first word watch."
-)
-@click.option(
-    "--every",
-    type=_Positive(),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How often to look for changes when watching.",
-)
-@click.option(
     "--write-mapping",
     "mapping_table",
     type=click.Path(dir_okay=False),
@@ -229,79 +223,31 @@ class _Positive(click.FloatRange):
 @click.option("--unfinished", is_flag=True, help="Use runs whose training did not end, as far as they came.")
 @takes_table_flags
 @shows_errors
-def main(
-    paths: tuple[str, ...],
-    out: str,
-    mapping: str | None,
-    law: str,
-    protocol: str,
-    metrics: tuple[str, ...],
-    delta: float | None,
-    level: float,
-    interval: str,
-    targets: tuple[str, ...],
-    worthwhile: float | None,
-    likely: float,
-    sure: float,
-    seed: int,
-    remarks: tuple[str, ...],
-    with_report: bool,
-    max_figures: int,
-    watching: bool,
-    every: float,
-    mapping_table: str | None,
-    subsets: tuple[str, ...],
-    unfinished: bool,
-    **flags: Any,
-) -> None:
+def main(paths: tuple[str, ...], out: str, mapping_table: str | None, **options: Any) -> None:
     # The matrices are small: threads of the linear algebra only wait for each other. numpy is imported after this.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if paths[0] == "watch" and not os.path.lexists("watch"):
-        watching, paths = True, paths[1:]
-        if not paths:
-            raise DataError("fit-scaling watch: no path is named\n  write for example fit-scaling watch logs/")
-    table_flags = TableFlags(**flags)
+    tables = TableFlags(**{name: options.pop(name) for name in TableFlags._fields})
     request = Request(
         paths=paths,
         out=Path(out),
-        mapping=mapping,
-        metrics=metrics,
-        targets=tuple(_target(text) for text in targets),
-        settings={
-            "law": law,
-            "protocol": protocol,
-            "delta": delta,
-            "level": level,
-            "interval": interval,
-            "seed": seed,
-            "worthwhile": worthwhile,
-            "likely": likely,
-            "sure": sure,
-        },
-        remarks=remarks,
-        with_report=with_report,
-        max_figures=max_figures,
-        subsets=_subsets(subsets),
-        unfinished=unfinished,
-        tables=table_flags.options(),
-        noise=table_flags.noises(),
+        targets=tuple(_target(text) for text in options.pop("targets")),
+        subsets=_subsets(options.pop("subsets")),
+        settings={name: options.pop(name) for name in _SETTINGS} | {"untried": _mixtures(options.pop("untried"))},
+        tables=tables.options(),
+        noise=tables.noises(),
+        **options,
     )
     if mapping_table is not None:
         click.echo("\n".join(write_mapping(request, Path(mapping_table))))
         return
-    if watching:
-        from ._watch import watch
-
-        watch(request, every)
-        return
-    outcome = fit(request)
-    for line in outcome.report.read.columns:
+    report, files = fit(request)
+    for line in report.read.columns:
         click.echo(f"Read {line}")
 
     from ..report.render.terminal import make_console, print_report
 
-    print_report(outcome.report, make_console(), outcome.files)
-    if outcome.report.fitted == 0:
+    print_report(report, make_console(), files)
+    if report.fitted == 0:
         click.echo("Nothing could be fitted: no curve has enough points.", err=True)
         sys.exit(EXIT_NOTHING_FITTED)
 
@@ -319,6 +265,17 @@ def _subsets(texts: tuple[str, ...]) -> dict[str, str]:
         if chosen.setdefault(metric, subset.strip()) != subset.strip():
             raise SettingError("--subset", text, f"another one than {chosen[metric]}", "give one subset for a metric")
     return chosen
+
+
+def _mixtures(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the mixtures in one spelling each.
+
+    Raises:
+        SettingError: one is malformed, or its shares do not sum to one.
+    """
+    from ..mixture import Mixture
+
+    return tuple(dict.fromkeys(str(Mixture.parse(text)) for text in texts))
 
 
 def _target(text: str) -> tuple[str, float]:

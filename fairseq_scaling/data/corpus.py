@@ -116,38 +116,6 @@ class Corpus:
         left, right = (self._tokens(folder / f"{split}.{side}", tokens[side]) for side in (source, target))
         return left, right
 
-    def test_sets(self, source: str, target: str) -> dict[str, str]:
-        """Return split -> name of the test sets of a pair, in order: ``{"test": "newstest2014", "test1": ...}``.
-
-        The splits are what ``fairseq-generate --gen-subset`` takes. A test set that was taken out of the training
-        pairs, or has no name, is called as its split.
-
-        Raises:
-            SettingError: the corpus has no such pair, in either direction.
-        """
-        folder = self._pair_folder(source, target, "train").name
-        names = self.manifest.get("test_sets", {}).get(folder, {})
-        splits = [split for split in self.manifest["pairs"][folder] if split.startswith("test")]
-        return {split: str(names.get(split, split)) for split in sorted(splits, key=lambda name: (len(name), name))}
-
-    @property
-    def normalise(self) -> str | None:
-        """How all text was normalised, ``none``, ``nfc`` or ``moses``; None in a corpus of an older version.
-
-        References (``reference``) are as they were given, if a test set was given.
-        """
-        choice = self.manifest.get("text", {}).get("normalise")
-        return None if choice is None else str(choice)
-
-    @property
-    def text_as_expected(self) -> bool | None:
-        """Whether the clean text is that of published results; None where no fingerprint was expected.
-
-        ``scaling-preprocess clean --expected-text`` gives the fingerprint.
-        """
-        text = self.manifest.get("text", {})
-        return str(text["fingerprint"]).startswith(text["expected"]) if text.get("expected") else None
-
     def reference(self, source: str, target: str, split: str = "test") -> Path:
         """Return the raw text of the target side, one sentence a line: what scores are computed against."""
         return self._pair_folder(source, target, split) / f"{split}.{target}.txt"

@@ -77,10 +77,10 @@ def readable_tokens(
     ranks: int = 1,
     update_freq: int = 1,
     prefix_length: int = 0,
-) -> int:
-    """Return how many tokens a finetuning reads in its first ``updates`` updates, repetitions counted, exactly.
+) -> tuple[int, int]:
+    """Return how many tokens of its set a finetuning reads in its first ``updates`` updates, and how many these are.
 
-    A run has read its whole finetuning set if these are at least the tokens of the pairs taken (``training_pairs``).
+    Both are exact, source and target together. They are equal where the whole set is read at least once.
 
     Args:
         sizes: tokens of source and target of every training pair of the corpus: [pairs, 2].
@@ -88,18 +88,15 @@ def readable_tokens(
         max_tokens, max_sentences: of a batch, ``--max-tokens`` and ``--batch-size``.
         ranks: number of processes.
         prefix_length: tokens of ``--source-prefix``; they take room in a batch, and are no part of D_f.
+
+    Raises:
+        SettingError: not even the first pair fits.
     """
     both = sizes.sum(axis=1)
     taken = training_pairs(both, finetune_tokens, seed)
     lengths, tokens = sizes[taken] + np.array([prefix_length, 0]), both[taken]
-    read, epoch = 0, 1
-    while updates > 0:
-        batches = epoch_batches(lengths, seed, epoch, max_tokens, max_sentences)
-        needed = updates_of_batches(len(batches), ranks, update_freq)
-        if updates < needed:
-            return read + sum(int(tokens[batch].sum()) for batch in batches[: updates * ranks * update_freq])
-        read, updates, epoch = read + int(tokens.sum()), updates - needed, epoch + 1
-    return read
+    batches = epoch_batches(lengths, seed, 1, max_tokens, max_sentences)[: updates * ranks * update_freq]
+    return sum(int(tokens[batch].sum()) for batch in batches), int(tokens.sum())
 
 
 def _shuffled(size: int, seed: int, *purpose: object) -> Integers:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..data.dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE, read_symbols
 from ..errors import CheckpointError, DataError
 from ..models.huggingface import COPIES, from_huggingface, ignored_weights, to_huggingface
+from ..whole_files import replaced
 from .checkpoint import FairseqCheckpoint, check_weights, complete_settings, read_checkpoint, write_checkpoint
-from .folder import SENTENCEPIECE, ModelFolder, check_free, replaced, safetensors, saving, write_json
+from .folder import SENTENCEPIECE, ModelFolder, check_free, saving, write_json
 from .sentencepiece_file import UNKNOWN, byte_model, model_of_tokenizer, read_sentencepiece
 from .settings import from_config, generation_config, to_config, train_flags
 from .tokenizer import tokenizer_config, tokenizer_json
@@ -114,7 +116,6 @@ def to_hf(checkpoint: Path, out: Path, corpus: Path | None = None, overwrite: bo
         SettingError: ``out`` is not empty.
     """
     check_free([out], overwrite)
-    _, save_file = safetensors()
     source = read_checkpoint(checkpoint)
     vocabulary = _vocabulary_of(source, corpus)
     symbols = read_symbols(vocabulary / DICTIONARY_FILE)

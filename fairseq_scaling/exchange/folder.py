@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, SettingError
-from ..whole_files import names_failures
 from .settings import T5, model_kind
 from .tokenizer import token_names
 
@@ -24,7 +21,6 @@ WRITTEN = (
     "tokenizer_config.json",
     SENTENCEPIECE,
 )
-_INSTALL = "pip install safetensors, or this package with its extra [exchange]"
 
 
 class ModelFolder:
@@ -122,19 +118,6 @@ def check_downloaded(path: Path) -> None:
         raise CheckpointError(f"{path} is empty\n  download it again")
 
 
-def safetensors() -> tuple[Any, Any]:
-    """Return load_file and save_file of safetensors.
-
-    Raises:
-        CheckpointError: the package is not installed.
-    """
-    try:
-        from safetensors.torch import load_file, save_file
-    except ModuleNotFoundError:
-        raise CheckpointError(f"the package safetensors is not installed\n  {_INSTALL}") from None
-    return load_file, save_file
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file."""
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -151,27 +134,6 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def replaced(*paths: Path) -> Iterator[list[Path]]:
-    """Yield temporary names beside ``paths``; what was written there is renamed when all is done, else removed.
-
-    Raises:
-        DataError: the disk is full or read-only.
-    """
-    parts = [path.with_name(f"{path.name}.part") for path in paths]
-    with names_failures(paths[0]), _removed(parts):
-        for part in parts:
-            _remove(part)
-            part.parent.mkdir(parents=True, exist_ok=True)
-        yield parts
-        for part, path in zip(parts, paths, strict=True):
-            old = path.with_name(f"{path.name}.old")
-            if path.is_dir():
-                os.replace(path, old)
-            os.replace(part, path)
-            _remove(old)
-
-
-@contextlib.contextmanager
 def saving(path: Path) -> Iterator[None]:
     """Raise CheckpointError where torch or safetensors cannot write; they have errors of their own for a full disk."""
     try:
@@ -181,19 +143,3 @@ def saving(path: Path) -> Iterator[None]:
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: cannot be written: {reason}\n  is there room on the disk?") from None
-
-
-@contextlib.contextmanager
-def _removed(paths: Sequence[Path]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for path in paths:
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -8,15 +8,15 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .folder import ModelFolder, check_downloaded, safetensors
+from .folder import ModelFolder, check_downloaded
 from .settings import CONVERTED
 
 WEIGHTS = "model.safetensors"
@@ -64,18 +64,13 @@ _OTHER_MODELS = (
 )
 
 
-@dataclass(frozen=True)
-class ModelWeights:
-    """The weights of a model folder.
+class ModelWeights(NamedTuple):
+    """The weights of a model folder, by transformers' names.
 
-    Attributes:
-        tensors: by transformers' names.
-        files: that they were read from.
-        dtypes: how many weights are stored in each precision, for example ``{"bfloat16": 131}``.
+    ``dtypes`` counts how many are stored in each precision, for example ``{"bfloat16": 131}``.
     """
 
     tensors: dict[str, Tensor]
-    files: tuple[str, ...]
     dtypes: dict[str, int]
 
 
@@ -96,7 +91,7 @@ def read_weights(folder: ModelFolder) -> ModelWeights:
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     _check(tensors, folder.path)
     dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())
-    return ModelWeights(tensors, tuple(path.name for path in paths), dict(dtypes))
+    return ModelWeights(tensors, dict(dtypes))
 
 
 def check_numbers(weights: Mapping[str, Tensor], where: Path) -> None:
@@ -130,7 +125,6 @@ def _files(folder: ModelFolder) -> list[Path]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    load_file, _ = safetensors()
     try:
         return dict(load_file(path))
     except Exception as error:

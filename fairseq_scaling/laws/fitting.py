@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from ..errors import DataError, SettingError
 from ..quantities import format_tokens
 from .curve import Curve
 from .fitted import Fit
+from .forms.function import FunctionLaw
 from .forms.registry import default_law, get_law
 from .law import Law, Scale
-from .numerics.engine import solve
+from .numerics.engine import scale_of, solve
 from .numerics.inference import infer
 from .results import LeftOut
 
@@ -28,7 +30,7 @@ _INTERVALS = {kind: kind for kind in ("profile", "delta", "case", "parametric")}
 
 def fit(
     curve: Curve,
-    law: Law | str | None = None,
+    law: Law | str | Callable[..., Any] | None = None,
     *,
     delta: float | None = None,
     protocol: str = "all",
@@ -45,7 +47,7 @@ def fit(
 
 def fit_many(
     curves: Sequence[Curve],
-    law: Law | str | None = None,
+    law: Law | str | Callable[..., Any] | None = None,
     *,
     delta: float | None = None,
     protocol: str = "all",
@@ -60,7 +62,8 @@ def fit_many(
 
     Args:
         curves: held-out points, points with D_p = 0 and values at or below 0 are left out, and listed in the fit.
-        law: a law or its name; None takes the paper's law of the curve's metric (``default_law``).
+        law: a law or its name; None takes the paper's law of the curve's metric (``default_law``). Or a plain function
+            f(tokens, *parameters) on arrays; its parameters' defaults are where the search starts (``FunctionLaw``).
         delta: Huber threshold; None takes the paper's (0.1 for scores, 1e-3 for cross-entropy).
         protocol: ``all``, or ``paper``: fit the four smallest budgets, hold out the rest.
         interval: ``profile`` (profile likelihood, t quantiles), ``delta`` (delta method), ``case`` or ``parametric``
@@ -70,7 +73,8 @@ def fit_many(
         seed: of the bootstrap's random numbers.
 
     Raises:
-        SettingError: an unknown law, protocol or interval, a level outside (0, 1), or a delta not above 0.
+        SettingError: an unknown law, protocol or interval, a function whose parameters have no defaults, a level
+            outside (0, 1), or a delta not above 0.
         DataError: a curve without any usable point.
     """
     if interval not in _INTERVALS:
@@ -81,7 +85,7 @@ def fit_many(
         raise SettingError("delta", delta, "the Huber threshold must be above 0", "the paper uses 0.1 and 1e-3")
     by_law: dict[Law, list[int]] = {}
     for position, curve in enumerate(curves):
-        by_law.setdefault(default_law(curve) if law is None else get_law(law), []).append(position)
+        by_law.setdefault(_law_of(curve, law, protocol), []).append(position)
     fits: list[Fit | None] = [None] * len(curves)
     for one, positions in by_law.items():
         for position, made in zip(
@@ -91,6 +95,15 @@ def fit_many(
         ):
             fits[position] = made
     return [made for made in fits if made is not None]
+
+
+def _law_of(curve: Curve, law: Law | str | Callable[..., Any] | None, protocol: str) -> Law:
+    if law is None:
+        return default_law(curve)
+    if isinstance(law, Law | str):
+        return get_law(law)
+    points = stack_points([curve], [select_points(curve, protocol)[0]])
+    return FunctionLaw(law, scale_of(*points)[0])
 
 
 def default_delta(curve: Curve) -> float:

@@ -23,7 +23,7 @@ from .numerics.evidence import explain
 from .numerics.noise import fitted_points, reduce_to_budgets
 from .numerics.posterior import DRAWS, Posterior, share_noise
 from .numerics.shapes import sample_shapes
-from .plotting import plot_curve
+from .plotting import grid_of_axes, plot_curve
 from .priors import LOSS_SHAPE, SHAPE
 from .results import Estimate, Prediction, estimate_from_draws
 
@@ -282,6 +282,25 @@ class StudyForecast(Sequence[Forecast]):
 
     def __iter__(self) -> Iterator[Forecast]:
         return iter(self.forecasts)
+
+    def plot(self) -> Any:
+        """Draw each forecast into a panel of its own (see ``Forecast.plot``) and return the matplotlib axes [n]."""
+        axes = grid_of_axes(len(self))
+        for panel, one in zip(axes, self, strict=True):
+            one.plot(panel).set_title(one.curve.name)
+        return axes
+
+    def to_frame(self, pretrain_tokens: ArrayLike | None = None) -> Any:
+        """Return ``Forecast.to_frame`` of all, with columns ``curve`` and ``metric`` in front (needs pandas)."""
+        import pandas
+
+        frames = []
+        for one in self:
+            frame = one.to_frame(pretrain_tokens)
+            frame.insert(0, "curve", one.curve.name)
+            frame.insert(1, "metric", one.curve.metric)
+            frames.append(frame)
+        return pandas.concat(frames, ignore_index=True)
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.forecasts))

@@ -12,6 +12,18 @@ from .curve import Curve
 from .results import Prediction
 
 
+def grid_of_axes(count: int) -> Any:
+    """Return so many matplotlib axes [count] in a new figure, three in a row."""
+    import matplotlib.pyplot as plt
+
+    across = min(count, 3)
+    rows = -(-count // across)
+    axes = plt.subplots(rows, across, figsize=(5 * across, 3.6 * rows), squeeze=False, layout="constrained")[1].ravel()
+    for spare in axes[count:]:
+        spare.set_visible(False)
+    return axes[:count]
+
+
 def plot_curve(
     curve: Curve, bands: Mapping[str, Prediction], used: NDArray[np.bool_], axes: Any = None, color: str = "C0"
 ) -> Any:

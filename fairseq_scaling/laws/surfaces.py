@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -48,6 +48,10 @@ class Surface(ABC):
     @abstractmethod
     def natural(self, theta: FloatArray, low: FloatArray, half: FloatArray, level: float) -> FloatArray:
         """Return the coefficients [..., p] for theta [..., p]."""
+
+    @abstractmethod
+    def value(self, coefficients: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+        """Return f [...] for coefficients [..., p] at inputs that broadcast with them."""
 
     def start(self, points: FloatArray, target: FloatArray, weight: FloatArray) -> FloatArray:
         """Return starts [k, p]: non-negative least squares on a grid of both exponents."""
@@ -97,6 +101,12 @@ class ChinchillaSurface(Surface):
         factor_b = unit * theta[..., 2] * np.exp(beta * low[1])
         return np.stack([unit * theta[..., 0], factor_a, factor_b, alpha, beta], -1)
 
+    def value(self, coefficients: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+        floor, factor_a, factor_b, alpha, beta = np.moveaxis(coefficients, -1, 0)
+        with np.errstate(divide="ignore"):
+            large = np.exp(np.log(factor_a) - alpha * np.log(first))
+            return floor + large + np.exp(np.log(factor_b) - beta * np.log(second))
+
 
 class JointSurface(Surface):
     """L = E + A / (D_p^alpha D_f^beta): pretraining and finetuning data multiply."""
@@ -130,6 +140,10 @@ class JointSurface(Surface):
             log_factor = np.log(theta[..., 1]) + level + alpha * low[0] + beta * low[1]
         return np.stack([np.exp(level) * theta[..., 0], log_factor, alpha, beta], -1)
 
+    def value(self, coefficients: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+        floor, log_factor, alpha, beta = np.moveaxis(coefficients, -1, 0)
+        return floor + np.exp(log_factor - alpha * np.log(first) - beta * np.log(second))
+
 
 SURFACES: Mapping[str, Surface] = MappingProxyType({s.name: s for s in (ChinchillaSurface(), JointSurface())})
 """Name -> law of two inputs."""
@@ -150,15 +164,15 @@ class SurfaceFit:
     residuals: FloatArray
     converged: bool
     draws: FloatArray | None = None
-    state: Any = field(repr=False, default=None)
 
     def predict(self, first: ArrayLike, second: ArrayLike) -> FloatArray:
         """Return the law's values at the inputs ``first`` and ``second`` (broadcast together)."""
-        theta, low, half, level = self.state
         one, two = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
-        points = (np.log(np.stack([one.ravel(), two.ravel()], -1)) - low) / half
-        value = self.surface.evaluate(theta[None], points[None])[0][0] + level
-        return np.exp(value).reshape(one.shape)
+        return self.surface.value(np.array([made.value for made in self.coefficients.values()]), one, two)
+
+    def __repr__(self) -> str:
+        lines = [f"{self.surface.title}: {self.surface.formula}"]
+        return "\n".join(lines + [f"  {name:<6} {made}" for name, made in self.coefficients.items()])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -267,7 +281,6 @@ def fit_surface(
         residuals,
         bool(solution.converged[best]),
         draws,
-        (theta, low, half, offset),
     )
 
 

@@ -38,7 +38,8 @@ class LanguageWorth:
     """What the languages of a study are worth for one task and metric.
 
     Attributes:
-        worth: language -> worth of one of its tokens; 1 is an average token of the mixture ``reference``.
+        worth: language -> how many tokens of the language ``best`` one of its tokens is worth.
+        best: the language whose tokens are worth most.
         speeds: name of a curve -> k, how many tokens of the reference one token of its mixture is worth.
         reference: name of the reference's curve, the one that gained most.
         misfit: standard deviation of log k around the sum over languages.
@@ -46,6 +47,7 @@ class LanguageWorth:
     """
 
     worth: dict[str, Estimate]
+    best: str
     speeds: dict[str, Estimate]
     reference: str
     misfit: float
@@ -65,6 +67,28 @@ class LanguageWorth:
         Raises:
             DataError: a language that no mixture of the study holds, or shares that do not sum to 1.
         """
+        tokens = np.asarray(pretrain_tokens, float)
+        tail = (1 - self.level) / 2
+        made = self._draws(mixture, tokens.ravel())
+        lower, value, upper = np.quantile(made, [tail, 0.5, 1 - tail], axis=0).reshape(3, *tokens.shape)
+        return Prediction(tokens, value, lower, upper, self.level)
+
+    def chance_ahead(self, mixture: Mapping[str, float], name: str, pretrain_tokens: float) -> float:
+        """Return the probability that a mixture (language -> share) is ahead of the curve ``name``, both run again.
+
+        Raises:
+            DataError: as ``predict``, or no curve of that name.
+        """
+        for forecast in self._forecasts:
+            if forecast.curve.name == name:
+                at = np.array([pretrain_tokens], float)
+                theirs = _read(forecast, np.broadcast_to(np.log10(at), (len(self._logs), 1)))
+                ahead = (self._draws(mixture, at) - theirs) * forecast.state.repeats.sign
+                return float(np.mean(ahead > 0) + np.mean(ahead == 0) / 2)
+        raise DataError(f"curve {name!r}: it is none of the mixtures\n  there are {', '.join(self.speeds)}")
+
+    def _draws(self, mixture: Mapping[str, float], tokens: FloatArray) -> FloatArray:
+        """Return draws of the mean over runs of a mixture [d, n] at ``tokens`` [n]."""
         unknown = [language for language in mixture if language not in self.worth and mixture[language]]
         if unknown:
             raise DataError(
@@ -76,19 +100,10 @@ class LanguageWorth:
             raise DataError(f"mixture {dict(mixture)}: the shares must be at least 0 and sum to 1")
         near = int(np.argmin(np.abs(self._shares - shares).sum(1)))
         apart = float(np.abs(self._shares[near] - shares).sum())
-        with np.errstate(divide="ignore"):
-            speed = np.log(self._worths @ shares) - self._logs[:, near]
+        speed = np.log(np.maximum(self._worths @ shares, 1e-300)) - self._logs[:, near]
         # A mixture that was tried has its own curve; the misfit comes in with the first tenth that is exchanged.
         speed = speed * min(1.0, apart / 0.2) + self._errors * min(1.0, apart / 0.2)
-        tokens = np.asarray(pretrain_tokens, float)
-        forecast = self._forecasts[near]
-        grid = np.linspace(-2 * _REACH, 2 * _REACH, 161) + np.log10(forecast.largest)
-        curves = forecast.draws(10**grid, Question.MIXTURE)[: len(speed)]
-        at = np.log10(tokens.ravel())[None] + np.maximum(speed[:, None], -1e3) / np.log(10)
-        made = np.stack([np.interp(x, grid, curve) for x, curve in zip(at, curves, strict=True)])
-        tail = (1 - self.level) / 2
-        lower, value, upper = np.quantile(made, [tail, 0.5, 1 - tail], axis=0).reshape(3, *tokens.shape)
-        return Prediction(tokens, value, lower, upper, self.level)
+        return _read(self._forecasts[near], np.log10(tokens)[None] + np.maximum(speed[:, None], -1e3) / np.log(10))
 
 
 def worth_of_languages(forecasts: Sequence[Forecast], mixtures: Sequence[Mapping[str, float]]) -> LanguageWorth:
@@ -117,8 +132,14 @@ def worth_of_languages(forecasts: Sequence[Forecast], mixtures: Sequence[Mapping
     # The speeds at hand have their misfit, too: without it the worths of as many mixtures as languages would be exact.
     worths = _nonnegative(shares, logs + sizes[:, None] * generator.standard_normal(logs.shape))
     level = forecasts[0].level
+    best = int(np.argmax(np.median(worths, 0)))
+    with np.errstate(divide="ignore"):
+        # A draw in which the best language is worth nothing says nothing of the others.
+        ratios = np.where(worths[:, [best]] > 0, worths / np.where(worths > 0, worths, 1.0)[:, [best]], np.inf)
+    unit = f"tokens of {languages[best]}"
     return LanguageWorth(
-        {language: estimate_from_draws(worths[:, i], level, _UNIT) for i, language in enumerate(languages)},
+        {name: estimate_from_draws(ratios[:, i], level, unit, "nearest") for i, name in enumerate(languages)},
+        languages[best],
         {one.curve.name: estimate_from_draws(np.exp(logs[:, i]), level, _UNIT) for i, one in enumerate(forecasts)},
         forecasts[reference].curve.name,
         float(np.median(sizes)),
@@ -130,6 +151,13 @@ def worth_of_languages(forecasts: Sequence[Forecast], mixtures: Sequence[Mapping
         worths,
         sizes * generator.standard_normal(len(logs)),
     )
+
+
+def _read(forecast: Forecast, at: FloatArray) -> FloatArray:
+    """Return the mixture's draws [d, n], each read off its own curve at log10 D of ``at`` [d, n]."""
+    grid = np.linspace(-2 * _REACH, 2 * _REACH, 161) + np.log10(forecast.largest)
+    curves = forecast.draws(10**grid, Question.MIXTURE)[: len(at)]
+    return np.stack([np.interp(x, grid, curve) for x, curve in zip(at, curves, strict=True)])
 
 
 def _check(forecasts: Sequence[Forecast], shares: FloatArray, languages: Sequence[str]) -> None:

@@ -38,11 +38,8 @@ class _Claims:
         if name not in self.values:
             self.values[name], self.origin[name] = value, origin
         elif self.values[name] != value and not quiet:
-            first, kept = self.origin[name], self.values[name]
-            place = f"{first.file}:{first.line}"
-            self.problems.append(
-                LogProblem.CONTRADICTION.at(*origin, run=self.run_id, name=name, value=value, kept=kept, place=place)
-            )
+            kept = {"kept": self.values[name], "place": str(self.origin[name])}
+            self.problems.append(LogProblem.CONTRADICTION.at(*origin, run=self.run_id, name=name, value=value, **kept))
 
     def replace(self, name: str, claim: tuple[Any, Origin] | None) -> None:
         """Let one claim count instead of all others, or none."""
@@ -72,10 +69,8 @@ def build_record(group: Group) -> tuple[RunRecord, list[Problem]]:
 def _descriptions(group: Group) -> list[Said]:
     """Return the SCALING_RUN objects of logs, then those that score files repeat."""
     said = [start.run for start in group.starts if start.run is not None]
-    objects = [*group.score_files, *(each for start in group.starts for each in start.score_files)]
-    return said + [
-        Said(each.content["run"], each.origin) for each in objects if isinstance(each.content.get("run"), dict)
-    ]
+    files = [each for each in group.all_score_files if isinstance(each.content.get("run"), dict)]
+    return said + [Said(each.content["run"], each.origin) for each in files]
 
 
 def _claim_descriptions(claims: _Claims, group: Group) -> None:
@@ -257,8 +252,7 @@ def _start_problems(group: Group, main: Start | None) -> Iterator[Problem]:
         differing = differences(main.config, start.config) if main is not None and start.trains else []
         if differing and main is not None and start.program.tool == main.program.tool:
             shown = ", ".join(differing[:5]) + (" ..." if len(differing) > 5 else "")
-            place = f"{where.file}:{where.line}"
-            yield LogProblem.OTHER_SETTINGS.at(*start.origin, run=group.run_id, place=place, settings=shown)
+            yield LogProblem.OTHER_SETTINGS.at(*start.origin, run=group.run_id, place=str(where), settings=shown)
         if start.mixed is not None:
             yield start.mixed.kind.at(*start.origin, run=group.run_id, **start.mixed.fields)
 
@@ -267,7 +261,7 @@ def _missing(record: RunRecord, group: Group, main: Start | None, losses: Losses
     """Yield what the run lacks to stand on a curve."""
     where, run = _place(group, main), group.run_id
     if group.loose is not None and record.pretrain_tokens is None:
-        yield LogProblem.LOOSE.at(*where, run=run, reason=group.loose)
+        yield group.loose.kind.at(*where, run=run, **group.loose.fields)
     elif record.pretrain_tokens is None and not (record.description and record.description.start):
         yield LogProblem.LACKS.at(*where, run=run, missing="pretrain_tokens")
     if losses.diverged is not None:

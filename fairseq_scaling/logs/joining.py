@@ -10,7 +10,7 @@ from typing import Any
 
 from ..problems import Problem
 from .config import identity, setting
-from .kinds import LogProblem
+from .kinds import LogProblem, Why
 from .record import Origin
 from .starts import Said, Start
 
@@ -31,7 +31,7 @@ class Group:
 
     Attributes:
         stock: no SCALING_RUN names the run.
-        loose: why it is unknown which training the scores belong to (perhaps without a reason); None where it is known.
+        loose: why it is unknown which training the scores belong to; None where it is known.
     """
 
     run_id: str
@@ -39,11 +39,16 @@ class Group:
     members: list[Mapped] = field(default_factory=list)
     scores: list[Said] = field(default_factory=list)
     score_files: list[Said] = field(default_factory=list)
-    loose: str | None = None
+    loose: Why | None = None
 
     @property
     def starts(self) -> list[Start]:
         return [member.start for member in self.members]
+
+    @property
+    def all_score_files(self) -> list[Said]:
+        """The score files that name the run, and those of its starts."""
+        return [*self.score_files, *(said for start in self.starts for said in start.score_files)]
 
     @property
     def remedy_of_two(self) -> str:
@@ -82,13 +87,13 @@ def join(members: list[Mapped]) -> tuple[list[Group], list[Problem]]:
         start = member.start
         if not (start.trains or start.generated or start.score_files or start.scores):
             continue
-        group, reason = scored.get(start.origin.file), ""
+        group, why = scored.get(start.origin.file), Why(LogProblem.LOOSE)
         if group is None or not start.generated:
-            group, reason = _find(member, trained)
+            group, why = _find(member, trained)
         if group is None:
             group = _group(groups, _stock_id(member), True)
             if not member.fields:
-                group.loose = group.loose or reason
+                group.loose = why if group.loose in (None, Why(LogProblem.LOOSE)) else group.loose
         group.members.append(member)
     return list(groups.values()), problems
 
@@ -169,29 +174,29 @@ def _written(fields: dict[str, Any]) -> str:
     return repr(sorted((key, str(value)) for key, value in fields.items()))
 
 
-def _find(member: Mapped, trained: list[Group]) -> tuple[Group | None, str]:
+def _find(member: Mapped, trained: list[Group]) -> tuple[Group | None, Why]:
     """Return the trained run that a start without a name belongs to, or why it is unknown.
 
     The folder of the checkpoint that it used says it, or the mapping. Several runs may have saved their checkpoints in
     folders of one name: then the run whose log lies in the same folder, is of the same mapping, or lies in the nearest
     folder above.
     """
-    start = member.start
+    start, unknown = member.start, Why(LogProblem.LOOSE)
     candidates: list[Group] = []
     if not start.trains or start.program.tool == "validate":
         checkpoints = {_folder_of(checkpoint) for checkpoint in checkpoints_of(start)}
         candidates = [group for group in trained if checkpoints & {_save_dir(each) for each in group.starts}]
         beside = [group for group in candidates if any(each.folder == member.folder for each in group.members)]
         if len(candidates) == 1 or len(beside) == 1:
-            return (beside or candidates)[0], ""
+            return (beside or candidates)[0], unknown
     if member.fields:
         written = _written(member.fields)
         among = candidates or trained
         mapped = [group for group in among if any(_written(each.fields) == written for each in group.members)]
         if len(mapped) == 1:
-            return mapped[0], ""
+            return mapped[0], unknown
         if mapped:
-            return None, f"the mapping says the same of {len(mapped)} runs"
+            return None, Why(LogProblem.LOOSE_MAPPED, {"runs": len(mapped)})
     if candidates:
         depths = {
             group.run_id: max(_depth_above(each.folder, member.folder) for each in group.members)
@@ -199,9 +204,10 @@ def _find(member: Mapped, trained: list[Group]) -> tuple[Group | None, str]:
         }
         nearest = [group for group in candidates if depths[group.run_id] == max(depths.values()) > 0]
         if len(nearest) == 1:
-            return nearest[0], ""
-        return None, f"{len(candidates)} runs saved their checkpoints in {', '.join(sorted(checkpoints))}"
-    return None, ""
+            return nearest[0], unknown
+        folders = ", ".join(sorted(checkpoints))
+        return None, Why(LogProblem.LOOSE_SAVED, {"runs": len(candidates), "folders": folders})
+    return None, unknown
 
 
 def _depth_above(folder: str, other: str) -> int:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
 from ..problems import ProblemKind
 
 _MAPPING = "write a table to fill in with --write-mapping mapping.csv and give it with --mapping mapping.csv"
 _OWN_FILE = "let every run write its own file"
+_DAMAGED = "a record is cut or damaged and was left out"
+_DISK = "look for a full disk, or two programs that write one file"
+_LOOSE = "nothing says which training these scores belong to, so their pretrain_tokens are unknown"
 _FOREIGN = "the records from here on are of more than one run and were left out"
 
 
@@ -33,11 +40,11 @@ class LogProblem(ProblemKind):
     BAD_ALIGNMENT_FILE = "{reason}"
 
     # lines
-    DAMAGED_RECORD = (
-        "a record is cut or damaged and was left out",
-        "{reason}",
-        "look for a full disk, or two programs that write one file",
-    )
+    CUT_OBJECT = _DAMAGED, "it is no whole JSON object", _DISK
+    CUT_NUMBER = _DAMAGED, "its last number may lack digits", _DISK
+    CUT_SCORE = _DAMAGED, "fairseq-generate's score is cut", _DISK
+    JOINED_RECORDS = _DAMAGED, "two records run into each other", _DISK
+    NOT_A_FIELD = _DAMAGED, "{part!r} is no name with a value", _DISK
     DAMAGED_OBJECT = "the {mark} line is cut or damaged and was left out"
     DAMAGED_CONFIG = "the configuration line is cut or damaged: its settings are unknown"
     MORE = "{count} more problems of this kind: {headline}"
@@ -50,7 +57,14 @@ class LogProblem(ProblemKind):
     )
     NO_CROSS_ENTROPY = "the SCALING_SCORES line has no subset or no cross_entropy: it was left out"
     NO_EXACT_VALUE = "SCALING_RUN says {name} = {value!r}, which is no exact value: it was left out"
-    NO_SCORE_VALUE = "{reason}"
+    NO_BLEU = "{result!r} is no BLEU score"
+    NO_CHRF = "{result!r} is no chrF score"
+    CHRF_SCALE = (
+        "{result!r}: sacrebleu 1 printed chrF from 0 to 1, sacrebleu 2 from 0 to 100, and this may be either",
+        "",
+        "score the output with score-translations",
+    )
+    UNKNOWN_SCORE = "{result!r} is no score that this version knows", "", "score the output with score-translations"
 
     # starts of a program
     EMPTY_START = (
@@ -75,11 +89,9 @@ class LogProblem(ProblemKind):
 
     # runs
     LACKS = "lacks {missing}", "", "0 for a baseline without pretraining; " + _MAPPING
-    LOOSE = (
-        "nothing says which training these scores belong to, so their pretrain_tokens are unknown",
-        "{reason}",
-        _MAPPING,
-    )
+    LOOSE = _LOOSE, "", _MAPPING
+    LOOSE_MAPPED = _LOOSE, "the mapping says the same of {runs} runs", _MAPPING
+    LOOSE_SAVED = _LOOSE, "{runs} runs saved their checkpoints in {folders}", _MAPPING
     CONTRADICTION = "{name} is {value} here, but {kept} counts, from {place}", "", "are these two runs?"
     OTHER_SETTINGS = "settings that differ from those in {place}: {settings}", "", "are these two runs?"
     TWO_SCORES = "{metric} on {subset} is {value} here and {other} in {place}: neither was used", "", "{remedy}"
@@ -110,18 +122,12 @@ class LogProblem(ProblemKind):
     )
 
 
-MIXED = frozenset(
-    (
-        LogProblem.UPDATES_GO_BACK,
-        LogProblem.TWO_VALUES,
-        LogProblem.OTHER_PROGRAM,
-        LogProblem.OTHER_STYLE,
-        LogProblem.EPOCH_TWICE,
-        LogProblem.DONE_TWICE,
-        LogProblem.RECORDS_FIRST,
-        LogProblem.OTHER_TASK,
-        LogProblem.NO_CONFIG,
-        LogProblem.SILENT_CONFIG,
-    )
-)
-"""Kinds that say why the records of a start cannot be attributed to one run."""
+class Why(NamedTuple):
+    """A kind and its fields, found where it is not known yet which file, line or run it is said of."""
+
+    kind: LogProblem
+    fields: Mapping[str, Any] = MappingProxyType({})
+
+
+LOOSE = frozenset((LogProblem.LOOSE, LogProblem.LOOSE_MAPPED, LogProblem.LOOSE_SAVED))
+"""Kinds that say why it is unknown which training scores belong to."""

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from ..run import RUN_MARK, SCORES_MARK
+from .kinds import LogProblem, Why
 
 TIMESTAMP = re.compile(
     rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d+)? \| [A-Z]+ \| |\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+\]\["
@@ -73,7 +74,7 @@ class Kind(Enum):
     PAIR = auto()  # tuple: source and target language of a data set
     FAILED = auto()  # None: a traceback begins
     DIED = auto()  # str: the last line of a traceback
-    DAMAGED_RECORD = auto()  # str: why
+    DAMAGED_RECORD = auto()  # Why
     DAMAGED_OBJECT = auto()  # str: SCALING_RUN or SCALING_SCORES
 
 
@@ -193,7 +194,7 @@ def _prose(body: str, complete: bool) -> Line | None:
     match = _GENERATED.fullmatch(body)
     if match:
         if not complete and not body.endswith(")"):
-            return Line(Kind.DAMAGED_RECORD, "fairseq-generate's score is cut")
+            return Line(Kind.DAMAGED_RECORD, Why(LogProblem.CUT_SCORE))
         return Line(Kind.GENERATED, match.groupdict())
     for kind, mark, pattern in ((Kind.LOADED, "oaded checkpoint", _LOADED), (Kind.SAVED, "aved checkpoint", _SAVED)):
         match = pattern.search(body) if mark in body else None
@@ -218,9 +219,9 @@ def _json_stats(body: str, dated: bool) -> Line | None:
     try:
         record, _ = _DECODER.raw_decode(body)
     except (ValueError, RecursionError):
-        return Line(Kind.DAMAGED_RECORD, "it is no whole JSON object")
+        return Line(Kind.DAMAGED_RECORD, Why(LogProblem.CUT_OBJECT))
     if _BROKEN_KEY.search("".join(record)):
-        return Line(Kind.DAMAGED_RECORD, "two records run into each other")
+        return Line(Kind.DAMAGED_RECORD, Why(LogProblem.JOINED_RECORDS))
     for key in record:
         if key.endswith("num_updates"):
             prefix = key[: -len("num_updates")]
@@ -261,13 +262,13 @@ def _fields(parts: list[str], separator: str, tag: str, epoch: str | None, compl
     for part in parts:
         key, found, value = part.strip().rpartition(separator)
         if not found or not key or not value:
-            return Line(Kind.DAMAGED_RECORD, f"{part.strip()[:40]!r} is no name with a value")
+            return Line(Kind.DAMAGED_RECORD, Why(LogProblem.NOT_A_FIELD, {"part": part.strip()[:40]}))
         # fairseq 0.6 wrote "valid_loss" and before that "valid loss" here
         key = _OLD_PREFIX.sub("", key.strip())
         if key in stats or not _KEY.fullmatch(key):
-            return Line(Kind.DAMAGED_RECORD, "two records run into each other")
+            return Line(Kind.DAMAGED_RECORD, Why(LogProblem.JOINED_RECORDS))
         stats[key] = value
     if not complete:
-        return Line(Kind.DAMAGED_RECORD, "its last number may lack digits")
+        return Line(Kind.DAMAGED_RECORD, Why(LogProblem.CUT_NUMBER))
     stats["epoch"] = epoch
     return Line(Kind.STATS, stats, tag, dated)

@@ -225,7 +225,7 @@ def _joined(found: list[Loss], group: Group, problems: list[Problem]) -> list[Lo
                     updates=f"{loss.step:g}",
                     value=f"{loss.value:.6g}",
                     other=f"{before.value:.6g}",
-                    place=f"{before.origin.file}:{before.origin.line}",
+                    place=str(before.origin),
                     remedy=group.remedy_of_two,
                 )
             )

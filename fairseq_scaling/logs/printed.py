@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .kinds import LogProblem
+from .kinds import LogProblem, Why
 from .record import Origin
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.(?P<decimals>\d*))?|\.\d+)(?:[eE](?P<exponent>[+-]?\d+))?")
@@ -77,13 +77,6 @@ TRAINING = ("train_inner", "train")
 _MEASURED = frozenset(("wps", "ups", "wall", "train_wall", "best_loss", "best_bleu", "gb_free", "cuda_gb_allocated"))
 
 
-class Mixed(NamedTuple):
-    """Why the records of a start cannot be attributed to one run: a kind of problem and its fields."""
-
-    kind: LogProblem
-    fields: dict[str, Any]
-
-
 @dataclass(frozen=True, slots=True)
 class Stats:
     """One record of the log.
@@ -139,7 +132,7 @@ class Records:
         """The last update of any record, -inf without any."""
         return max((stats.step for stats in self.last.values()), default=-math.inf)
 
-    def add(self, stats: Stats, dated: bool) -> Mixed | None:
+    def add(self, stats: Stats, dated: bool) -> Why | None:
         """Keep a record; return why it cannot be of the same run as those before it, if so."""
         before = self.last.get(stats.tag)
         self.last[stats.tag] = stats
@@ -150,11 +143,11 @@ class Records:
         if before is None or stats.step == -math.inf:
             return None
         if stats.step < before.step:
-            return Mixed(LogProblem.UPDATES_GO_BACK, {"updates": before.fields.get("num_updates")})
+            return Why(LogProblem.UPDATES_GO_BACK, {"updates": before.fields.get("num_updates")})
         if stats.step == before.step and stats.tag in TRAINING and _differ(stats, before):
             self._repeats += 1
             if self._repeats > 1:
-                return Mixed(LogProblem.TWO_VALUES, {"updates": stats.updates})
+                return Why(LogProblem.TWO_VALUES, {"updates": stats.updates})
         return None
 
 

@@ -120,8 +120,7 @@ def _nothing_in(folder: Path, names: list[str]) -> Problem:
 
 def _hypotheses(group: Group) -> list[str]:
     """Return the outputs of fairseq-generate that the score files of a run were made from."""
-    said = [*group.score_files, *(each for start in group.starts for each in start.score_files)]
-    names = [(each.origin.file, each.content.get("hypotheses")) for each in said]
+    names = [(each.origin.file, each.content.get("hypotheses")) for each in group.all_score_files]
     return [
         os.path.join(os.path.dirname(file), os.path.basename(name)) for file, name in names if isinstance(name, str)
     ]

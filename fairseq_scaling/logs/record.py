@@ -30,6 +30,9 @@ class Origin(NamedTuple):
     file: str
     line: int
 
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
 
 class Scored(NamedTuple):
     """The checkpoint that the scores of a run are of.

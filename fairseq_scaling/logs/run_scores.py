@@ -76,7 +76,7 @@ def collect_scores(group: Group) -> tuple[Scores, list[Problem]]:
                     subset=subset,
                     value=_shown(other.score),
                     other=_shown(first.score),
-                    place=f"{first.origin.file}:{first.origin.line}",
+                    place=str(first.origin),
                     remedy=group.remedy_of_two,
                 )
             )
@@ -92,14 +92,14 @@ def _contradict(one: Score, two: Score) -> bool:
 
 
 def _from_files(group: Group, problems: list[Problem]) -> Iterator[_Found]:
-    for said in [*(each for start in group.starts for each in start.score_files), *group.score_files]:
+    for said in group.all_score_files:
         try:
             check_format(said.content)
         except DataError as error:
             problems.append(LogProblem.BAD_SCORE_FILE.at(*said.origin, reason=str(error)))
             continue
-        scores, messages = parse_scores(said.content)
-        problems += [LogProblem.NO_SCORE_VALUE.at(*said.origin, reason=message) for message in messages]
+        scores, unusable = parse_scores(said.content, *said.origin)
+        problems += unusable
         for metric, score in scores.items():
             yield _Found(_FILE, score.details["subset"], metric, score, said.origin)
 
@@ -108,8 +108,8 @@ def _generated(group: Group, problems: list[Problem]) -> Iterator[_Found]:
     for start in group.starts:
         for said in start.generated:
             parsed = parse_result(said.content["result"], start.config)
-            if isinstance(parsed, str):
-                problems.append(LogProblem.NO_SCORE_VALUE.at(*said.origin, reason=parsed))
+            if isinstance(parsed, LogProblem):
+                problems.append(parsed.at(*said.origin, result=said.content["result"].strip()[:60]))
                 continue
             metric, score = parsed
             details = {**score.details, "subset": said.content["subset"], "beam": int(said.content["beam"])}
@@ -143,7 +143,7 @@ def scored_checkpoint(group: Group, losses: Losses) -> tuple[Scored | None, dict
     fairseq-generate names the checkpoint in its configuration line, a score file in ``checkpoint``, a mapping in its
     column. Where none does, it is the last one if that is the best one too, or if the run is this plug-in's own.
     """
-    if not (group.score_files or any(start.generated or start.score_files for start in group.starts)):
+    if not (group.all_score_files or any(start.generated for start in group.starts)):
         return None, losses.final
     names = {str(member.fields["checkpoint"]) for member in group.members if "checkpoint" in member.fields}
     names = names or {posixpath.basename(path) for path in _paths(group)}
@@ -210,7 +210,7 @@ def _validations(group: Group) -> Iterator[Stats]:
             yield from (stats for stats in start.records if stats.tag not in TRAINING)
 
 
-def parse_result(result: str, config: Mapping[str, Any]) -> tuple[str, Score] | str:
+def parse_result(result: str, config: Mapping[str, Any]) -> tuple[str, Score] | LogProblem:
     """Return the metric and score that the end of ``Generate test with beam=5: ...`` says, or why it says none.
 
     Args:
@@ -224,7 +224,7 @@ def parse_result(result: str, config: Mapping[str, Any]) -> tuple[str, Score] | 
         precisions = [parse_printed(part) for part in re.split(r"/|, ", match["precisions"])]
         value, penalty = parse_printed(match["value"]), parse_printed(match["bp"])
         if value is None or penalty is None or value.value > 100 or len(precisions) != 4 or None in precisions:
-            return f"{result[:60]!r} is no BLEU score"
+            return LogProblem.NO_BLEU
         kind = "bleu4" if not full and match["name"] == "BLEU4" else "sacrebleu"
         details = {
             "brevity_penalty": penalty.value,
@@ -237,12 +237,9 @@ def parse_result(result: str, config: Mapping[str, Any]) -> tuple[str, Score] | 
     if match:
         value = parse_printed(match["value"])
         if value is None or value.value > 100:
-            return f"{result[:60]!r} is no chrF score"
+            return LogProblem.NO_CHRF
         if value.value <= 1:
-            return (
-                f"{result[:60]!r}: sacrebleu 1 printed chrF from 0 to 1, sacrebleu 2 from 0 to 100, and this may be "
-                "either: score the output with score-translations"
-            )
+            return LogProblem.CHRF_SCALE
         signature = _signature(f"chrf{match['beta']}{match['words']}", config)
         return "chrf", Score(value.value, signature, {}, value.half_width)
     match = _NAMED.fullmatch(result)
@@ -251,7 +248,7 @@ def parse_result(result: str, config: Mapping[str, Any]) -> tuple[str, Score] | 
         assert value is not None  # the pattern lets numbers through only
         name = match["name"].lower()
         return name, Score(value.value, _signature(name, config), {}, value.half_width)
-    return f"{result[:60]!r} is no score that this version knows; score the output with score-translations"
+    return LogProblem.UNKNOWN_SCORE
 
 
 def eval_bleu_signature(config: Mapping[str, Any]) -> str:

@@ -14,9 +14,9 @@ from ..problems import Problem
 from ..run import RUN_MARK, SCORES_MARK, Defect, read_description
 from .config import identity, parse_config, setting
 from .files import RawLine, Unreadable, read_lines
-from .kinds import LogProblem
+from .kinds import LogProblem, Why
 from .lines import Kind, Line, parse_line
-from .printed import Mixed, Records, Stats
+from .printed import Records, Stats
 from .record import Origin
 
 _SENTENCE = re.compile(rb"[STHDP]-\d+\t")
@@ -144,7 +144,7 @@ class Start:
     def is_empty(self) -> bool:
         return not (self.trains or self.run or self.scores or self.generated or self.score_files or self.config)
 
-    def mix(self, mixed: Mixed | None, line: int) -> None:
+    def mix(self, mixed: Why | None, line: int) -> None:
         """Note why the records cannot be of one run, unless a reason is known already."""
         if mixed is not None and self.mixed is None:
             self.mixed = mixed.kind.at(*self.origin, **mixed.fields, at=line)
@@ -257,7 +257,7 @@ class _FileReader:
             for (tag, dated), origin in start.records.styles.items():
                 several = len(programs) > 1 or (tag, not dated) in styles
                 if start.config and dated != start.program.dated and several:
-                    start.mix(Mixed(LogProblem.OTHER_STYLE, {}), origin.line)
+                    start.mix(Why(LogProblem.OTHER_STYLE), origin.line)
 
     def _check_silent(self) -> None:
         """Of two programs that write one file, either may have printed the records that follow both configurations.
@@ -267,7 +267,7 @@ class _FileReader:
         for before, start in zip(self._starts, self._starts[1:], strict=False):
             unclear = before.is_only_config and not before.progress.traceback and start.records and start.run is None
             if unclear and start.config and identity(before.config) != identity(start.config):
-                start.mix(Mixed(LogProblem.SILENT_CONFIG, {}), (before.program.origin or before.origin).line)
+                start.mix(Why(LogProblem.SILENT_CONFIG), (before.program.origin or before.origin).line)
 
     @property
     def _now(self) -> Start:
@@ -304,11 +304,11 @@ class _FileReader:
         if another or (start.run is None and start.records):
             before, start = start, self._start(origin)
             if before.config and not before.progress.finished:
-                start.mix(Mixed(LogProblem.NO_CONFIG, {}), origin.line)
+                start.mix(Why(LogProblem.NO_CONFIG), origin.line)
         for name in ("source_lang", "target_lang"):
             configured = setting(start.config, name, "task")
             if configured and configured != content.get(name):
-                start.mix(Mixed(LogProblem.OTHER_TASK, {}), origin.line)
+                start.mix(Why(LogProblem.OTHER_TASK), origin.line)
         if start.run is not None:
             # said again, perhaps with more: what the first said stays where the second says nothing
             kept = {key: value for key, value in start.run.content.items() if content.get(key) is None}
@@ -328,7 +328,7 @@ class _FileReader:
         start = self._now
         start.mix(start.records.add(Stats.of(line.tag, line.value, origin), line.dated), origin.line)
         if start.program.tool == "generate":
-            start.mix(Mixed(LogProblem.OTHER_PROGRAM, {"tool": "generate"}), origin.line)
+            start.mix(Why(LogProblem.OTHER_PROGRAM, {"tool": "generate"}), origin.line)
 
     def _generated(self, line: Line, origin: Origin) -> None:
         sentences, self._sentences = self._sentences, None
@@ -340,16 +340,16 @@ class _FileReader:
     def _begin(self, line: Line, origin: Origin) -> None:
         start, progress = self._now, self._now.progress
         if start.records and not progress.began and start.config:
-            start.mix(Mixed(LogProblem.RECORDS_FIRST, {}), origin.line)
+            start.mix(Why(LogProblem.RECORDS_FIRST), origin.line)
         progress.began = True
         if line.value in progress.epochs:
-            start.mix(Mixed(LogProblem.EPOCH_TWICE, {"epoch": line.value}), origin.line)
+            start.mix(Why(LogProblem.EPOCH_TWICE, {"epoch": line.value}), origin.line)
         if line.value is not None:
             progress.epochs.add(line.value)
 
     def _done(self, line: Line, origin: Origin) -> None:
         if self._now.progress.finished:
-            self._now.mix(Mixed(LogProblem.DONE_TWICE, {}), origin.line)
+            self._now.mix(Why(LogProblem.DONE_TWICE), origin.line)
         self._now.progress.finished = True
 
     def _loaded(self, line: Line, origin: Origin) -> None:
@@ -377,7 +377,7 @@ class _FileReader:
         self._now.progress.error = line.value, origin
 
     def _damaged_record(self, line: Line, origin: Origin) -> None:
-        self.list(LogProblem.DAMAGED_RECORD.at(*origin, reason=line.value))
+        self.list(line.value.kind.at(*origin, **line.value.fields))
 
     def _damaged_object(self, line: Line, origin: Origin) -> None:
         self.list(LogProblem.DAMAGED_OBJECT.at(*origin, mark=line.value))

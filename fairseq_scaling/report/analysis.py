@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,12 @@ from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting
 from .fitting import Fitted, Settings, fit_all
 from .joint import joint_results
 from .limits import limits
+from .mixtures import compare_mixtures, rival_curves, worth_of_languages
 from .points import Point, mixture_label
 from .points.curves import CurvePoints, Unplaced
 from .reading import Inputs
 from .results import Report
 
-_MOST_PAIRS = 12
 _LINE_POINTS = 16
 """Points of a line within the data, and of one beyond them to four times the largest size."""
 
@@ -44,6 +43,8 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
     matched = match(curves, inputs.alignments)
     fitted, problems = fit_all(curves, settings)
     made = [_result(one, settings, matched.by_curve.get(one.data.name)) for one in fitted]
+    rivals = rival_curves(fitted)
+    compared, damaged = compare_mixtures(rivals)
     return Report(
         signature=signature(settings),
         versions=versions(),
@@ -58,14 +59,15 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         ),
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted)),
-        mixture_comparisons=tuple(_compare_mixtures(fitted)),
+        mixture_comparisons=tuple(compared),
+        language_worths=tuple(worth_of_languages(rivals, settings.untried)),
         joint=tuple(joint_results(made, settings.level, settings.seed)),
         alignment_agreements=tuple(rank_agreements(made)),
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),
         limits=tuple(limits(made)),
         remarks=tuple(inputs.remarks),
-        problems=(*inputs.problems, *problems, *matched.problems),
+        problems=(*inputs.problems, *problems, *damaged, *matched.problems),
     )
 
 
@@ -161,6 +163,8 @@ def _point(point: Point, use: Use, reason: str = "") -> PointResult:
         pretrain_seed=point.pretrain_seed,
         weight=point.weight,
         stderr=point.stderr,
+        score_lower=point.score_lower,
+        score_upper=point.score_upper,
         unique_tokens=point.unique_tokens,
         start=point.start,
         run_id=point.run_id,
@@ -312,27 +316,3 @@ def _finding(name: str, scores: Sequence[Fitted], loss: Fitted) -> results.Metri
         others=tuple(others) if lead.verdict.improves and loss.verdict.improves else (),
         relation=laws.relate(lead.forecast.curve, loss.forecast.curve),
     )
-
-
-def _compare_mixtures(fitted: Sequence[Fitted]) -> list[results.MixtureComparison]:
-    """Compare the mixtures of one task, D_f, model and corpus on their first metric, at the largest D_p of both."""
-    groups: dict[tuple[object, ...], list[Fitted]] = defaultdict(list)
-    for one in fitted:
-        first = one.data.first
-        if one.forecast is not None and first.mixture and first.task:
-            key = (first.task, first.finetune_tokens, first.architecture, first.parameters, first.corpus)
-            groups[key].append(one)
-    found: list[results.MixtureComparison] = []
-    for members in groups.values():
-        metric = min((member.data.metric for member in members), key=order)
-        rivals = [member for member in members if member.data.metric == metric]
-        # Of several test sets the first one decides: scores on two do not compare.
-        test_set = min(member.data.first.test_set for member in rivals)
-        rivals = [member for member in rivals if member.data.first.test_set == test_set]
-        for one, two in list(combinations(rivals, 2))[:_MOST_PAIRS]:
-            assert one.forecast is not None
-            assert two.forecast is not None
-            at = min(one.forecast.largest, two.forecast.largest)
-            compared = laws.compare_mixtures(one.forecast, two.forecast, at)
-            found.append(results.MixtureComparison(**vars(compared), metric=one.data.about, x=one.data.quantity))
-    return found

@@ -45,7 +45,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class PointResult:
-    """One measured value. ``consumed`` is D_p as it was read, ``pretrain_tokens`` the size that it counts as."""
+    """One measured value.
+
+    ``consumed`` is D_p as it was read, ``pretrain_tokens`` the size that it counts as; ``score_lower`` and
+    ``score_upper`` are the bootstrap interval over the test sentences.
+    """
 
     pretrain_tokens: float
     consumed: float
@@ -56,6 +60,8 @@ class PointResult:
     pretrain_seed: int | None = None
     weight: float = 1.0
     stderr: float | None = None
+    score_lower: float | None = None
+    score_upper: float | None = None
     unique_tokens: int | None = None
     start: str = ""
     run_id: str = ""
@@ -164,6 +170,11 @@ class CurveResult:
     @property
     def is_score(self) -> bool:
         return not self.metric.is_loss
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any score has an interval over the test sentences."""
+        return any(point.score_lower is not None for point in (*self.baseline, *self.points))
 
     @property
     def smallest(self) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..alignment_file import Alignment
 from ..errors import DataError
 from ..logs import LogProblem, Problem, Reading, read_runs
+from ..logs.kinds import LOOSE
 from ..problems import ProblemKind
 from ..quantities import quantity
 from .forgetting import Forgetting
@@ -103,7 +104,7 @@ def read_inputs(
 
 # what the points say again that the reader of logs has said of the run, or that takes the place of what it has said
 _SAID_BEFORE: dict[ProblemKind, tuple[ProblemKind, ...]] = {
-    RunProblem.UNKNOWN_SIZE: (LogProblem.LACKS, LogProblem.LOOSE),
+    RunProblem.UNKNOWN_SIZE: (LogProblem.LACKS, *LOOSE),
     RunProblem.DIVERGED: (LogProblem.DIVERGED,),
     RunProblem.UNFINISHED: (LogProblem.UNFINISHED,),
     LogProblem.UNFINISHED: (RunProblem.USED_UNFINISHED,),

@@ -6,7 +6,7 @@ Nothing here holds a sentence: kinds are enumerations, and their words are in ``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from .curve_result import CurveResult, PointResult, Setting
 from .fitting import Settings
 from .forgetting import Forgetting
 from .joint import JointResult
+from .points.sentences import SentenceTest
 
 
 class LimitKind(Enum):
@@ -67,10 +68,11 @@ class MetricFinding:
 
 @dataclass(frozen=True)
 class MixtureComparison(laws.MixtureComparison):
-    """Two mixtures on one metric: "this mixture, run again"."""
+    """Two mixtures on one metric: "this mixture, run again"; ``sentences`` is of the runs at hand."""
 
     metric: Metric
     x: Quantity
+    sentences: SentenceTest | None = None
 
     @property
     def certainty(self) -> float:
@@ -80,6 +82,44 @@ class MixtureComparison(laws.MixtureComparison):
     @property
     def worse(self) -> str:
         return self.names[1] if self.better == self.names[0] else self.names[0]
+
+
+@dataclass(frozen=True)
+class Untried:
+    """A mixture that nobody has trained: "this mixture, run again".
+
+    Attributes:
+        mixture, label: as it was asked for, and for people.
+        ahead: its values at the largest D_p that all mixtures reached, and at 2 and 4 times that; None where it could
+            not be forecast.
+        rival, chance: the best of the mixtures at the largest D_p, and the probability that this one is ahead of it.
+        problem: why there is no forecast.
+    """
+
+    mixture: str
+    label: str
+    ahead: laws.Prediction | None = None
+    rival: str = ""
+    chance: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class LanguageWorth:
+    """What a token of each language of the mixtures of one task is worth (see ``laws.LanguageWorth``).
+
+    ``problem`` says why the curves do not tell it; then ``worth`` is empty.
+    """
+
+    curves: tuple[str, ...]
+    metric: Metric
+    x: Quantity
+    best: str = ""
+    worth: Mapping[str, laws.Estimate] = field(default_factory=dict)
+    misfit: float | None = None
+    measured: bool = False
+    untried: tuple[Untried, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,6 +197,7 @@ class Task:
 
     entries: tuple[Entry, ...]
     comparisons: tuple[MixtureComparison, ...]
+    worth: LanguageWorth | None = None
 
     @property
     def setting(self) -> Setting:
@@ -189,6 +230,7 @@ class Report:
     curves: tuple[CurveResult, ...]
     metric_findings: tuple[MetricFinding, ...] = ()
     mixture_comparisons: tuple[MixtureComparison, ...] = ()
+    language_worths: tuple[LanguageWorth, ...] = ()
     joint: tuple[JointResult, ...] = ()
     alignment_agreements: tuple[Agreement, ...] = ()
     unplaced: tuple[UnplacedResult, ...] = ()
@@ -225,7 +267,8 @@ class Report:
         for entries in groups.values():
             names = {entry.name for entry in entries}
             pairs = tuple(c for c in self.mixture_comparisons if set(c.names) <= names)
-            found.append(Task(tuple(entries), pairs))
+            worth = next((one for one in self.language_worths if set(one.curves) <= names), None)
+            found.append(Task(tuple(entries), pairs, worth))
         return found
 
     @cached_property

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..logs import Problem, RunRecord, Score
@@ -226,7 +226,9 @@ def _add_score(
         result.problems.append(RunProblem.NOT_FINITE.at(*place, run=run.run_id, metric=metric, value=score.value))
     else:
         details = {"subset": subset, **score.details, "signature": score.signature}
-        result.points.append(_point(run, metric, score.value, details, place))
+        lower, upper = score.interval[:2] if score.interval is not None else (None, None)
+        point = _point(run, metric, score.value, details, place)
+        result.points.append(replace(point, score_lower=lower, score_upper=upper, score=score))
 
 
 def _loss_subsets(

@@ -2,16 +2,16 @@
 
 Both draw sentences as sacrebleu's own bootstrap does, with its seed, so that they give its numbers (Koehn, 2004). They
 need only the statistics that a metric counts in each sentence, which score files hold: a report compares systems
-without their translations. 1,000 resamples of 1,000 sentences take about 0.1 s for each metric.
+without their translations.
 """
 
 from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def resampled_scores(metric: str, statistics: Statistics, n_bootstrap: int = N_B
     """
     score = score_function(metric)
     size = len(statistics)
-    return np.array([score(sums, size) for drawn in _draws(size, n_bootstrap) for sums in drawn @ statistics])
+    return np.concatenate([score(drawn @ statistics, size) for drawn in _draws(size, n_bootstrap)])
 
 
 def interval(scores: NDArray[np.float64]) -> Interval:
@@ -66,52 +66,92 @@ def interval(scores: NDArray[np.float64]) -> Interval:
     return Interval(float(ordered[cut]), float(ordered[-cut - 1]), LEVEL, len(ordered))
 
 
-def compare(metric: str, first: Statistics, second: Statistics, n_bootstrap: int = N_BOOTSTRAP) -> Difference:
-    """Return by how much the second system differs from the first; exchanging them changes the sign alone.
+class PairedBootstrap:
+    """sacrebleu's paired bootstrap of systems on one test set; the resamples of a run are scored once for all pairs.
 
     Args:
         metric: one of ``scoring.METRICS``.
-        first, second: [sentences, columns] the statistics of the same sentences in the same order.
         n_bootstrap: the number of resamples.
-
-    Raises:
-        DataError: the numbers of sentences or columns differ: it is another test set or another metric.
     """
-    if first.shape != second.shape:
-        raise DataError(
-            f"{metric}: {first.shape[0]} sentences and {second.shape[0]} do not compare: these are two test sets"
-        )
-    score, size = score_function(metric), len(first)
-    value = score(second.sum(0), size) - score(first.sum(0), size)
-    resampled = resampled_scores(metric, second, n_bootstrap) - resampled_scores(metric, first, n_bootstrap)
-    # sacrebleu.significance: the distances of the resamples, moved to a mean of 0, against the one that was found
-    distances = np.abs(resampled) - np.abs(resampled).mean()
-    p_value = (np.count_nonzero(distances > abs(value)) + 1) / (n_bootstrap + 1)
-    return Difference(value, interval(resampled), float(p_value), size)
+
+    def __init__(self, metric: str, n_bootstrap: int = N_BOOTSTRAP) -> None:
+        self.metric, self.n_bootstrap = metric, n_bootstrap
+        self._runs: dict[int, _Run] = {}
+
+    def compare(self, first: Sequence[Score], second: Sequence[Score]) -> Difference | None:
+        """Return by how much the second system differs from the first; exchanging them changes the sign alone.
+
+        None where it cannot be told: the scores have other signatures or references, or hold no statistics of
+        sentences.
+
+        Args:
+            first, second: a score for each run of a system, at least one; the system's score is their mean.
+
+        Raises:
+            DataError: the statistics are damaged, or of another number of sentences: that is another test set.
+        """
+        scores = [*first, *second]
+        made = {(score.signature, score.details.get("reference_sha256")) for score in scores}
+        if len(made) > 1 or made.pop()[1] is None or any(score.statistics is None for score in scores):
+            return None
+        runs = [self._run(score) for score in scores]
+        sizes = {run.sentences for run in runs}
+        if len(sizes) > 1:
+            one, two = sorted(sizes)[:2]
+            raise DataError(f"{self.metric}: {one} sentences and {two} do not compare: these are two test sets")
+        ours, theirs = runs[: len(first)], runs[len(first) :]
+        value = _mean([run.value for run in theirs]) - _mean([run.value for run in ours])
+        resampled = _mean([run.resampled for run in theirs]) - _mean([run.resampled for run in ours])
+        # sacrebleu.significance: the distances of the resamples, moved to a mean of 0, against the one that was found
+        distances = np.abs(resampled) - np.abs(resampled).mean()
+        p_value = (np.count_nonzero(distances > abs(value)) + 1) / (self.n_bootstrap + 1)
+        return Difference(float(value), interval(resampled), float(p_value), sizes.pop())
+
+    def _run(self, score: Score) -> _Run:
+        if id(score) not in self._runs:
+            assert score.statistics is not None
+            statistics = unpack(score.statistics)
+            value = score_function(self.metric)(statistics.sum(0)[None], len(statistics))[0]
+            resampled = resampled_scores(self.metric, statistics, self.n_bootstrap)
+            self._runs[id(score)] = _Run(score, float(value), resampled, len(statistics))
+        return self._runs[id(score)]
 
 
-def compare_scores(metric: str, first: Score, second: Score) -> Difference | None:
-    """Return by how much a second system differs from a first on the same test set (sacrebleu's paired bootstrap).
-
-    None where it cannot be told: the scores have other signatures or references, or hold no statistics of sentences.
-    """
-    checksum = first.details.get("reference_sha256")
-    if first.signature != second.signature or checksum is None or checksum != second.details.get("reference_sha256"):
-        return None
-    if first.statistics is None or second.statistics is None:
-        return None
-    return compare(metric, unpack(first.statistics), unpack(second.statistics))
+class _Run(NamedTuple):
+    score: Score  # held, so that no other one gets its id
+    value: float
+    resampled: NDArray[np.float64]
+    sentences: int
 
 
-def score_function(metric: str) -> Callable[[NDArray[np.float64], int], float]:
-    """Return the function that makes a metric's score from the sums of its statistics and the number of sentences."""
+def _mean(parts: Sequence[Any]) -> Any:
+    return sum(parts) / len(parts)
+
+
+def score_function(metric: str) -> Callable[[NDArray[np.float64], int], NDArray[np.float64]]:
+    """Return the function of a metric: (sums of statistics [n, columns], sentences) -> scores [n]."""
     if metric in ("rouge_l", "comet"):
-        return lambda sums, sentences: float(sums[0] / sentences)
-    from sacrebleu.metrics import BLEU, CHRF, TER
+        return lambda sums, sentences: sums[:, 0] / sentences
+    if metric == "bleu":
+        return lambda sums, sentences: _bleu(sums)
+    from sacrebleu.metrics import CHRF, TER
 
-    # Only the formula is used: the tokenizer had its part when the sentences were counted.
-    scorer: Any = {"bleu": BLEU(tokenize="none"), "chrf": CHRF(), "ter": TER()}[metric]
-    return lambda sums, sentences: float(scorer._compute_score_from_stats(sums.tolist()).score)
+    scorer: Any = {"chrf": CHRF(), "ter": TER()}[metric]
+    return lambda sums, sentences: np.array([scorer._compute_score_from_stats(row.tolist()).score for row in sums])
+
+
+def _bleu(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return BLEU of each row as sacrebleu computes it with its default smoothing, whose own takes 40 times as long.
+
+    Args:
+        sums: [n, 10] words of the translations, of the references, matched and all n-grams of orders 1 to 4.
+    """
+    words, reference, matched, total = sums[:, 0], sums[:, 1], sums[:, 2:6], sums[:, 6:]
+    none = matched == 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precisions = np.where(none, 0.5 ** np.cumsum(none, axis=1), matched) / total
+        scores = 100 * np.exp(np.minimum(0, 1 - reference / words) + np.log(precisions).mean(axis=1))
+    return np.where(matched.any(axis=1) & total.all(axis=1), scores, 0.0)
 
 
 def pack(metric: str, statistics: Statistics) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import DataError
 from ..json_file import opens_object
+from ..problems import Problem, ProblemKind
 from .text import read_bytes
 
 FORMAT = 1
@@ -122,9 +123,20 @@ def check_format(content: Any) -> None:
         )
 
 
-def parse_scores(content: Mapping[str, Any]) -> tuple[dict[str, Score], list[str]]:
-    """Return metric -> score, and a message for each that is not one."""
-    scores, messages = {}, []
+class EntryProblem(ProblemKind):
+    """Why an entry of a score file is no score."""
+
+    NOT_A_NUMBER = "{metric} = {value!r} is not a number", "", "score again with score-translations"
+    NO_SIGNATURE = (
+        "{metric} has no signature that says how it was made",
+        "",
+        "score again with score-translations",
+    )
+
+
+def parse_scores(content: Mapping[str, Any], file: str = "", line: int = 0) -> tuple[dict[str, Score], list[Problem]]:
+    """Return metric -> score, and a problem for each that is not one; ``file`` and ``line`` say where they stand."""
+    scores, problems = {}, []
     shared: dict[str, Any] = {"subset": str(content.get("subset") or "test")}
     for name, kind in (("sentences", int), ("reference_sha256", str)):
         if isinstance(content.get(name), kind):
@@ -132,9 +144,9 @@ def parse_scores(content: Mapping[str, Any]) -> tuple[dict[str, Score], list[str
     for metric, entry in content["scores"].items():
         value: Any = entry.get("value") if isinstance(entry, dict) else None
         if not _is_number(value):
-            messages.append(f"{metric} = {value!r} is not a number: score again with score-translations")
+            problems.append(EntryProblem.NOT_A_NUMBER.at(file, line, metric=metric, value=value))
         elif not isinstance(entry.get("signature"), str):
-            messages.append(f"{metric} has no signature that says how it was made: score again with score-translations")
+            problems.append(EntryProblem.NO_SIGNATURE.at(file, line, metric=metric))
         else:
             details = {key: part for key, part in entry.items() if key not in _FIELDS}
             bounds = [entry.get(name) for name in _BOUNDS]
@@ -146,7 +158,7 @@ def parse_scores(content: Mapping[str, Any]) -> tuple[dict[str, Score], list[str
                 interval=Interval(*bounds) if all(map(_is_number, bounds)) else None,
                 statistics=packed if isinstance(packed, dict) else None,
             )
-    return scores, messages
+    return scores, problems
 
 
 def _entry(score: Score) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 - fairseq's commands open checkpoints without running code in them.
 - What the user can mend is printed as a message, and the command exits with 2.
-- fairseq-train's settings are checked before it does anything.
+- The settings of fairseq's commands are checked before they do anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
@@ -29,6 +29,8 @@ def install() -> None:
     """Change what is to be changed; a second call changes nothing."""
     checkpoint_utils.load_checkpoint_to_cpu = _guarded(checkpoint_utils.load_checkpoint_to_cpu)
     distributed_utils.call_main = _checked(distributed_utils.call_main)
+    if "fairseq_cli.hydra_train" in sys.modules:
+        _check_under_hydra()
     sys.excepthook = _without_traceback(sys.excepthook)
 
 
@@ -49,13 +51,38 @@ def _checked(call_main: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(call_main)
     def checked(cfg: Any, main: Callable[..., Any], **named: Any) -> Any:
-        if getattr(cfg.task, "_name", None) in _TASKS:
-            check_settings(cfg.task)
-            if main.__module__ == "fairseq_cli.train":
-                check_training_settings(cfg.task)
+        _check(cfg.task, trains=main.__module__ == "fairseq_cli.train")
         return call_main(cfg, main, **named)
 
     return checked
+
+
+def _check_under_hydra() -> None:
+    """fairseq-hydra-train loads the plug-in inside ``call_main``; the next thing that it does is to add defaults."""
+    train: Any = sys.modules["fairseq_cli.train"]
+    add_defaults = train.add_defaults
+
+    @functools.wraps(add_defaults)
+    def checked(cfg: Any) -> None:
+        add_defaults(cfg)
+        try:
+            _check(cfg.task, trains=True)
+        except ScalingError as error:
+            _end(error)  # hydra would print a traceback
+
+    train.add_defaults = checked
+
+
+def _check(task: Any, trains: bool) -> None:
+    if getattr(task, "_name", None) in _TASKS:
+        check_settings(task)
+        if trains:
+            check_training_settings(task)
+
+
+def _end(error: ScalingError) -> NoReturn:
+    print(f"Error: {error}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _without_traceback(default: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +92,6 @@ def _without_traceback(default: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(error, ScalingError):
             default(kind, error, traceback)
             return
-        print(f"Error: {error}", file=sys.stderr)
-        raise SystemExit(2)  # Python takes the exit code from an exception of the hook
+        _end(error)  # Python takes the exit code from an exception of the hook
 
     return hook

@@ -93,21 +93,11 @@ class Apt:
             wanted: the packages.
             advance: called with the bytes that are there since the last call.
         """
-        missing = []
-        for package in wanted:
-            if self._is_cached(package):
-                advance(package.size)
-            else:
-                missing.append(package)
         failed = []
-        for batch in batches(missing, _AT_ONCE):
+        for batch in batches(self._not_cached(wanted, advance), _AT_ONCE):
             targets = [f"{package.name}={package.version}" for package in batch]
             self._run("apt-get", "download", *targets, folder=self.packages_folder)
-            for package in batch:
-                if self._is_cached(package):
-                    advance(package.size)
-                else:
-                    failed.append(package)
+            failed += self._not_cached(batch, advance)
         return failed
 
     def download_pinned(
@@ -120,12 +110,7 @@ class Apt:
             snapshot: address of the server that is asked for what the release does not serve; empty: none.
             advance: as in ``download``.
         """
-        missing = []
-        for package in wanted:
-            if self._is_cached(package):
-                advance(package.size)
-            else:
-                missing.append(package)
+        missing = self._not_cached(wanted, advance)
         served = self._checksums(missing)
         if missing and not served and not self._own_lists:  # no package lists, as in a fresh container
             with contextlib.suppress(DataError):
@@ -195,6 +180,16 @@ class Apt:
             return False
         part.replace(self.path(package))
         return self._is_cached(package)
+
+    def _not_cached(self, packages: Iterable[Package], advance: Callable[[int], None]) -> list[Package]:
+        """Return the packages that the cache lacks; ``advance`` is called with the bytes of each that it has."""
+        missing = []
+        for package in packages:
+            if self._is_cached(package):
+                advance(package.size)
+            else:
+                missing.append(package)
+        return missing
 
     def _is_cached(self, package: Package) -> bool:
         """Return whether the package is there complete; one cut short or damaged is deleted."""

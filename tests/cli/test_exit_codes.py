@@ -19,7 +19,7 @@ COMMANDS = {
     "scaling-alignment": ("fairseq_scaling.cli.alignment", "main", []),
     "scaling-convert from-hf": ("fairseq_scaling.cli.convert", "main", ["from-hf"]),
     "scaling-convert to-hf": ("fairseq_scaling.cli.convert", "main", ["to-hf"]),
-    "scaling-preprocess": ("preprocess.__main__", "cli", []),
+    "scaling-preprocess": ("preprocess.__main__", "main", []),
     "scaling-study": ("fairseq_scaling.cli.study", "main", []),
 }
 
@@ -58,7 +58,7 @@ def test_what_ends_a_command_decides_its_code(
     if where == "command":
         result = CliRunner().invoke(click.Command("any", callback=shows_errors(fail)), [])
     else:
-        from preprocess.__main__ import cli
+        from preprocess.__main__ import main as cli
 
         monkeypatch.setattr("preprocess.fetch.fetch", fail)
         result = CliRunner().invoke(cli, ["fetch", "--source", "files", "--languages", "en", "--out", "raw"])

@@ -16,7 +16,7 @@ ROOTS = {
     "score-translations": ("fairseq_scaling.cli.score_translations", "main"),
     "scaling-alignment": ("fairseq_scaling.cli.alignment", "main"),
     "scaling-convert": ("fairseq_scaling.cli.convert", "main"),
-    "scaling-preprocess": ("preprocess.__main__", "cli"),
+    "scaling-preprocess": ("preprocess.__main__", "main"),
     "scaling-study": ("fairseq_scaling.cli.study", "main"),
 }
 

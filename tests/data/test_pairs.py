@@ -70,27 +70,22 @@ def test_tokens_that_can_be_read_are_those_of_the_batches(
     pairs: np.ndarray, updates: int, ranks: int, update_freq: int
 ) -> None:
     max_tokens, seed = 100, 5
-    expected, left, epoch = 0, updates, 1
-    while left:
-        batches = epoch_batches(pairs, seed, epoch, max_tokens, None)
-        small = [batches[first : first + ranks] for first in range(0, len(batches), ranks)]  # one for each rank
-        for first in range(0, len(small), update_freq):
-            if left:
-                read = [pair for together in small[first : first + update_freq] for batch in together for pair in batch]
-                expected += int(pairs[read].sum())
-                left -= 1
-        epoch += 1
+    batches = epoch_batches(pairs, seed, 1, max_tokens, None)
+    small = [batches[first : first + ranks] for first in range(0, len(batches), ranks)]  # one for each rank
+    read = [pair for together in small[: updates * update_freq] for batch in together for pair in batch]
     everything = int(pairs.sum())
     # The pairs of the set count from 0 in the order of the permutation.
     ordered = pairs[np.argsort(training_pairs(pairs.sum(axis=1), everything, seed))]
     found = readable_tokens(ordered, everything, seed, updates, max_tokens, None, ranks, update_freq)
-    assert found == expected <= 2 * max_tokens * ranks * update_freq * updates
+    assert found == (int(pairs[read].sum()), everything)
+    assert found[0] <= 2 * max_tokens * ranks * update_freq * updates
+    assert (found[0] == everything) == (updates >= updates_of_batches(len(batches), ranks, update_freq))
 
 
 def test_a_prefix_takes_room_but_is_no_part_of_what_is_read() -> None:
     pairs = np.full((10, 2), 10)
-    assert readable_tokens(pairs, 200, 1, updates=1, max_tokens=40) == 80
-    assert readable_tokens(pairs, 200, 1, updates=1, max_tokens=40, prefix_length=10) == 40
+    assert readable_tokens(pairs, 200, 1, updates=1, max_tokens=40) == (80, 200)
+    assert readable_tokens(pairs, 200, 1, updates=1, max_tokens=40, prefix_length=10) == (40, 200)
 
 
 @pytest.mark.parametrize(("batches", "ranks", "update_freq", "updates"), [(7, 1, 1, 7), (7, 2, 1, 4), (7, 2, 3, 2)])

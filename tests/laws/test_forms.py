@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fairseq_scaling import laws
+from fairseq_scaling.errors import SettingError
 from fairseq_scaling.laws.law import Scale
 
 ALL = list(laws.LAWS.values())
@@ -137,3 +138,48 @@ def test_laws_for_a_metric_start_with_the_papers_law():
     assert laws.laws_for("bleu")[0].name == "log_law"
     assert laws.laws_for("cross_entropy")[0].name == "cross_entropy_law"
     assert laws.default_law("valid_loss").name == "cross_entropy_law"
+
+
+# -- a plain function as a law -----------------------------------------------------------------------------------------
+
+
+def test_a_plain_function_gives_what_the_same_law_of_the_package_gives():
+    tokens = np.repeat(1e6 * 2.0 ** np.arange(7), 2)
+    values = 5 + 2.5 * np.log(tokens / 1e6) + np.tile([0.3, -0.2, 0.1, -0.4, 0.2, 0.1, -0.1], 2)
+    curve = laws.Curve("c", "bleu", tokens, values)
+
+    def mine(tokens, a=1.0, b=1.0):
+        return a + b * np.log(tokens)
+
+    own, known = laws.fit(curve, mine), laws.fit(curve, "linear_log")
+    assert (own.law.name, own.law.formula) == ("mine", "mine(D, a, b)")
+    assert own.objective == pytest.approx(known.objective, rel=1e-6)
+    for name in ("a", "b"):
+        assert own.coefficients[name].value == pytest.approx(known.coefficients[name].value, rel=1e-4)
+        assert own.coefficients[name].se == pytest.approx(known.coefficients[name].se, rel=1e-3)
+    ahead = np.array([1.28e8, 1e9])
+    for part in ("value", "lower", "upper"):
+        expected = getattr(known.predict(ahead), part)
+        np.testing.assert_allclose(getattr(own.predict(ahead), part), expected, rtol=1e-3)
+
+
+def test_a_plain_function_with_an_exponent_is_found_from_far_defaults():
+    tokens = 1e9 * 2.0 ** np.arange(8)
+    curve = laws.Curve("c", "cross_entropy", tokens, 1.7 + 2.0 * (tokens / 1e9) ** -0.4)
+
+    def floor(tokens, e=1.0, a=1.0, alpha=0.1):
+        return e + a * (tokens / 1e9) ** -alpha
+
+    fit = laws.fit(curve, floor)
+    for name, true in {"e": 1.7, "a": 2.0, "alpha": 0.4}.items():
+        assert fit.coefficients[name].value == pytest.approx(true, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(lambda tokens: tokens, "no parameters"), (lambda tokens, a: a * tokens, "'a' has no number as default")],
+)
+def test_a_function_without_parameters_or_defaults_is_refused(function, message):
+    curve = laws.Curve("c", "bleu", [1e6, 2e6, 4e6], [1.0, 2.0, 3.0])
+    with pytest.raises(SettingError, match=message):
+        laws.fit(curve, function)

@@ -5,26 +5,7 @@ import pytest
 
 from fairseq_scaling import laws
 from fairseq_scaling.errors import DataError
-
-TOKENS = 1e9 * 2.0 ** np.arange(7)
-WORTHS = {"de": 0.2, "en": 0.5, "fr": 1.0}
-MIXTURES = (
-    {"fr": 1.0},
-    {"en": 0.5, "fr": 0.5},
-    {"de": 0.5, "fr": 0.5},
-    {"de": 0.5, "en": 0.5},
-    {"de": 0.2, "en": 0.3, "fr": 0.5},
-)
-
-
-def speed(mixture):
-    return sum(share * WORTHS[language] for language, share in mixture.items())
-
-
-def truth(tokens, mixture):
-    """Return BLEU that grows by 3 points with each doubling of the effective tokens, less and less beyond 20e9."""
-    x = np.log2(np.asarray(tokens) * speed(mixture) / 1e9)
-    return 10 + 22 / (1 + np.exp(-(x - 2.5) / 1.7))
+from tests.laws.worths import MIXTURES, TOKENS, WORTHS, truth
 
 
 def study(mixtures=MIXTURES, noise=0.2, seed=0):
@@ -44,11 +25,11 @@ def found():
 
 
 def test_the_worth_of_every_language_is_found(found):
-    reference = speed(MIXTURES[int(found.reference.split()[1])])
+    assert found.best == "fr"
     for language, worth in WORTHS.items():
         estimate = found.worth[language]
-        assert estimate.lower <= worth / reference <= estimate.upper
-        assert estimate.value == pytest.approx(worth / reference, rel=0.5)
+        assert estimate.lower <= worth / WORTHS["fr"] <= estimate.upper
+        assert estimate.value == pytest.approx(worth / WORTHS["fr"], rel=0.5)
     order = sorted(found.worth, key=lambda language: found.worth[language].value)
     assert order == ["de", "en", "fr"]
     assert found.measured
@@ -66,6 +47,14 @@ def test_an_untried_mixture_is_forecast_with_an_interval_that_holds_its_truth(fo
 def test_a_tried_mixture_has_the_forecast_of_its_own_curve(found):
     own = study()[1].predict(TOKENS[-2:], laws.Question.MIXTURE)
     np.testing.assert_allclose(found.predict(MIXTURES[1], TOKENS[-2:]).value, own.value, atol=0.5)
+
+
+def test_which_mixture_is_ahead_is_told_for_untried_ones(found):
+    assert found.chance_ahead({"fr": 0.95, "en": 0.05}, "mixture 3", 64e9) > 0.95
+    assert found.chance_ahead({"de": 0.9, "en": 0.1}, "mixture 0", 64e9) < 0.05
+    assert found.chance_ahead({"fr": 1.0}, "mixture 0", 64e9) == 0.5
+    with pytest.raises(DataError, match="none of the mixtures"):
+        found.chance_ahead({"fr": 1.0}, "another", 64e9)
 
 
 def test_without_spare_mixtures_the_interval_is_wider_and_the_misfit_is_said_to_be_assumed(found):

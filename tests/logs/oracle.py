@@ -16,7 +16,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fairseq_scaling.logs import LogProblem, Problem, Reading, RunRecord
-from fairseq_scaling.logs.kinds import MIXED
 
 LN2 = math.log(2)
 _TOKEN = r'"?([^\s,"}\]|)]+)'
@@ -49,7 +48,9 @@ _WHOLE_FILE = (
     LogProblem.BAD_SCORE_FILE,
     LogProblem.BAD_ALIGNMENT_FILE,
 )
-_WHOLE_START = (*MIXED, LogProblem.EMPTY_START, LogProblem.NO_SCORE_PRINTED)
+# why the records of a start are of more than one run
+_MIXED = [kind for kind in LogProblem if kind.headline == LogProblem.UPDATES_GO_BACK.headline]
+_WHOLE_START = (*_MIXED, LogProblem.EMPTY_START, LogProblem.NO_SCORE_PRINTED)
 
 
 class Loss(NamedTuple):

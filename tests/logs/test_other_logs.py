@@ -79,7 +79,7 @@ def test_records_without_updates_are_read_and_the_last_epoch_counts(tmp_path: Pa
         text += f"| epoch {epoch:03d} | valid on 'valid' subset | valid loss {loss} | valid ppl {ppl}\n"
     reading = write(tmp_path, train__log=text)
     assert only(reading).cross_entropy == pytest.approx(3.1 * LN2)
-    assert not kinds(reading) & {LogProblem.DAMAGED_RECORD, LogProblem.TWO_VALUES}
+    assert not kinds(reading) & {LogProblem.CUT_OBJECT, LogProblem.CUT_NUMBER, LogProblem.TWO_VALUES}
 
 
 @pytest.mark.parametrize(

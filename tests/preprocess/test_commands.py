@@ -171,7 +171,7 @@ def test_uneven_files_are_an_error_and_leave_nothing(texts: Path) -> None:
 
 @pytest.mark.parametrize("command", ["fetch", "clean", "train-sentencepiece", "encode"])
 def test_every_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from preprocess.__main__ import cli
+    from preprocess.__main__ import main as cli
 
     with pytest.raises(SystemExit) as stopped:
         cli([command, "--help"], prog_name="scaling-preprocess")

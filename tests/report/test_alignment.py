@@ -20,7 +20,7 @@ from fairseq_scaling.logs import RunRecord
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.alignment import match, spearman
 from fairseq_scaling.report.points.curves import collect
-from fairseq_scaling.report.render.alignment_tables import agreement_table, alignment_table
+from fairseq_scaling.report.render.mixture_tables import agreement_table, alignment_table
 from fairseq_scaling.report.render.page import render_page
 from fairseq_scaling.report.render.tables import all_tables
 from fairseq_scaling.report.results import Report

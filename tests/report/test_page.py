@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from fairseq_scaling.laws import Action, VerdictKind
+from fairseq_scaling.laws.numerics import predicting
 from fairseq_scaling.logs import RunRecord, Score
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.analysis import analyse
 from fairseq_scaling.report.points.curves import collect
 from fairseq_scaling.report.points.tables import read_table
-from fairseq_scaling.report.render.alignment_tables import alignment_table
 from fairseq_scaling.report.render.figures import Drawing, draw_all
 from fairseq_scaling.report.render.files import write_data
+from fairseq_scaling.report.render.mixture_tables import alignment_table
 from fairseq_scaling.report.render.page import render_page
 from fairseq_scaling.report.render.run_tables import precisions_table
 from fairseq_scaling.report.render.tables import all_tables, outcome_table
@@ -264,6 +265,12 @@ def test_a_deciding_score_that_does_not_follow_cross_entropy_is_in_the_headline(
     assert headline(report) == "Add data: 50 en + 50 fr; Change the data: en only; on 1, cross-entropy misleads"
 
 
+def test_of_two_mixtures_with_one_advice_the_heading_names_the_one_that_is_ahead() -> None:
+    pairs = [("en:0.5,fr:0.5", 0.0), ("en", -3.0)]
+    runs = [run(size, log_law(size) + less, None, mixture=mixture) for mixture, less in pairs for size in SIZES]
+    assert headline(report_of(runs)) == "Add data: 50 en + 50 fr (ahead) and en only"
+
+
 def test_outputs_of_unequal_length_are_among_the_limits() -> None:
     penalties = (0.83, 0.70, 0.87, 0.80, 0.85, 0.80)
     runs = [with_ter(size, log_law(size), 8e7 / size, short) for size, short in zip(SIZES, penalties, strict=True)]
@@ -301,3 +308,14 @@ def test_learning_rates_are_beside_the_points_where_they_differ() -> None:
 
     assert rates("0.001", "0.003") == ["0.001", "0.003"] * (len(SIZES) // 2)
     assert rates("0.001") is None
+
+
+def test_the_laws_intervals_are_traced_together_not_curve_by_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``fitting`` asks for the same places as ``analysis``; a place that was not traced would be traced alone."""
+
+    def alone(*_: object) -> None:
+        raise AssertionError("traced alone")
+
+    monkeypatch.setattr(predicting, "trace", alone)
+    report = report_of([run(size, log_law(size) + step % 2, None) for step, size in enumerate(SIZES)])
+    assert {law.interval for curve in report.curves for law in curve.laws} == {"profile"}

@@ -140,3 +140,25 @@ def _settings(arguments: tuple[str, ...]) -> Any:
 
     parser = options.get_training_parser()
     return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, ["corpus", *arguments]))
+
+
+def load(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two states of a run are equal bit for bit."""
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    states = [load(path) for path in (one, other)]
+    for part in ("model", "last_optimizer_state", "task_state"):
+        assert same(states[0][part], states[1][part]), part
+    # But for the best validation loss, which fairseq notes after it has saved and which no schedule here reads.
+    last = [{**state["optimizer_history"][-1], "lr_scheduler_state": {}} for state in states]
+    assert last[0] == last[1]

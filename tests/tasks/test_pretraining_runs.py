@@ -10,39 +10,27 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tasks.runs import PRETRAINING, ROOT, assert_equal_but_for_rounding, fairseq, records, train_on_two_ranks
+from tests.tasks.runs import (
+    PRETRAINING,
+    ROOT,
+    assert_equal_but_for_rounding,
+    assert_same_run,
+    fairseq,
+    load,
+    records,
+    same,
+    train_on_two_ranks,
+)
 
 BLOCK = 34  # tokens that fill 32 positions once corrupted
 BUDGETS = (3_000, 5_000, 8_000)
-
-
-def _load(path: Path) -> dict:
-    return torch.load(path, weights_only=True)
-
-
-def _same(one: object, other: object) -> bool:
-    """Whether two states of a run are equal bit for bit."""
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    states = [_load(path) for path in (one, other)]
-    for part in ("model", "last_optimizer_state", "task_state"):
-        assert _same(states[0][part], states[1][part]), part
-    # But for the best validation loss, which fairseq notes after it has saved and which no schedule here reads.
-    last = [{**state["optimizer_history"][-1], "lr_scheduler_state": {}} for state in states]
-    assert last[0] == last[1]
 
 
 def test_a_checkpoint_lies_at_every_budget_and_the_run_ends_by_itself(pretrained: tuple[Path, str]) -> None:
     folder, log = pretrained
     assert "done training" in log
     for epoch, budget in enumerate(BUDGETS, start=1):
-        consumed = _load(folder / f"checkpoint{epoch}.pt")["task_state"]["fairseq_scaling"]["consumed"]
+        consumed = load(folder / f"checkpoint{epoch}.pt")["task_state"]["fairseq_scaling"]["consumed"]
         assert 0 <= budget - sum(consumed.values()) < BLOCK
         assert abs(consumed["aa"] - consumed["bb"]) <= BLOCK
     assert not (folder / "checkpoint4.pt").exists()
@@ -80,8 +68,8 @@ def test_a_smaller_budget_is_a_prefix_of_a_larger_one(
 ) -> None:
     folder, _ = pretrained
     fairseq("train", corpus, *PRETRAINING, "--budgets", "3k", "--save-dir", tmp_path)
-    states = [_load(folder / "checkpoint1.pt"), _load(tmp_path / "checkpoint1.pt")]
-    assert _same(states[0]["model"], states[1]["model"])
+    states = [load(folder / "checkpoint1.pt"), load(tmp_path / "checkpoint1.pt")]
+    assert same(states[0]["model"], states[1]["model"])
 
 
 @pytest.mark.parametrize("update", [7, 17])  # inside the first budget, and inside the second

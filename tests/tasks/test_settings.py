@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+import fairseq_scaling
 from fairseq_scaling.errors import SettingError
 from fairseq_scaling.tasks.config import check_settings, check_training_settings
 from tests.tasks.hostile import small_corpus
@@ -101,6 +102,29 @@ def test_what_is_refused_ends_with_exit_code_2_and_no_traceback(corpus: Path, tm
         )
         assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
         assert complaint in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ("common.seed=-1", "Error: --seed = -1: must be at least 0"),
+        ("common.fp16=true", "Error: --fp16 = True: half precision needs a GPU"),
+        ("dataset.batch_size=null", "Error: --batch-size = None: nothing says how large a batch is"),
+    ],
+)
+def test_hydra_refuses_what_fairseq_train_refuses(changed: str, complaint: str, corpus: Path, tmp_path: Path) -> None:
+    """It loads the plug-in later than the other commands: their check comes too early for it."""
+    settings = [
+        f"common.user_dir={Path(fairseq_scaling.__file__).parent}", "common.cpu=true",
+        "+task._name=scaling_pretraining", f"+task.data={corpus}", "+task.mixture='aa:0.5,bb:0.5'",
+        "+task.budgets='3k'", "+task.input_length=32", "+model._name=t5_tiny", "+optimizer._name=t5_adafactor",
+        "dataset.batch_size=8", f"checkpoint.save_dir={tmp_path / 'out'}", f"hydra.run.dir={tmp_path / 'hydra'}",
+    ]  # fmt: skip
+    program = str(Path(sys.executable).parent / "fairseq-hydra-train")
+    done = subprocess.run([program, *settings, changed], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert complaint in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_budgets_that_the_run_will_not_reach_are_named(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:

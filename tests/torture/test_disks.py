@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.disks import mounted
-from tests.tasks.runs import FINETUNING, PRETRAINING, fairseq
-from tests.tasks.test_pretraining_runs import assert_same_run
-from tests.test_full_disks import (
+from tests.disks import (
     COMMANDS,
     CONVERTING,
     assert_told_where_nothing_may_be_written,
     assert_told_without_room,
+    mounted,
 )
+from tests.tasks.runs import FINETUNING, PRETRAINING, assert_same_run, fairseq
 
 Record = Callable[[str, object], None]
 ALL = COMMANDS | CONVERTING

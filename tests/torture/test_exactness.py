@@ -26,8 +26,14 @@ from tests.tasks.exactness import (
     check_same_updates,
     settings_of_runs,
 )
-from tests.tasks.runs import PRETRAINING, assert_equal_but_for_rounding, fairseq, records, train_on_two_ranks
-from tests.tasks.test_pretraining_runs import assert_same_run
+from tests.tasks.runs import (
+    PRETRAINING,
+    assert_equal_but_for_rounding,
+    assert_same_run,
+    fairseq,
+    records,
+    train_on_two_ranks,
+)
 
 RUNS = int(os.environ.get("EXACTNESS_RUNS", "12"))
 # A failing example is shown as it was drawn: to shrink it would take longer than the test.

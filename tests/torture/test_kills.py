@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.runs import FINETUNING, PRETRAINING, ROOT, fairseq, records
-from tests.tasks.test_pretraining_runs import assert_same_run
+from tests.tasks.runs import FINETUNING, PRETRAINING, ROOT, assert_same_run, fairseq, records
 
 KILLS = 24
 # What a kill waits for. After the line it waits a moment longer: writing and copying a checkpoint takes some 30 ms.

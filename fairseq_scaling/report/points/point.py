@@ -11,6 +11,7 @@ from typing import Any
 from ...errors import ScalingError
 from ...mixture import Mixture
 from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
+from ...scores.score_file import Score
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Point:
         quantity: what stands on the x axis.
         curve: the name that a table gave; None for a run.
         stderr: standard error of the value in points of the metric, where it is known.
+        score_lower, score_upper: the bootstrap interval over the test sentences (95 %), where a score file has it.
         scale: the value of a perfect score where it is not that of the metric's row (see ``Metric.at_scale``).
         test_set: name of the test set; empty where it is unknown.
         finetune_tokens: D_f in tokens.
@@ -37,6 +39,7 @@ class Point:
         exact: the x value as it was consumed, where ``pretrain_tokens`` is the size that it counts as.
         details: what a metric says besides its value (brevity penalty, n-gram precisions, signature, subset).
         settings: flat settings of the finetuning, as text.
+        score: what the log or the score file says; None for a point of a table, and for cross-entropy.
     """
 
     metric: str
@@ -60,6 +63,8 @@ class Point:
     corpus: str = ""
     test_set: str = ""
     stderr: float | None = None
+    score_lower: float | None = None
+    score_upper: float | None = None
     scale: float | None = None
     quantity: Quantity = PRETRAIN_TOKENS
     fixed: str = ""
@@ -72,6 +77,7 @@ class Point:
     line: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    score: Score | None = field(default=None, repr=False)
 
     @property
     def consumed(self) -> float:

@@ -25,11 +25,9 @@ OPTIONAL = (
     "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "scale", "lower_is_better",
     "source_lang", "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
 )  # fmt: skip
-OWN_ROLES = ("unique_tokens", "start")
+OWN_ROLES = ("unique_tokens", "start", "score_lower", "score_upper")
 """Roles of a table written by this tool; a column of another one may mean something else by such a name."""
-OWN = frozenset(
-    ("kind", "used", "reason", "task", "alignment", "signature", "file", "line", "origin", "score_lower", "score_upper")
-)
+OWN = frozenset(("kind", "used", "reason", "task", "alignment", "signature", "file", "line", "origin"))
 """Columns that this tool writes into ``points.csv`` beside those above; they are read back in silence."""
 
 ALIASES: Mapping[str, Sequence[str]] = {

@@ -19,10 +19,15 @@ JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 _WORKBOOKS = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".pkl")
 
 
+_SAVE = "save it as CSV in UTF-8"
+
+
 class SheetProblem(ProblemKind):
     """Why a file, or rows of it, hold no table."""
 
-    NOT_TEXT = "is no table as text ({reason})", "", "save it as CSV in UTF-8"
+    WORKBOOK = "is a {kind} file, no table as text", "", _SAVE
+    NOT_TEXT = "is no table as text (not UTF-8)", "", _SAVE
+    NOT_JSON = "is no table as text (not JSON: {error})", "", _SAVE
     UNREADABLE = "cannot be read ({reason})"
     NO_TABLE = "holds no table", "a table has a line of column names and at least one row below it"
     NOT_CSV = "not CSV from here on ({reason})", "", "the rest is left out"
@@ -64,15 +69,15 @@ def read_sheet(path: Path, name: str | None = None, limit: int | None = None) ->
     name = name or str(path)
     sheet = Sheet(path)
     if path.suffix.lower() in _WORKBOOKS:
-        sheet.problems.append(SheetProblem.NOT_TEXT.at(name, reason=f"a {path.suffix[1:]} file"))
+        sheet.problems.append(SheetProblem.WORKBOOK.at(name, kind=path.suffix[1:]))
         return sheet
     try:
         text = _text(path, limit)
     except OSError as error:
         sheet.problems.append(SheetProblem.UNREADABLE.at(name, reason=error.strerror or str(error)))
         return sheet
-    except ValueError as error:
-        sheet.problems.append(SheetProblem.NOT_TEXT.at(name, reason=str(error)))
+    except ValueError:
+        sheet.problems.append(SheetProblem.NOT_TEXT.at(name))
         return sheet
     if path.suffix.lower() in JSON_ENDINGS:
         _from_json(sheet, text, name)
@@ -207,7 +212,7 @@ def _from_json(sheet: Sheet, text: str, name: str) -> None:
     try:
         records = list(_records(text))
     except ValueError as error:
-        sheet.problems.append(SheetProblem.NOT_TEXT.at(name, reason=f"not JSON: {error}"))
+        sheet.problems.append(SheetProblem.NOT_JSON.at(name, error=error))
         return
     flat = [(line, _flat(record)) for line, record in records if isinstance(record, Mapping)]
     sheet.columns = list(dict.fromkeys(column for _, record in flat for column in record))

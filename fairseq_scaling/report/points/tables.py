@@ -160,6 +160,8 @@ class _Reader:
             pretrain_tokens=self._amount(row, self.roles.x.at, self.roles.x.name, self.roles.x.factor),
             value=value,
             stderr=stderr,
+            score_lower=self._bound(row, "score_lower"),
+            score_upper=self._bound(row, "score_upper"),
             scale=scale,
             quantity=self.roles.quantity,
             curve=self._curve(row, column, said),
@@ -282,6 +284,12 @@ class _Reader:
         if number != int(number):
             raise _BadRow(RowProblem.NOT_WHOLE, column=column.name, cell=row.cells[column.at])
         return int(number)
+
+    def _bound(self, row: Row, role: str) -> float | None:
+        column = self.roles.roles.get(role)
+        if column is None or is_missing(row.cells[column.at]):
+            return None
+        return self._number(row, column.at, column.name).value
 
     def _weight(self, row: Row) -> float:
         column = self.roles.roles.get("weight")

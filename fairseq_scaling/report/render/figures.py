@@ -27,7 +27,7 @@ from ..curve_result import CurveResult
 from ..results import Report
 from .numbers import amount, score, size
 from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, series_key, shorten, span_of, style
-from .wording import AGAIN, CONTINUED, capital, condition, enumerate_all
+from .wording import AGAIN, CONTINUED, SENTENCES, capital, condition, enumerate_all
 
 MOST_SERIES = len(PALETTE)
 _FONTS = ["DejaVu Sans"]
@@ -134,6 +134,8 @@ def _forecast(group: _Group) -> Drawing:
         f"(hollow: held out); small marks: single runs. Line: forecast, dashed beyond the data, with its {level}band "
         f"for {CONTINUED}; the pale band is for {AGAIN}."
     )
+    if any(curve.has_intervals for curve in group.curves if curve.metric == metric):
+        caption += f" Thin upright lines at single runs: {SENTENCES} (bootstrap)."
     return _render(figure, f"scaling-{group.slug}", f"{metric.title}: {group.title}", caption, group, True)
 
 

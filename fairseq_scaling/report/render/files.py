@@ -32,8 +32,9 @@ FORMAT = 2
 """Version of ``fits.json``; 1 had the weighted average of laws in place of the forecast."""
 POINT_COLUMNS = (
     "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",
-    "weight", "stderr", "test_set", "scale", "lower_is_better", "source_lang", "target_lang", "architecture",
-    "parameters", "corpus", "alignment", "unique_tokens", "start", "run_id", "signature", "used", "reason", "origin",
+    "weight", "stderr", "score_lower", "score_upper", "test_set", "scale", "lower_is_better", "source_lang",
+    "target_lang", "architecture", "parameters", "corpus", "alignment", "unique_tokens", "start", "run_id",
+    "signature", "used", "reason", "origin",
 )  # fmt: skip
 """Columns of ``points.csv``; over another quantity than D_p the third one bears the name of that quantity."""
 PREDICTION_COLUMNS = (
@@ -141,6 +142,8 @@ def point_rows(report: Report) -> list[list[Any]]:
                     one.finetune_tokens,
                     point.weight,
                     point.stderr,
+                    point.score_lower,
+                    point.score_upper,
                     one.test_set,
                     curve.metric.scale if curve.metric != describe(curve.metric.name) else None,
                     int(curve.metric.lower_is_better),

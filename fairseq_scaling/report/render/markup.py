@@ -72,6 +72,8 @@ def inline(svg: str, name: str, alt: str) -> Markup:
             parent.remove(child)
         for key, value in list(parent.attrib.items()):
             parent.set(key, _rewritten(key, value, f"{name}--"))
+    # The style sheet bounds a figure by this: one small panel stays small.
+    root.set("style", f"--points: {float(root.get('viewBox', '0 0 0 0').split()[2]):.0f}")
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
     root.set("role", "img")

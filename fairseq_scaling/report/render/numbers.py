@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...laws import Estimate
-from ...metrics import Metric
+from ...laws import Estimate, Prediction, ShapeProbabilities
+from ...metrics import CROSS_ENTROPY, Metric
 from ...quantities import Quantity
 
 NONE = "\u2013"
@@ -51,6 +51,12 @@ def gain(estimate: Estimate | None, metric: Metric) -> str:
     return interval(estimate, lambda value: signed(value, metric))
 
 
+def predicted(prediction: Prediction, i: int, metric: Metric) -> str:
+    """Return the i-th predicted value with its interval."""
+    at = Estimate(float(prediction.value[i]), float(prediction.lower[i]), float(prediction.upper[i]))
+    return interval(at, lambda value: score(value, metric))
+
+
 def size(value: float | None, x: Quantity) -> str:
     """Return a size without its unit, with three digits: runs consume a little less than their budget."""
     return NONE if value is None else x.none if value == 0 else x.format(value, 3)
@@ -75,5 +81,21 @@ def probability(value: float | None) -> str:
     return ">99 %" if value > 0.995 else "<1 %" if value < 0.005 else f"{100 * value:.0f} %"
 
 
+def shape(probabilities: ShapeProbabilities) -> str:
+    """Return the likelier shapes: ``rises 91 %, flat 8 %``."""
+    parts = sorted(vars(probabilities).items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {probability(value)}" for name, value in parts if value >= 0.05)
+
+
+def probably(value: float | None) -> str:
+    """Return `` (probability 97 %)``, or nothing where no probability is known."""
+    return "" if value is None else f" (probability {probability(value)})"
+
+
 def is_number(value: float) -> bool:
     return value - value == 0
+
+
+def unit(text: str, metric: Metric) -> str:
+    """Return the unit of a coefficient, in which points of the metric bear its name."""
+    return text.replace("points of the metric", "nats" if metric.name == CROSS_ENTROPY else metric.title)

@@ -27,6 +27,7 @@ from .wording import (
     next_sentence,
     short_name,
     subtitle,
+    worth_sentences,
 )
 
 if TYPE_CHECKING:
@@ -58,9 +59,9 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
     limits = [limit_sentence(limit, report.x) for limit in report.limits]
     sections = [
         ("forecast", "Forecast and advice", forecasts),
-        ("mixtures", "Which mixture is better", shown("mixtures", headed=False)),
+        ("mixtures", "Which mixture is better", join([shown("mixtures", headed=False), shown("worth", "untried")])),
         ("wanted", "Sizes for a wanted score", shown("wanted", headed=False)),
-        ("values", "Forecast in numbers", shown("values", "noise", "joint")),
+        ("values", "Forecast in numbers", shown("values", "noise", "joint", "sizes")),
         ("unplaced", "Models whose pretraining is unknown", shown("unplaced", headed=False)),
         ("alignment", "Alignment with the task", join([shown("alignment", headed=False), shown("agreement")])),
         ("laws", "Single laws", shown("coefficients", "remarks", "laws", "relations")),
@@ -138,6 +139,7 @@ def _answers(report: Report, task: Task, level: str) -> Markup:
         [
             tag("div", [_card(report, entry, level) for entry in task.entries], class_="cards"),
             tag("p", tag("b", "Which mixture: "), mixture, class_="answer") if mixture else None,
+            [tag("p", sentence, class_="reason") for sentence in worth_sentences(task)],
             _written(table) if any(curve.forecast for e in task.entries for curve in e.curves) else None,
         ]
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...laws import Prediction
 from ...quantities import format_tokens
-from ..curve_result import CurveResult
+from ..curve_result import CurveResult, Forecast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,8 @@ INK, MUTED, GRID, PAPER, SHADE = "#1c1f26", "#5d6470", "#e4e6eb", "#fefefe", "#f
 PALETTE = ("#0068a8", "#c44a06", "#007f5b", "#a6498b", "#916600", "#4f5bd5")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 _LABEL_POINTS, _KIND_POINTS = 8.5, 7.0
+_BANDS = 1.0
+"""How far bands may reach beyond points and lines, on each side, as a share of the range of these."""
 
 
 @dataclass
@@ -79,17 +81,20 @@ def draw_panel(
         axes.set_yticks([])
         return
     heights: list[float] = []
+    edges: list[float] = []
     ends: list[Label] = []
     for curve in curves:
         place = series.index(series_key(curve)) % len(PALETTE)
         ends.append(_draw_curve(axes, curve, PALETTE[place], MARKERS[place], span.right, heights, letters))
+        if curve.forecast is not None:
+            edges += [edge for band in _bands(curve.forecast) for edge in _edges(band, span.right)]
     baseline = [point.value for curve in curves for point in curve.baseline]
     if baseline:
         level = float(np.mean(baseline))
         axes.axhline(level, color=MUTED, lw=1.1, ls=(0, (4, 2, 1, 2)), zorder=1.5)
         heights.append(level)
         ends.append(Label(span.right, level, curves[0].x.none, "", MUTED))
-    low, high = min(heights), max(heights)
+    low, high = _room(heights, edges)
     pad = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     axes.set_xlim(span.left, span.right)
     axes.set_ylim(low - pad, high + 1.3 * pad)
@@ -153,6 +158,8 @@ def _draw_curve(
             [point.value for point in curve.points],
             marker=marker, ms=3 * small, ls="none", color=colour, mew=0, alpha=0.4, zorder=2.5,
         )  # fmt: skip
+    if letters:
+        _draw_intervals(axes, curve, colour)
     for hollow in (False, True):
         chosen = [mean for mean in curve.means if mean[2] == hollow]
         axes.plot(
@@ -164,6 +171,14 @@ def _draw_curve(
     return Label(end_x, end_y, shorten(series_key(curve), letters), curve.kind.value, colour)
 
 
+def _draw_intervals(axes: Axes, curve: CurveResult, colour: str) -> None:
+    """Draw a thin line through each run: its interval over the test sentences. Like a band it may leave the panel."""
+    known = [point for point in curve.points if point.score_lower is not None and point.score_upper is not None]
+    ends = np.array([(point.pretrain_tokens, point.score_lower, point.score_upper) for point in known], dtype=float)
+    if known:
+        axes.vlines(*ends.T, color=colour, lw=0.7, alpha=0.5, zorder=2.2)
+
+
 def _draw_forecast(
     axes: Axes, curve: CurveResult, colour: str, right: float, heights: list[float]
 ) -> tuple[float, float]:
@@ -171,7 +186,7 @@ def _draw_forecast(
     assert curve.forecast is not None
     line = curve.forecast.continued
     x, y = line.pretrain_tokens, line.value
-    for band, alpha in ((curve.forecast.again, 0.09), (line, 0.14)):
+    for band, alpha in zip(_bands(curve.forecast), (0.09, 0.14), strict=True):
         _draw_band(axes, band, colour, alpha, right)
     inside = (x >= curve.smallest / 1.16) & (x <= right * 1.01) & np.isfinite(y)
     measured = inside & (x <= curve.largest * 1.02)
@@ -183,6 +198,24 @@ def _draw_forecast(
         return curve.means[-1][:2]
     heights += [float(shown.min()), float(shown.max())]
     return float(x[inside][-1]), float(shown[-1])
+
+
+def _bands(forecast: Forecast) -> tuple[Prediction, Prediction]:
+    """Return the wide band and the narrow one."""
+    return forecast.again, forecast.continued
+
+
+def _edges(band: Prediction, right: float) -> list[float]:
+    shown = band.pretrain_tokens <= right * 1.01
+    both = np.concatenate([band.lower[shown], band.upper[shown]])
+    return [float(edge) for edge in both[np.isfinite(both)]]
+
+
+def _room(heights: Sequence[float], edges: Sequence[float]) -> tuple[float, float]:
+    """Return the lowest and highest value to show: all of the bands, unless points and lines would become too small."""
+    low, high = min(heights), max(heights)
+    most = _BANDS * (high - low)
+    return max(min([low, *edges]), low - most), min(max([high, *edges]), high + most)
 
 
 def _draw_band(axes: Axes, band: Prediction, colour: str, alpha: float, right: float) -> None:

@@ -98,8 +98,11 @@ figure {
   padding: 1.1rem 1.2rem .9rem;
 }
 figure h3 { margin: 0 0 .6rem; }
-figure svg { display: block; width: 100%; height: auto; min-width: 34rem; }
-figure.others svg { max-width: 52rem; }
+figure svg {
+  --large: 1.9px; display: block; width: 100%; height: auto;
+  max-width: calc(var(--points) * var(--large)); min-width: min(34rem, var(--points) * var(--large));
+}
+figure.others svg { --large: 1.45px; }
 figure svg * { stroke-linejoin: round; stroke-linecap: butt; }
 figure svg text { font-family: inherit; }
 figcaption { margin-top: .6rem; max-width: 52rem; }

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from ...laws import FACTORS, Estimate, Prediction
-from ...quantities import FINETUNE_TOKENS
+from ...laws import FACTORS
+from ...quantities import FINETUNE_TOKENS, PARAMETERS
 from ..curve_result import CurveResult, LawResult
+from ..joint import JointResult
 from ..results import Report, Task
 from . import run_tables
-from .alignment_tables import agreement_table, alignment_table
-from .numbers import NONE, decimal, gain, interval, number, percent, probability, score, size
+from .mixture_tables import agreement_table, alignment_table, mixtures_table, untried_table, worth_table
+from .numbers import NONE, decimal, gain, interval, number, percent, predicted, probability, score, shape, size, unit
 from .table import Table, columns
-from .wording import AGAIN, CONTINUED, capital, condition, labels, note, shape, short_name, unit
+from .wording import AGAIN, CONTINUED, capital, condition, labels, note, short_name, sizes
 
 
 def outcome_table(report: Report, task: Task) -> Table:
@@ -59,7 +61,7 @@ def forecast_table(report: Report) -> Table:
             continue
         ahead, again = curve.forecast.ahead, curve.forecast.ahead_again
         for i, at in enumerate(ahead.pretrain_tokens):
-            cells = [_at(prediction, i, curve) for prediction in (ahead, again)]
+            cells = [predicted(prediction, i, curve.metric) for prediction in (ahead, again)]
             table.add([names[curve.name], curve.metric.title], size(float(at), curve.x), *cells)
     return table
 
@@ -80,42 +82,6 @@ def wanted_table(report: Report) -> Table:
                 score(wanted.target, curve.metric),
                 "not reached" if reached == NONE else reached,
             )
-    return table
-
-
-def mixtures_table(report: Report) -> Table:
-    """Return which of two mixtures is ahead at the largest size both reached, and where they cross."""
-    table = Table(
-        "Which mixture is better",
-        columns(
-            "Mixture",
-            "against",
-            f"{report.x.symbol}#",
-            "Ahead",
-            "Probability#",
-            "Difference#",
-            "Alike#",
-            "Cross at#",
-            "Worth#",
-        ),
-        note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
-        "points of the metric; above zero when the first is better. Alike: probability that they differ by less than "
-        "the noise of one run. Worth: how many times as much data of the second mixture gives what the first gives.",
-    )
-    names = labels(report)
-    for pair in report.mixture_comparisons:
-        first, second = (names[name] for name in pair.names)
-        table.add(
-            [first],
-            second,
-            size(pair.pretrain_tokens, pair.x),
-            names[pair.better],
-            probability(pair.certainty),
-            gain(pair.difference, pair.metric),
-            probability(pair.equal),
-            interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "do not cross",
-            interval(pair.worth),
-        )
     return table
 
 
@@ -160,22 +126,52 @@ def joint_table(report: Report) -> Table:
     """Return what pretraining and finetuning data do together, where there are three finetuning sizes and more."""
     table = Table(
         "Pretraining and finetuning data together",
-        columns(
-            "Mixture", "Task", "Metric", "D_f", "alpha#", "beta#", "E#", "Residual#", "2x D_p#", "2x D_f#", "Both#"
-        ),
-        note="L = E + A / (D_p^alpha D_f^beta), fitted to all finetuning sizes of a mixture (Zhang et al. 2024). The "
-        "last three columns are gains beyond the largest sizes, in points of the metric, above zero when better. Where "
-        "twice the finetuning data gains more than twice the pretraining data, look for more pairs first.",
+        columns("Of", "Metric", "D_f", "alpha#", "beta#", "E#", "Residual#", "2x D_p#", "2x D_f#", "Both#"),
+        note="L = E + A / (D_p^alpha D_f^beta), fitted to all finetuning sizes of a mixture (Zhang et al. 2024). "
+        f"{_ENDS} Where twice the finetuning data gains more than twice the pretraining data, look for pairs first.",
     )
-    curves = {curve.name: curve for curve in report.curves}
     for joint in report.joint:
-        setting = curves[joint.curves[0]].setting
-        sizes = ", ".join(size(tokens, FINETUNE_TOKENS) for tokens in joint.finetune_tokens)
-        coefficients = [interval(joint.coefficients[name]) for name in ("alpha", "beta", "E")]
-        gains = [gain(joint.doubled[name], joint.metric) for name in ("pretraining", "finetuning", "both")]
-        lead = [setting.mixture_label, setting.task]
-        table.add(lead, joint.metric.title, sizes, *coefficients, percent(joint.residual), *gains)
+        if joint.second == FINETUNE_TOKENS:
+            table.add(*_joint_row(report, joint))
     return table
+
+
+def model_sizes_table(report: Report) -> Table:
+    """Return what the model's size and pretraining data do together, where there are three sizes and more."""
+    table = Table(
+        "Model size and pretraining data together",
+        columns(
+            "Of",
+            "Metric",
+            "Sizes",
+            "alpha#",
+            "beta#",
+            "E#",
+            "Residual#",
+            "2x D_p#",
+            "2x N#",
+            "Both#",
+            "Best N grows as#",
+        ),
+        note="L = E + A / N^alpha + B / D_p^beta, fitted to all sizes N (Hoffmann et al. 2022). "
+        f"{_ENDS} Best N grows as: the power of compute C with which the best size grows, where C is proportional to "
+        "N D_p.",
+    )
+    for joint in report.joint:
+        if joint.second == PARAMETERS and joint.size_exponent is not None:
+            table.add(*_joint_row(report, joint), f"C^{interval(joint.size_exponent)}")
+    return table
+
+
+_ENDS = "The gains are those beyond the largest sizes, in points of the metric, above zero when better."
+
+
+def _joint_row(report: Report, joint: JointResult) -> list[Any]:
+    setting = {curve.name: curve.setting for curve in report.curves}[joint.curves[0]]
+    of = ", ".join(filter(None, [setting.mixture_label if setting.mixture else "", setting.task])) or "all curves"
+    coefficients = [interval(joint.coefficients[name]) for name in ("alpha", "beta", "E")]
+    gains = [gain(one, joint.metric) for one in joint.doubled.values()]
+    return [[of], joint.metric.title, sizes(joint), *coefficients, percent(joint.residual), *gains]
 
 
 def coefficients_table(report: Report) -> Table:
@@ -234,10 +230,13 @@ def all_tables(report: Report) -> dict[str, Table]:
     """Return anchor -> table of the tables that have rows."""
     makers: dict[str, Callable[[Report], Table]] = {
         "mixtures": mixtures_table,
+        "worth": worth_table,
+        "untried": untried_table,
         "wanted": wanted_table,
         "values": forecast_table,
         "noise": noise_table,
         "joint": joint_table,
+        "sizes": model_sizes_table,
         "relations": relations_table,
         "unplaced": run_tables.unplaced_table,
         "alignment": alignment_table,
@@ -257,8 +256,3 @@ def _shown_laws(curve: CurveResult) -> list[LawResult]:
     """Return the laws whose coefficients are worth reading: the paper's, and the best of those that are identified."""
     papers = [law for law in curve.laws if law.is_papers]
     return papers + [law for law in curve.laws if law.identified and not law.is_papers][:1]
-
-
-def _at(prediction: Prediction, i: int, curve: CurveResult) -> str:
-    at = Estimate(float(prediction.value[i]), float(prediction.lower[i]), float(prediction.upper[i]))
-    return interval(at, lambda value: score(value, curve.metric))

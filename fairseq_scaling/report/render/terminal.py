@@ -20,11 +20,13 @@ from .wording import (
     finding_sentence,
     gain_sentence,
     headline,
+    joint_sentence,
     kind_sentence,
     mixture_sentence,
     next_sentence,
     note,
     short_name,
+    worth_sentences,
 )
 
 WIDTH_WHEN_PIPED = 80
@@ -43,6 +45,8 @@ def print_report(report: Report, console: Console, files: Sequence[Path] = ()) -
     _line(console, Text(headline(report), style="bold"))
     for task in report.tasks:
         _print_task(report, task, console)
+    for joint in report.joint:
+        _line(console, Text(f"\n{joint_sentence(joint)}"))
     if report.fitted:
         _line(console, Text(f"\n{note(report)}"))
     unplaced = unplaced_table(report).without_empty_columns()
@@ -69,9 +73,8 @@ def _print_task(report: Report, task: Task, console: Console) -> None:
         finding = report.finding(entry.name)
         if finding and (text := finding_sentence(finding)):
             _line(console, Text(text, style="bold red" if finding.misleads else ""))
-    mixture = mixture_sentence(task)
-    if mixture:
-        _line(console, Text(f"\n{mixture}"))
+    for sentence in filter(None, [mixture_sentence(task), *worth_sentences(task)]):
+        _line(console, Text(f"\n{sentence}"))
 
 
 def _line(console: Console, text: Text) -> None:

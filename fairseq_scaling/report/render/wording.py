@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...laws import Action, Advice, Estimate, Question, ShapeProbabilities, VerdictKind
-from ...metrics import CROSS_ENTROPY, Metric
+from ...laws import Action, Advice, Estimate, Question, VerdictKind
+from ...metrics import Metric
 from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..curve_result import CurveResult, Setting
+from ..joint import JointResult
 from ..limits import FEW_SIZES
 from ..results import Entry, Limit, LimitKind, MetricFinding, MixtureComparison, Report, Task
-from .numbers import amount, gain, interval, is_number, number, probability, score, size
+from .numbers import amount, gain, interval, is_number, number, predicted, probability, probably, score, size
 
-_FEW = 3
-"""The page's heading names this many curves; it counts more."""
+_FEW, _MOST_SIZES = 3, 6
+"""The page's heading names so many curves, and a list of sizes so many of them; more are counted."""
 CONTINUED, AGAIN = Question.RUN.value, Question.MIXTURE.value
 
 KINDS = {
-    VerdictKind.FOLLOWS: "{metric} improves throughout: {span}",
+    VerdictKind.FOLLOWS: "{metric} improves: {span}",
     VerdictKind.SATURATED: "{metric} has stopped improving: {span}",
     VerdictKind.NON_MONOTONIC: "{metric} improves at first and then gets worse: {span}",
     VerdictKind.INVERSE: "{metric} gets worse with more {x}: {span}",
@@ -77,16 +78,8 @@ LIMITS = {
     LimitKind.ONE_METRIC: "There is one metric, {metric}: others may tell another story.",
 }
 
-
-def shape(probabilities: ShapeProbabilities) -> str:
-    """Return the likelier shapes: ``rises 91 %, flat 8 %``."""
-    parts = sorted(vars(probabilities).items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {probability(value)}" for name, value in parts if value >= 0.05)
-
-
-def probably(value: float | None) -> str:
-    """Return `` (probability 97 %)``, or nothing where no probability is known."""
-    return "" if value is None else f" (probability {probability(value)})"
+SENTENCES = "the spread from the choice of test sentences, not between two runs"
+"""What the bootstrap interval of a score is."""
 
 
 def capital(text: str) -> str:
@@ -158,6 +151,12 @@ def headline(report: Report) -> str:
         if curve.advice:
             of.setdefault(curve.advice.action, []).append(names[curve.name])
     if len(decided) <= _FEW:
+        # Of several mixtures that deserve more data, one may deserve it first.
+        best = [names[name] for task in report.tasks if (name := ahead_of_all(task, report.settings.likely))]
+        of = {
+            action: [f"{name} (ahead)" if name in best and len(group) > 1 else name for name in group]
+            for action, group in of.items()
+        }
         parts = [
             f"{capital(action_title(action, report.x))}: {enumerate_all(of[action])}"
             for action in Action
@@ -282,25 +281,79 @@ def mixture_sentence(task: Task) -> str:
     return comparison_sentence(closest, names)
 
 
-def ahead_of_all(task: Task) -> str | None:
-    """Return the name of the curve that is ahead in every comparison, or None."""
-    lost = {pair.worse for pair in task.comparisons}
+def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
+    """Return the name of the curve that is ahead in every comparison, each time at least so probably, or None."""
+    lost = {name for pair in task.comparisons for name in (pair.names if pair.certainty < least else [pair.worse])}
     unbeaten = [entry.name for entry in task.entries if entry.name not in lost]
-    return unbeaten[0] if len(unbeaten) == 1 else None
+    return unbeaten[0] if len(unbeaten) == 1 and task.comparisons else None
 
 
 def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
     """Return ``A is ahead of B at 4M tokens (probability 93 %): +1.8 BLEU [-5.4, 7.4] (this mixture, run again).``"""
-    ahead = pair.difference
-    if pair.better == pair.names[1]:
-        ahead = Estimate(-ahead.value, -ahead.upper, -ahead.lower)
     text = (
         f"{names[pair.better]} is ahead of {names[pair.worse]} at {amount(pair.pretrain_tokens, pair.x)}"
-        f"{probably(pair.certainty)}: {gain(ahead, pair.metric)} {pair.metric.title} ({AGAIN})."
+        f"{probably(pair.certainty)}: {_lead(pair, pair.difference)} ({AGAIN})."
     )
     if pair.worth is not None and is_number(pair.worth.upper):
         first, second = (names[name] for name in pair.names)
         text += f" What {first} reaches there takes {interval(pair.worth)} times as much data of {second}."
+    if (tested := pair.sentences) is not None:
+        text += (
+            f" Between the runs at hand at {amount(tested.pretrain_tokens, pair.x)} it is "
+            f"{_lead(pair, tested.difference)}, p = {number(tested.p_value, 2)} (paired bootstrap over "
+            f"{tested.sentences:,} test sentences; says nothing of another run)."
+        )
+    return text
+
+
+def _lead(pair: MixtureComparison, difference: Estimate) -> str:
+    """Return by how much the better one is ahead, where ``difference`` is of the first less the second."""
+    if pair.better == pair.names[1]:
+        difference = Estimate(-difference.value, -difference.upper, -difference.lower)
+    return f"{gain(difference, pair.metric)} {pair.metric.title}"
+
+
+def worth_sentences(task: Task) -> list[str]:
+    """Return what a token of each language is worth, and what mixtures that nobody has trained would score."""
+    worth, sentences = task.worth, []
+    if worth is None:
+        return []
+    others = [f"one of {name} {interval(one)}" for name, one in worth.worth.items() if name != worth.best]
+    if others:
+        head = f"What a token is worth for {worth.metric.title}, in tokens of {worth.best}: "
+        sentences.append(f"{head}{enumerate_all(others)}.")
+    for one in worth.untried:
+        if one.ahead is None or one.chance is None:
+            why = "; ".join(line.strip() for line in (one.problem or worth.problem).splitlines())
+            sentences.append(f"Untried mixture {one.label}: no forecast. {capital(why)}.")
+            continue
+        at = one.ahead
+        rival = next(short_name(entry) for entry in task.entries if entry.name == one.rival)
+        sentences.append(
+            f"Untried mixture {one.label}: {worth.metric.title} {predicted(at, 0, worth.metric)} at "
+            f"{amount(float(at.pretrain_tokens[0]), worth.x)} ({AGAIN}); ahead of {rival} with probability "
+            f"{probability(one.chance)}."
+        )
+    return sentences
+
+
+def sizes(joint: JointResult) -> str:
+    """Return the sizes that the curves of a law of two inputs differ in."""
+    if len(joint.sizes) <= _MOST_SIZES:
+        return ", ".join(size(one, joint.second) for one in joint.sizes)
+    return f"{len(joint.sizes)}, {size(joint.sizes[0], joint.second)} to {size(joint.sizes[-1], joint.second)}"
+
+
+def joint_sentence(joint: JointResult) -> str:
+    """Return what twice the pretraining data, and twice the second input, would gain."""
+    name = capital(joint.metric.title)
+    first, second, _ = (_change(one, joint.metric, False) for one in joint.doubled.values())
+    text = (
+        f"{name} over {PRETRAIN_TOKENS.title} and {joint.second.title} ({sizes(joint)}) together: "
+        f"twice the {PRETRAIN_TOKENS.title} would {first}, twice the {joint.second.title} would {second}."
+    )
+    if joint.size_exponent is not None:
+        text += f" With C of compute the best size grows as C^{interval(joint.size_exponent)}."
     return text
 
 
@@ -341,8 +394,3 @@ def limit_sentence(limit: Limit, x: Quantity) -> str:
     elif limit.kind is LimitKind.ONE_METRIC:
         given = {"metric": given["metric"].title}
     return LIMITS[limit.kind].format(**given, few=FEW_SIZES, x=x.title, none=x.none)
-
-
-def unit(text: str, metric: Metric) -> str:
-    """Return the unit of a coefficient, in which points of the metric bear its name."""
-    return text.replace("points of the metric", "nats" if metric.name == CROSS_ENTROPY else metric.title)

@@ -66,22 +66,34 @@ def _pretraining(context: Context, mixture: Mixture, seed: int, rate: str | None
     All budgets of a run train in one folder, one after the other. Each continues from ``checkpoint_last.pt``, bit for
     bit as one run would. A single run could not be used before its last budget, nor could Snakemake add a budget to it.
     """
-    study, folder = context.study, pretraining_folder(mixture, seed)
-    budgets = study.pretraining.budgets_of(mixture)
+    folder = pretraining_folder(mixture, seed)
+    budgets = context.study.pretraining.budgets_of(mixture)
     budget, before = budgets[number - 1], budgets[number - 2] if number > 1 else 0
-    argv = _argv(context, mixture, seed, folder, rate, budgets)
-    work, kept = Work(), 0
-    if context.shape is not None:
-        work = pricing.pretraining(study, context.shape, mixture, budget)
-        kept = _kept(context, mixture, rate, budget, number)
-        if before:
-            work = work.minus(pricing.pretraining(study, context.shape, mixture, before))
-            kept -= _kept(context, mixture, rate, before, number - 1)
+    work, kept = _cost(context, mixture, rate, budget, number)
+    if before:
+        done, there = _cost(context, mixture, rate, before, number - 1)
+        work, kept = work.minus(done), kept - there
+    argv = [*_argv(context, mixture, seed, folder, rate, budgets), *flags({"max-epoch": number})]
+    job = _job(context, folder, argv, budget, before, work, kept)  # an epoch ends at each budget
+    return replace(job, id=f"{job.id}/{exact_tokens(budget)}")
+
+
+def _candidate(context: Context, mixture: Mixture, folder: str, rate: str, budget: int) -> Job:
+    """Return a short pretraining. No job reads its checkpoints: it keeps only the one to resume from."""
+    work, kept = _cost(context, mixture, rate, budget, 0)
+    argv = _argv(context, mixture, context.study.pretraining.seeds[0], folder, rate, [budget])
+    return replace(
+        _job(context, folder, [*argv, "--no-epoch-checkpoints"], budget, 0, work, kept), candidate=True
+    )  # fmt: skip
+
+
+def _job(context: Context, folder: str, argv: Argv, budget: int, before: int, work: Work, kept: int) -> Job:
+    """Return the job of a pretraining from ``before`` to ``budget`` tokens."""
     return Job(
-        id=f"{job_id('pretrain', folder)}/{exact_tokens(budget)}",
+        id=job_id("pretrain", folder),
         stage="pretrain",
         label="",
-        argv=[*argv, *flags({"max-epoch": number})],  # an epoch ends at each budget
+        argv=argv,
         writes=[f"{folder}/train.log"],
         owns=[folder],
         log=f"{folder}/train.log",
@@ -89,30 +101,6 @@ def _pretraining(context: Context, mixture: Mixture, seed: int, rate: str | None
         goal=("pretrain_tokens", budget),
         goal_start=before,
         tokens=budget - before,
-        work=work,
-        kept=kept,
-    )
-
-
-def _candidate(context: Context, mixture: Mixture, folder: str, rate: str, budget: int) -> Job:
-    """Return a short pretraining. No job reads its checkpoints: it keeps only the one to resume from."""
-    work, kept = Work(), 0
-    if context.shape is not None:
-        work = pricing.pretraining(context.study, context.shape, mixture, budget)
-        kept = _kept(context, mixture, rate, budget, 0)
-    argv = _argv(context, mixture, context.study.pretraining.seeds[0], folder, rate, [budget])
-    return Job(
-        id=job_id("pretrain", folder),
-        stage="pretrain",
-        label="",
-        argv=[*argv, "--no-epoch-checkpoints"],
-        writes=[f"{folder}/train.log"],
-        owns=[folder],
-        log=f"{folder}/train.log",
-        seconds=context.seconds("pretrain", work, budget),
-        goal=("pretrain_tokens", budget),
-        candidate=True,
-        tokens=budget,
         work=work,
         kept=kept,
     )
@@ -138,8 +126,13 @@ def _argv(
     ]  # fmt: skip
 
 
-def _kept(context: Context, mixture: Mixture, rate: str | None, budget: int, checkpoints: int) -> int:
-    assert context.shape is not None
+def _cost(
+    context: Context, mixture: Mixture, rate: str | None, budget: int, checkpoints: int
+) -> tuple[Work, int]:
+    """Return the work of a pretraining to a budget, and the bytes it leaves with so many checkpoints of budgets."""
+    if context.shape is None:
+        return Work(), 0
     updates = pricing.pretraining_updates(context.study, mixture, budget)
     settings = pretraining_settings(context.study, mixture, rate)
-    return pricing.kept_bytes(context.shape, settings, updates, checkpoints)
+    work = pricing.pretraining(context.study, context.shape, mixture, budget)
+    return work, pricing.kept_bytes(context.shape, settings, updates, checkpoints)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
-from ...quantities import format_tokens, parse_tokens
+from ...quantities import format_tokens
 from ..plan.jobs import Job, Plan, Work
 from ..plan.pricing import Hardware
+from ..plan.text_check import unread
 from ..run.lock import is_running
-from ..run.progress import Progress, format_bytes, format_duration, seconds_left
+from ..run.progress import Progress, format_duration, seconds_left
 from ..run.scheduling import Capacity
 from ..run.state import StudyFolder
 from ..run.workflow import observe_jobs
+
+if TYPE_CHECKING:
+    from ...data.corpus import Corpus
 
 _WIDTH_OF_A_FILE = 160  # no cell is cut where the table goes into a file or pipe
 
@@ -26,7 +31,14 @@ class _Column(NamedTuple):
     values: list[str]
 
 
-def print_plan(plan: Plan, folder: StudyFolder, capacity: Capacity, hardware: Hardware | None, every_job: bool) -> None:
+def print_plan(
+    plan: Plan,
+    folder: StudyFolder,
+    capacity: Capacity,
+    hardware: Hardware | None,
+    every_job: bool,
+    corpus: Corpus | None = None,
+) -> None:
     """Print one row for each group of jobs (or each job), their sum, and how long what is left takes.
 
     Args:
@@ -35,6 +47,7 @@ def print_plan(plan: Plan, folder: StudyFolder, capacity: Capacity, hardware: Ha
         capacity: what the jobs share, for the duration.
         hardware: what hours and price are computed for; None: no such columns.
         every_job: one row for each job.
+        corpus: where it is made, from which it is counted what finetunings cannot read.
     """
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
@@ -54,12 +67,12 @@ def print_plan(plan: Plan, folder: StudyFolder, capacity: Capacity, hardware: Ha
             table.add_section()
         table.add_row(name, *(column.values[number] for column in columns))
     console.print(table)
-    for line in closing_lines(plan, folder, pending, capacity, hardware):
+    for line in [*unread(plan, corpus), *closing_lines(plan, folder, pending, capacity, hardware)]:
         console.print(line, soft_wrap=True, highlight=False)
 
 
 def _disk(size: int) -> str:
-    return format_bytes(size) if size else ""
+    return decimal(size) if size else ""
 
 
 def _columns(rows: Sequence[Sequence[Job]], pending: set[str], hardware: Hardware | None) -> list[_Column]:
@@ -85,7 +98,7 @@ def closing_lines(
     plan: Plan, folder: StudyFolder, pending: set[str], capacity: Capacity, hardware: Hardware | None
 ) -> list[str]:
     jobs = observe_jobs(plan, folder, plan.jobs, pending, live=is_running(folder))
-    lines = unread(plan)
+    lines: list[str] = []
     trained, seconds = _measured(plan, jobs)
     left = Work.total(job.work for job in plan.jobs if job.id in pending)
     if seconds and trained:
@@ -110,23 +123,6 @@ def closing_lines(
         f"{what}: {taken}; {duration} with {busy} always busy ({hardware.name}). "
         "Text, scores and fits are not counted, nor what translations take beyond their operations."
     ]  # fmt: skip
-
-
-def unread(plan: Plan) -> list[str]:
-    """Return a line for each task with numbers of finetuning tokens that its runs have too few updates to read."""
-    read: dict[tuple[str, int], int] = {}
-    for job in plan.reported("finetune"):
-        size = f"{job.flag('source-lang')}-{job.flag('target-lang')}", parse_tokens(job.flag("finetune-tokens"))
-        read[size] = max(read.get(size, 0), 2 * job.tokens)  # job.tokens counts the target side
-    sizes: dict[tuple[str, int], list[str]] = {}
-    for (task, tokens), seen in read.items():
-        if seen < tokens:
-            sizes.setdefault((task, seen), []).append(format_tokens(tokens))
-    return [
-        f"{task}: finetuning reads about {format_tokens(seen)} tokens, fewer than D_f = {', '.join(too_large)}. "
-        "Raise finetuning.updates or the batch, or leave these out."
-        for (task, seen), too_large in sizes.items()
-    ]
 
 
 def _price(hours: float, hardware: Hardware) -> str:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib import import_module
+from importlib import metadata
 from typing import Any
 
 from ... import __version__
@@ -29,14 +29,6 @@ from ..stages import STAGES
 from .job import resolve
 from .programs import PACKAGE
 from .state import StudyFolder, write_whole
-
-_COMMANDS = {
-    "scaling-preprocess": ("fairseq_scaling_preprocess.__main__", "cli"),
-    "scaling-alignment": ("fairseq_scaling.cli.alignment", "main"),
-    "score-translations": ("fairseq_scaling.cli.score_translations", "main"),
-    "scaling-study": ("fairseq_scaling.cli.study", "main"),
-    "fit-scaling": ("fairseq_scaling.cli.fit_scaling", "main"),
-}
 
 
 def check_flags(plan: Plan, folder: StudyFolder, jobs: Sequence[Job]) -> None:
@@ -154,8 +146,8 @@ def _fairseq_problem(name: str, argv: list[str]) -> str:
 def _click_problem(name: str, argv: list[str]) -> str:
     import click
 
-    module, attribute = _COMMANDS[name]
-    command: Any = getattr(import_module(module), attribute)
+    (entry, *_) = metadata.entry_points(group="console_scripts", name=name)
+    command: Any = entry.load()
     if isinstance(command, click.Group):
         command = command.commands[argv[0]]
         argv = argv[1:]

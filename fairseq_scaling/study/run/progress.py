@@ -241,14 +241,6 @@ def format_duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
-def format_bytes(size: float) -> str:
-    """Return a size as people say it, in decimal units: ``12 bytes``, ``3.4 MB``, ``1.2 TB``."""
-    for unit, factor in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}" if size < 999.5 * factor else f"{size / factor:,.0f} {unit}"
-    return f"{size:.0f} bytes"
-
-
 def counts(jobs: Sequence[Progress]) -> Mapping[str, int]:
     """Return state -> number of jobs."""
     found = {"waiting": 0, "running": 0, "finished": 0}

@@ -17,7 +17,6 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,23 +76,18 @@ class StudyFolder:
 
     def write_limits(self, limits: Mapping[str, int], settled: Sequence[str] = ()) -> None:
         """Note the number of budgets after which mixtures stop (none: after the last), and why some do."""
-        if limits:
-            write_whole(self.sequential_path, json.dumps({"limits": dict(limits), "settled": list(settled)}, indent=1))
-        else:
-            self.sequential_path.unlink(missing_ok=True)
-        self.__dict__.pop("_sequential", None)
+        write_whole(self.sequential_path, json.dumps({"limits": dict(limits), "settled": list(settled)}, indent=1))
 
     @property
     def limits(self) -> dict[str, int]:
         """Mixture -> number of budgets after which it stops for now; mixtures that go to their last are left out."""
-        return dict(self._sequential["limits"])
+        return dict(self._sequential()["limits"])
 
     @property
     def settled(self) -> list[str]:
         """What a sequential run has decided not to run, and why."""
-        return list(self._sequential["settled"])
+        return list(self._sequential()["settled"])
 
-    @cached_property
     def _sequential(self) -> dict[str, Any]:
         try:
             values: dict[str, Any] = json.loads(self.sequential_path.read_text("utf-8"))

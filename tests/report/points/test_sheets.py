@@ -74,9 +74,9 @@ def test_json_of_records_lines_and_columns(tmp_path: Path, name: str, text: str)
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [
-        ("t.xlsx", b"PK\x03\x04", SheetProblem.NOT_TEXT),
+        ("t.xlsx", b"PK\x03\x04", SheetProblem.WORKBOOK),
         ("t.csv", b"\x00\x81\x00\x81" * 50, SheetProblem.NOT_TEXT),
-        ("t.json", b"{", SheetProblem.NOT_TEXT),
+        ("t.json", b"{", SheetProblem.NOT_JSON),
         ("t.csv", b"tokens,bleu\n", SheetProblem.NO_TABLE),
         ("t.csv", b"", SheetProblem.NO_TABLE),
         ("t.csv", b"one column\n1\n2\n", SheetProblem.NO_TABLE),

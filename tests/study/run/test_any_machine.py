@@ -14,8 +14,7 @@ from fairseq_scaling.errors import DataError
 from fairseq_scaling.fingerprint import code_fingerprint
 from fairseq_scaling.study.run.scheduling import Scheduling
 from fairseq_scaling.study.run.state import StudyFolder
-
-from .conftest import Fakes
+from tests.study.conftest import Fakes
 
 pytestmark = pytest.mark.usefixtures("one_budget")
 Write = Callable[[dict[str, Any]], Path]

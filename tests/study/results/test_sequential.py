@@ -28,10 +28,9 @@ from fairseq_scaling.study.results.sequential import (
 from fairseq_scaling.study.run.job import run_job
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
-
-from .conftest import Fakes
-from .fake_program import ENDING
-from .helpers import kinds, set_environment
+from tests.study.conftest import Fakes
+from tests.study.fake_program import ENDING
+from tests.study.helpers import kinds, set_environment
 
 BUDGETS = ["0.5M", "1M", "2M", "4M", "8M", "16M"]
 
@@ -246,6 +245,6 @@ def test_cross_entropy_alone_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_real_fits_are_read_by_their_first_score() -> None:
-    found = advice(Path(__file__).parents[2] / "examples/quickstart/results/fits.json")
+    found = advice(Path(__file__).parents[3] / "examples/quickstart/results/fits.json")
     assert set(found) == {"en:0.5,fr:0.5", "de:1"}
     assert all(len(curves) == 1 for curves in found.values())

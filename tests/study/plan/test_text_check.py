@@ -8,15 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from sentencepiece import SentencePieceProcessor
 
 from fairseq_scaling.cli.study import main
 from fairseq_scaling.data.corpus import Corpus
+from fairseq_scaling.data.pairs import epoch_batches, training_pairs
 from fairseq_scaling.errors import SettingError
+from fairseq_scaling.quantities import format_tokens
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
-from fairseq_scaling.study.plan.text_check import check_text, find_corpus
+from fairseq_scaling.study.plan.text_check import check_text, find_corpus, unread
 from fairseq_scaling.study.run import job
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
@@ -148,3 +152,27 @@ def test_a_corpus_that_a_study_makes_is_checked_as_soon_as_it_is_there_and_kept_
     assert run("encode") == 0
     assert folder.is_done(plan, plan.by_id["encode/text"])
     assert made == ["fetch", "clean", "train-sentencepiece", "encode"]
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_what_finetunings_cannot_read_is_counted_from_the_corpus(
+    fitting: dict[str, Any], corpus: Corpus, write_study: Write, gpus: int
+) -> None:
+    fitting["finetuning"] |= {"updates": 3, "finetune_tokens": ["0.1k", "3k"], "seeds": [4, 5]}
+    fitting["finetuning"]["fairseq"] = {"max-tokens": 60, "update-freq": 2, "source-prefix": toy.word("aa", 0)}
+    fitting["resources"] = {"finetune": {"gpus": gpus}}
+    sizes = np.stack([file.sizes for file in corpus.pair("aa", "bb")], axis=1)
+    taken = sizes[training_pairs(sizes.sum(axis=1), 3000, seed=4)]
+    prefix = SentencePieceProcessor(model_file=str(corpus.sentencepiece_path)).encode(toy.word("aa", 0))
+    lengths = taken + [len(prefix), 0]  # it takes room in a batch
+    batches = epoch_batches(lengths, 4, 1, max_tokens=60, max_sentences=None)[: 3 * 2 * gpus]
+    read = sum(int(taken[batch].sum()) for batch in batches)
+    assert 100 < read < 3000
+    (line,) = unread(plan_of(fitting, write_study), corpus)
+    assert line.startswith(f"aa-bb: finetuning reads {format_tokens(read)} tokens, fewer than D_f = 3k. Raise")
+
+
+def test_a_finetuning_that_reads_its_whole_set_is_not_named(
+    fitting: dict[str, Any], corpus: Corpus, write_study: Write
+) -> None:
+    assert unread(plan_of(fitting, write_study), corpus) == []

@@ -12,10 +12,9 @@ import yaml
 from fairseq_scaling.errors import DataError, ScalingError, SettingError
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study, settings_text, study_schema
+from tests.study.helpers import refusal
 
-from .helpers import refusal
-
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Write = Callable[[dict[str, Any] | str], Path]
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from fairseq_scaling.errors import ScalingError
 from fairseq_scaling.study.settings.config import load_study
-
-from .spoiling import spoil_all
+from tests.study.spoiling import spoil_all
 
 
 @pytest.mark.faults("a study.yaml spoilt in one place", lost="nothing; the key is named before anything starts")

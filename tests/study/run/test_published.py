@@ -16,7 +16,7 @@ from fairseq_scaling.data.dictionary import read_symbols
 from tests import toy
 from tests.exchange.samples import make_corpus, publish
 from tests.tasks.runs import fairseq
-from tests.test_end_to_end import STUDY, scaling_study
+from tests.toy_study import STUDY, scaling_study
 
 pytestmark = pytest.mark.slow
 

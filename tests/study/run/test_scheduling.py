@@ -22,8 +22,7 @@ from fairseq_scaling.study.run.scheduling import (
     snakemake_command,
 )
 from fairseq_scaling.study.run.state import StudyFolder
-
-from .conftest import Fakes
+from tests.study.conftest import Fakes
 
 JOBS = [Job("pretrain/x", "pretrain", "p", []), Job("fit/results", "fit", "f", [])]
 

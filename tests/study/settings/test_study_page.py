@@ -12,7 +12,7 @@ from fairseq_scaling.study.plan.flags import FINETUNING_DEFAULTS, PRETRAINING_DE
 from fairseq_scaling.study.settings import sections
 from fairseq_scaling.study.settings.config import Study
 
-PAGE = (Path(__file__).parents[2] / "docs/study.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs/study.md").read_text("utf-8")
 KEYS = {
     "study.yaml: every key": Study,
     "text": sections.Text,

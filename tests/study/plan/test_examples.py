@@ -14,8 +14,7 @@ from fairseq_scaling.study.plan.jobs import Plan, Work
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
 from preprocess.sources.wmt import WmtSource
-
-from .helpers import PAPER, table, value_of
+from tests.study.helpers import PAPER, table, value_of
 
 FILES = ("3b", "770m", "small")
 CONTINUED = PAPER.parent / "continued"

@@ -17,12 +17,11 @@ from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.run.job import run_job
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
-
-from .conftest import Fakes
-from .helpers import kinds, set_environment, value_of
+from tests.study.conftest import Fakes
+from tests.study.helpers import kinds, set_environment, value_of
 
 Write = Callable[[dict[str, Any] | str], Path]
-LOGS = Path(__file__).parents[1] / "logs/golden"
+LOGS = Path(__file__).parents[2] / "logs/golden"
 
 
 @pytest.fixture

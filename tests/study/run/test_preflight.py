@@ -18,7 +18,7 @@ from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
 
 Write = Callable[[dict[str, Any] | str], Path]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def answer(words: list[tuple[str, list[str]]], starts: Sequence[str] = ()) -> dict[str, str]:

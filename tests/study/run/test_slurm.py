@@ -12,10 +12,9 @@ import pytest
 import yaml
 
 from fairseq_scaling.study.run.scheduling import PROFILES
-
-from .conftest import Fakes, small_study
-from .helpers import kinds, wait_for
-from .slurm_cluster import SlurmCluster, missing_programs
+from tests.study.conftest import Fakes, small_study
+from tests.study.helpers import kinds, wait_for
+from tests.study.slurm_cluster import SlurmCluster, missing_programs
 
 pytestmark = [
     pytest.mark.slow,

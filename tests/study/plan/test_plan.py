@@ -13,8 +13,7 @@ from fairseq_scaling.study.plan.names import exact_tokens
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
 from fairseq_scaling.study.stages import STAGES
-
-from .helpers import value_of
+from tests.study.helpers import value_of
 
 Write = Callable[[dict[str, Any] | str], Path]
 

@@ -22,9 +22,8 @@ from fairseq_scaling.study.run.scheduling import Capacity
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.run.workflow import refusals
 from fairseq_scaling.study.settings.config import load_study
-
-from .conftest import Fakes, Finished
-from .helpers import kinds, set_environment, wait_for
+from tests.study.conftest import Fakes, Finished
+from tests.study.helpers import kinds, set_environment, wait_for
 
 pytestmark = pytest.mark.usefixtures("one_budget")
 

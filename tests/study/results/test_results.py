@@ -21,8 +21,7 @@ from fairseq_scaling.study.run.lock import locked
 from fairseq_scaling.study.run.progress import Progress
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
-
-from .conftest import Fakes, Finished
+from tests.study.conftest import Fakes, Finished
 
 pytestmark = pytest.mark.usefixtures("one_budget")
 
@@ -120,7 +119,7 @@ def test_an_archive_holds_what_others_need_no_weights_and_no_path_of_this_machin
         data = (root / name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == checksum
         assert str(tmp_path).encode() not in data, name
-        assert str(Path(__file__).parents[2]).encode() not in data, name
+        assert str(Path(__file__).parents[3]).encode() not in data, name
     assert fakes.run("export", "--out", finished, "--archive", tmp_path / "b.tar.gz", "--weights").returncode == 0
     with tarfile.open(tmp_path / "b.tar.gz") as tar:
         assert len([name for name in tar.getnames() if name.endswith(".pt")]) == len(checkpoints(finished))

@@ -17,9 +17,8 @@ from fairseq_scaling.study.run.lock import alone
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.run.workflow import describe_failure
 from fairseq_scaling.study.settings.config import load_study
-
-from .conftest import Fakes
-from .helpers import set_environment, wait_for
+from tests.study.conftest import Fakes
+from tests.study.helpers import set_environment, wait_for
 
 Baseline = tuple[StudyFolder, Plan, Job]
 

@@ -22,9 +22,8 @@ from fairseq_scaling.study.run.job import resolve
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study, study_schema
 from fairseq_scaling.study.settings.given import check_given, given_rows
-
-from .conftest import Fakes
-from .helpers import kinds, refusal, value_of
+from tests.study.conftest import Fakes
+from tests.study.helpers import kinds, refusal, value_of
 
 Write = Callable[[dict[str, Any] | str], Path]
 
@@ -145,7 +144,7 @@ def test_missing_files_are_named_at_once_with_setting_value_and_remedy(
 
 
 def test_the_example_of_the_plugin_guide_is_a_study(write_study: Write) -> None:
-    guide = (Path(__file__).parents[2] / "docs/plugin.md").read_text("utf-8")
+    guide = (Path(__file__).parents[3] / "docs/plugin.md").read_text("utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", guide, re.S)
     plan = make_plan(load_study(write_study(example)))
     assert {job.stage for job in plan.jobs} == {"fetch", "clean", "encode", "finetune", "translate", "score", "fit"}

@@ -20,9 +20,8 @@ from fairseq_scaling.study.run.scheduling import Scheduling
 from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.run.workflow import run_plan
 from fairseq_scaling.study.settings.config import load_study
-
-from .conftest import Fakes
-from .helpers import PAPER
+from tests.study.conftest import Fakes
+from tests.study.helpers import PAPER
 
 
 @pytest.fixture(autouse=True)

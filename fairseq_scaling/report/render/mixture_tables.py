@@ -1,18 +1,19 @@
-"""Tables of alignment: what was known of each mixture beforehand, and whether it ranks them as pretraining did."""
+"""Tables of mixtures: which is ahead, what their languages are worth, untried ones, and alignment known beforehand."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
 from ...quantities import format_tokens
 from ..alignment import FEWEST_MIXTURES, PAPER
 from ..curve_result import CurveResult
-from ..results import Report
-from .numbers import NONE, decimal, number, score, signed, size
+from ..results import MixtureComparison, Report
+from .numbers import NONE, decimal, gain, interval, number, percent, predicted, probability, score, signed, size
 from .table import Table, columns
-from .wording import condition, labels
+from .wording import AGAIN, condition, labels
 
 _SHOWN = ("unigram_source", "unigram_target", "coverage_3_source", "coverage_3_target")
 _TITLES = {
@@ -24,6 +25,103 @@ _TITLES = {
     "coverage_3_target": "3-grams, target",
     "coverage_3_combined": "3-grams, both",
 }
+
+_NOTE_ON_SENTENCES = (
+    "Test sentences: the same difference between the runs at hand at the largest size at which both have score files "
+    "(mean over seeds), with the interval and the p-value of sacrebleu's paired bootstrap: p is how often other test "
+    "sentences would show so large a difference, in either direction, between equal systems. It covers the choice of "
+    "the sentences. It does not cover another pretraining or finetuning; Probability and Difference do."
+)
+
+
+def mixtures_table(report: Report) -> Table:
+    """Return which of two mixtures is ahead at the largest size both reached, and where they cross."""
+    table = Table(
+        "Which mixture is better",
+        columns(
+            "Mixture",
+            "against",
+            f"{report.x.symbol}#",
+            "Ahead",
+            "Probability#",
+            "Difference#",
+            "Alike#",
+            "Cross at#",
+            "Worth#",
+            "Test sentences#",
+            "p#",
+        ),
+        note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
+        "points of the metric; above zero when the first is better. Alike: probability that they differ by less than "
+        "the noise of one run. Worth: how many times as much data of the second mixture gives what the first gives."
+        + (f" {_NOTE_ON_SENTENCES}" if any(pair.sentences for pair in report.mixture_comparisons) else ""),
+    )
+    names = labels(report)
+    for pair in report.mixture_comparisons:
+        first, second = (names[name] for name in pair.names)
+        table.add(
+            [first],
+            second,
+            size(pair.pretrain_tokens, pair.x),
+            names[pair.better],
+            probability(pair.certainty),
+            gain(pair.difference, pair.metric),
+            probability(pair.equal),
+            interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "do not cross",
+            interval(pair.worth),
+            *_on_sentences(pair),
+        )
+    return table
+
+
+def _on_sentences(pair: MixtureComparison) -> list[str]:
+    """Return difference and p-value of the paired bootstrap, and its size where that is another one."""
+    tested = pair.sentences
+    if tested is None:
+        return [NONE, NONE]
+    where = "" if tested.pretrain_tokens == pair.pretrain_tokens else f" at {size(tested.pretrain_tokens, pair.x)}"
+    return [gain(tested.difference, pair.metric) + where, number(tested.p_value, 2)]
+
+
+def worth_table(report: Report) -> Table:
+    """Return what a token of each language is worth for a task."""
+    table = Table(
+        "What a token of each language is worth",
+        columns("Task", "Metric", "Language", "Worth#", "In tokens of", "Misfit#", "Misfit from"),
+        note="A mixture is taken to climb the curve of the others at a speed that is the sum of share times worth. "
+        "Misfit: how far the mixtures' speeds depart from such a sum, as a standard deviation; with as many mixtures "
+        "as languages it is assumed (prior).",
+    )
+    setting = {curve.name: curve.setting for curve in report.curves}
+    for one in report.language_worths:
+        lead = [condition(setting[one.curves[0]]), one.metric.title]
+        for name, worth in sorted(one.worth.items(), key=lambda item: -item[1].value):
+            value = "1" if name == one.best else interval(worth)
+            table.add(lead, name, value, one.best, percent(one.misfit), "data and prior" if one.measured else "prior")
+    return table
+
+
+def untried_table(report: Report) -> Table:
+    """Return the forecasts of mixtures that nobody has trained."""
+    table = Table(
+        "Mixtures that nobody has trained",
+        columns(
+            "Task", "Mixture", "Metric", f"{report.x.symbol}#", "Value#", "Ahead of", "Probability#", "No forecast"
+        ),
+        note=f"From what the languages are worth ({AGAIN}). Probability: that it is ahead of the best mixture that was "
+        "trained, at the largest size that all mixtures reached.",
+    )
+    setting, names = {curve.name: curve.setting for curve in report.curves}, labels(report)
+    for one in report.language_worths:
+        for mixture in one.untried:
+            lead = [condition(setting[one.curves[0]]), mixture.label, one.metric.title]
+            if mixture.ahead is None:
+                table.add(lead, NONE, NONE, NONE, NONE, (mixture.problem or one.problem).partition("\n")[0])
+                continue
+            for i, at in enumerate(mixture.ahead.pretrain_tokens):
+                beside = (NONE, NONE) if i else (names[mixture.rival], probability(mixture.chance))
+                table.add(lead, size(float(at), one.x), predicted(mixture.ahead, i, one.metric), *beside, "")
+    return table
 
 
 def alignment_table(report: Report) -> Table:
