@@ -28,8 +28,8 @@ class ShapePrior:
     """that it only gets worse,"""
     bend: float = 0.10
     """that it improves and then, from a place within the budgets on, gets worse. Finding 2 of Isik et al.; in Lourie et
-    al. (2025) more curves do. Before: 0.18, of which less than half
-    had that place within the budgets."""
+    al. (2025) more curves do. It was 0.18 when that place could lie two decades beyond the budgets, which left less
+    than half of it for bends that budgets show."""
     before: float = 3.0
     """The middle of the rise lies at most so many decades before the smallest budget,"""
     after: float = 2.0
@@ -41,7 +41,7 @@ class ShapePrior:
     (the logistic) or slower (power laws with small alpha)."""
     log_drop: tuple[float, float] = (0.35, 0.7)
     """Mean and standard deviation of the logarithm of what a bend takes off the slope in log D, as a share of the mean
-    slope of its rise over the budgets. To fall as fast as it rose, a curve that has levelled off needs 1, and one that
+    slope of its rise up to there. To fall as fast as it rose, a curve that has levelled off needs 1, and one that
     would rise on needs 2; the median lies between."""
     onset: float = 4.0
     """Steepness of the change: a bend sets in within a factor of about two of the data."""
@@ -54,7 +54,7 @@ class ShapePrior:
     OLMo .252 instead of .295, but took a rise of 3.5 BLEU with a fall of 5 for noise with probability .16."""
     still_to_come: float = 4.0
     """A shape that gains c times what it has gained over the observed range, counted to 1.3 decades, until the horizon
-    weighs 1 / (1 + (c / still_to_come)^2).
+    weighs 1 / (1 + (c / still_to_come)^2). Chosen when it meant what is still to come at endless data.
     Before: 6. Seen together with another ``log_gain``, (-1.6, 1.2), which was not kept: losses of OLMo .046 to .036,
     BIG-bench .064 to .061, simulated curves at four times 7.6 to 7.3, the others within 3 %. 3 was worse on losses of
     translation systems, 12 on simulated curves."""
