@@ -172,6 +172,21 @@ def test_twice_the_data_is_worth_two():
     assert compared.better == "a"
 
 
+def test_where_two_curves_cross_is_told_where_they_likely_do():
+    doublings = np.arange(8)
+    tokens = 1e6 * 2.0**doublings
+    steep, flat = (
+        curve(10 + 2 * doublings, tokens=tokens, name="a"),
+        curve(15 + 0.5 * doublings, tokens=tokens, name="b"),
+    )
+    crossing = laws.compare_mixtures(*laws.forecast([steep, flat]), tokens[-1]).crossing
+    assert crossing is not None
+    assert crossing.lower < 1e6 * 2 ** (5 / 1.5) < crossing.upper
+    assert crossing.value == pytest.approx(1e6 * 2 ** (5 / 1.5), rel=0.3)
+    apart = curve(13 + 2 * doublings, tokens=tokens, name="b", runs=doublings % 3)
+    assert laws.compare_mixtures(*laws.forecast([apart, steep]), tokens[-1]).crossing is None
+
+
 def test_a_fall_beside_a_better_cross_entropy_raises_the_alarm():
     score = curve([12, 14, 15.5, 14.5, 12.5, 10.5])
     rising = curve(RISE)
