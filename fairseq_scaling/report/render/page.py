@@ -154,7 +154,9 @@ def _next(report: Report, task: Task) -> str:
     asked = [entry for entry in task.entries if entry.lead.advice and best in (None, entry.name)]
     going = [entry for entry in asked if entry.lead.advice and entry.lead.advice.action in _GOES_ON]
     steps = [(short_name(entry), next_sentence(entry.lead)) for entry in going]
-    return " ".join(f"{name}: {step}" if len(task.entries) > 1 else step for name, step in steps if step)
+    return " ".join(
+        f"{name}: {step[0].lower()}{step[1:]}" if len(task.entries) > 1 else step for name, step in steps if step
+    )
 
 
 def _card(report: Report, entry: Entry, level: str) -> Markup:
@@ -222,12 +224,12 @@ def _list(sentences: Iterable[str]) -> Markup:
 def _made(report: Report) -> Markup:
     read = report.read
     counts = {
-        "finetuning runs": read.finetuning_runs,
-        "pretraining runs": read.pretraining_runs,
-        "tables": read.tables,
-        "alignments of a mixture and task": read.alignments,
+        "finetuning run*": read.finetuning_runs,
+        "pretraining run*": read.pretraining_runs,
+        "table*": read.tables,
+        "alignment* of a mixture and task": read.alignments,
     }
-    counted = enumerate_all([f"{count} {noun}" for noun, count in counts.items() if count])
+    counted = enumerate_all([f"{n} {noun.replace('*', 's' if n > 1 else '')}" for noun, n in counts.items() if n])
     signatures = {
         curve.setting.signature: curve.metric.title
         for curve in report.curves
