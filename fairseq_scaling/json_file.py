@@ -15,14 +15,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write the object so that the file is there whole or not at all.
 
     Raises:
-        DataError: the folder is missing or can not be written.
+        DataError: the folder is missing or cannot be written.
     """
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     try:
         write_whole(path, text)
     except OSError as error:
         remedy = "name a file in a folder that you may write"
-        raise DataError(f"{path}: can not be written ({error.strerror})\n  {remedy}") from None
+        raise DataError(f"{path}: cannot be written ({error.strerror})\n  {remedy}") from None
 
 
 def opens_object(head: bytes) -> bytes | None:

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 SURE = 0.95
 """Probability from which a row counts as found."""
 ALIGNED, HARMFUL = "ga:0.5,gb:0.5", "gx:1"
-ORDER = (ALIGNED, "gc:1", "gd:1", HARMFUL)
-"""The mixtures from the most to the least helpful."""
+OTHERS = ("gc:1", "gd:1", HARMFUL)
 
 
 class Row(NamedTuple):
@@ -30,25 +29,25 @@ class Row(NamedTuple):
 def rows(document: dict[str, Any]) -> list[Row]:
     """Return the comparison for the content of a ``fits.json``."""
     curves = {(curve["setting"]["mixture"], curve["metric"]): curve for curve in document["curves"]}
-    made = []
-    for metric, title in (("bleu", "BLEU"), ("cross_entropy", "cross-entropy")):
-        forecast = curves[ALIGNED, metric]["forecast"]
-        rises, above = forecast["shape"]["rises"], forecast["above_baseline"]
-        made.append(Row(f"{ALIGNED} improves {title}", f"improves with probability {rises:.2f}", rises >= SURE))
-        said = f"better by {_estimate(above)}"
-        made.append(Row(f"{ALIGNED} is better than no pretraining in {title}", said, above["lower"] > 0))
+    aligned, harmful = curves[ALIGNED, "bleu"], curves[HARMFUL, "bleu"]
+    rises, above = aligned["forecast"]["shape"]["rises"], aligned["forecast"]["above_baseline"]
+    advised = aligned["advice"]["action"]
+    made = [
+        Row(f"{ALIGNED} improves BLEU", f"improves with probability {rises:.2f}", rises >= SURE),
+        Row(f"{ALIGNED} is better than no pretraining", f"better by {_estimate(above)} BLEU", above["lower"] > 0),
+        Row(f"more of {ALIGNED} is advised", advised, advised == "add data"),
+    ]
     mixture_of = {curve["name"]: curve["setting"]["mixture"] for curve in document["curves"]}
     ahead = {}
     for pair in document["mixture_comparisons"]:
         one, two = (mixture_of[name] for name in pair["names"])
         ahead[one, two], ahead[two, one] = pair["probability"], 1 - pair["probability"]
-    for better, worse in zip(ORDER, ORDER[1:], strict=False):
-        probability = ahead[better, worse]
+    for other in OTHERS:
+        probability = ahead[ALIGNED, other]
         said = f"ahead with probability {probability:.2f}"
-        made.append(Row(f"{better} is ahead of {worse} in BLEU", said, probability >= SURE))
-    action, behind = curves[HARMFUL, "bleu"]["advice"]["action"], ahead[ALIGNED, HARMFUL]
-    said = f"{action}; behind {ALIGNED} with probability {behind:.2f}"
-    made.append(Row(f"{HARMFUL} is named as the harmful one", said, action == "change the data" or behind >= SURE))
+        made.append(Row(f"{ALIGNED} is ahead of {other}", said, probability >= SURE))
+    advised = harmful["advice"]["action"]
+    made.append(Row(f"more of {HARMFUL} is not advised", advised, advised not in ("add data", "run more points")))
     return made
 
 

@@ -141,10 +141,10 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 )
 @click.option(
     "--interval",
-    type=click.Choice(["delta", "profile", "case", "parametric"]),
-    default="delta",
+    type=click.Choice(["profile", "delta", "case", "parametric"]),
+    default="profile",
     show_default=True,
-    help="Intervals of the single laws: delta method, profile likelihood, or bootstrap over cases or over simulated "
+    help="Intervals of the single laws: profile likelihood, delta method, or bootstrap over cases or over simulated "
     "errors.",
 )
 @click.option(

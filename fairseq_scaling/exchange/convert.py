@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ..data.dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE, read_symbols
 from ..errors import CheckpointError, DataError
+from ..json_file import write_json
 from ..models.huggingface import COPIES, from_huggingface, ignored_weights, to_huggingface
 from ..whole_files import replaced
 from .checkpoint import FairseqCheckpoint, check_weights, complete_settings, read_checkpoint, write_checkpoint
-from .folder import SENTENCEPIECE, ModelFolder, check_free, saving, write_json
+from .folder import SENTENCEPIECE, ModelFolder, check_free, saving
 from .sentencepiece_file import UNKNOWN, byte_model, model_of_tokenizer, read_sentencepiece
 from .settings import from_config, generation_config, to_config, train_flags
 from .tokenizer import tokenizer_config, tokenizer_json

@@ -118,11 +118,6 @@ def check_downloaded(path: Path) -> None:
         raise CheckpointError(f"{path} is empty\n  download it again")
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file."""
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def check_free(paths: Sequence[Path], overwrite: bool) -> None:
     """Raise SettingError if something is in the way: a file or folder not to be replaced, or one with other files."""
     for path in paths:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .curve import Curve, FloatArray
-from .forecast import Forecast, first_reached
+from .forecast import FACTORS, Forecast, first_reached
 from .results import Estimate, estimate_from_draws
 from .verdict import chance_worse
 
@@ -22,7 +22,8 @@ class MixtureComparison:
         probability: that the first is ahead there.
         equal: probability that they differ by less than ``margin`` points.
         difference: first less second, in points, positive when the first is better.
-        crossing: D_p where they cross last; None where fewer than half of the draws cross.
+        crossing: D_p where they cross last, from the smallest budget to ten times the largest; None where it is not
+            likely that they cross there.
         worth: how many times as much data of the second gives what the first gives there; None where it is not known
             within a factor of 1,000.
         paired: whether both have the same finetuning seeds, whose effect cancels.
@@ -54,8 +55,9 @@ def compare_mixtures(first: Forecast, second: Forecast, pretrain_tokens: float) 
     one, two = sign * first.draws(at), sign * second.draws(at)
     shift = _difference_of_effects(first, second)
     difference = one - two - shift[:, None]
-    crossings = _last_crossings(difference[:, 1:], grid)
-    crosses = np.mean(np.isfinite(crossings)) >= 0.5
+    forecast = (grid >= low) & (grid <= FACTORS[-1] * high)
+    crossings = _last_crossings(difference[:, 1:][:, forecast], grid[forecast])
+    crosses = np.mean(np.isfinite(crossings)) >= first.likely
     # The draws wiggle; what is asked here is where the second's curve gets to what the first has.
     reached = first_reached(two[:, 1:], one[:, 0] - shift, grid) / pretrain_tokens
     worth = estimate_from_draws(reached, first.level, "times the data", method="nearest")

@@ -14,14 +14,10 @@ from .joining import Group
 from .kinds import LogProblem
 from .losses import Losses, collect_losses
 from .printed import parse_exact_integer
-from .record import Origin, RunRecord, preferred, subset_kind
+from .record import CLAIMED, Origin, RunRecord, preferred, subset_kind
 from .run_scores import Scores, collect_scores, scored_checkpoint
 from .starts import Said, Start
 
-_FIELDS = (
-    "stage", "pretrain_tokens", "finetune_tokens", "mixture", "alignment", "source_lang", "target_lang", "seed",
-    "architecture", "parameters",
-)  # fmt: skip
 _LONGEST_NAME = 200
 
 
@@ -83,7 +79,7 @@ def _claim_descriptions(claims: _Claims, group: Group) -> None:
                 claims.problems.append(problem)
         if description is None:
             continue
-        for name in _FIELDS:
+        for name in CLAIMED:
             value = getattr(description, name)
             if value is not None and (name != "stage" or "stage" in said.content):
                 claims.add(name, str(value) if name == "stage" else value, said.origin)
@@ -121,7 +117,7 @@ def _claim_mapping(claims: _Claims, group: Group) -> None:
         for name, value in member.fields.items():
             if name == "stage" and group.stock:
                 claims.replace("stage", None)
-            if value is not None and name in _FIELDS:
+            if value is not None and name in CLAIMED:
                 claims.add(name, value, member.origins[name])
 
 
@@ -171,7 +167,7 @@ def _record(group: Group, main: Start | None, claims: _Claims, losses: Losses, b
         extra=_extra(group, main, values["stage"], losses, by_subset),
         origin=origin,
         stage=values["stage"],
-        **{name: values.get(name) for name in _FIELDS if name != "stage"},
+        **{name: values.get(name) for name in CLAIMED if name != "stage"},
     )
 
 

@@ -24,22 +24,9 @@ from ..quantities import parse_tokens
 from ..whole_files import write_whole
 from .config import setting
 from .kinds import LogProblem
-from .record import OTHER, Origin, RunRecord
+from .record import CLAIMED, OTHER, Origin, RunRecord
 
-FIELDS = (
-    "stage",
-    "pretrain_tokens",
-    "finetune_tokens",
-    "mixture",
-    "alignment",
-    "source_lang",
-    "target_lang",
-    "seed",
-    "architecture",
-    "parameters",
-    "run",
-    "checkpoint",
-)
+FIELDS = (*CLAIMED, "run", "checkpoint")
 COLUMNS = (
     "path", "run", "pretrain_tokens", "mixture", "finetune_tokens", "source_lang", "target_lang", "seed", "stage",
     "architecture", "parameters", "checkpoint", "note",

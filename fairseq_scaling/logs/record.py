@@ -20,6 +20,12 @@ LN2 = math.log(2.0)
 # fairseq's users give validation and test sets any name
 TEST, VALID, OTHER = "test", "valid", "other"
 
+# Fields that descriptions, configurations and mappings may give.
+CLAIMED = (
+    "stage", "pretrain_tokens", "finetune_tokens", "mixture", "alignment", "source_lang", "target_lang", "seed",
+    "architecture", "parameters",
+)  # fmt: skip
+
 _TEST = re.compile(r"test|tst", re.IGNORECASE)
 _VALID = re.compile(r"valid|dev|(?<![a-z])val(?![a-z])", re.IGNORECASE)
 

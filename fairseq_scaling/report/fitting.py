@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import laws
 from ..errors import ScalingError
+from ..laws.numerics.predicting import trace
 from ..problems import Problem, ProblemKind
 from .points.curves import CurvePoints
 
@@ -48,7 +49,7 @@ class Settings:
     protocol: str = "all"
     delta: float | None = None
     level: float = 0.95
-    interval: str = "delta"
+    interval: str = "profile"
     n_boot: int = 1000
     seed: int = 0
     worthwhile: float | None = None
@@ -114,6 +115,12 @@ def to_curve(data: CurvePoints, protocol: str = "all") -> laws.Curve:
     )
 
 
+def places(curve: laws.Curve) -> np.ndarray:
+    """Return where the report asks a law for predictions: at the sizes [b], then at multiples of the largest one."""
+    sizes = np.unique(curve.pretrain_tokens)
+    return np.concatenate([sizes, sizes[-1] * np.array(laws.FACTORS)])
+
+
 def prepare(data: CurvePoints, protocol: str = "all") -> Fitted:
     """Return the curve, without forecast and laws; ``problem`` says why there can be no forecast."""
     one = Fitted(data)
@@ -166,6 +173,8 @@ def _fit_laws(ready: Sequence[Fitted], settings: Settings) -> list[Problem]:
             n_boot=settings.n_boot,
             seed=settings.seed,
         )
+        # Together this takes a third of the time that each curve's predictions would.
+        trace(fits, [places(fit.curve) for fit in fits])
         for one, fit in zip(batch, fits, strict=True):
             one.fits.append(fit)
 

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, SettingError
+from ..versions import installed_version
 from .languages import check_tokenizer, language_of, split_words, tokenizer_for, unspaced_share
 from .score_file import Score
 
@@ -145,7 +146,8 @@ def _rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> 
     statistics = 100 * np.array([[pair.fmeasure, pair.precision, pair.recall] for pair in best])
     value, precision, recall = (float(mean) for mean in statistics.mean(0))
     several = f"|nrefs:{len(references)}" if len(references) > 1 else ""
-    signature = f"rougeL|f1:mean|case:lc|tok:words|stem:no{several}|version:{_version('rouge-score')}"
+    version = installed_version("rouge-score") or "unknown"
+    signature = f"rougeL|f1:mean|case:lc|tok:words|stem:no{several}|version:{version}"
     return _scored("rouge_l", value, signature, statistics[:, :1], {"precision": precision, "recall": recall})
 
 
@@ -185,7 +187,7 @@ def _comet(
     with open(model, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()[:12]
     # The same checkpoint gives the same signature wherever it lies.
-    signature = f"comet|model:{digest}|version:{_version('unbabel-comet')}"
+    signature = f"comet|model:{digest}|version:{installed_version('unbabel-comet') or 'unknown'}"
     statistics = np.array(output.scores, dtype=np.float64)[:, None]
     return _scored("comet", float(output.system_score), signature, statistics, {"device": device})
 
@@ -209,12 +211,3 @@ def _optional(module: str, metric: str, package: str, extra: str) -> ModuleType:
     except ImportError as error:
         remedy = f"pip install 'fairseq-scaling[{extra}]' or pip install {package}"
         raise SettingError("--metrics", metric, f"needs the package {package} ({error})", remedy) from None
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -7,11 +7,11 @@ import logging
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import metadata
 from typing import Any
 
 from .. import __version__
 from ..run import SCORES_MARK, RunDescription, read_description
+from ..versions import installed_version
 
 logger = logging.getLogger("fairseq_scaling.tasks")
 
@@ -30,20 +30,9 @@ def saved_description(noted: Mapping[str, Any]) -> RunDescription | None:
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     found = {"fairseq_scaling": __version__, "python": platform.python_version()}
-    for name, distributions in {
-        "fairseq": ("ve-fairseq", "fairseq"),
-        "torch": ("torch",),
-        "numpy": ("numpy",),
-        "sacrebleu": ("sacrebleu",),
-        "sentencepiece": ("sentencepiece",),
-    }.items():
-        for distribution in distributions:
-            try:
-                found[name] = metadata.version(distribution)
-                break
-            except metadata.PackageNotFoundError:
-                continue
-    return found
+    others = {"fairseq": installed_version("ve-fairseq", "fairseq")}
+    others |= {name: installed_version(name) for name in ("torch", "numpy", "sacrebleu", "sentencepiece")}
+    return found | {name: version for name, version in others.items() if version}
 
 
 def log_scores(

@@ -35,8 +35,6 @@ _ACCELERATOR = re.compile(r"(?<![\w&_~])[_&~](?=\w)|(?<=[^\W\d_])[_&~](?=[^\W\d_
 _TRAILING_ACCELERATOR = re.compile(r"\s*\([_&~][A-Za-z0-9]\)(?=\W*$)")
 # Without one of these in a line no rule of sacremoses' normaliser can match, and 50 substitutions are saved.
 _TRIGGER = re.compile("[\r()%:;`'\"\u00a0º„“”–—´‘’‚…«»]|  ")
-_SPACES = re.compile(" +")
-_LITERAL = re.compile(r"[^\\.^$*+?{}\[\]|()]+")  # a pattern that matches itself and nothing else
 _NOT_CONTENT = regex.compile(r"[\p{P}\p{S}\p{Z}\p{C}]+")
 
 
@@ -64,10 +62,7 @@ def normalise(
 
 def normalise_punctuation(text: str, language: str) -> str:
     """Return what sacremoses' ``MosesPunctNormalizer(language).normalize(text)`` returns, faster."""
-    if _TRIGGER.search(text):
-        for apply in _moses(language):
-            text = apply(text)
-    return text.strip()
+    return _moses(language)(text) if _TRIGGER.search(text) else text.strip()
 
 
 def remove_accelerator(text: str) -> str:
@@ -128,16 +123,8 @@ def _one_kind_of_space(text: str) -> str:
 
 
 @functools.cache
-def _moses(language: str) -> list[Callable[[str], str]]:
-    """Return sacremoses' rules for a language, each compiled once: it looks every pattern up again for every line."""
+def _moses(language: str) -> Callable[[str], str]:
     from sacremoses import MosesPunctNormalizer
 
-    return [_rule(pattern, replacement) for pattern, replacement in MosesPunctNormalizer(language).substitutions]
-
-
-def _rule(pattern: str, replacement: str) -> Callable[[str], str]:
-    if pattern == " +" and replacement == " ":
-        return lambda text: _SPACES.sub(" ", text) if "  " in text else text
-    if _LITERAL.fullmatch(pattern) and "\\" not in replacement:
-        return lambda text: text.replace(pattern, replacement)
-    return functools.partial(re.compile(pattern).sub, replacement)
+    normalize: Callable[[str], str] = MosesPunctNormalizer(language).normalize
+    return normalize

@@ -8,6 +8,7 @@ from scipy.optimize import brentq, least_squares
 from scipy.special import stdtrit
 
 from fairseq_scaling import laws
+from fairseq_scaling.laws.numerics.predicting import trace
 from tests.benchmarks.laws.curves import synthetic_curve
 
 RANDOM = np.random.default_rng
@@ -151,3 +152,16 @@ def test_points_on_the_law_have_no_width():
     tokens = np.geomspace(1e9, 1e11, 6)
     predicted = laws.fit(laws.Curve("c", "bleu", tokens, tokens**0.1), "power_law").predict(4e11)
     assert predicted.lower == pytest.approx(predicted.upper, rel=1e-6)
+
+
+@pytest.mark.parametrize("law", ["log_law", "logistic", "power_law"])
+def test_profiles_that_are_traced_together_are_those_of_each_fit(law):
+    curves = [BENDING_UP, BENDING_UP.select(BENDING_UP.pretrain_tokens < 3e6), BENDING_UP]
+    places = [curve.pretrain_tokens.max() * np.array([1.0, 2.0, 4.0]) for curve in curves]
+    alone = [fit.predict(at) for fit, at in zip(laws.fit_many(curves, law), places, strict=True)]
+    together = laws.fit_many(curves, law)
+    trace(together, places)
+    for fit, at, one in zip(together, places, alone, strict=True):
+        assert fit.state.tables
+        np.testing.assert_allclose(fit.predict(at).lower, one.lower, rtol=1e-9)
+        np.testing.assert_allclose(fit.predict(at).upper, one.upper, rtol=1e-9)

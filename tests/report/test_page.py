@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairseq_scaling.laws import Action, VerdictKind
+from fairseq_scaling.laws.numerics import predicting
 from fairseq_scaling.logs import RunRecord, Score
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.report.analysis import analyse
@@ -19,7 +20,7 @@ from fairseq_scaling.report.render.mixture_tables import alignment_table
 from fairseq_scaling.report.render.page import render_page
 from fairseq_scaling.report.render.run_tables import precisions_table
 from fairseq_scaling.report.render.tables import all_tables, outcome_table
-from fairseq_scaling.report.render.wording import headline, labels, limit_sentence
+from fairseq_scaling.report.render.wording import headline, labels, limit_sentence, next_sentence
 from fairseq_scaling.report.results import Report
 from tests.report.example import BLEU_SIGNATURE, SIZES, curve_of, log_law, loss_law, report_of, run, study
 from tests.report.pages import parsed
@@ -268,6 +269,8 @@ def test_of_two_mixtures_with_one_advice_the_heading_names_the_one_that_is_ahead
     pairs = [("en:0.5,fr:0.5", 0.0), ("en", -3.0)]
     runs = [run(size, log_law(size) + less, None, mixture=mixture) for mixture, less in pairs for size in SIZES]
     assert headline(report_of(runs)) == "Add data: 50 en + 50 fr (ahead) and en only"
+    more = [run(size, log_law(size) - 5, None, mixture=mixture) for mixture in ("de", "fr") for size in SIZES]
+    assert headline(report_of(runs + more)) == "Add data for 4 of 4 curves; 50 en + 50 fr is ahead"
 
 
 def test_outputs_of_unequal_length_are_among_the_limits() -> None:
@@ -307,3 +310,27 @@ def test_learning_rates_are_beside_the_points_where_they_differ() -> None:
 
     assert rates("0.001", "0.003") == ["0.001", "0.003"] * (len(SIZES) // 2)
     assert rates("0.001") is None
+
+
+def test_after_which_mixture_the_page_says_what_to_run_next_of_the_one_ahead() -> None:
+    pairs = [("en:0.5,fr:0.5", 0.0), ("en", -3.0)]
+    runs = [run(size, log_law(size) + less, None, mixture=mixture) for mixture, less in pairs for size in SIZES]
+    both, one = report_of(runs), report_of(runs[: len(SIZES)])
+    step = next_sentence(both.entries[0].lead).replace("The", "the")
+    text = parsed(render_page(both, [])).text
+    assert re.search(
+        rf"Which mixture: 50 en \+ 50 fr is ahead .*What next: 50 en \+ 50 fr: {re.escape(step)}", text, re.S
+    )
+    assert text.count("would tell most") == 1
+    assert f"What next: {next_sentence(one.entries[0].lead)}" in parsed(render_page(one, [])).text
+
+
+def test_the_laws_intervals_are_traced_together_not_curve_by_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``fitting`` asks for the same places as ``analysis``; a place that was not traced would be traced alone."""
+
+    def alone(*_: object) -> None:
+        raise AssertionError("traced alone")
+
+    monkeypatch.setattr(predicting, "trace", alone)
+    report = report_of([run(size, log_law(size) + step % 2, None) for step, size in enumerate(SIZES)])
+    assert {law.interval for curve in report.curves for law in curve.laws} == {"profile"}

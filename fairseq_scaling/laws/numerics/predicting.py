@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -130,28 +132,50 @@ class _Profile:
 
 def _profile(fit: Fitted, tokens: FloatArray) -> _Profile:
     """Return the profile of log f at ``tokens`` [n]; NaN where the law has no value."""
-    state: State = fit.state
-    assert state.likelihood is not None
-    key = tokens.tobytes()
-    if key in state.tables:
-        return state.tables[key]
-    shares = sorted({*_SHARES, round(0.5 + fit.level / 2, 12)})
-    roots = np.array([t_quantile(share, state.freedom) for share in shares])
-    value, log_tokens = evaluate_log(fit, tokens)[0], np.log(tokens)
-    known = np.isfinite(value)
-    at = np.unique(log_tokens[known])
-    if at.size > _PLACES:
-        # fewer are enough far beyond the points
-        bend = min(at[-1], state.scale.middle + state.scale.half + np.log(10.0))
-        at = np.union1d(np.linspace(at[0], bend, _PLACES), np.linspace(bend, at[-1], 5))
-    logs = np.tile(value[:, None], 2 * len(roots) + 1)
+    if tokens.tobytes() not in fit.state.tables:
+        trace([fit], [tokens])
+    return fit.state.tables[tokens.tobytes()]
+
+
+def trace(fits: Sequence[Fitted], tokens: Sequence[FloatArray]) -> None:
+    """Trace the profiles of many fits at once, each at its ``tokens`` [n], so that each predicts there in no time.
+
+    Fits without profile intervals are passed over.
+    """
+    alike: dict[Hashable, list[tuple[Fitted, FloatArray, FloatArray, FloatArray]]] = defaultdict(list)
+    for fit, places in zip(fits, tokens, strict=True):
+        state: State = fit.state
+        if state.likelihood is None:
+            continue
+        shares = sorted({*_SHARES, round(0.5 + fit.level / 2, 12)})
+        roots = np.array([t_quantile(share, state.freedom) for share in shares])
+        at = np.unique(np.log(places)[np.isfinite(evaluate_log(fit, places)[0])])
+        if at.size > _PLACES:
+            # fewer are enough far beyond the points
+            bend = min(at[-1], state.scale.middle + state.scale.half + np.log(10.0))
+            at = np.union1d(np.linspace(at[0], bend, _PLACES), np.linspace(bend, at[-1], 5))
+        alike[fit.law, state.likelihood.z.size, at.size, roots.size].append((fit, places, at, roots))
+    for members in alike.values():
+        states = [fit.state for fit, *_ in members]
+        law, roots = members[0][0].law, np.stack([roots for *_, roots in members])
+        z = np.stack([state.scale.z(at) for state, (*_, at, _) in zip(states, members, strict=True)])
+        thetas, likelihoods = np.stack([state.theta for state in states]), [state.likelihood for state in states]
+        moved = deviations(law, thetas, likelihoods, z, roots) if z.shape[1] else np.zeros((len(z), 0, 2, 0))
+        for (fit, places, at, own), ends in zip(members, moved, strict=True):
+            _keep(fit, places, at, own, ends)
+
+
+def _keep(fit: Fitted, tokens: FloatArray, at: FloatArray, roots: FloatArray, ends: FloatArray) -> None:
+    """Put the profile at ``tokens`` [n] into the fit's tables: ``ends`` [m, 2, k] down and up at log D ``at`` [m]."""
+    tables = fit.state.tables
+    logs = np.tile(evaluate_log(fit, tokens)[0][:, None], 2 * len(roots) + 1)
     if at.size:
-        down, up = deviations(fit.law, state.theta, state.likelihood, state.scale.z(at), roots).transpose(1, 2, 0)
+        down, up = ends.transpose(1, 2, 0)
         moved = np.concatenate([-down[::-1], np.zeros((1, at.size)), up])
-        logs += np.stack([np.interp(log_tokens, at, row) for row in moved], -1)
-    if len(state.tables) >= _KEPT:
-        state.tables.clear()
-    return state.tables.setdefault(key, _Profile(np.r_[-roots[::-1], 0.0, roots], logs))
+        logs += np.stack([np.interp(np.log(tokens), at, row) for row in moved], -1)
+    if len(tables) >= _KEPT:
+        tables.clear()
+    tables[tokens.tobytes()] = _Profile(np.r_[-roots[::-1], 0.0, roots], logs)
 
 
 def _error(jacobian: FloatArray, covariance: FloatArray) -> FloatArray:

@@ -69,22 +69,20 @@ class State:
     """Profiles that were already traced (``predicting``)."""
 
 
-def deviations(law: Law, theta: FloatArray, likelihood: Likelihood, at: FloatArray, roots: FloatArray) -> FloatArray:
-    """Return how far log f can move down and up before S rises to S0 + roots^2 s^2: distances [m, 2, k], not below 0.
-
-    Args:
-        theta: the best fit [p].
-        at: z of the predictions [m]; the law must have a value there.
-        roots: ascending, above 0 [k].
-    """
-    return deviations_of_many(law, theta[None], [likelihood], at[None], roots[None])[0]
-
-
-def deviations_of_many(
+def deviations(
     law: Law, theta: FloatArray, likelihoods: Sequence[Likelihood], at: FloatArray, roots: FloatArray
 ) -> FloatArray:
-    """Return ``deviations`` for several fits of one law to equally many budgets: theta [f, p], at [f, m], roots [f, k]
-    -> [f, m, 2, k]."""
+    """Return how far log f can move down and up before S rises to S0 + roots^2 s^2, for f fits of one law.
+
+    Args:
+        theta: the best fits [f, p].
+        likelihoods: of equally many budgets [f].
+        at: z of the predictions [f, m]; the law must have a value there.
+        roots: ascending, above 0 [f, k].
+
+    Returns:
+        Distances [f, m, 2, k], not below 0.
+    """
     (count, places), size = at.shape, 2 * roots.shape[1]
     shape = (count, places, 2, roots.shape[1])
     each = places * size  # rows of one fit

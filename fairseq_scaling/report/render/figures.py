@@ -160,7 +160,7 @@ def _other_metrics(group: _Group, report: Report) -> Drawing:
                 _draw_relation(axes, group, first, budget, report)
     _legend(figure, group.series)
     names = [metric.title for metric in others]
-    caption = f"{enumerate_all(names)} over {group.x.title}, with the forecast."
+    caption = f"{capital(enumerate_all(names))} over {group.x.title}, with the forecast."
     if pairs:
         caption += (
             f" Last: {first.title} against cross-entropy, the sizes joined in order, the largest mark is "

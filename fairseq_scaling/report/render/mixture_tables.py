@@ -53,7 +53,8 @@ def mixtures_table(report: Report) -> Table:
         ),
         note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
         "points of the metric; above zero when the first is better. Alike: probability that they differ by less than "
-        "the noise of one run. Worth: how many times as much data of the second mixture gives what the first gives."
+        "the noise of one run. Cross at: the last time, up to ten times the largest size. Worth: how many times as "
+        "much data of the second mixture gives what the first gives."
         + (f" {_NOTE_ON_SENTENCES}" if any(pair.sentences for pair in report.mixture_comparisons) else ""),
     )
     names = labels(report)
@@ -67,7 +68,7 @@ def mixtures_table(report: Report) -> Table:
             probability(pair.certainty),
             gain(pair.difference, pair.metric),
             probability(pair.equal),
-            interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "do not cross",
+            interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "unlikely",
             interval(pair.worth),
             *_on_sentences(pair),
         )
@@ -96,7 +97,7 @@ def worth_table(report: Report) -> Table:
     for one in report.language_worths:
         lead = [condition(setting[one.curves[0]]), one.metric.title]
         for name, worth in sorted(one.worth.items(), key=lambda item: -item[1].value):
-            value = "1" if name == one.best else interval(worth)
+            value = "1" if name == one.best else interval(worth, lambda v: number(v, 2))
             table.add(lead, name, value, one.best, percent(one.misfit), "data and prior" if one.measured else "prior")
     return table
 

@@ -14,6 +14,7 @@ from .table import Table
 from .tables import all_tables, outcome_table
 from .wording import (
     action_title,
+    ahead_of_all,
     answer,
     condition,
     enumerate_all,
@@ -41,6 +42,7 @@ _TONES = {
     Action.CHANGE_DATA: "warn",
     Action.RUN_MORE: "info",
 }
+_GOES_ON = (Action.ADD_DATA, Action.RUN_MORE)
 _SIGNS = {"good": "\u25b2", "calm": "\u25a0", "warn": "\u25c6", "info": "\u25cf"}
 _CLOSED = {"points", "remarks", "laws"}
 _UNBROKEN = {"Metric", "Law", "Coefficient", "Unit", "Identified", "Kind"}
@@ -132,28 +134,40 @@ def _section(
 
 
 def _answers(report: Report, task: Task, level: str) -> Markup:
-    """Return the answers of one task: a card for each mixture, which mixture is ahead, and the table of outcomes."""
+    """Return the answers of one task: a card for each mixture, which one is ahead, what to run next, and the table."""
     table = outcome_table(report, task)
-    mixture = mixture_sentence(task)
+    mixture, further = mixture_sentence(task), _next(report, task)
     return join(
         [
             tag("div", [_card(report, entry, level) for entry in task.entries], class_="cards"),
             tag("p", tag("b", "Which mixture: "), mixture, class_="answer") if mixture else None,
             [tag("p", sentence, class_="reason") for sentence in worth_sentences(task)],
+            tag("p", tag("b", "What next: "), further, class_="answer") if further else None,
             _written(table) if any(curve.forecast for e in task.entries for curve in e.curves) else None,
         ]
     )
 
 
+def _next(report: Report, task: Task) -> str:
+    """Return which run would tell most: of the mixture that is ahead, or of each that more data may help."""
+    best = ahead_of_all(task, report.settings.likely)
+    asked = [entry for entry in task.entries if entry.lead.advice and best in (None, entry.name)]
+    going = [entry for entry in asked if entry.lead.advice and entry.lead.advice.action in _GOES_ON]
+    steps = [(short_name(entry), next_sentence(entry.lead)) for entry in going]
+    return " ".join(
+        f"{name}: {step[0].lower()}{step[1:]}" if len(task.entries) > 1 else step for name, step in steps if step
+    )
+
+
 def _card(report: Report, entry: Entry, level: str) -> Markup:
-    """Return the answer for one mixture: what to do, why, what more data would bring, and what to run next."""
+    """Return the answer for one mixture: what to do, why, and what more data would bring."""
     curve = entry.lead
     action = curve.advice.action if curve.advice else Action.RUN_MORE
     tone = _TONES[action]
     finding = report.finding(entry.name)
     beside = finding_sentence(finding) if finding and not finding.misleads else ""
     why = kind_sentence(curve) if curve.advice else ""
-    more = [why, gain_sentence(curve), next_sentence(curve) if action is Action.RUN_MORE else "", beside]
+    more = [why, gain_sentence(curve), beside]
     return tag(
         "article",
         tag(
@@ -210,12 +224,12 @@ def _list(sentences: Iterable[str]) -> Markup:
 def _made(report: Report) -> Markup:
     read = report.read
     counts = {
-        "finetuning runs": read.finetuning_runs,
-        "pretraining runs": read.pretraining_runs,
-        "tables": read.tables,
-        "alignments of a mixture and task": read.alignments,
+        "finetuning run*": read.finetuning_runs,
+        "pretraining run*": read.pretraining_runs,
+        "table*": read.tables,
+        "alignment* of a mixture and task": read.alignments,
     }
-    counted = enumerate_all([f"{count} {noun}" for noun, count in counts.items() if count])
+    counted = enumerate_all([f"{n} {noun.replace('*', 's' if n > 1 else '')}" for noun, n in counts.items() if n])
     signatures = {
         curve.setting.signature: curve.metric.title
         for curve in report.curves

@@ -150,9 +150,9 @@ def headline(report: Report) -> str:
     for curve in decided:
         if curve.advice:
             of.setdefault(curve.advice.action, []).append(names[curve.name])
+    # Of several mixtures that deserve more data, one may deserve it first.
+    best = [names[name] for task in report.tasks if (name := ahead_of_all(task, report.settings.likely))]
     if len(decided) <= _FEW:
-        # Of several mixtures that deserve more data, one may deserve it first.
-        best = [names[name] for task in report.tasks if (name := ahead_of_all(task, report.settings.likely))]
         of = {
             action: [f"{name} (ahead)" if name in best and len(group) > 1 else name for name in group]
             for action, group in of.items()
@@ -167,6 +167,7 @@ def headline(report: Report) -> str:
             f"{action_title(action, report.x)} for {len(of[action])}" for action in Action if action in of
         ]
         parts = [", ".join([f"{capital(first)} of {len(decided)} curves", *others])]
+        parts += [f"{best[0]} is ahead"] if best and len(report.tasks) == 1 else []
     misled = sum(finding.misleads for finding in report.metric_findings)
     return "; ".join([*parts, f"on {misled}, cross-entropy misleads"] if misled else parts)
 
@@ -318,7 +319,11 @@ def worth_sentences(task: Task) -> list[str]:
     worth, sentences = task.worth, []
     if worth is None:
         return []
-    others = [f"one of {name} {interval(one)}" for name, one in worth.worth.items() if name != worth.best]
+    others = [
+        f"one of {name} {interval(one, lambda v: number(v, 2))}"
+        for name, one in worth.worth.items()
+        if name != worth.best
+    ]
     if others:
         head = f"What a token is worth for {worth.metric.title}, in tokens of {worth.best}: "
         sentences.append(f"{head}{enumerate_all(others)}.")
@@ -327,13 +332,10 @@ def worth_sentences(task: Task) -> list[str]:
             why = "; ".join(line.strip() for line in (one.problem or worth.problem).splitlines())
             sentences.append(f"Untried mixture {one.label}: no forecast. {capital(why)}.")
             continue
-        at = one.ahead
         rival = next(short_name(entry) for entry in task.entries if entry.name == one.rival)
-        sentences.append(
-            f"Untried mixture {one.label}: {worth.metric.title} {predicted(at, 0, worth.metric)} at "
-            f"{amount(float(at.pretrain_tokens[0]), worth.x)} ({AGAIN}); ahead of {rival} with probability "
-            f"{probability(one.chance)}."
-        )
+        at = f"{predicted(one.ahead, 0, worth.metric)} at {amount(float(one.ahead.pretrain_tokens[0]), worth.x)}"
+        text = f"{one.label}: {worth.metric.title} {at} ({AGAIN}); ahead of {rival} with probability"
+        sentences.append(f"Untried mixture {text} {probability(one.chance)}.")
     return sentences
 
 

@@ -108,7 +108,9 @@ def finetuning_settings(
     settings = {**study.model.fairseq, **section.fairseq}
     if rate is not None:
         settings["lr"] = rate
-    if start.pretrain_tokens == 0 and section.baseline is not None:
+    continued = study.pretraining.start
+    is_baseline = start.pretrain_tokens == 0 or (continued is not None and start.checkpoint == continued)
+    if is_baseline and section.baseline is not None:
         updates = section.baseline.updates or updates
         settings |= section.baseline.fairseq
     for override in section.overrides:

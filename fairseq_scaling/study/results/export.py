@@ -13,11 +13,11 @@ import shlex
 import sys
 import tarfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ... import __version__
 from ...errors import DataError
+from ...versions import installed_version
 from ..plan.jobs import Plan
 from ..plan.names import CANDIDATES
 from ..run.lock import is_running
@@ -136,7 +136,7 @@ def _made(
 ) -> dict[str, bytes]:
     """Return what is written for the archive, and the files that lie elsewhere in the study."""
     versions = {"fairseq_scaling": __version__, "python": platform.python_version()}
-    versions |= {name: found for name in _PACKAGES if (found := _version(name))}
+    versions |= {name: found for name in _PACKAGES if (found := installed_version(name))}
     values = json.loads(plan.to_json())
     files = {word: Path(path) for word, path in plan.given.items() if Path(path).is_file()}
     given = {word: {"file": path.name, "sha256": _checksum(path)} for word, path in files.items()}
@@ -177,10 +177,3 @@ def _replacements(plan: Plan, folder: StudyFolder) -> list[tuple[bytes, bytes]]:
     both = {**{os.path.realpath(place): word for place, word in places.items()}, **places}
     ordered = sorted(both.items(), key=lambda pair: -len(pair[0]))
     return [(place.encode(), word.encode()) for place, word in ordered if len(place) > 1]
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""

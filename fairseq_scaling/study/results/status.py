@@ -32,7 +32,6 @@ class ProgressDisplay:
         self._whole, self._takes = capacity.whole, {job.id: capacity.taken_by(job) for job in plan.jobs}
         self._live: Live | None = None
         self._last_line = -_SECONDS_BETWEEN_LINES
-        self._last_state: tuple[int, int] | None = None
 
     def update(self, jobs: list[Progress]) -> None:
         """Show the state of the jobs: at once on a terminal, about every half minute elsewhere."""
@@ -47,7 +46,7 @@ class ProgressDisplay:
 
     def line(self, jobs: Sequence[Progress]) -> str:
         """Return the line as plain text."""
-        running = self._running(jobs)
+        running = _running(self._plan, jobs)
         return f"{self._plan.name}: {self._summary(jobs)}" + (f"; now {running}" if running else "")
 
     def print_failure(self, message: str) -> None:
@@ -63,16 +62,8 @@ class ProgressDisplay:
             self._live.stop()
 
     def _summary(self, jobs: Sequence[Progress]) -> str:
-        found = counts(jobs)
-        left = self._time_left(jobs)
-        return f"{fraction_done(jobs):.0%} done, {found['finished']} of {len(jobs)} jobs, about {left} left"
-
-    def _time_left(self, jobs: Sequence[Progress]) -> str:
-        return format_duration(seconds_left(jobs, self._whole, self._takes))
-
-    def _running(self, jobs: Sequence[Progress]) -> str:
-        parts = [f"{self._plan.by_id[job.id].label} ({job.fraction:.0%})" for job in jobs if job.state == "running"]
-        return ", ".join(parts)
+        done, left = counts(jobs)["finished"], format_duration(seconds_left(jobs, self._whole, self._takes))
+        return f"{fraction_done(jobs):.0%} done, {done} of {len(jobs)} jobs, about {left} left"
 
     def _row(self, jobs: Sequence[Progress]) -> Table:
         row = Table.grid(padding=(0, 1), expand=True)
@@ -81,10 +72,13 @@ class ProgressDisplay:
         row.add_column(no_wrap=True)
         row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         bar = ProgressBar(total=1.0, completed=fraction_done(jobs), width=12)
-        found, left = counts(jobs), self._time_left(jobs)
-        summary = f"{fraction_done(jobs):.0%}, {found['finished']}/{len(jobs)} jobs, {left} left"
-        row.add_row(Text(self._plan.name, style="bold"), bar, summary, Text(self._running(jobs), style="dim"))
+        name, running = Text(self._plan.name, style="bold"), Text(_running(self._plan, jobs), style="dim")
+        row.add_row(name, bar, self._summary(jobs), running)
         return row
+
+
+def _running(plan: Plan, jobs: Sequence[Progress]) -> str:
+    return ", ".join(f"{plan.by_id[job.id].label} ({job.fraction:.0%})" for job in jobs if job.state == "running")
 
 
 @contextlib.contextmanager

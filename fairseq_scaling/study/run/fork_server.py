@@ -7,7 +7,6 @@ imported. It ends when nobody has asked for a minute and nothing runs that it ha
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import importlib
@@ -18,12 +17,10 @@ import random
 import signal
 import socket
 import sys
-import threading
-import traceback
 from argparse import Namespace
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any, NoReturn
+from typing import Any
 
 _IDLE = 60.0
 _MOST_DESCRIPTORS = 64
@@ -119,30 +116,7 @@ def _load(name: str) -> Program:
     return program
 
 
-def _run_to_its_end(program: Program) -> NoReturn:
-    """End as ``sys.exit(program())`` does, without taking apart the interpreter: that would copy what forks share."""
-    try:
-        code = program()
-    except SystemExit as end:
-        code = end.code
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        code = 1
-    try:
-        if isinstance(code, str):
-            print(code, file=sys.stderr)
-            code = 1
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    os._exit(code or 0)
-
-
 if __name__ == "__main__":
     forked = serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
     if forked is not None:
-        _run_to_its_end(forked)
+        sys.exit(forked())

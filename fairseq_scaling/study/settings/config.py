@@ -150,8 +150,11 @@ class Study(Section):
             )  # fmt: skip
 
     def starts(self) -> Iterator[Start]:
-        """Yield all that finetunings start from: nothing (the baseline), the budgets, the checkpoints given."""
-        if self.finetuning.baseline is not None:
+        """Yield all that finetunings start from: nothing (the baseline), the budgets, the checkpoints given.
+
+        The baseline of a continued pretraining is its start, which is one of the checkpoints.
+        """
+        if self.finetuning.baseline is not None and self.pretraining.start is None:
             yield Start()
         for mixture in self.pretraining.mixtures:
             for seed in self.pretraining.seeds:

@@ -42,6 +42,8 @@ def test_a_start_is_one_of_the_checkpoints_and_its_name_is_in_every_log(
     finetunings = make_plan(load_study(write_study(continued))).of_stage("finetune")
     baselines = [job.flag("finetune-from-model") for job in finetunings if job.flag("start-name")]
     assert baselines == ["{checkpoint:mt5-small}"]
+    # Finetuned as it is, the start is the baseline: none starts from nothing.
+    assert all(job.flag("finetune-from-model") for job in finetunings)
 
 
 def test_a_start_that_is_no_checkpoint_is_refused(continued: dict[str, Any], write_study: Write) -> None:
