@@ -164,15 +164,14 @@ class Forecast:
     def shape(self) -> ShapeProbabilities:
         """Probabilities of what the curve does over the observed budgets.
 
-        Changes are those of straight lines in log D over the whole range and over its halves. Flat: whole range and
-        second half change by less than ``margin``. Otherwise it gets worse where it loses more than a tenth of the
-        margin over the second half; it bends if it has gained before, and falls if not. Else it rises (and may have
-        levelled off).
+        Changes are those of straight lines in log D over the whole range and over its halves. Flat: none of the three
+        changes by ``margin``. Otherwise it gets worse where it loses more than a tenth of the margin over the second
+        half; it bends if it has gained before, and falls if not. Else it rises (and may have levelled off).
         """
         z, margin = self.state.repeats.z, self.margin
         whole = _change(self._path, z, np.ones(z.size, bool))
         early = _change(self._path, z, z <= (z[0] + z[-1]) / 2 + 1e-9)
-        flat = (np.abs(whole) < margin) & (np.abs(self.late_change) < margin)
+        flat = np.max(np.abs([whole, early, self.late_change]), 0) < margin
         worse = ~flat & (self.late_change < -margin / 10)
         falls = worse & (early <= 0)
         rises = ~flat & ~worse

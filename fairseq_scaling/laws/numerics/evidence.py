@@ -7,7 +7,9 @@ functions). No optimiser, no starts, no random numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,39 +22,45 @@ from .shapes import Family, Shapes
 LEVEL_SPREAD = 3.0
 """Prior standard deviation of the level around the mean of the budgets, in units of the curve: next to no prior."""
 _USUAL_DECADES = 1.3
-_NEGLIGIBLE = 20.0  # of the logarithm of a weight
+_NEGLIGIBLE = 15.0  # of the logarithm of a weight
 
 
 @dataclass(frozen=True)
 class Explained:
-    """The shapes laid onto one curve. Heights are 0 at the smallest budget, and 1 at the largest (bends: at the peak),
-    less ``middle``.
+    """The shapes laid onto one curve.
 
     Attributes:
-        heights: at the budgets [k, b]; starts, spans, middles: of the scaling [k]; ends: heights at infinity [k].
         log_weight: logarithm of prior times likelihood [r, s, k] for roughness, noise and shape (without the prior of
             noise).
-        mean: of level and gain [r, s, k, 2]; covariance: their variances and covariance (ll, lg, gg) [r, s, k, 3].
         whitening: inverse Cholesky factors of the covariance of the budgets, in units of sigma^2, by roughness.
+        products: of ones, heights and values, whitened: 1'1, 1'h, h'h, 1'y, h'y, with y less its mean [r, 5, k].
     """
 
     repeats: Repeats
     shapes: Shapes
-    heights: FloatArray
-    starts: FloatArray
-    spans: FloatArray
-    middles: FloatArray
-    ends: FloatArray
+    scaled: Scaled
     log_weight: FloatArray
-    mean: FloatArray
-    covariance: FloatArray
     whitening: list[FloatArray]
+    products: FloatArray
 
     @property
     def noise_evidence(self) -> FloatArray:
         """Logarithm of the likelihood of every size of noise [s], up to a constant."""
         most = self.log_weight.max()
         return np.log(np.maximum(np.exp(self.log_weight - most).sum(axis=(0, 2)), 1e-300)) + most
+
+    def moments(
+        self, rough: NDArray[np.int_], size: NDArray[np.int_], shape: NDArray[np.int_]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return means of level and gain [2, n], and their variances and covariance (ll, lg, gg) [3, n]."""
+        found = _integrate(
+            self.products[rough, :, shape].T, self.repeats.sigmas[size], self.scaled.gain_precision[shape]
+        )
+        a, across, c = found.precision
+        return (
+            np.stack([found.level + self.repeats.values.mean(), found.gain]),
+            np.stack([c, -across, a]) / found.determinant,
+        )
 
 
 def correlation(z: FloatArray, other: FloatArray) -> FloatArray:
@@ -72,52 +80,62 @@ def explain(repeats: Repeats, shapes: Shapes, baseline: tuple[float, int] | None
     """Return the evidence of every shape on a curve.
 
     ``baseline`` is the mean score without pretraining (oriented, in the curve's units) and its number of runs: it
-    weighs the shapes by where they start, and does not move level and gain.
+    weighs the shapes that rise by where they start, and does not move level and gain. Their left end is not the
+    baseline to the last digit: a pretraining run has an effect of its own, and the first tokens may do something that
+    later ones do not. So it may be off by a third of what was gained, or of its distance.
     """
-    scaled = _Scaled.of(repeats, shapes)
-    count, sigmas = repeats.z.size, repeats.sigmas[:, None]
-    level = float(repeats.values.mean())
-    target = repeats.values - level
-    gain_precision = np.where(scaled.is_flat, 1e12, 1 / (shapes.gain_scale * scaled.width) ** 2)
-    level_precision = 1 / LEVEL_SPREAD**2
-    size = (len(ROUGHNESS.sizes), repeats.sigmas.size, len(shapes))
-    log_weight, mean, covariance = np.empty(size), np.empty((*size, 2)), np.empty((*size, 3))
-    whitening = []
+    scaled = Scaled.of(repeats, shapes)
+    target = repeats.values - repeats.values.mean()
+    log_weight = np.full((len(ROUGHNESS.sizes), repeats.sigmas.size, len(shapes)), -np.inf)
+    prior = roughness_weights(repeats.sigmas)
+    told = repeats.log_likelihood.max(axis=(1, 2))
+    possible = (prior > -2 * _NEGLIGIBLE) & (told > told.max() - 4 * _NEGLIGIBLE)
+    products, whitening = np.empty((len(ROUGHNESS.sizes), 5, len(shapes))), []
     for i, rough in enumerate(ROUGHNESS.sizes):
-        factor = np.linalg.cholesky(repeats.covariance + rough**2 * correlation(repeats.z, repeats.z))
-        white = np.linalg.inv(factor)
-        whitening.append(white)
+        white = np.linalg.inv(np.linalg.cholesky(repeats.covariance + rough**2 * correlation(repeats.z, repeats.z)))
         ones, heights, values = white.sum(1), scaled.heights @ white.T, white @ target
-        precision = 1 / sigmas**2
-        a = ones @ ones * precision + level_precision
-        b = (heights @ ones) * precision
-        c = np.einsum("kn,kn->k", heights, heights) * precision + gain_precision
-        determinant = a * c - b**2
-        first, second = (ones @ values) * precision, (heights @ values) * precision
-        mean[i, :, :, 0] = (c * first - b * second) / determinant
-        mean[i, :, :, 1] = (a * second - b * first) / determinant
-        squares = (values @ values) * precision - first * mean[i, :, :, 0] - second * mean[i, :, :, 1]
-        log_weight[i] = (
-            np.log(np.diag(white)).sum() - count * np.log(sigmas) - 0.5 * squares
-            - 0.5 * np.log(determinant) + 0.5 * np.log(level_precision) + 0.5 * np.log(gain_precision)
-        )  # fmt: skip
-        covariance[i, :, :, 0], covariance[i, :, :, 1], covariance[i, :, :, 2] = (
-            c / determinant, -b / determinant, np.broadcast_to(a / determinant, determinant.shape),
-        )  # fmt: skip
-    mean[..., 0] += level
-    log_weight += scaled.log_prior + roughness_weights(repeats.sigmas)[:, :, None]
-    _bound(log_weight, mean, covariance, scaled, repeats)
-    if baseline is not None:
-        _weigh_baseline(log_weight, mean, covariance, scaled, repeats, baseline)
-    return Explained(
-        repeats, shapes, scaled.heights, scaled.starts, scaled.spans, scaled.middles, scaled.ends, log_weight, mean,
-        covariance, whitening,
-    )  # fmt: skip
+        of = [ones @ ones, heights @ ones, (heights**2).sum(1), ones @ values, heights @ values]
+        products[i] = np.stack(np.broadcast_arrays(*of))
+        sigmas = repeats.sigmas[possible[i], None]
+        density = _integrate(of, sigmas, scaled.gain_precision).log_density - 0.5 * (values @ values) / sigmas**2
+        density += np.log(np.diag(white)).sum() - repeats.z.size * np.log(sigmas) + prior[i, possible[i], None]
+        log_weight[i, possible[i]] = density + scaled.log_prior
+        whitening.append(white)
+    made = Explained(repeats, shapes, scaled, log_weight, whitening, products)
+    _weigh_ends(made, baseline)
+    return made
+
+
+class _Integrated(NamedTuple):
+    level: FloatArray
+    gain: FloatArray
+    precision: tuple[FloatArray, FloatArray, FloatArray]
+    determinant: FloatArray
+    log_density: FloatArray
+
+
+def _integrate(products: Iterable[FloatArray], sigma: FloatArray, gain_precision: FloatArray) -> _Integrated:
+    """Return level and gain given the values (see ``Explained``), and what integrating them adds to the evidence."""
+    precision = 1 / sigma**2
+    ones, across, heights, first, second = (product * precision for product in products)
+    level_precision = 1 / LEVEL_SPREAD**2
+    a, c = ones + level_precision, heights + gain_precision
+    determinant = a * c - across**2
+    level, gain = (c * first - across * second) / determinant, (a * second - across * first) / determinant
+    density = 0.5 * (first * level + second * gain - np.log(determinant / (level_precision * gain_precision)))
+    return _Integrated(level, gain, (a, across, c), determinant, density)
 
 
 @dataclass(frozen=True)
-class _Scaled:
-    """Shapes scaled to a curve's range, with their prior weights there."""
+class Scaled:
+    """Shapes scaled to a curve's range: 0 at the smallest budget and 1 at the largest (bends: at the peak), less
+    ``middles``, with their prior weights there.
+
+    Attributes:
+        heights: at the budgets [k, b]; starts, spans, middles: of the scaling [k].
+        ends: heights at the horizon [k]; before: heights at D = 0 [k].
+        gain_precision: of the prior of the gain [k]; log_prior: of the shapes [k].
+    """
 
     heights: FloatArray
     starts: FloatArray
@@ -126,13 +144,14 @@ class _Scaled:
     ends: FloatArray
     before: FloatArray
     is_flat: NDArray[np.bool_]
-    width: float
+    gain_precision: FloatArray
     log_prior: FloatArray
 
     @classmethod
-    def of(cls, repeats: Repeats, shapes: Shapes) -> _Scaled:
+    def of(cls, repeats: Repeats, shapes: Shapes) -> Scaled:
         low, high = repeats.z[0], max(repeats.z[-1], repeats.z[0] + 1e-3)
-        inside = shapes.heights(np.linspace(low, high, 17), low, high)
+        inside = shapes.heights(np.r_[np.linspace(low, high, 17), high + shapes.prior.horizon], low, high)
+        inside, horizon = inside[:, :-1], inside[:, -1]
         family = shapes.family
         is_flat, bends, falls = family == Family.FLAT, family == Family.BEND, family == Family.FALL
         starts = inside[:, 0]
@@ -140,7 +159,7 @@ class _Scaled:
         usable = (spans > 1e-5) | is_flat
         spans = np.where(usable & ~is_flat, spans, 1.0)
         middles = ((inside - starts[:, None]) / spans[:, None]).mean(1)
-        ends = (shapes.end - starts) / spans
+        ends = (horizon - starts) / spans
         before = -starts / spans
         width = float(np.clip(high - low, 0.2, 3.0) / _USUAL_DECADES)
         prior = shapes.prior
@@ -155,61 +174,51 @@ class _Scaled:
             log_prior = np.log(weight)
         heights = (shapes.heights(repeats.z, low, high) - starts[:, None]) / spans[:, None] - middles[:, None]
         heights[is_flat] = 0.0
-        return cls(heights, starts, spans, middles, ends - middles, before - middles, is_flat, width, log_prior)
+        precision = np.where(is_flat, 1e12, 1 / (shapes.gain_scale * width) ** 2)
+        return cls(heights, starts, spans, middles, ends - middles, before - middles, is_flat, precision, log_prior)
 
 
-def _bound(log_weight: FloatArray, mean: FloatArray, covariance: FloatArray, scaled: _Scaled, repeats: Repeats) -> None:
-    """Take off what lies outside the metric's range at infinity, and gains below 0: both are other shapes' business."""
+def _weigh_ends(made: Explained, baseline: tuple[float, int] | None) -> None:
+    """Weigh the shapes by where they end and start.
+
+    What lies outside the metric's range at the horizon, and gains below 0, are taken off: both are other shapes'
+    business. Only what is not negligible for its size of noise is looked at, and only sizes that the repeats and this
+    curve leave possible; other curves may make another size the likely one.
+    """
+    most = made.log_weight.max(axis=(0, 2))
+    told = most + made.repeats.log_likelihood.max(axis=(1, 2))
+    least = np.where(told > told.max() - 2 * _NEGLIGIBLE, most - _NEGLIGIBLE, np.inf)
+    likely = made.log_weight > least[:, None]
+    rough, size, shape = np.nonzero(likely)
+    mean, covariance = made.moments(rough, size, shape)
+    flat, repeats = made.scaled.is_flat[shape], made.repeats
+
+    def at(place: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance of the curve where the shapes have these heights."""
+        variance = covariance[0] + 2 * place * covariance[1] + place**2 * covariance[2]
+        return mean[0] + place * mean[1], np.maximum(variance, 1e-24)
+
+    end, variance = at(made.scaled.ends[shape])
+    inside = np.where(flat, 0.0, np.log(2) + _log_share(mean[1] / np.sqrt(covariance[2])))
+    inside += _log_share((repeats.upper - end) / np.sqrt(variance)) + _log_share(
+        (end - repeats.lower) / np.sqrt(variance)
+    )
+    if baseline is not None:
+        value, runs = baseline
+        start, variance = at(made.scaled.before[shape])
+        variance += repeats.sigmas[size] ** 2 / runs + (np.abs(mean[1]) / 3 + abs(value - repeats.values[0]) / 3) ** 2
+        fits = -0.5 * (value - start) ** 2 / variance - 0.5 * np.log(variance)
+        free = -0.5 * ((value - repeats.values.mean()) / LEVEL_SPREAD) ** 2 - np.log(LEVEL_SPREAD)
+        rises = made.scaled.before[shape] < -made.scaled.middles[shape]
+        inside += np.where(rises, fits, free)
+    made.log_weight[likely] += inside
+
+
+def _log_share(deviate: FloatArray) -> FloatArray:
+    """Return the logarithm of the standard normal's distribution function."""
     from scipy.special import log_ndtr
 
-    where, m, c = _likely(log_weight, mean, covariance)
-    shape = where % log_weight.shape[2]
-    flat = scaled.is_flat[shape]
-    inside = np.where(flat, 0.0, np.log(2) + log_ndtr(m[:, 1] / np.sqrt(c[:, 2])))
-    place = np.where(flat, 0.0, scaled.ends[shape])
-    at = m[:, 0] + place * m[:, 1]
-    spread = np.sqrt(np.maximum(c[:, 0] + 2 * place * c[:, 1] + place**2 * c[:, 2], 1e-24))
-    if np.isfinite(repeats.upper):
-        inside += log_ndtr((repeats.upper - at) / spread)
-    if np.isfinite(repeats.lower):
-        inside += log_ndtr((at - repeats.lower) / spread)
-    log_weight.ravel()[where] += inside
-
-
-def _likely(
-    log_weight: FloatArray, mean: FloatArray, covariance: FloatArray
-) -> tuple[NDArray[np.int_], FloatArray, FloatArray]:
-    """Return the flat indices of all that is not negligible for its size of noise, with means and covariances.
-
-    For its size, because what other curves say on noise may make another size the likely one.
-    """
-    most = log_weight.max(axis=(0, 2), keepdims=True)
-    where = np.flatnonzero(log_weight > np.maximum(most - _NEGLIGIBLE, most.max() - 3 * _NEGLIGIBLE))
-    return where, mean.reshape(-1, 2)[where], covariance.reshape(-1, 3)[where]
-
-
-def _weigh_baseline(
-    log_weight: FloatArray,
-    mean: FloatArray,
-    covariance: FloatArray,
-    scaled: _Scaled,
-    repeats: Repeats,
-    baseline: tuple[float, int],
-) -> None:
-    """Weigh the shapes that rise by the score without pretraining, their left end.
-
-    The left end is not the baseline to the last digit: a pretraining run has an effect of its own, and the first tokens
-    may do something that later ones do not. So it may be off by a third of what was gained, or of its distance.
-    """
-    value, runs = baseline
-    where, m, c = _likely(log_weight, mean, covariance)
-    shape, size = where % log_weight.shape[2], where // log_weight.shape[2] % log_weight.shape[1]
-    place = scaled.before[shape]
-    at = m[:, 0] + place * m[:, 1]
-    variance = np.maximum(c[:, 0] + 2 * place * c[:, 1] + place**2 * c[:, 2], 0.0)
-    variance += repeats.sigmas[size] ** 2 / runs + (np.abs(m[:, 1]) / 3 + abs(value - repeats.values[0]) / 3) ** 2
-    fits = -0.5 * (value - at) ** 2 / variance - 0.5 * np.log(variance)
-    starts_there = scaled.ends[shape] > scaled.before[shape]
-    level = float(np.mean(repeats.values))
-    free = -0.5 * ((value - level) / LEVEL_SPREAD) ** 2 - np.log(LEVEL_SPREAD)
-    log_weight.ravel()[where] += np.where(starts_there & ~scaled.is_flat[shape], fits, free)
+    made = np.zeros_like(deviate)
+    matters = deviate < 6.0
+    made[matters] = log_ndtr(deviate[matters])
+    return made

@@ -112,10 +112,14 @@ def reduce_to_budgets(curve: Curve) -> Repeats:
     )  # fmt: skip
 
 
+_STEPS = np.gradient(NOISE_GRID)
+
+
 def noise_weights(spread: float) -> FloatArray:
     """Return the logarithm of the prior weights of NOISE_GRID [s]."""
     scaled = (NOISE_GRID / spread) ** 2
     logs = -0.5 * scaled if spread == NOISE.known_spread else -2.5 * np.log1p(scaled / 4)
+    logs = logs + np.log(_STEPS)
     return logs - np.log(np.exp(logs).sum())
 
 
@@ -127,10 +131,10 @@ def shared_weights(median: float) -> FloatArray:
 
 
 def between_curves() -> FloatArray:
-    """Return the logarithm of the probability of a curve's noise [s] given that of its study [s]: [curve, study]."""
+    """Return the probability of a curve's noise [s] given that of its study [s]: [curve, study]."""
     step = (NOISE_GRID[:, None] - NOISE_GRID[None]) / NOISE.between_curves
-    logs = -2.0 * np.log1p(step**2 / 3)
-    return logs - np.log(np.exp(logs).sum(0, keepdims=True))
+    weights = (1 + step**2 / 3) ** -2 * _STEPS[:, None]
+    return weights / weights.sum(0, keepdims=True)
 
 
 def _prior_noise(curve: Curve, usable: NDArray[np.bool_], level: float) -> tuple[float, float]:

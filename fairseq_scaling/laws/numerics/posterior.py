@@ -43,7 +43,7 @@ def share_noise(curves: Sequence[Explained]) -> list[NoiseWeights]:
     for one in curves:
         given_shapes = one.repeats.log_likelihood + prior
         told = given_shapes + one.noise_evidence[:, None, None]
-        message = _log_sum(step[:, :, None, None] + told[:, None], 0)  # [study, run, seed]
+        message = _pass(step.T, told)  # [study, run, seed]
         without_seed = _log_sum(message, 2)[:, :, None]
         relative = message - without_seed
         messages.append(without_seed + relative / len(curves))
@@ -51,8 +51,7 @@ def share_noise(curves: Sequence[Explained]) -> list[NoiseWeights]:
     made = []
     for one, message in zip(curves, messages, strict=True):
         centre = noise_weights(one.repeats.spread)[:, None, None] + total - message
-        centre = centre - centre.max()
-        back = _log_sum(step[:, :, None, None] + centre[None], 1)  # [curve, run, seed]
+        back = _pass(step, centre)  # [curve, run, seed]
         if one.repeats.spread == NOISE.known_spread:
             back = noise_weights(NOISE.known_spread)[:, None, None] + np.zeros_like(back)
         joint = back + one.repeats.log_likelihood + prior
@@ -63,6 +62,12 @@ def share_noise(curves: Sequence[Explained]) -> list[NoiseWeights]:
 def _log_sum(logs: FloatArray, axis: int) -> FloatArray:
     most = logs.max(axis=axis, keepdims=True)
     return np.log(np.exp(logs - most).sum(axis=axis)) + np.squeeze(most, axis)
+
+
+def _pass(step: FloatArray, logs: FloatArray) -> FloatArray:
+    """Return the logarithm of the matrix ``step`` [m, s] times exp(logs) [s, ...]."""
+    most = logs.max(axis=0, keepdims=True)
+    return np.log(np.tensordot(step, np.exp(logs - most), 1)) + most
 
 
 class Posterior:
@@ -91,18 +96,17 @@ class Posterior:
     def _draw_coefficients(self, generator: np.random.Generator) -> FloatArray:
         """Return level and gain [d, 2]: normal, with the gain above 0 and the end within the metric's range."""
         e, repeats = self.explained, self.repeats
-        mean, c = e.mean[self.rough, self.size, self.shape], e.covariance[self.rough, self.size, self.shape]
-        first = np.sqrt(c[:, 0])
-        across = c[:, 1] / first
-        second = np.sqrt(np.maximum(c[:, 2] - across**2, 0))
-        flat = self.family == Family.FLAT
-        ends = np.where(flat, 0.0, e.ends[self.shape])
+        mean, c = e.moments(self.rough, self.size, self.shape)
+        first = np.sqrt(c[0])
+        across = c[1] / first
+        second = np.sqrt(np.maximum(c[2] - across**2, 0))
+        flat, ends = self.family == Family.FLAT, e.scaled.ends[self.shape]
         made = np.empty((DRAWS, 2))
         todo = np.arange(DRAWS)
         for _ in range(60):
             x = generator.standard_normal((todo.size, 2))
-            made[todo, 0] = mean[todo, 0] + first[todo] * x[:, 0]
-            made[todo, 1] = mean[todo, 1] + across[todo] * x[:, 0] + second[todo] * x[:, 1]
+            made[todo, 0] = mean[0, todo] + first[todo] * x[:, 0]
+            made[todo, 1] = mean[1, todo] + across[todo] * x[:, 0] + second[todo] * x[:, 1]
             end = made[todo, 0] + made[todo, 1] * ends[todo]
             outside = (end < repeats.lower) | (end > repeats.upper) | ((made[todo, 1] < 0) & ~flat[todo])
             todo = todo[outside]
@@ -137,8 +141,9 @@ class Posterior:
         e = self.explained
         low, high = self.repeats.z[0], max(self.repeats.z[-1], self.repeats.z[0] + 1e-3)
         used, place = np.unique(self.shape, return_inverse=True)
-        heights = (e.shapes.take(used).heights(z, low, high) - e.starts[used, None]) / e.spans[used, None]
-        heights = heights - e.middles[used, None]
+        scaled = e.scaled
+        heights = (e.shapes.take(used).heights(z, low, high) - scaled.starts[used, None]) / scaled.spans[used, None]
+        heights = heights - scaled.middles[used, None]
         heights[e.shapes.family[used] == Family.FLAT] = 0.0
         return self.coefficients[:, :1] + self.coefficients[:, 1:] * heights[place]
 
@@ -147,7 +152,7 @@ class Posterior:
         made = self.smooth(z)
         e, repeats = self.explained, self.repeats
         generator = np.random.default_rng([*self._seed, 0xD15C])
-        residual = repeats.values - (self.coefficients[:, :1] + self.coefficients[:, 1:] * e.heights[self.shape])
+        residual = repeats.values - (self.coefficients[:, :1] + self.coefficients[:, 1:] * e.scaled.heights[self.shape])
         across, among = correlation(z, repeats.z), correlation(z, z)
         for i, size in enumerate(ROUGHNESS.sizes):
             of = self.rough == i

@@ -2,7 +2,8 @@
 
 One S-curve is ``S(D) = 1 - (1 + (D / d)^a)^(-alpha / a)``: 0 at D = 0, 1 at infinity. It holds the logistic in log D
 (alpha = a), the power law with a ceiling (small d), the saturating law, and nearly the log-law and the straight line in
-log D (small alpha). A bend, a curve that improves and then gets worse, is one S-curve minus a later one.
+log D (small alpha). A bend, a curve that improves and then gets worse, is an S-curve that loses slope in log D
+from a place on, as broken laws do (Caballero et al. 2023).
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Shapes:
 
     Attributes:
         family: a ``Family`` each [k].
-        normal: coordinates [k, 7], standard normal in the prior: place, steepness and ratio of the first S-curve; drop,
-            place and steepness of the second; scale of the gain.
+        normal: coordinates [k, 6], standard normal in the prior: place, steepness and ratio of the S-curve; slope and
+            place of a bend; scale of the gain.
         prior: what the coordinates are scaled with.
     """
 
@@ -50,19 +51,9 @@ class Shapes:
         return Shapes(self.family[index], self.normal[index], self.prior)
 
     @property
-    def drop(self) -> FloatArray:
-        """Height of the second S-curve [k]; 0 where there is none."""
-        return self._lognormal(self.prior.log_drop, 3) * (self.family == Family.BEND)
-
-    @property
     def gain_scale(self) -> FloatArray:
         """Scale of the gain over 1.3 decades, as a share of the level [k]."""
-        return self._lognormal(self.prior.log_gain, 6)
-
-    @property
-    def end(self) -> FloatArray:
-        """Height at infinity [k]."""
-        return np.choose(self.family, [1.0, 0.0, -1.0, 1.0 - self.drop])
+        return self._lognormal(self.prior.log_gain, 5)
 
     def heights(self, z: FloatArray, low: float, high: float) -> FloatArray:
         """Return the heights [k, n] at z = log10 D [n] (-inf for D = 0) where the budgets span low to high."""
@@ -76,9 +67,12 @@ class Shapes:
         height = _rise(z, first, steepness, np.exp(log_ratio))
         bends = self.family == Family.BEND
         if bends.any():
-            second = low + ndtr(self.normal[bends, 4]) * (high - low + prior.after)
-            steepness = self._lognormal(prior.log_steepness, 5)[bends]
-            height[bends] -= self.drop[bends, None] * _rise(z, second, steepness, np.ones(steepness.size))
+            place = low + ndtr(self.normal[bends, 4]) * (high - low)
+            sharpness = np.log(10.0) * prior.onset
+            rise = steepness[bends], np.exp(log_ratio[bends])
+            before = _rise(np.zeros(1), first[bends] - place, *rise) - _rise(np.array([low]), first[bends], *rise)
+            slope = self._lognormal(prior.log_drop, 3)[bends] * before[:, 0] / np.maximum(place - low, 0.1)
+            height[bends] -= slope[:, None] / sharpness * _log1p_exp(sharpness * (z - place[:, None]))
         height[self.family == Family.FALL] *= -1.0
         height[self.family == Family.FLAT] = 0.0
         return height
@@ -87,14 +81,18 @@ class Shapes:
         return np.exp(moments[0] + moments[1] * self.normal[:, column])
 
 
-_GOLDEN = 1.0969815577985598  # the root of x^8 = x + 1, for seven dimensions
-_STEPS = _GOLDEN ** -np.arange(1.0, 8.0)
+_GOLDEN = 1.1127756842787055  # the root of x^7 = x + 1, for six dimensions
+_STEPS = _GOLDEN ** -np.arange(1.0, 7.0)
 
 
 def _rise(z: FloatArray, middle: FloatArray, steepness: FloatArray, ratio: FloatArray) -> FloatArray:
-    grown = np.log(10.0) * steepness[:, None] * (z[None] - middle[:, None])
-    grown = np.maximum(grown, 0.0) + np.log1p(np.exp(-np.abs(grown)))  # log(1 + exp), of -inf too
+    grown = _log1p_exp(np.log(10.0) * steepness[:, None] * (z[None] - middle[:, None]))
     return -np.expm1(-ratio[:, None] * grown)
+
+
+def _log1p_exp(x: FloatArray) -> FloatArray:
+    """Return log(1 + exp(x)), of -inf too."""
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
 
 
 @cache

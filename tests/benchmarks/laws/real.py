@@ -100,7 +100,7 @@ class _End:
         normal = state.explained.shapes.normal[state.shape]
         return cls(
             source, curve.metric, values, truth / unit, density[:_KEPT, chosen], state.family, state.rough,
-            normal[:, 1], normal[:, 6],
+            normal[:, 1], normal[:, 5],
         )  # fmt: skip
 
     def log_weights(self, change: np.ndarray) -> np.ndarray:
