@@ -1,4 +1,4 @@
-"""Numbers of tokens as people write them (``250000``, ``250k``, ``0.25M``, ``3B``), and the quantities of an x axis."""
+"""Numbers of tokens as people write them (``250,000``, ``250k``, ``0.25M``), and the quantities of an x axis."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fractions import Fraction
 from .errors import SettingError
 
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+")
 _NUMBER = re.compile(r"(?P<digits>\d[\d_]*(?:\.\d+)?(?:[eE]\+?\d+)?)\s*(?P<unit>[kKmMbBgGtT]?)")
 
 
@@ -16,13 +17,15 @@ def parse_tokens(text: str | int, setting: str = "tokens") -> int:
     """Return the number of tokens that ``text`` names, exactly.
 
     Args:
-        text: a number, optionally with a unit: k (thousand), M (million), B or G (billion), T (trillion).
+        text: a number, optionally with a unit: k (thousand), M (million), B or G (billion), T (trillion). Without a
+            unit commas may stand between thousands.
         setting: what the number belongs to, for the message.
 
     Raises:
         SettingError: it is no number, or no whole number of tokens.
     """
-    match = _NUMBER.fullmatch(str(text).strip())
+    written = str(text).strip()
+    match = _NUMBER.fullmatch(written.replace(",", "") if _GROUPED.fullmatch(written) else written)
     if match is None:
         raise SettingError(setting, text, "not a number of tokens", "write for example 250000, 250k, 0.25M or 3B")
     value = Fraction(match["digits"].replace("_", "")) * _FACTORS[match["unit"].lower()]

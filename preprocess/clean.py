@@ -318,9 +318,11 @@ class _Cleaning:
         records = (({key, self.settings.key(right)}, (left, right)) for key, (left, right) in kept)
         written = write_pairs(files[0], files[1], self._training(f"pairs {pair}", records))
         given = self._manifest["pairs"][pair]
-        taken = sum(count for split, count in self.pairs[pair].items() if split not in given)
+        own = {split: count for split, count in self.pairs[pair].items() if split not in given}
+        splits = " and ".join(sorted(own, reverse=True))  # valid and test
+        taken = {f"taken as {splits}": sum(own.values())} if own else {}
         self.pairs[pair]["train"] = written
-        self._account(f"pairs {pair}", {"taken as valid and test": taken, "train": written}, kept)
+        self._account(f"pairs {pair}", {**taken, "train": written}, kept)
 
     def _write_train_mono(self, language: str, kept: Buckets) -> None:
         records = (({int(key, 16)}, line) for _, (key, line) in kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,8 +119,11 @@ def _train(lines: Iterator[str], settings: SentencePieceSettings, longest: int) 
             **length,
         )
     except (RuntimeError, OSError) as error:
+        largest = re.search(r"value <= (\d+)", str(error))
+        reason = f"the text allows at most {largest[1]}" if largest else str(error)
+        remedy = f"--vocab-size {largest[1]}" if largest else "another --vocab-size"
         raise DataError(
-            f"SentencePiece could not make a vocabulary of {settings.vocab_size} pieces: {error}\n"
-            "  give more text, or another --vocab-size"
+            f"SentencePiece could not make a vocabulary of {settings.vocab_size} pieces: {reason}\n"
+            f"  give more text, or {remedy}"
         ) from None
     return model.getvalue()

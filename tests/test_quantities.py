@@ -9,6 +9,7 @@ from fairseq_scaling.quantities import QUANTITIES, format_tokens, parse_tokens, 
     [
         ("250000", 250_000), (250_000, 250_000), ("250k", 250_000), ("0.25M", 250_000), (" 1_000 ", 1000),
         ("3B", 3 * 10**9), ("3G", 3 * 10**9), ("1.5T", 15 * 10**11), ("1e6", 10**6), ("2.5e3k", 2_500_000),
+        ("37,410", 37_410), ("1,234,567", 1_234_567),
         ("0.1M", 100_000),  # 0.1 is no binary fraction: floats would give 100000.00000000001 for some of these
     ],
 )  # fmt: skip
@@ -16,7 +17,7 @@ def test_numbers_of_tokens_are_read_exactly(text: str | int, tokens: int) -> Non
     assert parse_tokens(text) == tokens
 
 
-@pytest.mark.parametrize("text", ["", "many", "-5", "1.5", "0.3k3", "1 M 2", "nan", "1e-3"])
+@pytest.mark.parametrize("text", ["", "many", "-5", "1.5", "0.3k3", "1 M 2", "nan", "1e-3", "1,5", "1,50M", "1234,567"])
 def test_what_is_no_whole_number_of_tokens_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match="budgets"):
         parse_tokens(text, "budgets")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..problems import ProblemKind
 
-_MAPPING = "write a table to fill in with --write-mapping mapping.csv and give it with --mapping mapping.csv"
+_MAPPING = "--write-mapping mapping.csv writes a table to fill in, --mapping mapping.csv reads it"
 _OWN_FILE = "let every run write its own file"
 _DAMAGED = "a record is cut or damaged and was left out"
 _DISK = "look for a full disk, or two programs that write one file"

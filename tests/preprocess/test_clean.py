@@ -80,6 +80,7 @@ def test_a_given_test_set_stays_as_it_is_and_out_of_training(write_raw: WriteRaw
     sides = [lines(tmp_path / "clean", f"pairs.en-fr.test.raw.{language}.txt") for language in ("en", "fr")]
     assert list(zip(*sides, strict=True)) == given
     assert manifest["pairs"]["en-fr"]["test"] == 10
+    assert manifest["filters"]["pairs en-fr"]["taken as valid"] == 20  # and no test set
     keys = training_keys(tmp_path / "clean")
     assert not keys & {content_key(side) for pair in pairs[:10] for side in pair}
     assert content_key(further[0][0]) not in keys  # its French side is held out

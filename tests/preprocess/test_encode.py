@@ -72,11 +72,15 @@ def test_languages_have_equal_shares_of_the_model(clean_folder: Path, tmp_path: 
     assert described["sentences"] == {"en": 151, "fr": 151}
 
 
-def test_a_model_is_not_overwritten_and_a_vocabulary_can_be_too_large(clean_folder: Path, model: Path) -> None:
+def test_a_model_is_not_overwritten_and_a_vocabulary_can_be_too_large(
+    clean_folder: Path, model: Path, tmp_path: Path
+) -> None:
     with pytest.raises(SettingError, match=r"exists\n.*--overwrite"):
         train_sentencepiece(clean_folder, model, SETTINGS)
-    with pytest.raises(DataError, match="could not make a vocabulary of 5000 pieces"):
+    with pytest.raises(DataError, match=r"could not make .* of 5000 pieces: the text allows at most") as refused:
         train_sentencepiece(clean_folder, model, SentencePieceSettings(vocab_size=5000), overwrite=True)
+    largest = int(str(refused.value).split()[-1])  # what the message says to give
+    train_sentencepiece(clean_folder, tmp_path / "largest", SentencePieceSettings(vocab_size=largest))
     with pytest.raises(SettingError, match="--model-type = word"):
         SentencePieceSettings(model_type="word")
 

@@ -60,7 +60,7 @@ class _Unclear(Exception):
 
 
 class _Assignment:
-    """Takes columns one by one for what they are; ``free`` are those that are left."""
+    """Takes columns one by one for what they are; ``free`` are those that are left, ``idle`` those of no use."""
 
     def __init__(self, sheet: Sheet, options: TableOptions, name: str) -> None:
         self.sheet, self.options, self.name = sheet, options, name
@@ -73,6 +73,7 @@ class _Assignment:
         self.given_curve: list[Column] = []
         self.given_metrics: dict[str, list[Column]] = {}
         self.roles: dict[str, Column] = {}
+        self.idle: list[int] = []
 
     def run(self) -> tuple[Roles | None, list[Problem]]:
         try:
@@ -86,7 +87,8 @@ class _Assignment:
         named = self.roles.pop("curve", None)
         curve = self.given_curve or ([named] if named else self._find_curve(x))
         taken = {column.at for column in curve}
-        left = [self.sheet.columns[i] for i in self.free if i not in taken and not (is_own and self.folded[i] in OWN)]
+        unread = sorted({*self.free, *self.idle} - taken)
+        left = [self.sheet.columns[i] for i in unread if not (is_own and self.folded[i] in OWN)]
         roles = Roles(x, found, values, self.roles, curve, left, is_own)
         return roles, [ColumnProblem.NOT_READ.at(self.name, 1, columns=names_of(left))] if left else []
 
@@ -283,7 +285,10 @@ class _Assignment:
     def _with_only_stderr(self, values: list[ValueColumn]) -> list[ValueColumn]:
         """Give the only column of values the column of standard errors."""
         stderr = self.roles.pop("stderr", None)
-        if len(values) != 1 or stderr is None or values[0].stderr is not None:
+        if stderr is None:
+            return values
+        if len(values) != 1 or values[0].stderr is not None:
+            self.idle.append(stderr.at)  # it does not say whose errors it holds
             return values
         return [replace(values[0], stderr=stderr)]
 

@@ -125,6 +125,9 @@ def test_standard_errors_are_those_of_the_column_beside_them(tmp_path: Path) -> 
     assert {point.stderr for point in alone.points} == {0.3}
     behind = read(tmp_path, "tokens,bleu\n" + rows("{d},1{i} \u00b1 0.3"))
     assert {point.stderr for point in behind.points} == {0.3}
+    whose = read(tmp_path, "tokens,bleu,chrf,stderr\n" + rows("{d},1{i},3{i},0.3"))
+    assert {point.stderr for point in whose.points} == {None}
+    assert [problem.message for problem in whose.problems] == ["columns that are not read: stderr"]
 
 
 def test_a_spreadsheet_with_german_numbers(tmp_path: Path) -> None:
