@@ -60,8 +60,8 @@ def relu_feed_forward(x: Tensor, wi: Tensor, wo: Tensor, probability: float, tra
 def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None, dropout: float) -> Tensor:
     """Return ``softmax(q k^T + bias, where mask: -inf) v``, without scaling by sqrt(size), as in T5.
 
-    On CPUs PyTorch's fused attention falls back to unfused parts as soon as the bias has a gradient;
-    the version here is faster there. Elsewhere PyTorch's is used.
+    On CPUs PyTorch's fused attention falls back to unfused parts as soon as the bias has a gradient; the version here
+    is faster there. Elsewhere PyTorch's is used: on NVIDIA GPUs its memory-efficient kernel takes such a bias.
 
     Args:
         q: [batch, heads, queries, size].
@@ -82,6 +82,21 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor
         added = blocked if added is None else added + blocked
     mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout, scale=1.0)
     return mixed.transpose(1, 2).flatten(2)
+
+
+def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """Return the queries, keys or values that lie side by side in ``x``, each [batch, heads, length, size].
+
+    On CPUs they are copied into the order that the batched products of attention want. Elsewhere they are views: fused
+    attention takes these as they are, and one copy puts their gradients together.
+
+    Args:
+        x: [batch, length, parts * heads * size].
+    """
+    split = x.unflatten(-1, (parts, heads, -1))
+    if _on_cpu(x):
+        return split.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
+    return tuple(part.transpose(1, 2) for part in split.unbind(2))
 
 
 def dropout(x: Tensor, probability: float, training: bool) -> Tensor:
@@ -143,9 +158,13 @@ def linear_cross_entropy(
     return _ChunkedCrossEntropy.apply(features, weight, targets, ignored, dtype)
 
 
+def _on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu"
+
+
 def _is_plain(x: Tensor) -> bool:
     """Return whether the kernels here are the faster ones for a tensor."""
-    return x.device.type == "cpu" and x.dtype == torch.float32
+    return _on_cpu(x) and x.dtype == torch.float32
 
 
 def _is_medium(x: Tensor) -> bool:

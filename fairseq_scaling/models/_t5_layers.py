@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._t5_kernels import attention, dropout, linear, relu_feed_forward, rms_norm
+from ._t5_kernels import attention, dropout, linear, relu_feed_forward, rms_norm, split_heads
 
 
 class RMSNorm(nn.Module):
@@ -85,15 +85,15 @@ class Attention(nn.Module):
 
     def project_self(self, x: Tensor) -> tuple[Tensor, ...]:
         """``x`` [batch, length, d_model] -> queries, keys, values, each [batch, heads, length, d_kv]."""
-        return self._project(x, torch.cat((self.q, self.k, self.v)), 3)
+        return split_heads(linear(x, torch.cat((self.q, self.k, self.v))), 3, self.heads)
 
     def project_queries(self, x: Tensor) -> Tensor:
         """``x`` [batch, length, d_model] -> [batch, heads, length, d_kv]."""
-        return self._project(x, self.q, 1)[0]
+        return split_heads(linear(x, self.q), 1, self.heads)[0]
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, ...]:
         """Encoder output [batch, source, d_model] -> keys and values, each [batch, heads, source, d_kv]."""
-        return self._project(memory, torch.cat((self.k, self.v)), 2)
+        return split_heads(linear(memory, torch.cat((self.k, self.v))), 2, self.heads)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
         """Attend from ``q`` [batch, heads, queries, d_kv] to ``k``, ``v`` [batch, heads, keys, d_kv].
@@ -102,11 +102,6 @@ class Attention(nn.Module):
         left out. Returns [batch, queries, d_model].
         """
         return linear(attention(q, k, v, bias, mask, self.dropout if self.training else 0.0), self.o)
-
-    def _project(self, x: Tensor, weight: Tensor, parts: int) -> tuple[Tensor, ...]:
-        # one product, one copy into the order that the batched products of attention want
-        projected = linear(x, weight).unflatten(-1, (parts, self.heads, self.d_kv))
-        return projected.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
 
 
 class FeedForward(nn.Module):

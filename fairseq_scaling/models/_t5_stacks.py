@@ -8,6 +8,7 @@ import torch
 from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoder, FairseqIncrementalDecoder
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ._t5_kernels import add_dropout, dropout, linear, linear_cross_entropy
 from ._t5_layers import Attention, FeedForward, PositionBias, RMSNorm
@@ -65,6 +66,14 @@ class DecoderLayer(EncoderLayer):
         return self._add(x, self.feed_forward(self.feed_forward_norm(x)))
 
 
+def run_layer(layer: nn.Module, again: bool, *arguments: Any) -> Tensor:
+    """Return what a layer computes; ``again``: keep its input alone, and compute the layer again in backward."""
+    if again and torch.is_grad_enabled():
+        result: Tensor = checkpoint(layer, *arguments, use_reentrant=False)
+        return result
+    return layer(*arguments)
+
+
 class T5Encoder(FairseqEncoder):
     """Tokens [batch, source] -> states; padding may stand on either side."""
 
@@ -77,17 +86,26 @@ class T5Encoder(FairseqEncoder):
         self.layers = nn.ModuleList(EncoderLayer(cfg) for _ in range(cfg.encoder_layers))
         self.norm = RMSNorm(cfg.d_model, cfg.layer_norm_epsilon)
         self.dropout, self.max_source_positions = cfg.dropout, cfg.max_source_positions
+        self.checkpoint_activations = cfg.checkpoint_activations
 
-    def forward(self, src_tokens: Tensor, src_lengths: Tensor | None = None, **_: Any) -> dict[str, list[Tensor]]:
-        """Return ``encoder_out`` [batch, source, d_model] and ``padding`` [batch, source] (True where padded)."""
-        padding = src_tokens.eq(self.dictionary.pad())
+    def forward(
+        self, src_tokens: Tensor, src_lengths: Tensor | None = None, padded: bool = True, **_: Any
+    ) -> dict[str, list[Tensor]]:
+        """Return ``encoder_out`` [batch, source, d_model] and ``padding`` [batch, source] (True where padded).
+
+        Args:
+            src_tokens: [batch, source].
+            src_lengths: not needed.
+            padded: there may be padding in ``src_tokens``.
+        """
+        mask = src_tokens.eq(self.dictionary.pad()) if padded else None
+        if mask is not None and src_tokens.device.type == "cpu" and not mask.any():  # a GPU would be waited for
+            mask = None
         length = src_tokens.size(1)
         bias = self.position_bias(length, length)
-        # on a GPU asking whether there is padding would wait for the GPU
-        mask = padding if src_tokens.is_cuda or padding.any() else None
         x = dropout(self.embed_tokens(src_tokens), self.dropout, self.training)
         for layer in self.layers:
-            x = layer(x, bias, mask)
+            x = run_layer(layer, self.checkpoint_activations, x, bias, mask)
         x = dropout(self.norm(x), self.dropout, self.training)
         return {"encoder_out": [x], "padding": [] if mask is None else [mask]}
 
@@ -118,6 +136,7 @@ class T5Decoder(FairseqIncrementalDecoder):
         self.head = None if tied else nn.Parameter(torch.empty(len(dictionary), cfg.d_model))
         self.scale = cfg.d_model**-0.5 if tied else 1.0
         self.dropout, self.max_target_positions = cfg.dropout, cfg.max_target_positions
+        self.checkpoint_activations = cfg.checkpoint_activations
         start = dictionary.index(cfg.decoder_start)
         self.start = None if start == dictionary.eos() else start
 
@@ -168,7 +187,8 @@ class T5Decoder(FairseqIncrementalDecoder):
         memory_mask = encoder_out["padding"][0] if encoder_out["padding"] else None
         x = dropout(self.embed_tokens(prev_output_tokens), self.dropout, self.training)
         for number, layer in enumerate(self.layers):
-            x = layer(x, bias, memory, memory_mask, caches[number] if caches is not None else None)
+            cache = caches[number] if caches is not None else None
+            x = run_layer(layer, self.checkpoint_activations, x, bias, memory, memory_mask, cache)
         return dropout(self.norm(x), self.dropout, self.training)
 
     def output_weight(self) -> Tensor:
@@ -179,20 +199,19 @@ class T5Decoder(FairseqIncrementalDecoder):
         """[..., d_model] -> logits [..., vocabulary]; a tied layer's input is scaled by d_model^-0.5 (T5 v1.0)."""
         return linear(features * self.scale if self.scale != 1.0 else features, self.output_weight())
 
-    def cross_entropy(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def cross_entropy(self, features: Tensor, targets: Tensor, padded: bool = True) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of ``targets`` [batch, target], padding left out, summed, in nats.
 
-        The first result is the loss, the second the same in float64 without gradient.
+        The first result is the loss, the second the same in float64 without gradient. ``padded`` says that there may be
+        padding in ``targets``.
         """
         features, targets = features.flatten(0, 1), targets.flatten()
-        pad = self.dictionary.pad()
-        if features.is_cuda:
-            # Finding the tokens that count would wait for the GPU.
-            return linear_cross_entropy(features * self.scale, self.output_weight(), targets, ignored=pad)
-        kept = targets.ne(pad).nonzero().squeeze(1)
-        if kept.numel() < targets.numel():
-            features, targets = features.index_select(0, kept), targets.index_select(0, kept)
-        return linear_cross_entropy(features * self.scale, self.output_weight(), targets)
+        pad: int = self.dictionary.pad()
+        ignored = pad if padded else None
+        if padded and features.device.type == "cpu":  # a GPU would be waited for: there padding is computed in vain
+            kept = targets.ne(pad).nonzero().squeeze(1)
+            features, targets, ignored = features.index_select(0, kept), targets.index_select(0, kept), None
+        return linear_cross_entropy(features * self.scale, self.output_weight(), targets, ignored)
 
     def reorder_incremental_state_scripting(self, incremental_state: dict[str, Any], new_order: Tensor) -> None:
         """Choose the rows of the cache by ``new_order`` (beam search)."""

@@ -37,7 +37,7 @@ class T5CrossEntropy(FairseqCriterion):
         """Return the loss (nats, summed), the sample size to divide by, and what is logged."""
         targets = sample["target"]
         if getattr(model, "computes_loss", False):
-            loss, exact = model(**sample["net_input"], targets=targets)
+            loss, exact = model(**sample["net_input"], targets=targets, padded=sample.get("padded", True))
         else:
             logits = model.get_normalized_probs(model(**sample["net_input"]), log_probs=True).flatten(0, 1)
             losses = F.nll_loss(logits, targets.flatten(), ignore_index=self.padding_idx, reduction="none")

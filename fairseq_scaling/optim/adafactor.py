@@ -6,8 +6,9 @@ factors small matrices that T5 does not factor.
 """
 # No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Optional
 
 import torch
@@ -17,6 +18,9 @@ from omegaconf import II
 from torch import Tensor
 
 from ..errors import SettingError
+
+_TOGETHER = {"cpu": 1 << 18, "elsewhere": 1 << 26}
+"""Entries of parameters that are stepped at once: what stays in a core's cache; on a GPU few kernels, and 256 MiB."""
 
 
 @dataclass
@@ -85,9 +89,15 @@ class Adafactor(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            alike: dict[Any, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    _step(parameter, parameter.grad.float(), self.state[parameter], group)
+                    state = self.state[parameter]
+                    _advance(state, parameter, group["factored_size"])
+                    alike.setdefault((state["step"], "rows" in state, parameter.device), []).append(parameter)
+            for parameters in alike.values():
+                for some in _portions(parameters):
+                    _step(some, [self.state[parameter] for parameter in some], group)
         return loss
 
 
@@ -114,32 +124,71 @@ class T5Adafactor(FairseqOptimizer):
         }
 
 
-def _step(parameter: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-    # Tensor arithmetic only: reading a number would make a GPU wait for it, once per parameter.
-    factored = parameter.dim() == 2 and min(parameter.shape) >= group["factored_size"]
+def _advance(state: dict[str, Any], parameter: Tensor, factored_size: int) -> None:
+    """Count an update in the state of a parameter; before the first one the state is empty."""
     if not state:
         state["step"] = 0
-        if factored:
-            state["rows"], state["columns"] = grad.new_zeros(grad.size(0)), grad.new_zeros(grad.size(1))
+        zeros = partial(torch.zeros, dtype=torch.float32, device=parameter.device)
+        if parameter.dim() == 2 and min(parameter.shape) >= factored_size:
+            state["rows"], state["columns"] = zeros(parameter.size(0)), zeros(parameter.size(1))
         else:
-            state["entries"] = torch.zeros_like(grad)
+            state["entries"] = zeros(parameter.shape)
     state["step"] += 1
-    new = state["step"] ** -group["decay"]
-    squared = grad * grad
-    if factored:
-        state["rows"].lerp_(squared.mean(1).add_(group["epsilon1"]), new)
-        state["columns"].lerp_(squared.mean(0).add_(group["epsilon1"]), new)
-        relative = state["rows"] / state["rows"].mean()
-        update = torch.mul(grad, relative.rsqrt_().unsqueeze_(1), out=squared).mul_(state["columns"].rsqrt())
+
+
+def _portions(parameters: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield what is stepped at once; a parameter with more entries than that is stepped alone."""
+    most = _TOGETHER["cpu" if parameters[0].device.type == "cpu" else "elsewhere"]
+    some: list[Tensor] = []
+    entries = 0
+    for parameter in parameters:
+        if some and entries + parameter.numel() > most:
+            yield some
+            some, entries = [], 0
+        some.append(parameter)
+        entries += parameter.numel()
+    if some:
+        yield some
+
+
+def _step(parameters: list[Tensor], states: list[dict[str, Any]], group: dict[str, Any]) -> None:
+    """Step parameters that are all factored or all not, and have made equally many updates."""
+    # Tensor arithmetic only: reading a number would make a GPU wait for it. Where a function of torch takes a whole
+    # list, a GPU starts a kernel or two for all of it.
+    grads = [parameter.grad.float() for parameter in parameters if parameter.grad is not None]
+    new = states[0]["step"] ** -group["decay"]
+    updates = torch._foreach_mul(grads, grads)
+    if "rows" in states[0]:
+        rows, columns = ([state[name] for state in states] for name in ("rows", "columns"))
+        for moments, axis in ((rows, 1), (columns, 0)):
+            means = [squared.mean(axis) for squared in updates]
+            torch._foreach_add_(means, group["epsilon1"])
+            torch._foreach_lerp_(moments, means, new)
+        relative = [row / row.mean() for row in rows]
+        torch._foreach_rsqrt_(relative)
+        for grad, row, column, update in zip(grads, relative, torch._foreach_rsqrt(columns), updates, strict=True):
+            torch.mul(grad, row.unsqueeze_(1), out=update).mul_(column)
     else:
-        state["entries"].lerp_(squared.add_(group["epsilon1"]), new)
-        update = torch.rsqrt(state["entries"], out=squared).mul_(grad)
-    excess = _root_mean_square(update).div_(group["clip"]).clamp_(min=1.0)
-    scale = _root_mean_square(parameter.float()).clamp_(min=group["epsilon2"])
+        entries = [state["entries"] for state in states]
+        torch._foreach_add_(updates, group["epsilon1"])
+        torch._foreach_lerp_(entries, updates, new)
+        updates = torch._foreach_rsqrt(entries)
+        torch._foreach_mul_(updates, grads)
+    excesses = _root_mean_squares(updates)
+    torch._foreach_div_(excesses, group["clip"])
+    torch._foreach_clamp_min_(excesses, 1.0)
+    scales = _root_mean_squares([parameter.float() for parameter in parameters])
+    torch._foreach_clamp_min_(scales, group["epsilon2"])
+    torch._foreach_div_(scales, excesses)
+    torch._foreach_mul_(scales, -group["lr"])
     if group["weight_decay"]:
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-    parameter.add_(update.mul_(scale.div_(excess).mul_(-group["lr"])))
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+    for update, scale in zip(updates, scales, strict=True):
+        update.mul_(scale)
+    torch._foreach_add_(parameters, updates)
 
 
-def _root_mean_square(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x).div_(max(x.numel(), 1) ** 0.5)
+def _root_mean_squares(tensors: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
+    norms = list(torch._foreach_norm(tensors))
+    torch._foreach_div_(norms, [max(tensor.numel(), 1) ** 0.5 for tensor in tensors])
+    return norms

@@ -75,6 +75,7 @@ class ScalingTask(FairseqTask):
         model = super().build_model(cfg, from_checkpoint)
         self.architecture = str(cfg._name)
         self._model = settings_of(cfg)
+        self._model.pop("checkpoint_activations", None)  # saves memory and changes no number: the run is the same
         # A tied embedding is one parameter: parameters() yields it once.
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         if not from_checkpoint:

@@ -61,7 +61,7 @@ class BlockDataset(FairseqDataset):
         ``net_input``: ``src_tokens [batch, input_length]``, ``src_lengths [batch]``,
         ``prev_output_tokens [batch, target_length]`` (the target shifted, after fairseq's custom opened by ``</s>``);
         ``target [batch, target_length]``; ``ntokens`` of the target; ``consumed``: language -> tokens before
-        corruption; ``unique``: the same without text that was read before.
+        corruption; ``unique``: the same without text that was read before; ``padded``: False, blocks fill their rows.
         """
         if not len(positions):
             return {}
@@ -93,6 +93,7 @@ class BlockDataset(FairseqDataset):
             "target": torch.from_numpy(target),
             "consumed": dict(zip(self.languages, counts.tolist(), strict=True)),
             "unique": dict(zip(self.languages, new.tolist(), strict=True)),
+            "padded": False,
         }
 
     def num_tokens(self, index: int) -> int:

@@ -3,6 +3,7 @@
 - fairseq's commands open checkpoints without running code in them.
 - What the user can mend is printed as a message, and the command exits with 2.
 - The settings of fairseq's commands are checked before they do anything.
+- ``--fp16`` with ``t5_adafactor`` implies ``--fp16-no-flatten-grads``: it steps each parameter by its scale.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _checked(call_main: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(call_main)
     def checked(cfg: Any, main: Callable[..., Any], **named: Any) -> Any:
-        _check(cfg.task, trains=main.__module__ == "fairseq_cli.train")
+        _check(cfg, trains=main.__module__ == "fairseq_cli.train")
         return call_main(cfg, main, **named)
 
     return checked
@@ -66,18 +67,20 @@ def _check_under_hydra() -> None:
     def checked(cfg: Any) -> None:
         add_defaults(cfg)
         try:
-            _check(cfg.task, trains=True)
+            _check(cfg, trains=True)
         except ScalingError as error:
             _end(error)  # hydra would print a traceback
 
     train.add_defaults = checked
 
 
-def _check(task: Any, trains: bool) -> None:
-    if getattr(task, "_name", None) in _TASKS:
-        check_settings(task)
+def _check(cfg: Any, trains: bool) -> None:
+    if getattr(cfg.task, "_name", None) in _TASKS:
+        check_settings(cfg.task)
         if trains:
-            check_training_settings(task)
+            check_training_settings(cfg.task)
+            if cfg.common.fp16 and cfg.optimizer._name == "t5_adafactor":
+                cfg.common.fp16_no_flatten_grads = True
 
 
 def _end(error: ScalingError) -> NoReturn:

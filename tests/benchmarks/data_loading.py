@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from fairseq_scaling.tasks.scaling_pretraining import ScalingPretrainingConfig, ScalingPretrainingTask
 from fairseq_scaling.tasks.scaling_translation import ScalingTranslationConfig, ScalingTranslationTask
 from tests.benchmarks.text import clean_folder, preprocess
-from tests.models.conftest import make_model
+from tests.models.small import make_model
 
 BATCH, SOURCE = 32, 112
 

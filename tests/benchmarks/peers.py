@@ -10,7 +10,7 @@ import torch
 
 from fairseq_scaling.models.t5 import PRESETS, T5Config
 from fairseq_scaling.study.plan.flags import flags
-from tests.models.conftest import EOS, PAD
+from tests.models.small import EOS, PAD
 
 __all__ = [
     "EOS", "PAD", "dimensions", "hugging_face", "matmul_rate", "transformer_flags", "transformer_settings",

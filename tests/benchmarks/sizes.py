@@ -115,7 +115,7 @@ def measure(folder: str, mixture: str, budget: int) -> list[str]:
     logging.disable(logging.INFO)
     started = time.process_time()
     from fairseq_scaling.tasks.scaling_pretraining import ScalingPretrainingConfig, ScalingPretrainingTask
-    from tests.models.conftest import make_model
+    from tests.models.small import make_model
 
     model = make_model(PIECES + SENTINELS + 4, "t5_tiny")
     assert model is not None  # kept: memory is counted above it

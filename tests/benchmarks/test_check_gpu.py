@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from fairseq.data import Dictionary
 
+from fairseq_scaling.data.corpus import Corpus
+from fairseq_scaling.data.corruption import SpanCorruption
 from tests.benchmarks import check_gpu, gpu_speed
 from tests.benchmarks.check_gpu import Check
 
@@ -46,6 +51,86 @@ def test_other_losses_and_other_batches_fail(check: Check) -> None:
     check.lines.clear()
     check_gpu.compare(check, 1, "x", [], [], check_gpu.CLOSE)
     assert [line[2] for line in check.lines] == ["FAIL", "FAIL"]
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a CPU stand in for the GPU, with models and batches that it can do."""
+    small = {"VOCABULARY": 500, "SOURCE": 24, "TARGET": 6, "WARM": 2, "STEPS": 3, "BATCHES": {"t5_tiny": 2}}
+    for setting, value in small.items():
+        monkeypatch.setattr(gpu_speed, setting, value)
+    monkeypatch.setattr(gpu_speed, "LARGEST", ("t5_tiny",))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
+
+
+@no_gpu
+@pytest.mark.slow
+def test_the_speed_of_training_is_measured_alone_and_through_fairseq(
+    check: Check, tiny: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling Hugging Face's model alone takes minutes: it is left out."""
+    contenders = gpu_speed.contenders
+    without = {name: make for name, make in contenders("t5_tiny").items() if "compiled" not in name}
+    monkeypatch.setattr(gpu_speed, "contenders", lambda arch: without)
+    gpu_speed.throughput(check)
+    lines = {what: (outcome, detail) for _, what, outcome, detail in check.lines}
+    assert {outcome for outcome, _ in lines.values()} == {"", "pass", "skipped"}
+    assert [what for what, (outcome, _) in lines.items() if outcome == "skipped"] == [
+        "attention 32x12x24x64, trained bias: memory-efficient"
+    ]
+    through = lines["t5_tiny through fairseq-train, --bf16-autocast"][1]
+    assert re.fullmatch(r"[\d,]+ tokens/s, \d+% of the step alone", through)
+    assert lines["attention 32x12x24x64, trained bias: PyTorch's choice"][0] == "pass"
+
+
+@no_gpu
+@pytest.mark.slow
+def test_two_jobs_are_measured_beside_one(check: Check, tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate = gpu_speed.pretraining_rate
+    monkeypatch.setattr(gpu_speed, "pretraining_rate", lambda check, arch, *more: rate(check, "t5_tiny", *more))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setitem(gpu_speed.BATCHES, "t5_tiny", 16)  # as many as the jobs have
+    check_gpu.several_jobs(check)
+    assert [(line[1], line[2]) for line in check.lines] == [
+        ("two t5_small jobs on one GPU, beside one", ""),
+        ("several GPUs", "skipped"),
+    ]
+    assert float(check.lines[0][3].split()[0]) > 0.1
+
+
+def test_the_largest_batch_is_found_with_and_without_checkpointing(
+    check: Check, tiny: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory that holds four times the sequences where activations are computed again."""
+    measured = []
+
+    def measure(make: Any, batch: int, device: str, steps: int) -> tuple[float, int]:
+        model, _ = make()
+        again = model.encoder.checkpoint_activations
+        measured.append((again, batch))
+        if batch > (64 if again else 16):
+            raise torch.cuda.OutOfMemoryError
+        return 0.001 * batch, batch << 30
+
+    monkeypatch.setattr(gpu_speed, "measure", measure)
+    gpu_speed.largest_batch(check)
+    assert measured == [(False, 4 << n) for n in range(4)] + [(True, 4 << n) for n in range(6)]
+    assert [line[1] for line in check.lines if "GiB" in line[3]] == [
+        "t5_tiny: largest batch (doubling)",
+        "t5_tiny, --checkpoint-activations: largest batch (doubling)",
+    ]
+    assert [line[3].split(":")[0] for line in check.lines if "GiB" in line[3]] == ["16", "64"]
+    found = next(line[3] for line in check.lines if "for scaling-study plan" in line[1])
+    operations = 3 * gpu_speed.shape("t5_tiny").forward(24, 6).flops
+    assert float(found.split()[1]) == pytest.approx(operations / 0.001, rel=1e-2)
+
+
+def test_the_text_for_speed_is_enough_for_the_longest_run(check: Check, tiny: None) -> None:
+    folder = gpu_speed.large_corpus(check.folder / "large")
+    corpus = Corpus.open(folder)
+    block = SpanCorruption.for_input_length(24).block_length
+    assert corpus.mono("aa", "train").tokens // block >= (2 + 3) * 2
+    assert len(Dictionary.load(str(corpus.dictionary_path))) == 500
 
 
 @pytest.mark.parametrize("name", ["fairseq_scaling", "Hugging Face T5, eager", "fairseq transformer"])

@@ -169,7 +169,7 @@ def _operations(cfg: Any) -> float:
     """Return the floating-point operations of the matrix products of one update, counted while it runs."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from tests.models.conftest import make_model, random_tokens
+    from tests.models.small import make_model, random_tokens
 
     names = ("dropout", *PRESETS["t5"])
     model = make_model(VOCABULARY, "t5", **{name: getattr(cfg, name) for name in names})

@@ -25,7 +25,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from fairseq_scaling.tasks.config import MATMUL_PRECISIONS
 from tests.benchmarks.peers import EOS, PAD, hugging_face, matmul_rate, transformer_settings
-from tests.models.conftest import make_model, make_task, random_tokens
+from tests.models.small import make_model, make_task, random_tokens
 
 BATCH, SOURCE, TARGET = 32, 112, 28
 Loss = Callable[[], torch.Tensor]

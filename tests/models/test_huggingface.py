@@ -8,7 +8,7 @@ import torch
 from fairseq_scaling.errors import CheckpointError
 from fairseq_scaling.models.huggingface import from_huggingface, ignored_weights, to_huggingface
 
-from .conftest import make_model
+from .small import make_model
 
 SMALL = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_heads": 2, "encoder_layers": 1, "decoder_layers": 1}
 

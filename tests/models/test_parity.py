@@ -13,7 +13,7 @@ from fairseq_scaling.models._t5_layers import position_bucket
 from fairseq_scaling.models.huggingface import from_huggingface, to_huggingface
 from fairseq_scaling.models.t5 import T5Model
 
-from .conftest import EOS, PAD, make_model, make_task, random_tokens
+from .small import EOS, PAD, make_model, make_task, random_tokens
 
 VOCABULARY = 61
 

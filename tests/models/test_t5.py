@@ -19,7 +19,7 @@ from fairseq_scaling.models.criterion import T5CrossEntropy
 from fairseq_scaling.models.huggingface import from_huggingface, to_huggingface
 from fairseq_scaling.models.t5 import PRESETS, T5Config
 
-from .conftest import EOS, PAD, make_model, make_task, random_tokens
+from .small import EOS, PAD, make_model, make_task, random_tokens
 
 SMALL = {"d_model": 16, "d_kv": 6, "d_ff": 24, "num_heads": 2, "encoder_layers": 1, "decoder_layers": 2}
 

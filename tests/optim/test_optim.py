@@ -13,9 +13,10 @@ import torch
 from fairseq import optim as fairseq_optim
 from fairseq.optim import lr_scheduler as fairseq_schedules
 from omegaconf import OmegaConf
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_scaling.errors import SettingError
-from fairseq_scaling.optim import T5Adafactor, T5InverseSquareRootSchedule
+from fairseq_scaling.optim import T5Adafactor, T5InverseSquareRootSchedule, adafactor
 from fairseq_scaling.optim.adafactor import Adafactor, T5AdafactorConfig
 from fairseq_scaling.optim.schedule import T5InverseSquareRootConfig
 
@@ -142,6 +143,68 @@ def test_state_survives_a_checkpoint(tmp_path: Path) -> None:
         resumed.grad = gradient.clone()
         optimizer.step()
     assert torch.equal(resumed, whole)
+
+
+def drawn_model(device: str = "cpu", layers: int = 1) -> list[torch.nn.Parameter]:
+    """Return parameters of several shapes with gradients, ``layers`` times: 4 factored matrices, 2 others."""
+    parameters = []
+    for number, shape in enumerate([(9, 14), (14, 9), (30, 7), (8, 8), (3, 5), (11,)] * layers):
+        parameter = torch.nn.Parameter(draw(shape, number)[0].to(device))
+        parameter.grad = draw(shape, number + 1)[0].to(device)
+        parameters.append(parameter)
+    return parameters
+
+
+def test_many_parameters_stepped_at_once_are_those_stepped_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a bit differs."""
+    results = []
+    for entries in (1, 10_000):
+        monkeypatch.setattr(adafactor, "_TOGETHER", {"cpu": entries})
+        parameters = drawn_model()
+        optimizer = Adafactor(parameters, lr=0.3, factored_size=7, weight_decay=0.01)
+        optimizer.step()
+        parameters[2].grad = None  # it makes one update less than the others
+        optimizer.step()
+        for number, parameter in enumerate(parameters):
+            parameter.grad = draw(tuple(parameter.shape), number + 7)[0]
+        optimizer.step()
+        assert [optimizer.state[parameter]["step"] for parameter in parameters] == [3, 3, 2, 3, 3, 3]
+        state = [optimizer.state[p][name] for p in parameters for name in sorted(optimizer.state[p]) if name != "step"]
+        results.append([*parameters, *state])
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_as_many_parameters_are_stepped_at_once_as_have_so_many_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adafactor, "_TOGETHER", {"cpu": 9, "elsewhere": 10})
+    for device, sizes in (("meta", [[4, 6], [3], [50], [7, 3]]), ("cpu", [[4], [6, 3], [50], [7], [3]])):
+        parameters = [torch.empty(size, device=device) for size in (4, 6, 3, 50, 7, 3)]
+        portions = list(adafactor._portions(parameters))
+        assert [[tensor.numel() for tensor in portion] for portion in portions] == sizes
+        stepped = [tensor for portion in portions for tensor in portion]
+        assert all(one is other for one, other in zip(stepped, parameters, strict=True))
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations that PyTorch is asked for; one on a whole list counts once."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_on_a_gpu_a_step_asks_for_few_operations_for_each_parameter() -> None:
+    counts = []
+    for layers in (1, 11):
+        parameters = drawn_model("meta", layers)
+        optimizer = Adafactor(parameters, lr=0.3, factored_size=7)
+        optimizer.step()  # makes the state
+        with Operations() as operations:
+            optimizer.step()
+        counts.append(operations.count)
+    # 4 factored matrices and 2 others; one after the other they took 24 operations each, and 14.
+    assert counts[1] - counts[0] <= 10 * (4 * 8 + 2 * 2)
 
 
 def make_schedule(**settings: Any) -> tuple[T5InverseSquareRootSchedule, SimpleNamespace]:

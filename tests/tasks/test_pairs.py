@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fairseq_scaling.data.corpus import TokenFile, write_token_file
 from fairseq_scaling.tasks._pairs import PairDataset, Sentences
-from tests.models.conftest import EOS, make_task
+from tests.models.small import EOS, make_task
 
 DICTIONARY = make_task(40).target_dictionary
 sentences = st.lists(st.integers(4, 39), max_size=7).map(lambda tokens: np.array([*tokens, EOS]))

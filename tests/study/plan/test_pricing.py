@@ -16,7 +16,7 @@ from fairseq_scaling.study.plan.jobs import Work
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.plan.pricing import Shape
 from fairseq_scaling.study.settings.config import load_study
-from tests.models.conftest import make_model, random_tokens
+from tests.models.small import make_model, random_tokens
 
 Write = Callable[[dict[str, Any] | str], Path]
 SMALL = {"d_model": 24, "d_kv": 6, "d_ff": 40, "num_heads": 2, "encoder_layers": 3, "decoder_layers": 2}
