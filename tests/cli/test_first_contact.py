@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def test_the_first_screen_says_what_was_read_what_is_missing_and_the_next_step(t
     assert "languages   de-en (61)" in lines
     assert "subsets     test (61), valid (61)" in lines
     assert sum("lacks pretrain_tokens: 61 runs" in line for line in lines) == 1
-    assert lines[-1].startswith(f"next: fit-scaling {tmp_path} --write-mapping mapping.csv")
+    assert lines[-1].startswith(f"next: fit-scaling {shlex.quote(str(tmp_path))} --write-mapping mapping.csv")
     assert "no readable run" not in result.output
 
 

@@ -341,7 +341,8 @@ def test_a_folder_without_a_run_does_not_keep_a_table_from_being_fitted(tmp_path
     table = write_table(tmp_path / "t.csv", lawful())
     result = fit_scaling(tmp_path / "logs", table, "--no-report", "--out", tmp_path / "o")
     assert result.exit_code == 0
-    assert str(tmp_path / "logs") in "".join(result.output.split())
+    # a narrow terminal breaks lines
+    assert "".join(str(tmp_path / "logs").split()) in "".join(result.output.split())
 
 
 def test_tables_in_a_folder_are_found_and_own_results_are_not_read_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_the_command_that_is_asked_for_works(tmp_path: Path) -> None:
     path = table(tmp_path, "a,b", "{d},{b}")
     refused = fit(tmp_path, path)
     assert refused.exit_code == 2
-    assert f"fit-scaling {path} --columns pretrain_tokens=a,bleu=b" in refused.output
+    assert f"fit-scaling {shlex.quote(str(path))} --columns pretrain_tokens=a,bleu=b" in refused.output
     assert fit(tmp_path, path, "--columns", "pretrain_tokens=a,bleu=b").exit_code == 0
 
 

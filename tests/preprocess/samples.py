@@ -73,18 +73,18 @@ class PretendedDebian:
             "apt-cache",
             parse
             + f"""while [ "${{1#-}}" != "$1" ]; do shift; done
-for name; do awk -v RS= -v ORS='\\n\\n' -v name="$name" '$2 == name' {self.lists}; done""",
+for name; do awk -v RS= -v ORS='\\n\\n' -v name="$name" '$2 == name' '{self.lists}'; done""",
         )
         self.program(
             "apt-get",
             parse
-            + f"""echo "$action $*" >> {self.log}
-if [ "$action" = update ]; then cat {self.newer_lists} >> {self.lists} 2>/dev/null; exit; fi
+            + f"""echo "$action $*" >> '{self.log}'
+if [ "$action" = update ]; then cat '{self.newer_lists}' >> '{self.lists}' 2>/dev/null; exit; fi
 [ "$action" = download ] || exit 100
 code=0
 for target; do
   name=${{target%%=*}}
-  cp {self.server}/${{name}}_*.deb . 2>/dev/null || code=100
+  cp '{self.server}'/${{name}}_*.deb . 2>/dev/null || code=100
 done
 exit $code""",
         )

@@ -307,8 +307,9 @@ def worth(repeats: int) -> None:
                 found = laws.worth_of_languages(study, [dict(zip("abc", row, strict=True)) for row in shares])
             except DataError:
                 continue
-            scale = (shares @ worths)[int(found.reference.split()[1])]
-            told += [one.lower <= worths[i] / scale <= one.upper for i, one in enumerate(found.worth.values())]
+            best = list(found.worth).index(found.best)
+            ratios = [(worths[i] / worths[best], one) for i, one in enumerate(found.worth.values()) if i != best]
+            told += [one.lower <= ratio <= one.upper for ratio, one in ratios]
             new = g.dirichlet(np.ones(3))
             truth = low + gain * _sigmoid((7 + np.log2(new @ worths) - 2) / 1.7)
             made = found.predict(dict(zip("abc", new, strict=True)), 1e6 * 2.0**7)
