@@ -22,7 +22,7 @@ ROUGE = ["rouge-score>=0.1.2"]
 EXCHANGE = ["safetensors>=0.4", "protobuf>=4"]
 # transformers: the reference that T5 is compared with.
 TEST = [
-    "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "hypothesis>=6.100", "transformers>=5",
+    "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "hypothesis>=6.100", "transformers>=5", "pandas>=2",
 ]  # fmt: skip
 LINT = ["ruff>=0.6", "mypy>=1.11", "types-PyYAML", "types-regex", "scipy-stubs"]
 

@@ -8,11 +8,14 @@ with 1 where a line says FAIL.
 
 On a machine without network, with Python 3.11 or 3.12 and PyTorch for its GPU: bring the wheels of the project along.
 
-    pip download --no-deps --only-binary :all: --dest wheels ve-fairseq==0.12.3 omegaconf==2.1.2 hydra-core==1.1.2 \\
-        antlr4-python3-runtime==4.8 bitarray sacrebleu portalocker tabulate colorama lxml regex click rich pyyaml \\
-        numpy scipy scikit-learn joblib threadpoolctl tqdm sentencepiece safetensors transformers tokenizers
-    pip install --no-index --find-links wheels --no-deps wheels/*      # there; versions as in requirements.lock
+    pip wheel --no-deps --wheel-dir wheels antlr4-python3-runtime==4.9.3       # there is no wheel of it to download
+    pip download --no-deps --only-binary :all: --python-version 3.12 --dest wheels ve-fairseq==0.12.3 \\
+        omegaconf==2.3.1 hydra-core==1.3.8 bitarray sacrebleu portalocker tabulate colorama lxml regex tqdm packaging \\
+        pyyaml numpy scipy scikit-learn joblib threadpoolctl cloudpickle narwhals protobuf
+    pip install --no-index --no-deps wheels/*.whl                                # there
 
+For Python 3.12 they are about 86 MiB, 71 MiB where numpy is there already: scipy (34 MiB) is needed because fairseq
+imports scikit-learn. The list was checked by imports on a machine with more packages, not yet on a bare one.
 Then run it from the project's folder. Hugging Face's T5 is measured where transformers can be imported.
 """
 

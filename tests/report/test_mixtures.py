@@ -61,7 +61,7 @@ def test_the_forecast_of_an_untried_mixture_holds_its_truth(done: tuple[Path, Re
         assert lower <= truth(tokens, UNTRIED) <= upper
         assert upper - lower < 10
     assert one["rival"] == "mixture fr:1"
-    assert one["chance"] < 0.4  # French alone is better: its tokens are worth most; 500 draws know a chance to 0.02
+    assert one["chance"] < 0.4  # French alone is better: its tokens are worth most
 
 
 def test_page_and_terminal_say_it(done: tuple[Path, Result]) -> None:

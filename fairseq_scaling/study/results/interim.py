@@ -78,7 +78,8 @@ class InterimReports:
         waiting = {job.id for job in jobs if job.state != "finished"}
         scored = sum(job.id not in waiting for job in self._plan.reported("score"))
         first_table = any(not scores & waiting for scores in self._early)
-        due = first_table or time.monotonic() >= self._next
+        too_few = bool(self._early) and scored < len(self._early[0])
+        due = first_table or (time.monotonic() >= self._next and not too_few)
         if not due or not fit or scored == self._scored or fit[0].id not in waiting:
             return
         self._scored = scored
