@@ -125,7 +125,7 @@ HOURS = Quantity(
 
 def further_tokens(start: str) -> Quantity:
     """Return the pretraining tokens of a continued pretraining: those after ``start``, which is its baseline."""
-    title, none = "further pretraining tokens", f"{start} without further pretraining"
+    title, none = "further pretraining tokens", f"{start} as it is"
     return replace(PRETRAIN_TOKENS, title=title, unit="further tokens", none=none)
 
 

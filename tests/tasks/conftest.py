@@ -5,9 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fairseq.logging import metrics
 
 from tests import toy
 from tests.tasks.runs import PRETRAINING, fairseq
+
+
+@pytest.fixture(autouse=True)
+def _meters() -> None:
+    """fairseq's meters belong to the process: what one test logs must not be added to what the next one does."""
+    metrics.reset()
 
 
 @pytest.fixture(scope="session")
