@@ -129,8 +129,8 @@ def test_uv_gets_a_python_where_none_suits(tmp_path: Path) -> None:
         'case "$2" in *sys.version_info*) exit 0 ;; *ensurepip*) exit 1 ;; esac', "echo Python 3.12.1",
     )  # fmt: skip
     stand_in(
-        tmp_path / "bin", "uv", f"cd {tmp_path}", 'echo "$*" >> asked',
-        '[ "$2" = install ] && touch installed', f'[ "$2" = find ] && [ -e installed ] && echo {python}', "exit 0",
+        tmp_path / "bin", "uv", f"cd '{tmp_path}'", 'echo "$*" >> asked',
+        '[ "$2" = install ] && touch installed', f'[ "$2" = find ] && [ -e installed ] && echo "{python}"', "exit 0",
     )  # fmt: skip
     result = make_venv(tmp_path)
     assert "(Python 3.13.5): uv gets Python 3.12." in result.stdout

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -59,7 +60,8 @@ class Fakes:
         self.journal.touch()
         for name in PROGRAMS:
             program = self.programs / name
-            program.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {HERE / "fake_program.py"} {name} "$@"\n')
+            start = shlex.join([sys.executable, "-S", "-E", str(HERE / "fake_program.py"), name])
+            program.write_text(f'#!/bin/sh\nexec {start} "$@"\n')
             program.chmod(0o755)
 
     def environment(self, **settings: str) -> dict[str, str]:

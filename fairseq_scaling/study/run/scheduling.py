@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import importlib.util
 import json
 import os
@@ -152,10 +153,15 @@ class Scheduling:
         """Return the variables that Snakemake and the jobs see.
 
         Snakemake keeps files in the user's cache folder. Where that cannot be written, the study's folder holds them.
+        It asks for the user's name, which a container's user may not have.
         """
         environment = {name: value for name, value in os.environ.items() if name != "SNAKEMAKE_PROFILE"}
         if not _can_write(_cache_folder()):
             environment["XDG_CACHE_HOME"] = str(folder.private / "cache")
+        try:
+            getpass.getuser()
+        except (KeyError, OSError):  # OSError since Python 3.13
+            environment["LOGNAME"] = f"user{os.getuid()}"
         if self.gpus is None:
             return environment
         hidden = {} if self.gpus else {"CUDA_VISIBLE_DEVICES": ""}

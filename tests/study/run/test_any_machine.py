@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import pwd
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -141,3 +143,16 @@ def row(table: str, stage: str) -> list[str]:
     """Return the numbers of one stage: done, running, failed, to do."""
     (line,) = [line for line in table.splitlines() if line.startswith(f"│ {stage} ")]
     return [cell.strip() for cell in line.split("│")[2:-1]]
+
+
+def test_a_user_without_a_name_as_in_a_container_gets_one_for_snakemake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError("getpwuid(): uid not found: 4001")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(os, "getuid", lambda: 4001)
+    assert Scheduling().environment(StudyFolder(tmp_path))["LOGNAME"] == "user4001"
