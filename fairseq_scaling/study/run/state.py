@@ -76,7 +76,10 @@ class StudyFolder:
 
     def write_limits(self, limits: Mapping[str, int], settled: Sequence[str] = ()) -> None:
         """Note the number of budgets after which mixtures stop (none: after the last), and why some do."""
-        write_whole(self.sequential_path, json.dumps({"limits": dict(limits), "settled": list(settled)}, indent=1))
+        if limits:
+            write_whole(self.sequential_path, json.dumps({"limits": dict(limits), "settled": list(settled)}, indent=1))
+        else:
+            self.sequential_path.unlink(missing_ok=True)
 
     @property
     def limits(self) -> dict[str, int]:

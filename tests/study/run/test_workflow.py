@@ -448,7 +448,8 @@ def test_a_study_can_be_looked_at_with_snakemake_itself(finished: Path, fakes: F
 
     def ask(*words: str) -> str:
         result = subprocess.run(
-            [*command, *words], cwd=finished, env=fakes.environment(), capture_output=True, text=True, check=False
+            [*command, *words], cwd=finished, env=fakes.environment(LOGNAME="anybody"), capture_output=True, text=True,
+            check=False,
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
         return result.stdout + result.stderr
