@@ -11,12 +11,10 @@ import numpy as np
 
 from .. import laws
 from ..errors import ScalingError
+from ..laws.forecast import FEWEST_BUDGETS
 from ..laws.numerics.predicting import trace
 from ..problems import Problem, ProblemKind
 from .points.curves import CurvePoints
-
-FEWEST_BUDGETS = 3
-"""A curve with fewer distinct budgets than this is listed, not fitted: a line through two points is no evidence."""
 
 
 class CurveProblem(ProblemKind):

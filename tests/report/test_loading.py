@@ -24,7 +24,7 @@ def test_a_table_gives_its_curves_with_seeds_baseline_and_attributes() -> None:
     assert one.baseline_value is not None
     assert one.runs is not None
     assert len(set(one.runs.tolist())) > 1
-    assert f"{one.name}: BLEU, {len(one)} points at {one.groups().size} sizes, " in repr(curves)
+    assert f"{one.name}: BLEU, {len(one)} points at {one.groups().size} sizes, 62.4k to 4M" in repr(curves)
     frame = curves.of("bleu").to_frame()
     assert len(frame) == sum(len(curve) + np.size(curve.baseline) for curve in (one, two))
     rows = frame[(frame["curve"] == one.name) & (frame["pretrain_tokens"] > 0)]

@@ -73,8 +73,9 @@ def _pretraining(context: Context, mixture: Mixture, seed: int, rate: str | None
     if before:
         done, there = _cost(context, mixture, rate, before, number - 1)
         work, kept = work.minus(done), kept - there
+    # An epoch ends at each budget.
     argv = [*_argv(context, mixture, seed, folder, rate, budgets), *flags({"max-epoch": number})]
-    job = _job(context, folder, argv, budget, before, work, kept)  # an epoch ends at each budget
+    job = _job(context, folder, argv, budget, before, work, kept)
     return replace(job, id=f"{job.id}/{exact_tokens(budget)}")
 
 

@@ -229,7 +229,7 @@ def test_a_study_trains_with_the_rates_it_has_chosen_and_a_choice_made_again_let
 
 
 def test_who_reads_the_whole_folder_finds_no_candidate(choosing: dict[str, Any], write_study: Write) -> None:
-    """``fit-scaling watch FOLDER`` leaves out what begins with a dot."""
+    """``fit-scaling FOLDER`` leaves out what begins with a dot."""
     plan = plan_of(choosing, write_study)
     candidates = [job for job in plan.jobs if job.candidate]
     assert all(name.startswith(".study/") for job in candidates for name in [*job.writes, *job.owns, job.log])

@@ -224,6 +224,19 @@ def test_a_pretraining_saves_between_its_budgets_and_a_candidate_keeps_no_budget
     assert value_of(plan_of(values).of_stage("pretrain")[0].argv, "save-interval-updates") == "100"
 
 
+def test_what_one_curve_needs_for_a_first_fit_goes_before_all_else(values: dict[str, Any], plan_of: PlanOf) -> None:
+    values["pretraining"]["budgets"].append("4M")
+    plan = plan_of(values)
+    first, second = plan.early_scores
+    assert [job.id.split("/")[-3:-1] for job in first] == [["seed1", budget] for budget in ("500k", "1M", "2M")]
+    order = sorted(plan.jobs, key=lambda job: -plan.priorities[job.id])
+    needed = [{job.id for job in plan.with_needs(job.id for job in curve)} for curve in (first, second)]
+    assert {job.id for job in order[: len(needed[0])]} == needed[0]
+    assert {job.id for job in order[: len(needed[0] | needed[1])]} == needed[0] | needed[1]
+    left = [STAGES[job.stage].priority for job in order if job.id not in needed[0] | needed[1]]
+    assert left == sorted(left, reverse=True)
+
+
 def test_options_of_every_kind() -> None:
     settings = {
         "mono": {"en": "a.txt", "fr": "b.txt"}, "pair": {"en-fr": ["c.en", "c.fr"]},

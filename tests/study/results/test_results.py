@@ -222,6 +222,33 @@ def test_a_running_study_shows_the_table_of_the_runs_that_are_scored(
     reports.close()
 
 
+@pytest.mark.parametrize("every", [0.0, 1e9])
+def test_the_first_table_comes_when_one_curve_can_be_fitted_and_no_sooner(
+    every: float, fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    values["pretraining"]["budgets"] = ["0.5M", "1M", "2M"]
+    for name, value in fakes.environment().items():
+        monkeypatch.setenv(name, value)
+    plan, folder = make_plan(load_study(write_study(values))), StudyFolder(tmp_path / "out")
+    folder.path.mkdir()
+    scored: set[str] = set()
+
+    def jobs() -> list[Progress]:
+        return [Progress(job.id, job.stage, state="finished" if job.id in scored else "waiting") for job in plan.jobs]
+
+    told: list[str] = []
+    reports = InterimReports(plan, folder, told.append, every=every)
+    for number, score in enumerate(plan.early_scores[0], 1):
+        scored.add(score.id)
+        reports.update(jobs())
+        assert folder.interim.exists() == (number == 3)
+    while not told:
+        reports.update(jobs())
+    assert told[-1].splitlines()[-1].startswith("3 of 7 runs are scored")
+    reports.close()
+
+
 def test_a_study_without_a_scored_run_says_so(
     fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
 ) -> None:
