@@ -104,10 +104,10 @@ class Curve:
         }
         if self.baseline_seeds is not None:
             fixed["baseline_seeds"] = np.atleast_1d(np.asarray(self.baseline_seeds))
-            if fixed["baseline_seeds"].size != np.size(self.baseline):
+            if (given := fixed["baseline_seeds"].size) != self.baseline_runs:
                 raise DataError(
-                    f"curve {self.name!r}: {fixed['baseline_seeds'].size} baseline_seeds, "
-                    f"{np.size(self.baseline)} values of baseline\n  give one seed per value"
+                    f"curve {self.name!r}: {given} baseline_seeds, {self.baseline_runs} values of baseline\n"
+                    "  give one seed per value"
                 )
         if self.baseline is not None:
             fixed["baseline"] = np.asarray(self.baseline, float) if np.ndim(self.baseline) else float(self.baseline)
@@ -144,6 +144,11 @@ class Curve:
         if self.baseline is None or np.size(self.baseline) == 0:
             return None
         return float(np.mean(self.baseline))
+
+    @property
+    def baseline_runs(self) -> int:
+        """Number of values of the baseline."""
+        return 0 if self.baseline is None else np.size(self.baseline)
 
     def select(self, mask: ArrayLike) -> Curve:
         """Return the curve of the points in ``mask`` (boolean or indices)."""

@@ -7,7 +7,7 @@ said of it, values, gains, probabilities, verdict and advice, is read off the sa
 from __future__ import annotations
 
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -192,9 +192,9 @@ class Forecast:
         baseline = self.curve.baseline_value
         if baseline is None:
             return None
-        state, runs = self.state, np.size(self.curve.baseline)
+        state, runs = self.state, self.curve.baseline_runs
         names = [None] * runs if self.curve.baseline_seeds is None else self.curve.baseline_seeds
-        shares = Counter(state.repeats.seeds)
+        shares: defaultdict[object, float] = defaultdict(float, state.repeats.seeds)
         for number, name in enumerate(names):
             shares[f"baseline {number}" if name is None else str(name)] -= 1 / runs
         at_largest = state.latent(state.repeats.z[-1:])[:, 0]
@@ -351,8 +351,7 @@ def forecast(
     explained = []
     for curve, one in zip(given, repeats, strict=True):
         without = curve.baseline_value
-        runs = np.atleast_1d(np.asarray(curve.baseline)).size
-        start = None if without is None else (one.sign * without / one.unit, runs)
+        start = None if without is None else (one.sign * without / one.unit, curve.baseline_runs)
         shapes = sample_shapes(LOSS_SHAPE if curve.about.is_loss else SHAPE)
         explained.append(explain(one, shapes, start))
     made: list[Forecast | None] = [None] * len(given)
