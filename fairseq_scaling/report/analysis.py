@@ -18,7 +18,6 @@ from .alignment import match, rank_agreements
 from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting, Use, Wanted
 from .fitting import Fitted, Settings, fit_all
 from .joint import joint_results
-from .limits import limits
 from .mixtures import compare_mixtures, rival_curves, worth_of_languages
 from .points import Point, mixture_label
 from .points.curves import CurvePoints, Unplaced
@@ -37,12 +36,14 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         inputs: what was read, for the parts of the report that are not curves.
 
     Raises:
-        SettingError: an unknown law, protocol or interval, or a probability outside (0, 1).
+        SettingError: an unknown law or protocol, or a probability outside (0, 1).
     """
     settings, inputs = settings or Settings(), inputs or Inputs()
     matched = match(curves, inputs.alignments)
     fitted, problems = fit_all(curves, settings)
-    made = [_result(one, settings, matched.by_curve.get(one.data.name)) for one in fitted]
+    starts = {one.data.first.start if _is_continued(one.data.first) else "" for one in fitted}
+    start = starts.pop() if len(starts) == 1 else ""
+    made = [_result(one, settings, matched.by_curve.get(one.data.name), start) for one in fitted]
     rivals = rival_curves(fitted)
     compared, damaged = compare_mixtures(rivals)
     return Report(
@@ -65,7 +66,6 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         alignment_agreements=tuple(rank_agreements(made)),
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),
-        limits=tuple(limits(made)),
         remarks=tuple(inputs.remarks),
         problems=(*inputs.problems, *problems, *damaged, *matched.problems),
     )
@@ -88,8 +88,6 @@ def signature(settings: Settings) -> str:
     parts = {
         "law": settings.law,
         "protocol": settings.protocol,
-        "delta": "paper" if settings.delta is None else f"{settings.delta:g}",
-        "interval": settings.interval + (f":{settings.n_boot}" if settings.interval in ("case", "parametric") else ""),
         "level": f"{settings.level:g}",
         "likely": f"{settings.likely:g}",
         "sure": f"{settings.sure:g}",
@@ -99,13 +97,14 @@ def signature(settings: Settings) -> str:
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
-def _result(one: Fitted, settings: Settings, overlap: Alignment | None) -> CurveResult:
+def _result(one: Fitted, settings: Settings, overlap: Alignment | None, start: str) -> CurveResult:
+    """Return what the report shows of a curve; ``start`` is the model that all curves continued from, if any."""
     data = one.data
     fields: dict[str, Any] = {
         "name": data.name,
         "metric": data.about,
         "x": further_tokens(data.first.start) if _is_continued(data.first) else data.quantity,
-        "setting": _setting(data.first, repeats=any(point.unique_tokens for point in data.points)),
+        "setting": _setting(data.first, start, repeats=any(point.unique_tokens for point in data.points)),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
         "left_out": tuple(_point(point, Use.LEFT_OUT, reason) for point, reason in data.left_out),
@@ -132,13 +131,14 @@ def _is_continued(first: Point) -> bool:
     return bool(first.start) and first.is_placed and first.quantity == PRETRAIN_TOKENS
 
 
-def _setting(first: Point, repeats: bool = False) -> Setting:
-    start = f"from {first.start}" if _is_continued(first) else ""
+def _setting(first: Point, start: str = "", repeats: bool = False) -> Setting:
+    own_start = f"from {first.start}" if _is_continued(first) and not start else ""
     text = "repeated text" if repeats else ""
     return Setting(
         task=first.task,
         mixture=first.mixture,
-        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, start, text))),
+        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, own_start, text))),
+        start=start,
         alignment=first.alignment,
         source_lang=first.source_lang,
         target_lang=first.target_lang,

@@ -26,11 +26,16 @@ class Use(Enum):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a curve fixes; ``apart`` tells it from another curve of the same name."""
+    """What a curve fixes; ``apart`` tells it from another curve of the same name.
+
+    ``start`` is the model whose pretraining all curves of the report continued; where they differ in it, it is in
+    ``mixture_label``.
+    """
 
     task: str = ""
     mixture: str = ""
     mixture_label: str = ""
+    start: str = ""
     alignment: float | None = None
     source_lang: str = ""
     target_lang: str = ""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from typing import Any
 
@@ -21,30 +20,6 @@ from .fitting import Settings
 from .forgetting import Forgetting
 from .joint import JointResult
 from .points.sentences import SentenceTest
-
-
-class LimitKind(Enum):
-    """What so little data cannot show; the words are in ``wording.LIMITS``."""
-
-    SINGLE_MEASUREMENTS = "single measurements"
-    ONE_PRETRAINING = "one pretraining run"
-    FEW_SIZES = "few sizes"
-    SHORT_RANGE = "short range"
-    ONE_MODEL = "one model"
-    ONE_FINETUNING_SIZE = "one finetuning size"
-    NO_BASELINE = "no baseline"
-    REPEATED_TEXT = "repeated text"
-    UNEQUAL_LENGTHS = "unequal lengths"
-    FOREIGN_SIGNATURES = "scores printed by fairseq"
-    ONE_METRIC = "one metric"
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A limit of the data, with the numbers that its sentence needs."""
-
-    kind: LimitKind
-    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -235,7 +210,6 @@ class Report:
     alignment_agreements: tuple[Agreement, ...] = ()
     unplaced: tuple[UnplacedResult, ...] = ()
     forgetting: tuple[Forgetting, ...] = ()
-    limits: tuple[Limit, ...] = ()
     remarks: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import matplotlib
@@ -26,10 +26,11 @@ from ...quantities import Quantity, format_tokens
 from ..curve_result import CurveResult
 from ..results import Report
 from .numbers import amount, score, size
-from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, series_key, shorten, span_of, style
+from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, series_key, span_of, style, wrapped
 from .wording import AGAIN, CONTINUED, SENTENCES, capital, condition, enumerate_all
 
 MOST_SERIES = len(PALETTE)
+_MOST_FIGURES = 40
 _FONTS = ["DejaVu Sans"]
 # Matplotlib's list of fonts, one for all environments of a person, may name files of one that is gone. Its warnings,
 # one for each font that is not used here, would bury the table of results.
@@ -87,11 +88,11 @@ class _Group:
         return [c for c in self.curves if c.metric == metric and (c.setting.finetune_tokens or 0) == size]
 
 
-def draw_all(report: Report, most: int = 40) -> list[Drawing]:
-    """Return the figures of all tasks, at most ``most`` of each of the two kinds."""
+def draw_all(report: Report) -> list[Drawing]:
+    """Return the figures of all tasks, at most ``_MOST_FIGURES`` of each of the two kinds."""
     drawings = []
     with _look():
-        for group in islice(_groups(report), most):
+        for group in islice(_groups(report), _MOST_FIGURES):
             drawings.append(_forecast(group))
             if len(group.metrics) > 1:
                 drawings.append(_other_metrics(group, report))
@@ -109,7 +110,9 @@ def _groups(report: Report) -> Iterator[_Group]:
         parts = [names[i : i + MOST_SERIES] for i in range(0, len(names), MOST_SERIES)]
         for place, part in enumerate(parts, start=1):
             title = condition(section.setting, with_size=False) or "All curves"
-            slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "curves"
+            # The name of a file is that of a study from nothing, too.
+            plain = condition(replace(section.setting, start=""), with_size=False) or title
+            slug = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-") or "curves"
             if len(parts) > 1:
                 title, slug = f"{title} ({place} of {len(parts)})", f"{slug}-{place}"
             while slug in taken:
@@ -237,7 +240,7 @@ def _legend(figure: Figure, series: Sequence[str]) -> None:
         Line2D([], [], color=colour, marker=marker, lw=1.5, ms=5, mec=PAPER)
         for _, colour, marker in zip(series, PALETTE, MARKERS, strict=False)
     ]
-    names = [shorten(name, 24).replace("$", "\\$") for name in series]
+    names = [wrapped(name, 24).replace("$", "\\$") for name in series]
     figure.legend(
         marks, names, loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=min(len(series), 4), frameon=False,
         fontsize=8.5, labelcolor=[*PALETTE[: len(series)]], handlelength=1.4, columnspacing=1.4,

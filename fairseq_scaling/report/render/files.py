@@ -22,6 +22,7 @@ from ...quantities import Quantity
 from ...whole_files import write_whole
 from ..curve_result import Forecast, LawResult
 from ..results import Report
+from .limits import limits
 from .page import render_page
 from .wording import answer, kind_sentence
 
@@ -81,6 +82,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
     Verdict and advice of a curve also carry their sentence, as the page shows it.
     """
     document: dict[str, Any] = {"format": FORMAT, **_plain(report)}
+    document["limits"] = limits(report)
     document["problems"] = [counted.as_json() for counted in count_problems(report.problems)]
     for curve, written in zip(report.curves, document["curves"], strict=True):
         written["lower_is_better"] = curve.metric.lower_is_better

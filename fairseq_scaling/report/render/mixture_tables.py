@@ -11,8 +11,21 @@ from ...quantities import format_tokens
 from ..alignment import FEWEST_MIXTURES, PAPER
 from ..curve_result import CurveResult
 from ..results import MixtureComparison, Report
-from .numbers import NONE, decimal, gain, interval, number, percent, predicted, probability, score, signed, size
-from .table import Table, columns
+from .numbers import (
+    NONE,
+    Table,
+    columns,
+    decimal,
+    gain,
+    interval,
+    number,
+    percent,
+    predicted,
+    probability,
+    score,
+    signed,
+    size,
+)
 from .wording import AGAIN, condition, labels
 
 _SHOWN = ("unigram_source", "unigram_target", "coverage_3_source", "coverage_3_target")

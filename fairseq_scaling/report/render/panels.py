@@ -6,6 +6,7 @@ The page needs its colours without matplotlib, which is imported where something
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -168,7 +169,8 @@ def _draw_curve(
             marker=marker, ms=6.2 * small, ls="none", zorder=4,
             mfc=PAPER if hollow else colour, mec=colour if hollow else PAPER, mew=(1.5 if hollow else 0.8) * small,
         )  # fmt: skip
-    return Label(end_x, end_y, shorten(series_key(curve), letters), curve.kind.value, colour)
+    text = wrapped(series_key(curve), letters) if letters else ""
+    return Label(end_x, end_y, text, curve.kind.value, colour)
 
 
 def _draw_intervals(axes: Axes, curve: CurveResult, colour: str) -> None:
@@ -231,11 +233,15 @@ def _place_labels(axes: Axes, ends: Sequence[Label]) -> None:
     bottom, top = axes.get_ylim()
     height = axes.get_position().height * figure.get_figheight() * 72.0  # type: ignore[union-attr]
     wanted = sorted(ends, key=lambda end: end.y)
-    sizes = [_LABEL_POINTS * 1.25 + (_KIND_POINTS * 1.3 if end.below else 0.0) for end in wanted]
+    lines = [end.text.count("\n") + 1 for end in wanted]
+    sizes = [
+        count * _LABEL_POINTS * 1.25 + (_KIND_POINTS * 1.3 if end.below else 0.0)
+        for count, end in zip(lines, wanted, strict=True)
+    ]
     natural = [min(max((end.y - bottom) / (top - bottom), 0.0), 1.0) for end in wanted]
     placed = spread([share * height for share in natural], sizes, height)
     left, right = axes.get_xlim()
-    for end, share, centre in zip(wanted, natural, placed, strict=True):
+    for end, count, share, centre in zip(wanted, lines, natural, placed, strict=True):
         middle = centre / height
         start = math.log(end.x / left) / math.log(right / left)
         axes.annotate(
@@ -244,7 +250,7 @@ def _place_labels(axes: Axes, ends: Sequence[Label]) -> None:
         )  # fmt: skip
         _write(axes, middle, _KIND_POINTS * 0.62 if end.below else 0.0, end.text, _LABEL_POINTS, end.colour)
         if end.below:
-            _write(axes, middle, -_LABEL_POINTS * 0.6, end.below, _KIND_POINTS, MUTED)
+            _write(axes, middle, -_LABEL_POINTS * 0.6 * count, end.below, _KIND_POINTS, MUTED)
 
 
 def _write(axes: Axes, height: float, shift: float, text: str, size: float, colour: str) -> None:
@@ -271,5 +277,6 @@ def spread(centres: Sequence[float], sizes: Sequence[float], height: float) -> l
     return placed
 
 
-def shorten(text: str, letters: int) -> str:
-    return text if len(text) <= letters else text[: max(letters - 1, 0)] + "\u2026"
+def wrapped(text: str, letters: int) -> str:
+    """Return a label on at most two lines of so many letters."""
+    return "\n".join(textwrap.wrap(text, letters, max_lines=2, placeholder="\u2026"))

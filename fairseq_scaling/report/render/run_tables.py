@@ -15,8 +15,7 @@ from ..curve_result import PointResult, Setting, Use
 from ..forgetting import Forgetting
 from ..points import mixture_label
 from ..results import Report
-from .numbers import NONE, amount, decimal, score, size
-from .table import Table, columns, mean
+from .numbers import NONE, Table, amount, columns, decimal, mean, score, size
 from .wording import SENTENCES, labels
 
 

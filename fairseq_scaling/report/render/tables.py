@@ -13,8 +13,22 @@ from ..joint import JointResult
 from ..results import Report, Task
 from . import run_tables
 from .mixture_tables import agreement_table, alignment_table, mixtures_table, untried_table, worth_table
-from .numbers import NONE, decimal, gain, interval, number, percent, predicted, probability, score, shape, size, unit
-from .table import Table, columns
+from .numbers import (
+    NONE,
+    Table,
+    columns,
+    decimal,
+    gain,
+    interval,
+    number,
+    percent,
+    predicted,
+    probability,
+    score,
+    shape,
+    size,
+    unit,
+)
 from .wording import AGAIN, CONTINUED, capital, condition, labels, note, short_name, sizes
 
 
