@@ -14,7 +14,7 @@ from ..alignment_file import Alignment
 from ..metrics import CROSS_ENTROPY, describe, order
 from ..quantities import PRETRAIN_TOKENS, further_tokens
 from . import results
-from .alignment import match, rank_agreements
+from .alignment import match
 from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting, Use, Wanted
 from .fitting import Fitted, Settings, fit_all
 from .joint import joint_results
@@ -63,7 +63,6 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         mixture_comparisons=tuple(compared),
         language_worths=tuple(worth_of_languages(rivals, settings.untried)),
         joint=tuple(joint_results(made, settings.level, settings.seed)),
-        alignment_agreements=tuple(rank_agreements(made)),
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),
         remarks=tuple(inputs.remarks),

@@ -98,31 +98,6 @@ class LanguageWorth:
 
 
 @dataclass(frozen=True)
-class Correlation:
-    """Spearman's rank correlation of one measure of alignment with what pretraining brought; None: not defined."""
-
-    measure: str
-    mixtures: int
-    gain: float | None
-    difference: float | None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How alignment ranks the mixtures of one task (see ``alignment.rank_agreements``)."""
-
-    curves: tuple[str, ...]
-    metric: Metric
-    x: Quantity
-    mixtures: int
-    from_tokens: float
-    to_tokens: float
-    gain: Mapping[str, float]
-    difference: Mapping[str, float]
-    correlations: tuple[Correlation, ...]
-
-
-@dataclass(frozen=True)
 class UnplacedResult:
     """Scores of models whose D_p is unknown, and of those without pretraining beside them, on one metric."""
 
@@ -207,7 +182,6 @@ class Report:
     mixture_comparisons: tuple[MixtureComparison, ...] = ()
     language_worths: tuple[LanguageWorth, ...] = ()
     joint: tuple[JointResult, ...] = ()
-    alignment_agreements: tuple[Agreement, ...] = ()
     unplaced: tuple[UnplacedResult, ...] = ()
     forgetting: tuple[Forgetting, ...] = ()
     remarks: tuple[str, ...] = ()

@@ -63,7 +63,7 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
         ("wanted", "Sizes for a wanted score", shown("wanted", headed=False)),
         ("values", "Forecast in numbers", shown("values", "noise", "joint", "sizes")),
         ("unplaced", "Models whose pretraining is unknown", shown("unplaced", headed=False)),
-        ("alignment", "Alignment with the task", join([shown("alignment", headed=False), shown("agreement")])),
+        ("alignment", "Alignment with the task", shown("alignment", headed=False)),
         ("laws", "Single laws", shown("coefficients", "remarks", "laws", "relations")),
         ("precisions", "Brevity penalty and precisions", shown("precisions", headed=False)),
         ("forgetting", "Forgetting", shown("forgetting", headed=False)),

@@ -12,7 +12,7 @@ from ..curve_result import CurveResult, LawResult
 from ..joint import JointResult
 from ..results import Report, Task
 from . import run_tables
-from .mixture_tables import agreement_table, alignment_table, mixtures_table, untried_table, worth_table
+from .mixture_tables import alignment_table, mixtures_table, untried_table, worth_table
 from .numbers import (
     NONE,
     Table,
@@ -254,7 +254,6 @@ def all_tables(report: Report) -> dict[str, Table]:
         "relations": relations_table,
         "unplaced": run_tables.unplaced_table,
         "alignment": alignment_table,
-        "agreement": agreement_table,
         "precisions": run_tables.precisions_table,
         "forgetting": run_tables.forgetting_table,
         "coefficients": coefficients_table,
