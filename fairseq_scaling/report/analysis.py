@@ -152,26 +152,7 @@ def _setting(first: Point, start: str = "", repeats: bool = False) -> Setting:
 
 
 def _point(point: Point, use: Use, reason: str = "") -> PointResult:
-    return PointResult(
-        pretrain_tokens=point.pretrain_tokens,
-        consumed=point.consumed,
-        value=point.value,
-        use=use,
-        reason=reason,
-        seed=point.seed,
-        pretrain_seed=point.pretrain_seed,
-        weight=point.weight,
-        stderr=point.stderr,
-        score_lower=point.score_lower,
-        score_upper=point.score_upper,
-        unique_tokens=point.unique_tokens,
-        start=point.start,
-        run_id=point.run_id,
-        learning_rate=point.settings.get("lr"),
-        file=point.file,
-        line=point.line,
-        details=point.details,
-    )
+    return PointResult(**{**vars(point), "held_out": use is Use.HELD_OUT, "use": use, "reason": reason})
 
 
 def _points(one: Fitted) -> tuple[PointResult, ...]:
@@ -313,5 +294,4 @@ def _finding(name: str, scores: Sequence[Fitted], loss: Fitted) -> results.Metri
         misleads=alarm.probability >= lead.forecast.likely,
         score_only=lead.verdict.improves and not loss.verdict.improves,
         others=tuple(others) if lead.verdict.improves and loss.verdict.improves else (),
-        relation=laws.relate(lead.forecast.curve, loss.forecast.curve),
     )

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import laws
-from ..laws import Alarm, Relation
+from ..laws import Alarm
 from ..metrics import Metric
 from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS, Quantity
@@ -38,7 +38,6 @@ class MetricFinding:
     misleads: bool
     score_only: bool = False
     others: tuple[Metric, ...] = ()
-    relation: Relation | None = None
 
 
 @dataclass(frozen=True)

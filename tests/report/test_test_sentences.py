@@ -134,10 +134,11 @@ def test_the_figure_has_a_thin_line_for_each_score_with_an_interval(report: Repo
     import matplotlib.pyplot as plt
     from matplotlib.collections import LineCollection
 
-    from fairseq_scaling.report.render.panels import draw_panel, series_key, span_of
+    from fairseq_scaling.report.render.panels import draw_panel
+    from fairseq_scaling.report.render.wording import short_name
 
     axes = plt.figure().subplots()
-    draw_panel(axes, report.curves, [series_key(curve) for curve in report.curves], span_of(report.curves))
+    draw_panel(axes, report.curves, [short_name(curve) for curve in report.curves])
     lines = [line for part in axes.collections if isinstance(part, LineCollection) for line in part.get_segments()]
     drawn = sorted((x, low, high) for (x, low), (_, high) in lines)
     wanted = sorted((p.pretrain_tokens, p.score_lower, p.score_upper) for c in report.curves for p in c.points)

@@ -43,7 +43,7 @@ _TONES = {
 }
 _GOES_ON = (Action.ADD_DATA, Action.RUN_MORE)
 _SIGNS = {"good": "\u25b2", "calm": "\u25a0", "warn": "\u25c6", "info": "\u25cf"}
-_CLOSED = {"points", "noise", "coefficients", "remarks", "laws"}
+_CLOSED = {"points", "noise", "coefficients", "laws"}
 _UNBROKEN = {"Metric", "Law", "Coefficient", "Unit", "Identified", "Kind"}
 
 
@@ -61,10 +61,10 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
         ("forecast", "Forecast and advice", forecasts),
         ("mixtures", "Which mixture is better", join([shown("mixtures", headed=False), shown("worth", "untried")])),
         ("wanted", "Sizes for a wanted score", shown("wanted", headed=False)),
-        ("values", "Forecast in numbers", shown("values", "noise", "joint", "sizes")),
+        ("values", "Forecast in numbers", shown("values", "noise", "joint")),
         ("unplaced", "Models whose pretraining is unknown", shown("unplaced", headed=False)),
         ("alignment", "Alignment with the task", shown("alignment", headed=False)),
-        ("laws", "Single laws", shown("coefficients", "remarks", "laws", "relations")),
+        ("laws", "Single laws", shown("coefficients", "laws")),
         ("precisions", "Brevity penalty and precisions", shown("precisions", headed=False)),
         ("forgetting", "Forgetting", shown("forgetting", headed=False)),
         ("limits", "What these data cannot show", _list(limits(report))),

@@ -113,7 +113,7 @@ def points_table(report: Report) -> Table:
     known = any(curve.has_intervals for curve in report.curves)
     table = Table("All points", columns(*heads), note=note if known else "")
     names = labels(report)
-    rates = {point.learning_rate for curve in report.curves for point in (*curve.baseline, *curve.points)} - {None}
+    rates = {point.settings.get("lr") for curve in report.curves for point in (*curve.baseline, *curve.points)} - {None}
     for curve in report.curves:
         for point in (*curve.baseline, *curve.points):
             table.rows.append(
@@ -125,9 +125,9 @@ def points_table(report: Report) -> Table:
                     score(point.value, curve.metric),
                     _bounds(point, curve.metric),
                     *(NONE if seed is None else str(seed) for seed in (point.seed, point.pretrain_seed)),
-                    (point.learning_rate or NONE) if len(rates) > 1 else NONE,
+                    (point.settings.get("lr") or NONE) if len(rates) > 1 else NONE,
                     point.use.value,
-                    point.place,
+                    point.origin,
                 ]
             )
     return table
@@ -151,7 +151,7 @@ def left_out_table(report: Report) -> Table:
         for reason, points in reasons.items():
             more = f" and {len(points) - 1} more" if len(points) > 1 else ""
             where = f"{curve.name}, {curve.metric.title} at {amount(points[0].pretrain_tokens, curve.x)}{more}"
-            table.rows.append([points[0].place, f"{where}: {reason}"])
+            table.rows.append([points[0].origin, f"{where}: {reason}"])
     for counted in count_problems(report.problems):
         more = f" and {len(counted.problems) - 1} more" if len(counted.problems) > 1 else ""
         table.rows.append([counted.first.place + more, counted.message])
