@@ -44,12 +44,6 @@ A table is CSV with any separator, or JSON. Columns are known by their names
 column a metric; what was taken for what is printed. Where that is wrong:
   fit-scaling a.csv --columns pretrain_tokens=tokens,bleu=score,curve=model
   fit-scaling a.csv --x updates              over updates, not tokens
-The columns of points.csv are
-  curve, metric, pretrain_tokens, value
-and optionally
-  held_out (0/1), seed, mixture (en:0.5,fr:0.5), finetune_tokens, weight,
-  stderr, test_set, lower_is_better (0/1), source_lang, target_lang,
-  architecture, parameters
 Any metric will do; one that is not known needs lower_is_better or --better.
 Rows with 0 tokens are the baseline. Tokens: 250000, 2.5e5 or 0.25M.
 

@@ -39,32 +39,31 @@ def match(curves: Sequence[CurvePoints], alignments: Sequence[Alignment]) -> Mat
 
     A curve that does not know its corpus takes any. Of several sample sizes that fits most curves, then the largest.
     """
-    candidates: dict[str, list[Alignment]] = {}
-    tasks: dict[str, str] = {}
+    matched = Matched()
     used, strange = set(), set()
+    candidates: dict[str, list[Alignment]] = {}
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
     for curve in curves:
         alike = [entry for entry in alignments if _same_setting(curve, entry)]
-        candidates[curve.name] = [entry for entry in alike if _same_corpus(curve, entry)]
-        tasks[curve.name] = curve.first.task
+        # A run names its corpus by the first digits of the fingerprint.
+        ours = [entry for entry in alike if entry.corpus.startswith(curve.first.corpus)]
+        candidates[curve.name] = ours
+        counts[curve.first.task].update({entry.sample_tokens for entry in ours})
         used |= {entry.file for entry in alike}
-        if alike and not candidates[curve.name]:
+        if alike and not ours:
             found, own = alike[0].corpus[:12], curve.first.corpus
-            problem = AlignmentProblem.OTHER_CORPUS.at(alike[0].file, curve=curve.name, found=found, own=own)
-            strange.add(problem)
-    counts: dict[str, Counter[int]] = defaultdict(Counter)
-    for name, entries in candidates.items():
-        counts[tasks[name]].update({entry.sample_tokens for entry in entries})
-    sizes = {task: max(count, key=lambda size: (count[size], size)) for task, count in counts.items() if count}
-    matched = Matched(problems=in_order(strange))
-    for name, entries in candidates.items():
-        size = sizes.get(tasks[name])
-        fitting = [entry for entry in entries if entry.sample_tokens == size]
+            strange.add(AlignmentProblem.OTHER_CORPUS.at(alike[0].file, curve=curve.name, found=found, own=own))
+    matched.problems += in_order(strange)
+    for name, task in {curve.name: curve.first.task for curve in curves}.items():
+        sizes = counts[task]
+        size = max(sizes, key=lambda size: (sizes[size], size), default=0)
+        fitting = [entry for entry in candidates[name] if entry.sample_tokens == size]
         if fitting:
             matched.by_curve[name] = fitting[0]
-        elif entries and size is not None:
-            own, other = format_tokens(entries[0].sample_tokens), format_tokens(size)
-            problem = AlignmentProblem.OTHER_SAMPLE.at(entries[0].file, curve=name, size=own, other=other)
-            matched.problems.append(problem)
+        elif candidates[name]:
+            entry = candidates[name][0]
+            own, other = format_tokens(entry.sample_tokens), format_tokens(size)
+            matched.problems.append(AlignmentProblem.OTHER_SAMPLE.at(entry.file, curve=name, size=own, other=other))
     for file in dict.fromkeys(entry.file for entry in alignments):
         if file not in used:
             matched.problems.append(AlignmentProblem.NO_CURVE.at(file))
@@ -75,11 +74,6 @@ def _same_setting(curve: CurvePoints, entry: Alignment) -> bool:
     first = curve.first
     same_task = (first.source_lang, first.target_lang) == (entry.source_lang, entry.target_lang)
     return same_task and _parsed(first.mixture) == frozenset(entry.mixture.items())
-
-
-def _same_corpus(curve: CurvePoints, entry: Alignment) -> bool:
-    # A run names its corpus by the first digits of the fingerprint.
-    return entry.corpus.startswith(curve.first.corpus)
 
 
 def _parsed(mixture: str) -> Hashable:

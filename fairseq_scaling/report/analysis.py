@@ -272,26 +272,17 @@ def _compare_metrics(fitted: Sequence[Fitted]) -> list[results.MetricFinding]:
             groups[one.data.name].append(one)
     found = []
     for name, members in groups.items():
-        losses = [one for one in members if one.data.metric == CROSS_ENTROPY]
-        scores = sorted((one for one in members if not one.data.about.is_loss), key=lambda one: order(one.data.metric))
-        if losses and scores:
-            found.append(_finding(name, scores, losses[0]))
+        loss = next((one for one in members if one.data.metric == CROSS_ENTROPY), None)
+        scores = [one for one in members if not one.data.about.is_loss]
+        if loss is None or not scores:
+            continue
+        lead = min(scores, key=lambda one: order(one.data.metric))
+        assert lead.forecast is not None
+        assert loss.forecast is not None
+        assert lead.verdict is not None
+        assert loss.verdict is not None
+        alarm = laws.alarm(lead.forecast, loss.forecast)
+        misleads = alarm.probability >= lead.forecast.likely
+        score_only = lead.verdict.improves and not loss.verdict.improves
+        found.append(results.MetricFinding(name, lead.data.about, alarm, misleads, score_only))
     return found
-
-
-def _finding(name: str, scores: Sequence[Fitted], loss: Fitted) -> results.MetricFinding:
-    lead = scores[0]
-    assert lead.forecast is not None
-    assert loss.forecast is not None
-    assert lead.verdict is not None
-    assert loss.verdict is not None
-    alarm = laws.alarm(lead.forecast, loss.forecast)
-    others = [one.data.about for one in scores[1:] if one.verdict and not one.verdict.improves]
-    return results.MetricFinding(
-        name,
-        lead.data.about,
-        alarm=alarm,
-        misleads=alarm.probability >= lead.forecast.likely,
-        score_only=lead.verdict.improves and not loss.verdict.improves,
-        others=tuple(others) if lead.verdict.improves and loss.verdict.improves else (),
-    )

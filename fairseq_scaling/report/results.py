@@ -29,7 +29,6 @@ class MetricFinding:
     Attributes:
         misleads: the alarm is likely: cross-entropy improves while the score gets worse.
         score_only: the score improves and cross-entropy does not.
-        others: metrics that do not improve beside a first score that does.
     """
 
     name: str
@@ -37,7 +36,6 @@ class MetricFinding:
     alarm: Alarm
     misleads: bool
     score_only: bool = False
-    others: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def alignment_table(report: Report) -> Table:
         "Alignment of the mixtures with the task",
         columns(
             "Curve", "A#", "Unigrams source#", "Unigrams target#", "3-grams source#", "3-grams target#", "Metric",
-            "Baseline#", "At the largest#", "Difference#", "Gain over the range#", "Kind",
+            "Baseline#", "Difference#", "Gain over the range#",
         ),
         note=_note(report),
     )  # fmt: skip
@@ -148,10 +148,8 @@ def alignment_table(report: Report) -> Table:
             *(NONE if measures.get(name) is None else decimal(measures[name], 2) for name in _SHOWN),
             metric.title,
             score(base, metric),
-            score(reached, metric),
             signed(None if base is None else sign * (reached - base), metric),
             signed(_gain_over_range(curve, sign), metric),
-            curve.kind.value,
         )
     return table
 

@@ -43,7 +43,7 @@ _TONES = {
 }
 _GOES_ON = (Action.ADD_DATA, Action.RUN_MORE)
 _SIGNS = {"good": "\u25b2", "calm": "\u25a0", "warn": "\u25c6", "info": "\u25cf"}
-_CLOSED = {"points", "noise", "coefficients", "laws"}
+_CLOSED = {"noise", "coefficients", "laws"}
 _UNBROKEN = {"Metric", "Law", "Coefficient", "Unit", "Identified", "Kind"}
 
 
@@ -69,7 +69,7 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
         ("forgetting", "Forgetting", shown("forgetting", headed=False)),
         ("limits", "What these data cannot show", _list(limits(report))),
         ("left-out", "Left out, and why", join([_list(report.remarks), shown("left-out", headed=False)])),
-        ("made", "How it was made", join([_made(report), shown("points")])),
+        ("made", "How it was made", _made(report)),
     ]
     sections = [section for section in sections if section[2]]
     version = f"fairseq_scaling {report.versions['fairseq_scaling']}"
@@ -249,6 +249,7 @@ def _made(report: Report) -> Markup:
         [
             tag("p", f"Read: {counted or 'nothing'} from"),
             tag("ul", [tag("li", tag("code", path)) for path in read.paths], class_="plain"),
+            tag("p", "Every point, its origin and what became of it are in ", tag("code", "points.csv"), "."),
             tag("p", "The same signature and the same points give the same numbers:"),
             tag("pre", tag("code", report.signature)),
             tag(

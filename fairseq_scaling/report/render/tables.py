@@ -199,7 +199,6 @@ def all_tables(report: Report) -> dict[str, Table]:
         "forgetting": run_tables.forgetting_table,
         "coefficients": coefficients_table,
         "laws": laws_table,
-        "points": run_tables.points_table,
         "left-out": run_tables.left_out_table,
     }
     return {anchor: table.without_empty_columns() for anchor, make in makers.items() if (table := make(report)).rows}

@@ -373,7 +373,4 @@ def finding_sentence(finding: MetricFinding) -> str:
         )
     if finding.score_only:
         return f"{capital(lead)} improves although cross-entropy does not."
-    if finding.others:
-        others = enumerate_all([metric.title for metric in finding.others])
-        return f"{capital(lead)} improves with cross-entropy, but {others} do{'es' * (len(finding.others) == 1)} not."
     return ""
