@@ -13,7 +13,7 @@ from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..curve_result import CurveResult, Setting
 from ..joint import JointResult
 from ..results import Entry, MetricFinding, MixtureComparison, Report, Task
-from .numbers import NONE, amount, gain, interval, is_number, number, predicted, probability, probably, score, size
+from .numbers import NONE, amount, interval, is_number, number, predicted, probability, probably, score, size
 
 _FEW, _MOST_SIZES = 3, 6
 """The page's heading names so many curves, and a list of sizes so many of them; more are counted."""
@@ -294,10 +294,10 @@ def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
 
 
 def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
-    """Return ``A is ahead of B at 4M tokens (probability 93 %): +1.8 BLEU [-5.4, 7.4] (this mixture, run again).``"""
+    """Return ``A is ahead of B at 4M tokens (probability 93 %): its BLEU is 1.80 better (0.40 to 3.10 better)``."""
     text = (
         f"{names[pair.better]} is ahead of {names[pair.worse]} at {amount(pair.pretrain_tokens, pair.x)}"
-        f"{probably(pair.certainty)}: {_lead(pair, pair.difference)} ({AGAIN})."
+        f"{probably(pair.certainty)}: its {pair.metric.title} is {_lead(pair, pair.difference)} ({AGAIN})."
     )
     if pair.worth is not None and is_number(pair.worth.upper):
         first, second = (names[name] for name in pair.names)
@@ -315,7 +315,7 @@ def _lead(pair: MixtureComparison, difference: Estimate) -> str:
     """Return by how much the better one is ahead, where ``difference`` is of the first less the second."""
     if pair.better == pair.names[1]:
         difference = Estimate(-difference.value, -difference.upper, -difference.lower)
-    return f"{gain(difference, pair.metric)} {pair.metric.title}"
+    return change(difference, pair.metric)
 
 
 def worth_sentences(task: Task) -> list[str]:
