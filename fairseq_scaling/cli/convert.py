@@ -11,15 +11,8 @@ import click
 from ..errors import DataError
 from .common import Group, shows_errors
 
-# Modules that come with the extras [train] and [exchange], and the packages that hold them.
-_NEEDED = {
-    "torch": "torch",
-    "fairseq": "ve-fairseq",
-    "omegaconf": "omegaconf",
-    "safetensors": "safetensors",
-    "google": "protobuf",
-    "sentencepiece": "sentencepiece",
-}
+_PACKAGES = {"fairseq": "ve-fairseq", "google": "protobuf"}
+"""Modules that are in packages of another name."""
 _FOLDER = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
@@ -94,11 +87,12 @@ def _exchange() -> Any:
     try:
         from ..exchange import convert
     except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        if package not in _NEEDED:
+        module = str(error.name).partition(".")[0]
+        if module == "fairseq_scaling":
             raise
+        package = _PACKAGES.get(module, module)
         raise DataError(
-            f"scaling-convert needs the package {_NEEDED[package]}, which is not installed\n"
+            f"scaling-convert needs the package {package}, which is not installed\n"
             "  pip install '.[train,exchange]' in the project's folder"
         ) from None
     return convert

@@ -188,8 +188,8 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option(
     "--x",
     metavar="NAME",
-    help="The quantity on the x axis: pretrain_tokens, finetune_tokens, parameters, updates, flops or any column.  "
-    "[default: pretrain_tokens, or what the table has]",
+    help="The quantity on the x axis of tables: pretrain_tokens, finetune_tokens, parameters, updates, flops or any "
+    "column.  [default: pretrain_tokens, or what the table has]",
 )
 @click.option(
     "--noise",

@@ -164,8 +164,6 @@ def _points(one: Fitted) -> tuple[PointResult, ...]:
             made.append(_point(point, Use.HELD_OUT if point.held_out else Use.LEFT_OUT, reason))
         elif one.curve.held_out[index]:
             made.append(_point(point, Use.HELD_OUT))
-        elif point.weight == 0:
-            made.append(_point(point, Use.LEFT_OUT, "its weight is 0"))
         else:
             made.append(_point(point, Use.FITTED))
     return tuple(made)

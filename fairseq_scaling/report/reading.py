@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..alignment_file import Alignment
-from ..errors import DataError
+from ..errors import DataError, SettingError
 from ..logs import LogProblem, Problem, Reading, read_runs
 from ..logs.kinds import LOOSE
 from ..problems import ProblemKind
-from ..quantities import quantity
+from ..quantities import PRETRAIN_TOKENS, quantity
 from .forgetting import Forgetting
 from .points import Point
-from .points.axis import over
 from .points.curves import Unplaced
 from .points.roles import TableOptions
 from .points.sheets import TABLE_ENDINGS
@@ -62,11 +61,11 @@ def read_inputs(
         paths: files and folders.
         mapping: what stock logs do not say.
         choice: which subsets count, and whether unfinished runs do.
-        options: what the user says of tables, and the quantity on the x axis of all points.
+        options: what the user says of tables.
 
     Raises:
         DataError: a path does not exist.
-        SettingError: the mapping is malformed.
+        SettingError: the mapping is malformed, or logs are to be over another quantity than pretraining tokens.
     """
     tables: list[Path] = []
     others: list[Path] = []
@@ -94,7 +93,11 @@ def read_inputs(
         reading = read_runs(others, mapping, skip=lambda path: path.resolve() in known or _is_own(path))
         runs = points_of_runs(reading.runs, choice)
         inputs.problems += _once([*reading.problems, *runs.problems])
-        points += over(quantity(options.x), runs.points, inputs.problems) if options and options.x else runs.points
+        if runs.points and options and options.x and quantity(options.x) != PRETRAIN_TOKENS:
+            raise SettingError(
+                "--x", options.x, "of logs the curves are over pretraining tokens", "give it with a table"
+            )
+        points += runs.points
         inputs.finetuning_runs, inputs.pretraining_runs = runs.finetuning_runs, runs.pretraining_runs
         inputs.forgetting = runs.forgetting
         inputs.alignments = reading.alignments

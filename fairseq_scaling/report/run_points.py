@@ -307,7 +307,6 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
         architecture=run.architecture or "",
         finetune_tokens_read=_too_few_read(run),
         parameters=run.parameters,
-        updates=run.updates,
         corpus=_corpus(run),
         pretrain_seed=description.pretrain_seed if description is not None else None,
         settings=_flat(description.hyperparameters) if description is not None else {},

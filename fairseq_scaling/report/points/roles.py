@@ -22,13 +22,13 @@ from .numbers import factor_of
 
 REQUIRED = ("curve", "metric", "pretrain_tokens", "value")
 OPTIONAL = (
-    "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "scale", "lower_is_better",
+    "held_out", "seed", "mixture", "finetune_tokens", "stderr", "test_set", "scale", "lower_is_better",
     "source_lang", "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
 )  # fmt: skip
 OWN_ROLES = ("unique_tokens", "start", "score_lower", "score_upper")
 """Roles of a table written by this tool; a column of another one may mean something else by such a name."""
-OWN = frozenset(("kind", "used", "reason", "task", "alignment", "signature", "file", "line", "origin"))
-"""Columns that this tool writes into ``points.csv`` beside those above; they are read back in silence."""
+OWN = frozenset(("kind", "weight", "used", "reason", "task", "alignment", "signature", "file", "line", "origin"))
+"""Columns that this tool writes, or wrote, into ``points.csv`` beside those above; they are read back in silence."""
 
 ALIASES: Mapping[str, Sequence[str]] = {
     "curve": ("curve_name", "series", "label", "setting", "condition"),
@@ -38,7 +38,6 @@ ALIASES: Mapping[str, Sequence[str]] = {
     "seed": ("random_seed", "rng_seed", "finetune_seed", "replicate", "repeat", "trial"),
     "pretrain_seed": ("pretraining_seed",),
     "mixture": ("mix", "data_mix", "data_mixture", "language_mixture"),
-    "weight": ("weights",),
     "held_out": ("heldout", "holdout", "is_held_out"),
     "source_lang": ("src", "src_lang", "source_language", "source"),
     "target_lang": ("tgt", "tgt_lang", "trg", "trg_lang", "target_language", "target"),

@@ -59,7 +59,7 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
     )
     sections = [
         ("forecast", "Forecast and advice", forecasts),
-        ("mixtures", "Which mixture is better", join([shown("mixtures", headed=False), shown("worth", "untried")])),
+        ("mixtures", "Which mixture is better", shown("mixtures", headed=False)),
         ("wanted", "Sizes for a wanted score", shown("wanted", headed=False)),
         ("values", "Forecast in numbers", shown("values", "noise", "joint")),
         ("unplaced", "Models whose pretraining is unknown", shown("unplaced", headed=False)),
