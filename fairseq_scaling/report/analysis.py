@@ -39,25 +39,18 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         SettingError: an unknown law or protocol, or a probability outside (0, 1).
     """
     settings, inputs = settings or Settings(), inputs or Inputs()
-    matched = match(curves, inputs.alignments)
+    measured, unused = match(curves, inputs.alignments)
     fitted, problems = fit_all(curves, settings)
     starts = {one.data.first.start if _is_continued(one.data.first) else "" for one in fitted}
     start = starts.pop() if len(starts) == 1 else ""
-    made = [_result(one, settings, matched.by_curve.get(one.data.name), start) for one in fitted]
+    made = [_result(one, settings, measured.get(one.data.name), start) for one in fitted]
     rivals = rival_curves(fitted)
     compared, damaged = compare_mixtures(rivals)
     return Report(
         signature=signature(settings),
         versions=versions(),
         settings=settings,
-        read=results.Read(
-            tuple(inputs.paths),
-            inputs.finetuning_runs,
-            inputs.pretraining_runs,
-            inputs.tables,
-            len(inputs.alignments),
-            tuple(inputs.columns),
-        ),
+        read=inputs.read,
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted)),
         mixture_comparisons=tuple(compared),
@@ -66,7 +59,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),
         remarks=tuple(inputs.remarks),
-        problems=(*inputs.problems, *problems, *damaged, *matched.problems),
+        problems=(*inputs.problems, *problems, *damaged, *unused),
     )
 
 

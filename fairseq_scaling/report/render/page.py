@@ -43,7 +43,7 @@ _TONES = {
 }
 _GOES_ON = (Action.ADD_DATA, Action.RUN_MORE)
 _SIGNS = {"good": "\u25b2", "calm": "\u25a0", "warn": "\u25c6", "info": "\u25cf"}
-_CLOSED = {"noise", "coefficients", "laws"}
+_CLOSED = {"values", "noise", "coefficients", "laws"}
 _UNBROKEN = {"Metric", "Law", "Coefficient", "Unit", "Identified", "Kind"}
 
 
