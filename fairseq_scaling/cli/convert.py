@@ -54,13 +54,9 @@ def from_hf(folder: Path, out: Path, sentencepiece: Path | None, overwrite: bool
     fairseq-train corpus --user-dir fairseq_scaling --task scaling_translation -s en -t fr \\
         --finetune-from-model mt5/mt5-small.pt MODEL_FLAGS ...
 
-    from-hf prints MODEL_FLAGS, which build the same model, and the same as the section model of a study.yaml, which
-    names the checkpoint in checkpoints and this folder as text.vocabulary. What the model was pretrained on is in no
-    such file: the logs of its finetuning say that pretrain_tokens are unknown, so that fit-scaling shows their scores
-    beside the baseline, and fits a law only to what --mapping gives a D_p.
-
-    T5 has more rows in its embedding than tokens. They are kept (madeupword0000, ... in dict.txt), the last one as
-    fairseq's <s>, which T5 lacks. ByT5 needs no spiece.model: the bytes are its tokens.
+    from-hf prints MODEL_FLAGS, which build the same model, and the same as the section model of a study.yaml. What
+    the model was pretrained on is in no such file: docs/plugin.md says what follows. ByT5 needs no spiece.model: the
+    bytes are its tokens.
 
     Exit codes: 0 done, 2 something to mend (the message says what).
     """

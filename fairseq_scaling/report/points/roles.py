@@ -143,7 +143,6 @@ class Roles:
     values: list[ValueColumn]
     roles: dict[str, Column] = field(default_factory=dict)
     curve: list[Column] = field(default_factory=list)
-    not_read: list[str] = field(default_factory=list)
     is_own: bool = False
 
     def sentence(self) -> str:
