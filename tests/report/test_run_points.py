@@ -30,8 +30,8 @@ def test_a_run_gives_a_point_per_metric_with_its_origin() -> None:
 
 @pytest.mark.parametrize(("mixture", "alignment"), [("en:0.5,fr:0.5", 1.0), ("en", 0.7), ("fr", 0.8), ("de", 0.0)])
 def test_the_alignment_is_the_papers(mixture: str, alignment: float) -> None:
-    point = points_of_runs([run(500_000, 12.0, 2.5, mixture=mixture)]).points[0]
-    assert point.alignment == pytest.approx(alignment)
+    curve = collect(points_of_runs([run(500_000, 12.0, 2.5, mixture=mixture)]).points).curves[0]
+    assert curve.first.alignment == pytest.approx(alignment)
 
 
 def test_a_run_without_pretraining_size_is_listed_with_the_remedy() -> None:
