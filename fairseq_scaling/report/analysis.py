@@ -126,21 +126,13 @@ def _is_continued(first: Point) -> bool:
 def _setting(first: Point, start: str = "", repeats: bool = False) -> Setting:
     own_start = f"from {first.start}" if _is_continued(first) and not start else ""
     text = "repeated text" if repeats else ""
+    same = ("task", "mixture", "alignment", "source_lang", "target_lang", "finetune_tokens", "architecture",
+            "parameters", "corpus", "apart", "test_set")  # fmt: skip
     return Setting(
-        task=first.task,
-        mixture=first.mixture,
         mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, own_start, text))),
         start=start,
-        alignment=first.alignment,
-        source_lang=first.source_lang,
-        target_lang=first.target_lang,
-        finetune_tokens=first.finetune_tokens,
-        architecture=first.architecture,
-        parameters=first.parameters,
-        corpus=first.corpus,
-        apart=first.apart,
         signature=first.details.get("signature", ""),
-        test_set=first.test_set,
+        **{name: getattr(first, name) for name in same},
     )
 
 

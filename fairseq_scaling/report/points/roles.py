@@ -27,8 +27,8 @@ OPTIONAL = (
 )  # fmt: skip
 OWN_ROLES = ("unique_tokens", "start", "score_lower", "score_upper")
 """Roles of a table written by this tool; a column of another one may mean something else by such a name."""
-OWN = frozenset(("kind", "weight", "used", "reason", "task", "alignment", "signature", "file", "line", "origin"))
-"""Columns that this tool writes, or wrote, into ``points.csv`` beside those above; they are read back in silence."""
+OWN = frozenset(("kind", "used", "reason", "task", "alignment", "signature", "file", "line", "origin"))
+"""Columns that this tool writes into ``points.csv`` beside those above; they are read back in silence."""
 
 ALIASES: Mapping[str, Sequence[str]] = {
     "curve": ("curve_name", "series", "label", "setting", "condition"),
