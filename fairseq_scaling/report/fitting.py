@@ -99,7 +99,6 @@ def to_curve(data: CurvePoints, protocol: str = "all") -> laws.Curve:
         values=np.array([point.value for point in points], float),
         held_out=held_out,
         seeds=np.array([point.seed for point in points]),
-        weights=np.array([point.weight for point in points], float),
         stderr=None if np.isnan(stderr).all() else stderr,
         runs=None if None in runs else np.array(runs),
         baseline=np.array([point.value for point in data.baselines], float) if data.baselines else None,
