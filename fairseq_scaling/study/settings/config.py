@@ -164,7 +164,7 @@ class Study(Section):
             yield Start(pretrain_tokens=None, checkpoint=one.name)
 
     def finetunings(self, skipped: bool = False) -> Iterator[tuple[tuple[str, str], int, Start]]:
-        """Yield task, D_f (tokens) and start of every finetuning; ``skipped``: also of those the overrides leave out."""
+        """Yield task, D_f in tokens and start of each finetuning; ``skipped``: also those that overrides leave out."""
         left_out = [override for override in self.finetuning.overrides if override.skip]
         for task in self.finetuning.tasks:
             for tokens in self.finetuning.sizes(task):

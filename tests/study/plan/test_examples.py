@@ -41,9 +41,7 @@ def test_a_whole_pretraining_of_the_grid_has_the_papers_positions(name: str) -> 
     jobs = [job for job in plan_of(name).of_stage("pretrain") if job.owns == ["pretraining/en0.5-fr0.5/seed1"]]
     assert sum(job.work.encoder_positions for job in jobs) == 256 * 512 * 1_000_000
     job = jobs[-1]
-    assert (
-        int(value_of(job.argv, "batch-size")) * int(value_of(job.argv, "update-freq")) * job.resources["gpu"] == 256
-    )
+    assert int(value_of(job.argv, "batch-size")) * int(value_of(job.argv, "update-freq")) * job.resources["gpu"] == 256
 
 
 def test_pretrainings_of_the_grid_make_the_papers_updates_and_those_of_the_quickstart_save_at_budgets_alone() -> None:
