@@ -160,8 +160,8 @@ def _variance_by_seeds(curve: Curve, used: NDArray[np.bool_], groups: Groups) ->
     """
     if groups.counts.max(initial=0) < 2:
         return float("nan"), 0.0
-    points = curve.select(used)
-    noise, freedom = replace(points, values=np.log(points.values)).noise_between_budgets()
+    logs = np.log(np.where(used, curve.values, np.nan))
+    noise, freedom = replace(curve, values=logs).noise_between_budgets()
     return noise**2 * (1 + float(np.mean(groups.weights))), float(freedom)
 
 
