@@ -28,7 +28,6 @@ from .cleaning.filters import reject_raw
 from .cleaning.lengths import words
 from .cleaning.normalise import normalise
 from .cleaning.profile import LanguageProfile
-from .cleaning.settings import DEFAULTS, CleanSettings
 from .folders import (
     CLEAN_MANIFEST,
     FORMAT,
@@ -43,6 +42,7 @@ from .folders import (
 )
 from .lines import count_lines, read_lines, read_pairs, write_lines, write_pairs
 from .progress import ordered_map, progress
+from .settings import CleanSettings
 
 _Text = TypeVar("_Text", str, tuple[str, str])
 _PROFILE_SAMPLE = 50_000  # lines per language
@@ -54,7 +54,7 @@ AS_GIVEN = "{}.raw"
 def clean(
     raw: Path,
     out: Path,
-    settings: CleanSettings = DEFAULTS,
+    settings: CleanSettings,
     workers: int = 1,
     overwrite: bool = False,
     expected_text: str = "",
@@ -72,7 +72,7 @@ def clean(
     """
     check_free(out, CLEAN_MANIFEST, overwrite)
     raw_manifest = read_manifest(raw, RAW_MANIFEST)
-    with new_folder(out, CLEAN_MANIFEST, overwrite) as folder:
+    with new_folder(out) as folder:
         work = _Cleaning(raw, folder, raw_manifest, settings, workers)
         work.run()
         files = file_entries(folder)

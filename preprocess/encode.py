@@ -113,7 +113,7 @@ def encode(
     pairs = sorted(cleaned["pairs"])
     languages = sorted({*cleaned["languages"], *(side for pair in pairs for side in pair.split("-"))})
     vocabulary = Vocabulary(model, languages, dictionary)
-    with new_folder(out, CORPUS_MANIFEST, overwrite) as folder:
+    with new_folder(out) as folder:
         shutil.copyfile(model, folder / "sentencepiece.model")
         encoder = _Encoder(clean, folder, model, vocabulary, workers)
         mono = {language: encoder.mono(language) for language in sorted(cleaned["languages"])}
@@ -179,7 +179,7 @@ class _Encoder:
         self.counts = np.zeros(vocabulary.size, np.int64)
         self.unknown_tokens = 0
         self._trained: set[str] = set()  # characters of training text
-        self._held_out: dict[str, dict[str, dict[str, Counter[str]]]] = {}  # pair -> split -> language -> characters
+        self._held_out: dict[tuple[str, str, str], Counter[str]] = {}  # pair, split, language -> characters
 
     def mono(self, language: str) -> dict[str, Any]:
         """Write both splits of a language; return their sizes."""
@@ -203,15 +203,10 @@ class _Encoder:
                 raw = given if given.is_file() else self._clean / text
                 shutil.copyfile(raw, self._out / f"{prefix}.txt")
                 if split != "train":
-                    characters = Counter(itertools.chain.from_iterable(read_lines(raw)))
-                    self._held_out.setdefault(pair, {}).setdefault(split, {})[language] = characters
+                    self._held_out[pair, split, language] = Counter(itertools.chain.from_iterable(read_lines(raw)))
             if len(set(sentences.values())) != 1:
                 raise DataError(f"{self._clean}: {' and '.join(sentences)} have different numbers of lines")
-            sizes[split] = {
-                "sentences": next(iter(sentences.values())),
-                "tokens": sides,
-                "unknown_tokens": unknown,
-            }
+            sizes[split] = {"sentences": sentences[text], "tokens": sides, "unknown_tokens": unknown}
         return sizes
 
     def unseen_characters(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -220,16 +215,14 @@ class _Encoder:
         pair -> split -> language -> ``count`` of ``characters`` (spaces are none), and the most frequent ones.
         """
         found: dict[str, dict[str, dict[str, Any]]] = {}
-        for pair, splits in self._held_out.items():
-            for split, sides in splits.items():
-                for language, counts in sides.items():
-                    unseen = Counter({c: n for c, n in counts.items() if c not in self._trained and not c.isspace()})
-                    common = sorted(unseen.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
-                    found.setdefault(pair, {}).setdefault(split, {})[language] = {
-                        "count": unseen.total(),
-                        "characters": sum(n for c, n in counts.items() if not c.isspace()),
-                        "most_frequent": dict(common),
-                    }
+        for (pair, split, language), counts in self._held_out.items():
+            written = Counter({character: n for character, n in counts.items() if not character.isspace()})
+            unseen = Counter({character: n for character, n in written.items() if character not in self._trained})
+            found.setdefault(pair, {}).setdefault(split, {})[language] = {
+                "count": unseen.total(),
+                "characters": written.total(),
+                "most_frequent": dict(sorted(unseen.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]),
+            }
         return found
 
     def _encode(self, text: str, prefix: Path, split: str) -> tuple[TokenFile, int]:

@@ -45,7 +45,7 @@ def fetch(
     check_languages(languages, pairs)
     check_free(out, RAW_MANIFEST, overwrite)
     sources = open_sources()
-    with new_folder(out, RAW_MANIFEST, overwrite) as folder:
+    with new_folder(out) as folder:
         parts: dict[str, list[list[Any]]] = {}
         mono = {language: _fetch_mono(sources, language, folder, parts) for language in languages}
         counts, names = {}, {}

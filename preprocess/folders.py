@@ -24,36 +24,34 @@ _STEPS = {RAW_MANIFEST: "fetch", CLEAN_MANIFEST: "clean", CORPUS_MANIFEST: "enco
 
 
 @contextlib.contextmanager
-def new_folder(out: Path, manifest: str, overwrite: bool) -> Iterator[Path]:
+def new_folder(out: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``out`` when the block ends without an error.
 
-    Args:
-        manifest: the file whose presence means that the result is finished.
-        overwrite: replace a finished result.
-
     Raises:
-        SettingError: there is a finished result and ``overwrite`` is false, or ``out`` holds files of someone else.
         DataError: the disk is full or read-only.
     """
-    check_free(out, manifest, overwrite)
     with replaced(out) as (temporary,):
         temporary.mkdir()
         yield temporary
 
 
 def check_free(out: Path, manifest: str, overwrite: bool) -> None:
-    """Raise SettingError if a result may not be written to ``out``; called before any work is done."""
+    """Raise SettingError if a result may not be written to ``out``; called before any work is done.
+
+    Args:
+        out: the folder; with ``overwrite`` it may hold a result of the same step, and nothing else.
+        manifest: the file whose presence means that the result is finished.
+        overwrite: replace what is there.
+    """
     if out.exists() and not out.is_dir():
         raise SettingError("--out", out, "is a file, not a folder")
-    if not out.exists() or not any(out.iterdir()):
-        return
-    if (out / manifest).exists() and not overwrite:
-        raise SettingError("--out", out, "holds a finished result", "give --overwrite to replace it, or another folder")
-    foreign = [entry.name for entry in sorted(out.iterdir()) if not _is_own(entry.name, manifest)]
-    if foreign:
+    found = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
+    own = (manifest, *_OWN_NAMES[manifest])
+    if foreign := [name for name in found if not any(fnmatch(name, pattern) for pattern in own)]:
         raise SettingError("--out", out, f"holds other files, for example {foreign[0]}", "give a new or empty folder")
-    if not overwrite:
-        raise SettingError("--out", out, "holds an unfinished result", "give --overwrite to replace it")
+    if found and not overwrite:
+        state = "a finished" if manifest in found else "an unfinished"
+        raise SettingError("--out", out, f"holds {state} result", "give --overwrite to replace it, or another folder")
 
 
 def write_manifest(folder: Path, name: str, content: Mapping[str, Any]) -> None:
@@ -102,7 +100,3 @@ def mono_name(language: str, split: str | None = None) -> str:
 def pair_name(pair: str, language: str, split: str | None = None) -> str:
     """Return the file name of one side of a pair, ``pairs.en-fr.fr.txt`` or ``pairs.en-fr.test.fr.txt``."""
     return f"pairs.{pair}.{language}.txt" if split is None else f"pairs.{pair}.{split}.{language}.txt"
-
-
-def _is_own(name: str, manifest: str) -> bool:
-    return name == manifest or any(fnmatch(name, pattern) for pattern in _OWN_NAMES[manifest])

@@ -10,9 +10,9 @@ from typing import NamedTuple, TypeVar
 from fairseq_scaling.errors import DataError
 
 from ..lines import text_batches
+from ..settings import CleanSettings
 from .filters import reject_language, reject_line, reject_pair, reject_raw
 from .profile import LanguageProfile
-from .settings import CleanSettings
 
 _BATCH = 2000
 _Text = TypeVar("_Text", str, tuple[str, str])

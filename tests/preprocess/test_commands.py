@@ -169,6 +169,26 @@ def test_uneven_files_are_an_error_and_leave_nothing(texts: Path) -> None:
     assert not (texts / "raw.part").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("fetch", "--generated-words", "5001"),
+        ("clean", "--valid", "-1"),
+        ("clean", "--max-ratio", "0.5"),
+        ("train-sentencepiece", "--model-type", "word"),
+    ],
+)
+def test_impossible_settings_name_the_option(
+    command: str, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from preprocess.__main__ import main as cli
+
+    with pytest.raises(SystemExit) as stopped:
+        cli([command, "--out", "out", option, value], prog_name="scaling-preprocess")
+    assert stopped.value.code == 2
+    assert f"Invalid value for '{option}'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["fetch", "clean", "train-sentencepiece", "encode"])
 def test_every_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     from preprocess.__main__ import main as cli

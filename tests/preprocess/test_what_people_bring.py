@@ -14,16 +14,16 @@ from click.testing import CliRunner
 from fairseq_scaling.data.corpus import Corpus
 from preprocess.__main__ import main as cli
 from preprocess.clean import clean
-from preprocess.cleaning.filters import Limits, reject_line, reject_pair
+from preprocess.cleaning.filters import reject_line, reject_pair
 from preprocess.cleaning.lengths import count_words
 from preprocess.cleaning.normalise import normalise
 from preprocess.cleaning.profile import LanguageProfile
-from preprocess.cleaning.settings import CleanSettings
 from preprocess.encode import encode
 from preprocess.fetch import fetch
 from preprocess.remarks import remarks
+from preprocess.settings import CleanSettings, Limits, SentencePieceSettings
 from preprocess.sources import Request, open_source
-from preprocess.train_sentencepiece import SentencePieceSettings, train_sentencepiece
+from preprocess.train_sentencepiece import train_sentencepiece
 from tests.preprocess.samples import sentence
 
 WriteRaw = Callable[..., Path]

@@ -236,4 +236,3 @@ def mixture_of(pretraining: Job) -> str:
 def budgets_of(pretraining: Job) -> list[int]:
     """Return the budgets of a pretraining, in tokens, up to the one where it ends."""
     return [parse_tokens(budget) for budget in pretraining.budgets]
-

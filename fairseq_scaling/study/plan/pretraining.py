@@ -127,9 +127,7 @@ def _argv(
     ]  # fmt: skip
 
 
-def _cost(
-    context: Context, mixture: Mixture, rate: str | None, budget: int, checkpoints: int
-) -> tuple[Work, int]:
+def _cost(context: Context, mixture: Mixture, rate: str | None, budget: int, checkpoints: int) -> tuple[Work, int]:
     """Return the work of a pretraining to a budget, and the bytes it leaves with so many checkpoints of budgets."""
     if context.shape is None:
         return Work(), 0

@@ -13,6 +13,7 @@ from fairseq_scaling.study.plan import pricing
 from fairseq_scaling.study.plan.jobs import Plan, Work
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
+from preprocess.sources import Request
 from preprocess.sources.wmt import WmtSource
 from tests.study.helpers import PAPER, table, value_of
 
@@ -41,9 +42,7 @@ def test_a_whole_pretraining_of_the_grid_has_the_papers_positions(name: str) -> 
     jobs = [job for job in plan_of(name).of_stage("pretrain") if job.owns == ["pretraining/en0.5-fr0.5/seed1"]]
     assert sum(job.work.encoder_positions for job in jobs) == 256 * 512 * 1_000_000
     job = jobs[-1]
-    assert (
-        int(value_of(job.argv, "batch-size")) * int(value_of(job.argv, "update-freq")) * job.resources["gpu"] == 256
-    )
+    assert int(value_of(job.argv, "batch-size")) * int(value_of(job.argv, "update-freq")) * job.resources["gpu"] == 256
 
 
 def test_pretrainings_of_the_grid_make_the_papers_updates_and_those_of_the_quickstart_save_at_budgets_alone() -> None:
@@ -74,7 +73,7 @@ def test_the_training_pairs_of_the_grid_are_of_its_languages(name: str, monkeypa
     pairs = ["-".join(pair) for pair in text.pairs]
     held_out = {(pair, split): text.fetch[split][pair] for pair in pairs for split in ("valid", "test")}
     monkeypatch.setattr(shutil, "which", lambda _: "mtdata")
-    WmtSource({}, text.fetch["pair"], held_out)
+    WmtSource(Request(parallel=text.fetch["pair"], given=held_out))
     assert list(text.fetch["pair"]) == pairs
 
 

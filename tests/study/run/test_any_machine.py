@@ -138,7 +138,6 @@ def test_a_cache_folder_is_the_users_own_where_that_can_be_written(
     assert Scheduling().environment(folder)["XDG_CACHE_HOME"] == str(folder.private / "cache")
 
 
-
 def row(table: str, stage: str) -> list[str]:
     """Return the numbers of one stage: done, running, failed, to do."""
     (line,) = [line for line in table.splitlines() if line.startswith(f"│ {stage} ")]
