@@ -141,13 +141,14 @@ def _hand_over_named_scores(start: Start, groups: dict[str, Group]) -> None:
 
 def _scored(groups: dict[str, Group]) -> dict[str, Group]:
     """Return file -> run for the outputs of fairseq-generate that a score file beside them was made from."""
-    found: dict[str, Group] = {}
-    for group in groups.values():
-        for said in group.score_files:
-            name = said.content.get("hypotheses")
-            if isinstance(name, str) and name:
-                found[os.path.join(os.path.dirname(said.origin.file), os.path.basename(name))] = group
-    return found
+    return {file: group for group in groups.values() for said in group.score_files for file in scored_files(said)}
+
+
+def scored_files(said: Said) -> list[str]:
+    """Return the output of fairseq-generate that a score file was made from, as a path beside it; none if unknown."""
+    name = said.content.get("hypotheses")
+    beside = os.path.dirname(said.origin.file)
+    return [os.path.join(beside, os.path.basename(name))] if isinstance(name, str) and name else []
 
 
 def _stock_id(member: Mapped) -> str:
