@@ -32,7 +32,7 @@ from .folders import (
     CLEAN_MANIFEST,
     FORMAT,
     RAW_MANIFEST,
-    check_free,
+    check_folder,
     file_entries,
     mono_name,
     new_folder,
@@ -70,7 +70,7 @@ def clean(
         DataError: the raw folder is not finished, a file is not UTF-8, two sides do not align, or too little is left.
         SettingError: ``out`` is taken.
     """
-    check_free(out, CLEAN_MANIFEST, overwrite)
+    check_folder(out, CLEAN_MANIFEST, overwrite)
     raw_manifest = read_manifest(raw, RAW_MANIFEST)
     with new_folder(out) as folder:
         work = _Cleaning(raw, folder, raw_manifest, settings, workers)

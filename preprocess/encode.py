@@ -30,7 +30,7 @@ from .clean import AS_GIVEN
 from .folders import (
     CLEAN_MANIFEST,
     CORPUS_MANIFEST,
-    check_free,
+    check_folder,
     file_entries,
     mono_name,
     new_folder,
@@ -108,7 +108,7 @@ def encode(
         DataError: the clean folder is not finished, a text is empty, or the model is unusable.
         SettingError: ``out`` is taken.
     """
-    check_free(out, CORPUS_MANIFEST, overwrite)
+    check_folder(out, CORPUS_MANIFEST, overwrite)
     cleaned = read_manifest(clean, CLEAN_MANIFEST)
     pairs = sorted(cleaned["pairs"])
     languages = sorted({*cleaned["languages"], *(side for pair in pairs for side in pair.split("-"))})

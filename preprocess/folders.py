@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from fairseq_scaling.data.corpus import check_files, file_checksum
 from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.whole_files import replaced, write_whole
+from fairseq_scaling.whole_files import check_free, replaced, write_whole
 
 RAW_MANIFEST, CLEAN_MANIFEST, CORPUS_MANIFEST = "raw.json", "clean.json", "corpus.json"
 FORMAT = 2
@@ -35,23 +34,11 @@ def new_folder(out: Path) -> Iterator[Path]:
         yield temporary
 
 
-def check_free(out: Path, manifest: str, overwrite: bool) -> None:
-    """Raise SettingError if a result may not be written to ``out``; called before any work is done.
-
-    Args:
-        out: the folder; with ``overwrite`` it may hold a result of the same step, and nothing else.
-        manifest: the file whose presence means that the result is finished.
-        overwrite: replace what is there.
-    """
-    if out.exists() and not out.is_dir():
+def check_folder(out: Path, manifest: str, overwrite: bool) -> None:
+    """Raise SettingError if the result with this manifest may not be written to ``out``."""
+    if out.is_file():
         raise SettingError("--out", out, "is a file, not a folder")
-    found = sorted(entry.name for entry in out.iterdir()) if out.exists() else []
-    own = (manifest, *_OWN_NAMES[manifest])
-    if foreign := [name for name in found if not any(fnmatch(name, pattern) for pattern in own)]:
-        raise SettingError("--out", out, f"holds other files, for example {foreign[0]}", "give a new or empty folder")
-    if found and not overwrite:
-        state = "a finished" if manifest in found else "an unfinished"
-        raise SettingError("--out", out, f"holds {state} result", "give --overwrite to replace it, or another folder")
+    check_free(out, (manifest, *_OWN_NAMES[manifest]), overwrite)
 
 
 def write_manifest(folder: Path, name: str, content: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.whole_files import names_failures, write_whole
+from fairseq_scaling.errors import DataError
+from fairseq_scaling.whole_files import check_free, names_failures, write_whole
 
 from .folders import CLEAN_MANIFEST, mono_name, pair_name, read_manifest, write_manifest
 from .lines import read_lines
@@ -35,8 +35,7 @@ def train_sentencepiece(
         DataError: the clean folder is not finished, or SentencePiece cannot make so many pieces of the text.
         SettingError: ``out`` exists.
     """
-    if out.exists() and not overwrite:
-        raise SettingError("--out", out, "exists", "give --overwrite to replace it, or another name")
+    check_free(out, (), overwrite)
     manifest = read_manifest(clean, CLEAN_MANIFEST)
     languages = sorted({*manifest["languages"], *(side for pair in manifest["pairs"] for side in pair.split("-"))})
     if not languages:

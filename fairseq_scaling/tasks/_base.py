@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from fairseq import metrics
 from fairseq.data import Dictionary, FairseqDataset
@@ -178,9 +179,8 @@ class ScalingTask(FairseqTask):
             shared = self.trains_on(dataset) or self.cfg.max_tokens_valid in (None, self.cfg.max_tokens)
             name = "max_tokens" if shared else "max_tokens_valid"
             what = "a block" if sizes is None else "the longest sentence"
-            raise SettingError(
-                option(name), max_tokens, f"{what} has {longest} tokens, more than a batch", f"give at least {longest}"
-            )
+            problem = f"{what} has {longest} tokens, more than a batch"
+            raise SettingError(option(name), max_tokens, problem, f"give at least {longest}")
 
     def train_step(
         self, sample: Any, model: Any, criterion: Any, optimizer: Any, update_num: int, ignore_grad: bool = False
@@ -208,13 +208,10 @@ class ScalingTask(FairseqTask):
 
     def _check_lengths(self, dataset: FairseqDataset, max_positions: Any) -> None:
         sizes = getattr(dataset, "sizes", None)
-        if sizes is None or max_positions is None:
+        if max_positions is None or sizes is None or not len(sizes):
             return
-        limits = max_positions if isinstance(max_positions, tuple) else (max_positions,)
-        longest = sizes.max(axis=0) if len(sizes) else []
-        for name, length, limit in zip(
-            ("source", "target"), torch.as_tensor(longest).reshape(-1), limits, strict=False
-        ):
+        longest = np.atleast_1d(sizes.max(axis=0))  # fairseq-interactive has no targets
+        for name, length, limit in zip(("source", "target"), longest, max_positions, strict=False):
             if limit is not None and length > limit:
                 raise SettingError(
                     f"max_{name}_positions", limit, f"the corpus holds a {name} of {int(length)} tokens",

@@ -236,7 +236,7 @@ def test_too_little_text_for_the_splits_is_an_error(write_raw: WriteRaw, tmp_pat
 def test_a_finished_result_is_replaced_only_when_told_to(toy_raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "clean"
     clean(toy_raw, out, SMALL)
-    with pytest.raises(SettingError, match=r"holds a finished result\n.*--overwrite"):
+    with pytest.raises(SettingError, match=r"exists\n.*--overwrite"):
         clean(toy_raw, out, SMALL)
     clean(toy_raw, out, CleanSettings(Limits(), valid=5, test=5, mono_valid=5), overwrite=True)
     assert len(lines(out, "pairs.en-fr.test.en.txt")) == 5
