@@ -156,11 +156,7 @@ def _added(model: Path, pieces: Sequence[str], languages: Sequence[str]) -> list
 
 
 def load_model(path: Path) -> SentencePieceProcessor:
-    """Return the SentencePiece model in a file.
-
-    Raises:
-        DataError: no such file, or no such model.
-    """
+    """Return the SentencePiece model in a file (DataError where there is no such file or model)."""
     import sentencepiece
 
     if not path.is_file():

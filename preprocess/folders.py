@@ -24,11 +24,7 @@ _STEPS = {RAW_MANIFEST: "fetch", CLEAN_MANIFEST: "clean", CORPUS_MANIFEST: "enco
 
 @contextlib.contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``out`` when the block ends without an error.
-
-    Raises:
-        DataError: the disk is full or read-only.
-    """
+    """Yield a temporary folder that becomes ``out`` if no error ends the block (DataError where the disk is full)."""
     with replaced(out) as (temporary,):
         temporary.mkdir()
         yield temporary
@@ -48,11 +44,7 @@ def write_manifest(folder: Path, name: str, content: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path, name: str) -> dict[str, Any]:
-    """Return the manifest of a finished folder.
-
-    Raises:
-        DataError: the folder is missing or not finished.
-    """
+    """Return the manifest of a folder (DataError where it is missing, not finished, or was changed)."""
     try:
         manifest = json.loads((folder / name).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):

@@ -24,11 +24,7 @@ WRITTEN = (
 
 
 class ModelFolder:
-    """The files of a model as transformers saves it.
-
-    Raises:
-        CheckpointError: there is no such model; the message says what is missing and what to do.
-    """
+    """The files of a model as transformers saves it (CheckpointError, with the remedy, where there is none)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

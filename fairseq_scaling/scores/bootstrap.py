@@ -166,11 +166,7 @@ def pack(metric: str, statistics: Statistics) -> dict[str, Any]:
 
 
 def unpack(packed: Mapping[str, Any]) -> Statistics:
-    """Return the statistics that ``pack`` packed: [sentences, columns].
-
-    Raises:
-        DataError: they are damaged.
-    """
+    """Return the statistics that ``pack`` packed: [sentences, columns] (DataError where they are damaged)."""
     try:
         content = zlib.decompress(base64.b64decode(packed["data"], validate=True))
         if packed["type"] not in ("<i4", "<f8"):

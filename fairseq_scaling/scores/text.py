@@ -68,11 +68,7 @@ def text_lines(path: Path) -> list[TextLine]:
 
 
 def decode_line(line: TextLine, path: Path, content: bytes | None = None) -> str:
-    """Return the line, or the given part of it, as text.
-
-    Raises:
-        DataError: it is not UTF-8, or holds zero bytes.
-    """
+    """Return the line, or the given part of it, as text (DataError where it is not UTF-8, or holds zero bytes)."""
     content = line.content if content is None else content
     if b"\0" in content:
         raise DataError(f"{path}:{line.number}: holds zero bytes: it is not text, or damaged\n  give a text file")
@@ -84,11 +80,7 @@ def decode_line(line: TextLine, path: Path, content: bytes | None = None) -> str
 
 
 def read_text(path: Path, what: str = "text") -> list[str]:
-    """Return the sentences of a raw text file, one a line.
-
-    Raises:
-        DataError: the file is missing, empty or not UTF-8 text.
-    """
+    """Return the sentences of a raw text file, one a line (DataError where it is missing, empty or not UTF-8)."""
     lines = [decode_line(line, path) for line in text_lines(path)]
     if not lines:
         raise DataError(f"{path}: the {what} is empty\n  give the raw text, one sentence a line")

@@ -129,11 +129,7 @@ class Apt:
         return self.packages_folder / package.file_name
 
     def use_own_lists(self) -> None:
-        """Fetch package lists into the cache and use them from now on.
-
-        Raises:
-            DataError: they could not be fetched.
-        """
+        """Fetch package lists into the cache and use them from now on (DataError where that fails)."""
         (self._lists / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (self._lists / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         self._own_lists = True
@@ -214,11 +210,7 @@ class Apt:
 
 
 def package_files(package: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yield (path in the package, content) of the files whose path is ``wanted``.
-
-    Raises:
-        DataError: the package cannot be read.
-    """
+    """Yield (path in the package, content) of the files that are ``wanted`` (DataError where it cannot be read)."""
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as process:
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:

@@ -104,11 +104,7 @@ class Meaning(NamedTuple):
 
 
 class GeneratedSource(Source):
-    """Text of the languages of ``LANGUAGES``; needs no network.
-
-    Raises:
-        SettingError: an unknown language.
-    """
+    """Text of the languages of ``LANGUAGES`` (SettingError for any other one); needs no network."""
 
     name = "generated"
 
