@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,7 +118,8 @@ class _Cleaning:
 
     def run(self) -> None:
         languages, pairs = sorted(self._manifest["languages"]), sorted(self._manifest["pairs"])
-        profile = self._learn_profile(languages) if self.settings.language_check else None
+        samples = {language: self._sample(language) for language in languages}
+        profile = LanguageProfile(samples) if self.settings.language_check else None
         kept_pairs = {pair: self._filter_pairs(pair, profile) for pair in pairs}
         for pair in pairs:
             self._write_given(pair)
@@ -132,14 +134,10 @@ class _Cleaning:
         for language in languages:
             self._write_train_mono(language, kept_mono[language])
 
-    def _learn_profile(self, languages: list[str]) -> LanguageProfile:
-        return LanguageProfile({language: self._sample(language) for language in languages})
-
     def _sample(self, language: str) -> Iterator[str]:
         """Yield lines from all over a file, not only from its beginning."""
         path = self._raw / mono_name(language)
-        step = max(1, count_lines(path) // _PROFILE_SAMPLE)
-        return (line for number, line in enumerate(read_lines(path)) if number % step == 0)
+        yield from islice(read_lines(path), 0, None, max(1, count_lines(path) // _PROFILE_SAMPLE))
 
     def _clean(self, name: str, languages: tuple[str, ...], profile: LanguageProfile | None) -> Iterator[Any]:
         """Yield (digest, lines) of the lines or pairs that keep to the limits, and count the others."""

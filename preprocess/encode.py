@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 from collections import Counter
@@ -120,6 +121,8 @@ def encode(
         parallel = {pair: encoder.pair(pair, cleaned["pairs"][pair]) for pair in pairs}
         vocabulary.write_dictionary(folder / "dict.txt", encoder.counts)
         files = file_entries(folder)
+        noted = model.with_name(model.name + ".json")  # by train-sentencepiece
+        trained = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
         manifest = {
             "format": FORMAT,
             "languages": mono,
@@ -136,7 +139,7 @@ def encode(
             "files": files,
             "sources": cleaned["sources"],
             "filters": cleaned["filters"],
-            "settings": {"clean": cleaned["settings"], "sentencepiece": _model_settings(model)},
+            "settings": {"clean": cleaned["settings"], "sentencepiece": trained},
             "fingerprint": corpus_fingerprint(files),
         }
         write_manifest(folder, CORPUS_MANIFEST, manifest)
@@ -267,11 +270,3 @@ def _encode_lines(lines: list[str], ids: npt.NDArray[Any]) -> tuple[TokenBatch, 
     inside[ends] = False
     tokens[inside] = ids[np.fromiter(itertools.chain.from_iterable(encoded), np.int64, len(tokens) - len(encoded))]
     return TokenBatch(tokens, sizes), set().union(*lines)
-
-
-def _model_settings(model: Path) -> dict[str, Any]:
-    """Return what ``train-sentencepiece`` noted beside the model; nothing for a model of other origin."""
-    import json
-
-    described = model.with_name(model.name + ".json")
-    return dict(json.loads(described.read_text(encoding="utf-8"))) if described.is_file() else {}

@@ -11,6 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -106,7 +107,8 @@ def read_lines(path: Path) -> Iterator[RawLine]:
         if len(rest) > LONGEST_LINE:
             *pieces, rest = rest.split(b"\r")
             if not pieces:
-                raise _too_long(number)
+                problem = partial(LogProblem.LONG_LINE.at, line=number, number=number, limit=LONGEST_LINE >> 20)
+                raise Unreadable(problem)
             for piece in pieces:
                 yield from _pieces(number, piece, True)
     *pieces, last = rest.split(b"\r")
@@ -163,10 +165,6 @@ def _below(folder: Path, real: str, seen: set[str]) -> Iterator[Path]:
         elif place not in seen:
             seen.add(place)
             yield path
-
-
-def _too_long(number: int) -> Unreadable:
-    return Unreadable(lambda file: LogProblem.LONG_LINE.at(file, number, number=number, limit=LONGEST_LINE >> 20))
 
 
 def _pieces(number: int, content: bytes, complete: bool) -> list[RawLine]:

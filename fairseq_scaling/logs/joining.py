@@ -185,7 +185,7 @@ def _find(member: Mapped, trained: list[Group]) -> tuple[Group | None, Why]:
     start, unknown = member.start, Why(LogProblem.LOOSE)
     candidates: list[Group] = []
     if not start.trains or start.program.tool == "validate":
-        checkpoints = {_folder_of(checkpoint) for checkpoint in checkpoints_of(start)}
+        checkpoints = {posixpath.normpath(posixpath.dirname(file) or ".") for file in checkpoints_of(start)}
         candidates = [group for group in trained if checkpoints & {_save_dir(each) for each in group.starts}]
         beside = [group for group in candidates if any(each.folder == member.folder for each in group.members)]
         if len(candidates) == 1 or len(beside) == 1:
@@ -227,7 +227,3 @@ def checkpoints_of(start: Start) -> list[str]:
 def _save_dir(start: Start) -> str | None:
     save_dir = setting(start.config, "save_dir", "checkpoint")
     return posixpath.normpath(save_dir) if isinstance(save_dir, str) and save_dir else None
-
-
-def _folder_of(checkpoint: str) -> str:
-    return posixpath.normpath(posixpath.dirname(checkpoint) or ".")

@@ -37,6 +37,7 @@ _MESSAGE = re.compile(
     r"|[Ss]aved checkpoint |[Ll]oaded checkpoint |num\. (?:shared )?model params: |\[[^\]\s]+\] dictionary: "
     r"|Traceback \(most"
 )
+_PROGRAM = re.compile(r"fairseq_cli[.\w]*|fairseq-\w+")
 _INNER = re.compile(r"epoch (?P<epoch>\d+):?\s+\d+ / \d+ (?P<stats>.*)")
 _EPOCH = re.compile(
     r"epoch (?P<epoch>\d+) \| (?:valid on (?P<quote>['\"])(?P<subset>.*?)(?P=quote) subset (?:\| )?)?(?P<stats>.*)"
@@ -158,13 +159,8 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
     found = _MESSAGE.search(body)
     if found is None or not found.start():
         return None
-    return _message(body[found.start() :], complete, _logger(text), True)
-
-
-def _logger(text: str) -> str:
-    """Return the name of fairseq's program where the line has it somewhere."""
-    found = re.search(r"fairseq_cli[.\w]*|fairseq-\w+", text)
-    return found[0] if found else ""
+    program = _PROGRAM.search(text)
+    return _message(body[found.start() :], complete, program[0] if program else "", True)
 
 
 def _message(body: str, complete: bool, name: str, dated: bool) -> Line | None:

@@ -24,18 +24,19 @@ _CATALOGUE_PLACEHOLDERS, _CATALOGUE_LETTERS = 1, 0.7
 _GRACE = 4  # letters on each side that the ratio of lengths forgives: short texts differ by chance
 
 
-def reject_line(line: str, limits: Limits, catalogue: bool = False) -> str | None:
+def reject_line(lines: tuple[str, ...], limits: Limits, catalogue: bool = False) -> str | None:
     """Return the name of the rule that leaves a monolingual line out, None if it stays.
 
     Args:
-        line: normalised text.
+        lines: the one line, normalised.
         limits: what it must keep to.
         catalogue: apply the rules for catalogues: no program code, few placeholders, mostly letters.
     """
+    (line,) = lines
     return _reject_text(line, limits, catalogue) or _reject_length(line, limits.mono_min_words, limits.mono_max_words)
 
 
-def reject_pair(sides: tuple[str, str], limits: Limits, catalogue: bool = False) -> str | None:
+def reject_pair(sides: tuple[str, ...], limits: Limits, catalogue: bool = False) -> str | None:
     """Return the name of the rule that leaves a pair out, None if it stays."""
     for line in sides:
         reason = _reject_text(line, limits, catalogue) or _reject_length(line, limits.min_words, limits.max_words)

@@ -77,7 +77,9 @@ class DebianSource(Source):
         if "catalogues" in self._kinds:
             yield from self._count(f"catalogues {language}", self._messages(language))
         if "help" in self._kinds:
-            yield from self._count(f"help {language}", self._help_sentences(language))
+            paragraphs_of = self._help_paragraphs(language)
+            sentences = (sentence for _, text in paragraphs_of for sentence in split_sentences(text))
+            yield from self._count(f"help {language}", sentences)
         if "manpages" in self._kinds:
             yield from self._count(f"manpages {language}", self._manual_sentences(language))
 
@@ -152,11 +154,9 @@ class DebianSource(Source):
             for path in self._files(package, language, ".html"):
                 page = path.read_text(encoding="utf-8", errors="replace")
                 for identity, text in read_help_page(page):
-                    yield (_help_page_name(path), identity), text
-
-    def _help_sentences(self, language: str) -> Iterator[str]:
-        for _, text in self._help_paragraphs(language):
-            yield from split_sentences(text)
+                    # Its path below "text" is the same in every language.
+                    name = path.as_posix().rpartition("/libreoffice/help/")[2].partition("/text/")[2]
+                    yield (name, identity), text
 
     def _manual_sentences(self, language: str) -> Iterator[str]:
         for package in self.packages:
@@ -294,8 +294,3 @@ def _unpack(package: Path, folder: Path, languages: Sequence[str]) -> None:
         target.write_bytes(content)
     for language, part in parts.items():
         part.rename(_unpacked_folder(folder, package, language))
-
-
-def _help_page_name(path: Path) -> str:
-    """Return the path of a help page below ``text``: the same in every language."""
-    return path.as_posix().rpartition("/libreoffice/help/")[2].partition("/text/")[2]

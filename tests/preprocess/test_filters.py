@@ -33,7 +33,7 @@ LIMITS = Limits(min_words=2, max_words=5, mono_min_words=2, mono_max_words=6)
     ],
 )
 def test_lines_of_catalogues_are_rejected_by_the_rule_named(line: str, reason: str | None) -> None:
-    assert reject_line(line, LIMITS, catalogue=True) == reason
+    assert reject_line((line,), LIMITS, catalogue=True) == reason
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..plan.jobs import Job, Plan
+from ..plan.jobs import Plan
 from ..run.lock import is_running
 from ..run.progress import Progress, counts, format_duration, fraction_done, seconds_left
 from ..run.scheduling import Capacity
@@ -100,7 +100,8 @@ def print_status(plan: Plan, folder: StudyFolder) -> None:
     table = Table(title=f"Study {plan.name} ({'running' if live else 'not running'})")
     for title in ("stage", "done", "running", "failed", "to do"):
         table.add_column(title, justify="left" if title == "stage" else "right")
-    failed = [job for job in plan.jobs if job.id in pending and _has_failed(folder, job)]
+    unfinished = ((job, folder.record(job.id)) for job in plan.jobs if job.id in pending)
+    failed = [job for job, record in unfinished if record is not None and record["state"] == "failed"]
     for stage in STAGES:
         of_stage = [job for job in jobs if job.stage == stage]
         if of_stage:
@@ -117,8 +118,3 @@ def print_status(plan: Plan, folder: StudyFolder) -> None:
         console.print(f"Not run: {settled}", soft_wrap=True, highlight=False)
     if folder.report.exists() and not pending:
         console.print(f"Report: {folder.report}", soft_wrap=True, highlight=False)
-
-
-def _has_failed(folder: StudyFolder, job: Job) -> bool:
-    record = folder.record(job.id)
-    return record is not None and record["state"] == "failed"

@@ -74,7 +74,7 @@ def check_given(study: Study) -> None:
 
 
 def given_rows(study: Study) -> int | None:
-    """Return the size of the dictionary that the study is given, None for none (DataError where that file is no dictionary)."""
+    """Return the size of the dictionary that a study is given, None for none (DataError: the file is no dictionary)."""
     files = given_files(study)
     return len(read_symbols(Path(files[DICTIONARY]))) if DICTIONARY in files else None
 
