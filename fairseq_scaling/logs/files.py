@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
-import io
-import lzma
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 from ..errors import DataError
 from ..problems import Problem
+from ..scores.text import READING_ERRORS, open_unpacked
 from .kinds import LogProblem
 from .lines import BARE_CONFIG, INSIDE, TIMESTAMP
 
@@ -121,9 +117,9 @@ def read_lines(path: Path) -> Iterator[RawLine]:
 def first_bytes(path: Path) -> bytes:
     """Return the first 4096 bytes of the (unpacked) file, fewer where it ends or is damaged before."""
     try:
-        with _open(path) as stream:
-            return cast(io.BufferedReader, stream).read1(4096)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        with open_unpacked(path) as stream:
+            return stream.read1(4096)
+    except READING_ERRORS:
         return b""
 
 
@@ -183,29 +179,12 @@ def _pieces(number: int, content: bytes, complete: bool) -> list[RawLine]:
     return [*cut, RawLine(number, content[starts[-1] :], complete)]
 
 
-def _open(path: Path) -> BinaryIO:
-    """Open a file, unpacking gzip, bzip2 and xz, which are recognised by their first bytes."""
-    # opening a FIFO or a device would wait for ever
-    if not path.is_file():
-        raise OSError(0, "it is no regular file")
-    with open(path, "rb") as stream:
-        head = stream.read(6)
-    if head.startswith(b"\x1f\x8b"):
-        return cast(BinaryIO, gzip.open(path))
-    if head.startswith(b"BZh"):
-        return cast(BinaryIO, bz2.open(path))
-    if head == b"\xfd7zXZ\0":
-        return cast(BinaryIO, lzma.open(path))
-    return open(path, "rb")
-
-
 def _decoded(path: Path) -> Iterator[bytes]:
     """Yield blocks of UTF-8 text; ``read1``, so that what stands before the damage of a packed file is not lost."""
     packer = ""
     try:
-        with _open(path) as stream:
-            packer = _PACKERS.get(type(stream).__name__, "")
-            read = cast(io.BufferedReader, stream).read1
+        with open_unpacked(path) as stream:
+            packer, read = _PACKERS.get(type(stream).__name__, ""), stream.read1
             block = read(BLOCK)
             encoding = _utf16(block)
             if encoding is None:
@@ -218,7 +197,7 @@ def _decoded(path: Path) -> Iterator[bytes]:
             while block:
                 yield decoder.decode(block).replace("\ufeff", "").encode("utf-8", "replace")
                 block = read(BLOCK)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except READING_ERRORS as error:
         reason = getattr(error, "strerror", None) or str(error)
         if packer:
             raise Unreadable(lambda file: LogProblem.DAMAGED_ARCHIVE.at(file, packer=packer, reason=reason)) from None
