@@ -21,8 +21,7 @@ from ..progress import ordered_map, progress
 from .apt import Apt, Package, package_files
 from .base import Request, Source, split_sentences
 from .catalogue import paragraphs, read_catalogue
-from .libreoffice import read_help_page
-from .manpage import read_manual_page
+from .pages import read_help_page, read_manual_page
 
 KINDS = ("catalogues", "help", "manpages")
 QUICKSTART_LIST = Path(__file__).parent / "packages.json"

@@ -25,9 +25,8 @@ from preprocess.sources import SOURCES, Request
 from preprocess.sources.catalogue import paragraphs, read_catalogue
 from preprocess.sources.debian import QUICKSTART_LIST, DebianSource, file_language, read_package_list
 from preprocess.sources.files import FilesSource
-from preprocess.sources.libreoffice import read_help_page
-from preprocess.sources.manpage import read_manual_page
 from preprocess.sources.mc4 import Mc4Source
+from preprocess.sources.pages import read_help_page, read_manual_page
 from preprocess.sources.wmt import WmtSource
 from tests.preprocess.samples import PretendedDebian, files_source, make_catalogue
 
