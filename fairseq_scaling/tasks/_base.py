@@ -72,7 +72,11 @@ class ScalingTask(FairseqTask):
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         if not from_checkpoint:  # training, which will look for a checkpoint to resume
-            self._mend_last_checkpoint()
+            several = torch.distributed.is_available() and torch.distributed.is_initialized()
+            if not several or torch.distributed.get_rank() == 0:
+                mend_last(Path(self.cfg.save_dir))
+            if several:
+                torch.distributed.barrier()
         model = super().build_model(cfg, from_checkpoint)
         self.architecture = str(cfg._name)
         self._model = settings_of(cfg)
@@ -97,18 +101,8 @@ class ScalingTask(FairseqTask):
         if "dictionary" in noted:
             check_signature(noted["dictionary"], self.dictionary.symbols, path)
         check_model(path, state, noted, model, self._model)
-        if not start.resumes:
-            self.take_weights(model, state["model"])
-
-    def take_weights(self, model: Any, weights: dict[str, torch.Tensor]) -> None:
-        """Load the weights that a run starts from, unless fairseq will: of ``--finetune-from-model`` it does."""
-
-    def _mend_last_checkpoint(self) -> None:
-        several = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if not several or torch.distributed.get_rank() == 0:
-            mend_last(Path(self.cfg.save_dir))
-        if several:
-            torch.distributed.barrier()
+        if start.setting == "start_from":  # of --finetune-from-model fairseq loads the weights
+            model.load_state_dict(state["model"])
 
     def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         self._criterion = settings_of(cfg)

@@ -25,10 +25,12 @@ class StartingPoint(NamedTuple):
 
     Attributes:
         path: of the checkpoint.
+        setting: that names it.
         resumes: the run in it is resumed; else its weights alone are taken.
     """
 
     path: Path
+    setting: str
     resumes: bool
 
 
@@ -57,7 +59,7 @@ def starting_point(cfg: Any) -> StartingPoint | None:
         raise SettingError(setting, found, "no such file")
     if resumes:
         _check_whole_state(cfg, found)
-    return StartingPoint(found, resumes)
+    return StartingPoint(found, setting, resumes)
 
 
 def _check_whole_state(cfg: Any, found: Path) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-import torch
 from fairseq.data import FairseqDataset
 from fairseq.tasks import register_task
 from omegaconf import MISSING
@@ -106,9 +105,6 @@ class ScalingPretrainingTask(ScalingTask):
             if saved is not None and saved.start is not None:
                 return saved.start
         return read_start(path, self.cfg.start_name, "start_from")
-
-    def take_weights(self, model: Any, weights: dict[str, torch.Tensor]) -> None:
-        model.load_state_dict(weights)
 
     # -- data ------------------------------------------------------------------------------------------------------
 
