@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from .advice import Action, Advice, advise
-from .compare import Alarm, MixtureComparison, Relation, alarm, compare_mixtures, relate
+from .compare import Alarm, MixtureComparison, Relation, alarm, compare_mixtures, difference_of_mixtures, relate
 from .curve import Curve, Groups
 from .fitted import Fit
 from .fitting import PAPER_BUDGETS, fit, fit_many
@@ -73,6 +73,7 @@ __all__ = [
     "compare_mixtures",
     "default_law",
     "diagnose",
+    "difference_of_mixtures",
     "fit",
     "fit_many",
     "fit_surface",

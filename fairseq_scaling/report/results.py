@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from typing import Any
 
 from .. import laws
-from ..laws import Alarm, Relation
+from ..laws import Alarm
 from ..metrics import Metric
 from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS, Quantity
@@ -23,30 +22,6 @@ from .joint import JointResult
 from .points.sentences import SentenceTest
 
 
-class LimitKind(Enum):
-    """What so little data cannot show; the words are in ``wording.LIMITS``."""
-
-    SINGLE_MEASUREMENTS = "single measurements"
-    ONE_PRETRAINING = "one pretraining run"
-    FEW_SIZES = "few sizes"
-    SHORT_RANGE = "short range"
-    ONE_MODEL = "one model"
-    ONE_FINETUNING_SIZE = "one finetuning size"
-    NO_BASELINE = "no baseline"
-    REPEATED_TEXT = "repeated text"
-    UNEQUAL_LENGTHS = "unequal lengths"
-    FOREIGN_SIGNATURES = "scores printed by fairseq"
-    ONE_METRIC = "one metric"
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A limit of the data, with the numbers that its sentence needs."""
-
-    kind: LimitKind
-    values: Mapping[str, Any]
-
-
 @dataclass(frozen=True)
 class MetricFinding:
     """Whether the first score of one curve tells the same story as cross-entropy.
@@ -54,7 +29,6 @@ class MetricFinding:
     Attributes:
         misleads: the alarm is likely: cross-entropy improves while the score gets worse.
         score_only: the score improves and cross-entropy does not.
-        others: metrics that do not improve beside a first score that does.
     """
 
     name: str
@@ -62,8 +36,6 @@ class MetricFinding:
     alarm: Alarm
     misleads: bool
     score_only: bool = False
-    others: tuple[Metric, ...] = ()
-    relation: Relation | None = None
 
 
 @dataclass(frozen=True)
@@ -120,31 +92,6 @@ class LanguageWorth:
     measured: bool = False
     untried: tuple[Untried, ...] = ()
     problem: str = ""
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """Spearman's rank correlation of one measure of alignment with what pretraining brought; None: not defined."""
-
-    measure: str
-    mixtures: int
-    gain: float | None
-    difference: float | None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How alignment ranks the mixtures of one task (see ``alignment.rank_agreements``)."""
-
-    curves: tuple[str, ...]
-    metric: Metric
-    x: Quantity
-    mixtures: int
-    from_tokens: float
-    to_tokens: float
-    gain: Mapping[str, float]
-    difference: Mapping[str, float]
-    correlations: tuple[Correlation, ...]
 
 
 @dataclass(frozen=True)
@@ -232,10 +179,8 @@ class Report:
     mixture_comparisons: tuple[MixtureComparison, ...] = ()
     language_worths: tuple[LanguageWorth, ...] = ()
     joint: tuple[JointResult, ...] = ()
-    alignment_agreements: tuple[Agreement, ...] = ()
     unplaced: tuple[UnplacedResult, ...] = ()
     forgetting: tuple[Forgetting, ...] = ()
-    limits: tuple[Limit, ...] = ()
     remarks: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 

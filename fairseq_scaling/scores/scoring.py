@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .. import metrics as table
 from ..errors import DataError, SettingError
 from ..versions import installed_version
 from .languages import check_tokenizer, language_of, split_words, tokenizer_for, unspaced_share
@@ -20,7 +21,7 @@ from .score_file import Score
 if TYPE_CHECKING:
     from .bootstrap import Statistics
 
-METRICS = ("bleu", "chrf", "ter", "rouge_l", "comet")
+METRICS = tuple(metric.name for metric in table.METRICS.values() if metric.scorer)
 DEFAULT_METRICS = ("bleu", "chrf", "ter")
 # Above this share of letters in scripts without spaces, BLEU by sacrebleu's default tokenizer means nothing.
 _UNSPACED_TEXT = 0.3

@@ -161,6 +161,15 @@ def test_identical_curves_are_equal_and_worth_the_same():
     assert compared.worth.lower < 1 < compared.worth.upper
 
 
+def test_the_draws_of_a_difference_say_what_the_comparison_says():
+    two = laws.forecast([curve(name="a"), curve(8 + 2.0 * np.log2(TOKENS / TOKENS[0]), name="b")])
+    compared = laws.compare_mixtures(*two, float(TOKENS[-1]))
+    drawn = laws.difference_of_mixtures(*two, [TOKENS[-1], 2 * TOKENS[-1]])
+    assert drawn.shape[1] == 2
+    assert np.mean(drawn[:, 0] > 0) == pytest.approx(compared.probability, abs=0.02)
+    assert np.median(drawn[:, 0]) == pytest.approx(compared.difference.value, abs=0.1)
+
+
 def test_twice_the_data_is_worth_two():
     """A curve that is another's with half the tokens: its data are worth twice those of the other."""
     tokens = 1e6 * 2.0 ** np.arange(8)

@@ -36,7 +36,7 @@ def fit(folder: Path, mixtures: Sequence[Mapping[str, float]], *options: str, ta
                     name = f"mixture {written(mixture)}"
                     row = [name, "bleu", f"{tokens:.0f}", f"{value:.3f}", seed, seed, written(mixture)]
                     writer.writerow(row + ["en", "fr"] * task)
-    arguments = [str(table), "--out", str(folder / "out"), "--law", "linear_log", "--max-figures", "0", *options]
+    arguments = [str(table), "--out", str(folder / "out"), "--law", "linear_log", *options]
     return CliRunner().invoke(main, arguments, catch_exceptions=False)
 
 

@@ -76,24 +76,10 @@ LAST_X = (FINETUNE_TOKENS, PARAMETERS, FLOPS, HOURS)
 """What it may be where the table has nothing of ``X_ORDER`` and only one of these."""
 
 _UNIT = re.compile(r"^(?P<name>.*?)\s*[\[(](?P<unit>[^\])]*)[\])]\s*$")
-_NOUNS = frozenset(
-    (
-        "%",
-        "per",
-        "cent",
-        "percent",
-        "pct",
-        "tokens",
-        "token",
-        "of",
-        "in",
-        "parameters",
-        "params",
-        "nats",
-        "bits",
-        "points",
-    )
-)
+_NOUNS = {
+    "%", "per", "cent", "percent", "pct", "tokens", "token", "of", "in", "parameters", "params", "nats", "bits",
+    "points",
+}  # fmt: skip
 
 
 class ColumnProblem(ProblemKind):

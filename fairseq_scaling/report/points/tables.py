@@ -16,7 +16,7 @@ from ...mixture import Mixture
 from ...problems import Problem, ProblemKind
 from ...quantities import PRETRAIN_TOKENS, QUANTITIES
 from .columns import assign
-from .doubts import doubtful_repeats, doubtful_scales, without_twins
+from .doubts import doubtful_scales, without_twins
 from .numbers import Number, column_mark, grouping_mark, is_missing, parse_number
 from .point import Point, fixed_pretraining
 from .roles import Roles, TableOptions, ValueColumn
@@ -122,7 +122,7 @@ def read_table(path: Path, name: str | None = None, options: TableOptions | None
                     table.problems.append(problem)
                 continue
             table.points.append(point)
-    table.problems += [*doubtful_scales(table.points), *doubtful_repeats(sheet, roles, table.points)]
+    table.problems += doubtful_scales(table.points)
     return table
 
 

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import numpy as np
 
 from ...quantities import format_tokens
-from ..alignment import FEWEST_MIXTURES, PAPER
 from ..curve_result import CurveResult
 from ..results import MixtureComparison, Report
-from .numbers import NONE, decimal, gain, interval, number, percent, predicted, probability, score, signed, size
-from .table import Table, columns
+from .numbers import (
+    NONE,
+    Table,
+    columns,
+    decimal,
+    gain,
+    interval,
+    number,
+    percent,
+    predicted,
+    probability,
+    score,
+    signed,
+    size,
+)
 from .wording import AGAIN, condition, labels
 
 _SHOWN = ("unigram_source", "unigram_target", "coverage_3_source", "coverage_3_target")
-_TITLES = {
-    PAPER: "A",
-    "unigram_source": "unigrams, source",
-    "unigram_target": "unigrams, target",
-    "unigram_combined": "unigrams, both",
-    "coverage_3_source": "3-grams, source",
-    "coverage_3_target": "3-grams, target",
-    "coverage_3_combined": "3-grams, both",
-}
-
 _NOTE_ON_SENTENCES = (
     "Test sentences: the same difference between the runs at hand at the largest size at which both have score files "
     "(mean over seeds), with the interval and the p-value of sacrebleu's paired bootstrap: p is how often other test "
@@ -45,15 +46,14 @@ def mixtures_table(report: Report) -> Table:
             "Ahead",
             "Probability#",
             "Difference#",
-            "Alike#",
             "Cross at#",
             "Worth#",
             "Test sentences#",
             "p#",
         ),
         note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
-        "points of the metric; above zero when the first is better. Alike: probability that they differ by less than "
-        "the noise of one run. Cross at: the last time, up to ten times the largest size. Worth: how many times as "
+        "points of the metric; above zero when the first is better. Cross at: the last "
+        "time, up to ten times the largest size. Worth: how many times as "
         "much data of the second mixture gives what the first gives."
         + (f" {_NOTE_ON_SENTENCES}" if any(pair.sentences for pair in report.mixture_comparisons) else ""),
     )
@@ -67,7 +67,6 @@ def mixtures_table(report: Report) -> Table:
             names[pair.better],
             probability(pair.certainty),
             gain(pair.difference, pair.metric),
-            probability(pair.equal),
             interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "unlikely",
             interval(pair.worth),
             *_on_sentences(pair),
@@ -131,7 +130,7 @@ def alignment_table(report: Report) -> Table:
         "Alignment of the mixtures with the task",
         columns(
             "Curve", "A#", "Unigrams source#", "Unigrams target#", "3-grams source#", "3-grams target#", "Metric",
-            "Baseline#", "At the largest#", "Difference#", "Gain over the range#", "Kind",
+            "Baseline#", "Difference#", "Gain over the range#",
         ),
         note=_note(report),
     )  # fmt: skip
@@ -149,36 +148,14 @@ def alignment_table(report: Report) -> Table:
             *(NONE if measures.get(name) is None else decimal(measures[name], 2) for name in _SHOWN),
             metric.title,
             score(base, metric),
-            score(reached, metric),
             signed(None if base is None else sign * (reached - base), metric),
             signed(_gain_over_range(curve, sign), metric),
-            curve.kind.value,
         )
     return table
 
 
-def agreement_table(report: Report) -> Table:
-    """Return the rank correlation of each measure of alignment with what pretraining brought."""
-    table = Table(
-        "Does alignment rank the mixtures as pretraining did?",
-        columns("Task", "Metric", "Range", "Measure", "Mixtures#", "Gain#", "Difference#"),
-        note="Spearman's rank correlation: 1 for the same order, 0 for none, \u22121 for the reverse. Gain: of the "
-        "forecast's value from the smallest to the largest size that all mixtures reached; difference: of the value "
-        f"there against the baseline. {_chance(report)}",
-    )
-    curves = {curve.name: curve for curve in report.curves}
-    for agreement in report.alignment_agreements:
-        span = f"{size(agreement.from_tokens, agreement.x)}{NONE}{size(agreement.to_tokens, agreement.x)}"
-        lead = [condition(curves[agreement.curves[0]].setting), agreement.metric.title, span]
-        for row in agreement.correlations:
-            if row.measure in _TITLES:
-                cells = [NONE if value is None else decimal(value, 2, "+") for value in (row.gain, row.difference)]
-                table.add(lead, _TITLES[row.measure], str(row.mixtures), *cells)
-    return table
-
-
 def _note(report: Report) -> str:
-    """Return what the columns mean, and where there are too few mixtures for a rank correlation."""
+    """Return what the columns mean."""
     text = (
         "A = P_src P_tgt + 0.7 P_src + 0.8 P_tgt, P the share of a language in the mixture (Isik et al. 2025): 1 for "
         "half source and half target, 0 for neither. Difference: of the largest size and the baseline without "
@@ -193,22 +170,7 @@ def _note(report: Report) -> str:
             f"of {' and '.join(map(format_tokens, sizes))} tokens of the mixture. Both are measures of this tool, not "
             "of the paper."
         )
-    curves = {curve.name: curve for curve in report.curves}
-    few = [one for one in report.alignment_agreements if one.mixtures < FEWEST_MIXTURES]
-    if few:
-        had = "; ".join(f"{condition(curves[one.curves[0]].setting)}: {one.mixtures} fitted" for one in few)
-        text += f" Whether alignment ranks the mixtures as pretraining did takes at least three mixtures ({had})."
     return text
-
-
-def _chance(report: Report) -> str:
-    """Return how little the correlation of a few mixtures shows."""
-    counts = sorted({one.mixtures for one in report.alignment_agreements if one.correlations})
-    chances = "; ".join(f"with {count} once in {math.factorial(count):,}" for count in counts)
-    return (
-        f"With few mixtures it shows little: a random measure gives a perfect order by chance ({chances}), and several "
-        "measures were tried here."
-    )
 
 
 def _gain_over_range(curve: CurveResult, sign: float) -> float | None:

@@ -50,11 +50,8 @@ class Finetuning(NamedTuple):
 
 def finetuning_jobs(context: Context) -> Iterator[Job]:
     """Yield finetuning, translation and score of every start; the baselines first: they need no pretraining."""
-    study = context.study
-    for task in study.finetuning.tasks:
-        for tokens in study.finetuning.sizes(task):
-            for start in study.starts():
-                yield from _seeds(context, Finetuning(task, tokens, start))
+    for run in context.study.finetunings():
+        yield from _seeds(context, Finetuning(*run))
 
 
 def _seeds(context: Context, run: Finetuning) -> Iterator[Job]:

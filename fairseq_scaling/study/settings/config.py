@@ -163,16 +163,20 @@ class Study(Section):
         for one in self.checkpoints:
             yield Start(pretrain_tokens=None, checkpoint=one.name)
 
+    def finetunings(self, skipped: bool = False) -> Iterator[tuple[tuple[str, str], int, Start]]:
+        """Yield task, D_f in tokens and start of each finetuning; ``skipped``: also those that overrides leave out."""
+        left_out = [override for override in self.finetuning.overrides if override.skip]
+        for task in self.finetuning.tasks:
+            for tokens in self.finetuning.sizes(task):
+                for start in self.starts():
+                    if skipped or not any(override.applies(start, tokens, task) for override in left_out):
+                        yield task, tokens, start
+
     def _overrides_match(self) -> None:
         """Refuse an override that no run meets: it is a typing error that would change nothing in silence."""
         for override in self.finetuning.overrides:
-            if not any(
-                override.applies(start, tokens, task)
-                for start in self.starts()
-                for task in self.finetuning.tasks
-                for tokens in self.finetuning.sizes(task)
-            ):
-                given = override.model_dump(exclude_none=True, exclude={"fairseq", "updates"})
+            if not any(override.applies(start, tokens, task) for task, tokens, start in self.finetunings(skipped=True)):
+                given = override.model_dump(exclude_none=True, exclude={"fairseq", "updates", "skip"})
                 raise SettingError(
                     "finetuning.overrides", {key: str(value) for key, value in given.items()}, "no run meets this",
                     "compare it with mixtures, budgets, checkpoints, finetune_tokens and tasks",

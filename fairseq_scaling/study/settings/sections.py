@@ -219,13 +219,17 @@ NO_PRETRAINING = Pretraining.model_construct(mixtures=[], budgets=[])
 
 
 class FinetuningOverride(Section):
-    """Flags for the finetuning runs that agree with every condition given (pretrain_tokens 0: the baseline)."""
+    """Flags for the finetuning runs that agree with every condition given (pretrain_tokens 0: the baseline).
+
+    ``skip`` leaves these runs out of the study.
+    """
 
     mixture: PretrainingMixture | None = None
     checkpoint: str | None = None
     pretrain_tokens: Budget | None = None
     finetune_tokens: Tokens | None = None
     task: Pair | None = None
+    skip: bool = False
     updates: Positive | None = None
     fairseq: FairseqFlags = {}
 
