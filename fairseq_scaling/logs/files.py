@@ -22,18 +22,9 @@ _CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r\x1b"))
 # colours: the escape character itself, or as an editor or a terminal recorder writes it
 _COLOUR = re.compile(rb"(?:\x1b|\^\[|\\e|\\033|\\x1b)\[[0-9;]*[A-Za-z]")
 _COLOUR_MARKS = (b"\x1b[", b"^[[", b"\\e[", b"\\033[", b"\\x1b[")
-# archives of several files, and packings that Python cannot open: name -> who unpacks it
-_OTHER_PACKERS = {
-    ".zst": ("zstd", "zstd -d"),
-    ".lz4": ("lz4", "lz4 -d"),
-    ".Z": ("compress", "uncompress"),
-    ".zip": ("zip", "unzip"),
-    ".7z": ("7-Zip", "7z x"),
-    ".tar": ("tar", "tar -xf"),
-    ".tgz": ("tar", "tar -xf"),
-    ".tbz2": ("tar", "tar -xf"),
-    ".txz": ("tar", "tar -xf"),
-}
+# archives of several files, and packings that Python cannot open: end of the name -> what unpacks it
+_UNPACKED_WITH = {".zst": "zstd -d", ".lz4": "lz4 -d", ".Z": "uncompress", ".zip": "unzip", ".7z": "7z x"}
+_UNPACKED_WITH |= dict.fromkeys((".tar", ".tgz", ".tbz2", ".txz"), "tar -xf")
 _PACKERS = {"GzipFile": "gzip", "BZ2File": "bzip2", "LZMAFile": "xz"}
 PathLike = str | os.PathLike[str]
 
@@ -126,8 +117,8 @@ def first_bytes(path: Path) -> bytes:
 def other_packer(path: Path) -> Problem | None:
     """Return the problem of a file that, by its name, is packed in a way that is not read here."""
     ends = path.suffixes[-2:]
-    known = _OTHER_PACKERS.get(ends[0] if len(ends) == 2 and ends[0] == ".tar" else path.suffix)
-    return LogProblem.PACKED.at(str(path), packer=known[0], remedy=known[1]) if known else None
+    tool = _UNPACKED_WITH.get(".tar" if len(ends) == 2 and ends[0] == ".tar" else path.suffix)
+    return LogProblem.PACKED.at(str(path), tool=tool) if tool else None
 
 
 def looks_binary(head: bytes) -> bool:

@@ -117,15 +117,6 @@ def cross_entropy(stats: Stats, config: Mapping[str, Any]) -> Printed | None:
     return Printed(printed.value * LN2, printed.half_width * LN2)
 
 
-def is_consistent(stats: Stats) -> bool | None:
-    """Return whether the perplexity of the record is that of its loss; None where that cannot be told.
-
-    Of a healthy log all are or, with a criterion of its own, none; one that differs from its neighbours was damaged.
-    """
-    loss = stats.number("nll_loss", _DECIMALS) or stats.number("loss", _DECIMALS)
-    return _is_perplexity_of(loss, stats) if loss is not None else None
-
-
 def _is_plain(loss: Printed, stats: Stats, config: Mapping[str, Any]) -> bool:
     if config:
         criterion, smoothing = component(config, "criterion"), setting(config, "label_smoothing", "criterion")
@@ -145,9 +136,13 @@ def _is_perplexity_of(loss: Printed, stats: Stats) -> bool | None:
 
 
 def _usable(start: Start, problems: list[Problem]) -> Iterator[Stats]:
-    """Yield the records of a start in the order of the file, but for damaged ones."""
+    """Yield the records of a start in the order of the file, but for damaged ones.
+
+    Of a healthy log the perplexity of all records is that of their loss, or, with a criterion of its own, of none.
+    """
     records = sorted(start.records, key=lambda stats: stats.origin)
-    marks = [is_consistent(stats) for stats in records]
+    losses = [stats.number("nll_loss", _DECIMALS) or stats.number("loss", _DECIMALS) for stats in records]
+    marks = [loss and _is_perplexity_of(loss, stats) for loss, stats in zip(losses, records, strict=True)]
     strict = marks.count(True) > marks.count(False)
     for stats, mark in zip(records, marks, strict=True):
         if strict and mark is False:
