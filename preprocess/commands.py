@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from fairseq_scaling.cli.common import Command, shows_errors
 from fairseq_scaling.errors import SettingError
 
 from .settings import CleanSettings, Limits, SentencePieceSettings, options_of
-from .sources import SOURCES, Request, open_source
+from .sources import SOURCES, Request, Source, open_source
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -120,27 +120,21 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
             raise SettingError(f"--{option}", options[option][0], problem, "add --source files (or wmt)")
     if "files" in sources and "wmt" in sources:
         raise SettingError("--source", "files, wmt", "both read --mono and --pair: fetch them into two folders")
-    manifest = run(
-        lambda: [open_source(source, request) for source in sources],
-        request.languages,
-        request.pairs,
-        out,
-        overwrite,
-        names,
-    )
+
+    def open_sources() -> list[Source]:
+        return [open_source(source, request) for source in sources]
+
+    manifest = run(open_sources, request.languages, request.pairs, out, overwrite, names)
     rows = [(f"mono {language}", f"{count:,} lines") for language, count in manifest["languages"].items()]
     for pair, counts in manifest["pairs"].items():
         for split, count in counts.items():
-            name = manifest["test_sets"].get(pair, {}).get(split)
-            rows.append((f"{pair} {split}" + (f" ({name})" if name else ""), f"{count:,} pairs"))
+            rows.append((_label(manifest, pair, split), f"{count:,} pairs"))
     for source in manifest["sources"]:
         for what in PACKAGES_AT_FAULT:
             if names_of := source.get(what):
                 some = ", ".join(names_of[:5]) + " ..." * (len(names_of) > 5)
                 rows.append((what.replace("_", " "), f"{len(names_of)}: {some}"))
-    _summary(f"{out}: raw text", rows)
-    for remark in source_remarks(manifest):
-        click.echo(f"note: {remark}", err=True)
+    _summary(f"{out}: raw text", rows, source_remarks(manifest))
 
 
 @click.command(cls=Command)
@@ -186,9 +180,7 @@ def clean(raw: Path, out: Path, workers: int, overwrite: bool, expected_text: st
         for split, given in splits.items():
             for language, count in given["changed"].items():
                 rows.append((f"{pair} {split} {language}: changed for the model", f"{count:,} of {given['lines']:,}"))
-    _summary(f"{out}: text", rows)
-    for remark in text_remarks(manifest):
-        click.echo(f"note: {remark}", err=True)
+    _summary(f"{out}: text", rows, text_remarks(manifest))
 
 
 @click.command(cls=Command, name="train-sentencepiece")
@@ -236,16 +228,12 @@ def encode(clean_folder: Path, model: Path, dictionary: Path | None, out: Path, 
     for pair, splits in manifest["pairs"].items():
         for split, size in splits.items():
             tokens = " + ".join(f"{count:,} {language}" for language, count in size["tokens"].items())
-            name = manifest["test_sets"].get(pair, {}).get(split)
-            label = f"{pair} {split}" + (f" ({name})" if name else "")
-            rows.append((label, f"{size['sentences']:,} pairs, {tokens} tokens"))
+            rows.append((_label(manifest, pair, split), f"{size['sentences']:,} pairs, {tokens} tokens"))
     rows.append(("vocabulary", f"{manifest['vocabulary']['size']:,}"))
     rows.append(("normalise", manifest["text"]["normalise"]))
     rows.append(("text fingerprint", manifest["text"]["fingerprint"][:12]))
     rows.append(("fingerprint", manifest["fingerprint"][:12]))
-    _summary(f"{out}: corpus", rows)
-    for remark in remarks(manifest):
-        click.echo(f"note: {remark}", err=True)
+    _summary(f"{out}: corpus", rows, remarks(manifest))
 
 
 def _request(
@@ -289,7 +277,14 @@ def _assignments(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _summary(title: str, rows: Sequence[tuple[str, str]]) -> None:
+def _label(manifest: Mapping[str, Any], pair: str, split: str) -> str:
+    """Return pair and split, and the name of a test set that was given one."""
+    name = manifest["test_sets"].get(pair, {}).get(split)
+    return f"{pair} {split}" + (f" ({name})" if name else "")
+
+
+def _summary(title: str, rows: Sequence[tuple[str, str]], notes: Iterable[str] = ()) -> None:
+    """Print rows as a table to standard output, notes to standard error."""
     from rich.console import Console
     from rich.table import Table
 
@@ -300,3 +295,5 @@ def _summary(title: str, rows: Sequence[tuple[str, str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
