@@ -53,7 +53,6 @@ class Losses:
         upstream: (pretrain_tokens, subset, cross-entropy in nats), of a pretraining run's validations; subsets are
             ``valid`` and ``valid_<lang>``.
         consumed: the tokens consumed at the last record, and where it stands.
-        consumed_by_language: language -> tokens consumed at that record.
         diverged: where a loss became nan or inf, None where none did.
         problems: what was left out.
     """
@@ -61,7 +60,6 @@ class Losses:
     all: list[Loss] = field(default_factory=list)
     upstream: list[tuple[int, str, float]] = field(default_factory=list)
     consumed: tuple[int, Origin] | None = None
-    consumed_by_language: dict[str, int] = field(default_factory=dict)
     diverged: Origin | None = None
     problems: list[Problem] = field(default_factory=list)
 
@@ -159,18 +157,8 @@ def _count_tokens(records: list[Stats], losses: Losses, tokens_at: dict[int, int
             continue
         if losses.consumed is None or tokens >= losses.consumed[0]:
             losses.consumed = (tokens, stats.origin)
-            losses.consumed_by_language = _by_language(stats)
         if stats.updates is not None:
             tokens_at[stats.updates] = tokens
-
-
-def _by_language(stats: Stats) -> dict[str, int]:
-    found = {}
-    for key, value in stats.fields.items():
-        tokens = parse_exact_integer(value) if key.startswith("pretrain_tokens_") else None
-        if tokens is not None:
-            found[key.removeprefix("pretrain_tokens_")] = tokens
-    return found
 
 
 def _printed(run: str, start: Start, records: list[Stats], problems: list[Problem]) -> Iterator[Loss]:
