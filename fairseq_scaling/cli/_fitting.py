@@ -1,9 +1,8 @@
-"""From points to the files of ``fit-scaling``."""
+"""From the points that ``fit-scaling`` has read to its report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
@@ -13,7 +12,6 @@ from ..report.fitting import Settings
 from ..report.points import Point
 from ..report.points.curves import collect
 from ..report.reading import Inputs
-from ..report.render.files import write_data, write_page
 from ..report.results import Report
 
 
@@ -48,17 +46,6 @@ def fit(
     inputs.problems += collection.problems
     inputs.unplaced = collection.unplaced
     return analyse(collection.curves, Settings(**settings, targets=wanted), inputs)
-
-
-def write(report: Report, folder: Path, with_page: bool) -> list[Path]:
-    """Write the files and return those to name on the terminal, the page first."""
-    written = write_data(report, folder)
-    if not with_page:
-        return written
-    from ..report.render.figures import draw_all
-
-    page, *figures = write_page(report, draw_all(report), folder)
-    return [page, *written, *([folder / "figures"] if figures else [])]
 
 
 def _among(flag: str, metric: str, points: Sequence[Point]) -> str:

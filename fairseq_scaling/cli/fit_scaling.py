@@ -188,8 +188,8 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option(
     "--x",
     metavar="NAME",
-    help="The quantity on the x axis: pretrain_tokens, finetune_tokens, parameters, updates, flops or any column.  "
-    "[default: pretrain_tokens, or what the table has]",
+    help="The quantity on the x axis of tables: pretrain_tokens, finetune_tokens, parameters, updates, flops or any "
+    "column.  [default: pretrain_tokens, or what the table has]",
 )
 @click.option(
     "--noise",
@@ -256,12 +256,18 @@ def main(
         click.echo("\n".join(first_contact(inputs, paths, mapping)), err=True)
         sys.exit(EXIT_USER_ERROR)
 
+    from ..report.render.files import write_data, write_page
     from ..report.render.terminal import make_console, print_report
-    from ._fitting import fit, write
+    from ._fitting import fit
 
     inputs.remarks = list(remarks)
     report = fit(points, inputs, metrics, wanted, noises, settings)
-    files = write(report, out, with_report)
+    files = write_data(report, out)
+    if with_report:
+        from ..report.render.figures import draw_all
+
+        page, *figures = write_page(report, draw_all(report), out)
+        files = [page, *files, *([out / "figures"] if figures else [])]
     for line in report.read.columns:
         click.echo(f"Read {line}")
     print_report(report, make_console(), files)

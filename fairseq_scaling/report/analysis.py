@@ -39,25 +39,18 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         SettingError: an unknown law or protocol, or a probability outside (0, 1).
     """
     settings, inputs = settings or Settings(), inputs or Inputs()
-    matched = match(curves, inputs.alignments)
+    measured, unused = match(curves, inputs.alignments)
     fitted, problems = fit_all(curves, settings)
     starts = {one.data.first.start if _is_continued(one.data.first) else "" for one in fitted}
     start = starts.pop() if len(starts) == 1 else ""
-    made = [_result(one, settings, matched.by_curve.get(one.data.name), start) for one in fitted]
+    made = [_result(one, settings, measured.get(one.data.name), start) for one in fitted]
     rivals = rival_curves(fitted)
     compared, damaged = compare_mixtures(rivals)
     return Report(
         signature=signature(settings),
         versions=versions(),
         settings=settings,
-        read=results.Read(
-            tuple(inputs.paths),
-            inputs.finetuning_runs,
-            inputs.pretraining_runs,
-            inputs.tables,
-            len(inputs.alignments),
-            tuple(inputs.columns),
-        ),
+        read=inputs.read,
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted)),
         mixture_comparisons=tuple(compared),
@@ -66,7 +59,7 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),
         remarks=tuple(inputs.remarks),
-        problems=(*inputs.problems, *problems, *damaged, *matched.problems),
+        problems=(*inputs.problems, *problems, *damaged, *unused),
     )
 
 
@@ -133,21 +126,13 @@ def _is_continued(first: Point) -> bool:
 def _setting(first: Point, start: str = "", repeats: bool = False) -> Setting:
     own_start = f"from {first.start}" if _is_continued(first) and not start else ""
     text = "repeated text" if repeats else ""
+    same = ("task", "mixture", "alignment", "source_lang", "target_lang", "finetune_tokens", "architecture",
+            "parameters", "corpus", "apart", "test_set")  # fmt: skip
     return Setting(
-        task=first.task,
-        mixture=first.mixture,
         mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, own_start, text))),
         start=start,
-        alignment=first.alignment,
-        source_lang=first.source_lang,
-        target_lang=first.target_lang,
-        finetune_tokens=first.finetune_tokens,
-        architecture=first.architecture,
-        parameters=first.parameters,
-        corpus=first.corpus,
-        apart=first.apart,
         signature=first.details.get("signature", ""),
-        test_set=first.test_set,
+        **{name: getattr(first, name) for name in same},
     )
 
 
@@ -164,8 +149,6 @@ def _points(one: Fitted) -> tuple[PointResult, ...]:
             made.append(_point(point, Use.HELD_OUT if point.held_out else Use.LEFT_OUT, reason))
         elif one.curve.held_out[index]:
             made.append(_point(point, Use.HELD_OUT))
-        elif point.weight == 0:
-            made.append(_point(point, Use.LEFT_OUT, "its weight is 0"))
         else:
             made.append(_point(point, Use.FITTED))
     return tuple(made)

@@ -99,10 +99,10 @@ def to_curve(data: CurvePoints, protocol: str = "all") -> laws.Curve:
         values=np.array([point.value for point in points], float),
         held_out=held_out,
         seeds=np.array([point.seed for point in points]),
-        weights=np.array([point.weight for point in points], float),
         stderr=None if np.isnan(stderr).all() else stderr,
         runs=None if None in runs else np.array(runs),
         baseline=np.array([point.value for point in data.baselines], float) if data.baselines else None,
+        baseline_seeds=np.array([point.seed for point in data.baselines]) if data.baselines else None,
         lower_is_better=data.lower_is_better,
         attributes={key: value for key, value in data.attributes().items() if value not in (None, "")},
     )

@@ -20,6 +20,7 @@ from .fitting import Settings
 from .forgetting import Forgetting
 from .joint import JointResult
 from .points.sentences import SentenceTest
+from .reading import Read
 
 
 @dataclass(frozen=True)
@@ -102,19 +103,6 @@ class UnplacedResult:
     setting: Setting
     points: tuple[PointResult, ...]
     baseline: tuple[PointResult, ...]
-
-
-@dataclass(frozen=True)
-class Read:
-    """What was read."""
-
-    paths: tuple[str, ...]
-    finetuning_runs: int = 0
-    pretraining_runs: int = 0
-    tables: int = 0
-    alignments: int = 0
-    columns: tuple[str, ...] = ()
-    """What the columns of each table were taken for, where that was guessed."""
 
 
 @dataclass(frozen=True)

@@ -191,3 +191,10 @@ def test_a_subset_is_chosen_once_for_a_metric(tmp_path: Path) -> None:
         result = fit_scaling(logs, *options)
         assert result.exit_code == 2
         assert "--subset" in result.output
+
+
+def test_logs_are_over_pretraining_tokens_alone(tmp_path: Path) -> None:
+    logs = study(tmp_path, lambda step: (5.0, 4.0))
+    result = fit_scaling(logs, "--mapping", mapping(tmp_path), "--x", "updates")
+    assert result.exit_code == 2
+    assert "--x = updates: of logs the curves are over pretraining tokens" in result.output

@@ -88,28 +88,23 @@ def test_a_measurement_belongs_to_its_mixture_in_any_order_and_to_its_task_and_c
     names = {str(curve.first.mixture): curve.name for curve in curves}
     balanced = measured("fr:0.5,en:0.5")
     elsewhere = measured("fr", corpus="feed" * 4, file="elsewhere.json")
-    matched = match(curves, [measured("en:0.5,fr:0.5", task=("fr", "en")), elsewhere, balanced])
-    assert matched.by_curve == {names["en:0.5,fr:0.5"]: balanced}
-    (problem,) = matched.problems
+    matched, problems = match(curves, [measured("en:0.5,fr:0.5", task=("fr", "en")), elsewhere, balanced])
+    assert matched == {names["en:0.5,fr:0.5"]: balanced}
+    (problem,) = problems
     assert problem.file == "elsewhere.json"
     assert "measured in the corpus feedfeedfeed, its runs are of" in problem.message
     assert CORPUS[:12] in problem.message
 
 
-def test_samples_of_other_sizes_do_not_compare_and_are_left_out() -> None:
-    curves = collect(points_of_runs(runs_of({"en:0.5,fr:0.5": 1.0, "fr": 1.0, "en": 1.0})).points).curves
-    same = [measured("en:0.5,fr:0.5"), measured("fr")]
-    other = measured("en", sample_tokens=250_000, file="small.json")
-    matched = match(curves, [other, *same])
-    assert sorted(matched.by_curve.values(), key=str) == sorted(same, key=str)
-    (problem,) = matched.problems
-    assert problem.file == "small.json"
-    assert "a sample of 250k tokens, that of others with 1M" in problem.message
+def test_of_several_measurements_that_of_the_largest_sample_counts() -> None:
+    curves = collect(points_of_runs(runs_of({"fr": 1.0})).points).curves
+    small, large = measured("fr", sample_tokens=250_000, file="small.json"), measured("fr")
+    assert match(curves, [small, large]) == match(curves, [large, small]) == ({curves[0].name: large}, [])
 
 
 def test_a_file_that_fits_no_curve_is_named() -> None:
     curves = collect(points_of_runs(runs_of({"fr": 1.0})).points).curves
-    (problem,) = match(curves, [measured("ro", file="ro.json")]).problems
+    _, (problem,) = match(curves, [measured("ro", file="ro.json")])
     assert problem.file == "ro.json"
     assert "no curve has" in problem.message
 

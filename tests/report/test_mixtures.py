@@ -72,9 +72,8 @@ def test_page_and_terminal_say_it(done: tuple[Path, Result]) -> None:
     assert "Untried mixture ja only: no forecast. Language 'ja': no mixture of the study holds it" in said
     page = (out / "report.html").read_text("utf-8")
     for text in (
-        "What a token of each language is worth",
-        "Mixtures that nobody has trained",
-        "30 de + 70 fr",
+        "What a token is worth for BLEU, in tokens of fr",
+        "Untried mixture 30 de + 70 fr: BLEU ",
         "1 table from",
     ):
         assert text in page

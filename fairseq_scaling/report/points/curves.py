@@ -63,21 +63,10 @@ class CurvePoints:
     def attributes(self) -> dict[str, Any]:
         """Return what the curve fixes: mixture, alignment, task, D_f, model, corpus, signature."""
         first = self.first
-        return {
-            "mixture": first.mixture,
-            "alignment": first.alignment,
-            "source_lang": first.source_lang,
-            "target_lang": first.target_lang,
-            "finetune_tokens": first.finetune_tokens,
-            "architecture": first.architecture,
-            "parameters": first.parameters,
-            "corpus": first.corpus,
-            "signature": first.details.get("signature", ""),
-            "subset": first.details.get("subset", ""),
-            "test_set": first.test_set,
-            "scale": first.scale,
-            "noise": self.noise,
-        }
+        names = ("mixture", "alignment", "source_lang", "target_lang", "finetune_tokens", "architecture", "parameters",
+                 "corpus", "test_set", "scale")  # fmt: skip
+        said = {name: getattr(first, name) for name in names}
+        return said | {name: first.details.get(name, "") for name in ("signature", "subset")} | {"noise": self.noise}
 
 
 @dataclass

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -25,7 +26,7 @@ from ...quantities import Quantity, format_tokens
 from ..curve_result import CurveResult
 from ..results import Report
 from .numbers import amount, score, size
-from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, wrapped
+from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, style, wrapped
 from .wording import AGAIN, CONTINUED, SENTENCES, capital, condition, enumerate_all, short_name
 
 MOST_SERIES = len(PALETTE)
@@ -142,24 +143,49 @@ def _forecast(group: _Group) -> Drawing:
 
 
 def _other_metrics(group: _Group) -> Drawing:
-    """Draw the metrics other than the one that decides in small panels."""
-    others, sizes = group.metrics[1:], group.sizes
-    across = 2 if len(others) == 4 else min(len(others), 3)
-    lines = [(budget, start) for budget in sizes for start in range(0, len(others), across)]
+    """Draw the other metrics in small panels and, last, the first score against cross-entropy."""
+    first, *others = group.metrics
+    pairs = first.name != CROSS_ENTROPY and any(metric.name == CROSS_ENTROPY for metric in others)
+    columns, sizes = len(others) + pairs, group.sizes
+    across = 2 if columns == 4 else min(columns, 3)
+    lines = [(budget, start) for budget in sizes for start in range(0, columns, across)]
     figure, cells = _grid([_SMALL * (1.55 if across == 2 else 1)] * across, [1.55] * len(lines), 0.16, 0.72)
     for row, (budget, start) in zip(cells, lines, strict=True):
-        for axes, place in zip(row, range(start, start + len(row)), strict=True):
-            if place >= len(others):
+        for place, axes in enumerate(row, start):
+            if place >= columns:
                 axes.set_visible(False)
-                continue
-            here = group.at(others[place], budget)
-            draw_panel(axes, here, group.series, letters=0)
-            _titles(axes, others[place], budget if len(sizes) > 1 and place == start else 0)
-            axes.set_xlabel(group.x.title, color=INK, fontsize=8, parse_math=False)
+            elif place < len(others):
+                draw_panel(axes, group.at(others[place], budget), group.series, letters=0)
+                _titles(axes, others[place], budget if len(sizes) > 1 and place == start else 0)
+                axes.set_xlabel(group.x.title, color=INK, fontsize=8, parse_math=False)
+            else:
+                _draw_against_loss(axes, group, first, budget)
     _legend(figure, group.series)
-    names = [metric.title for metric in others]
-    caption = f"{capital(enumerate_all(names))} over {group.x.title}, with the forecast."
+    caption = f"{capital(enumerate_all([metric.title for metric in others]))} over {group.x.title}, with the forecast."
+    if pairs:
+        caption += (
+            f" Last: {first.title} against cross-entropy, the sizes joined in order, the largest mark is the largest. "
+            "A line that runs to the right without improving is where cross-entropy misleads."
+        )
     return _render(figure, f"metrics-{group.slug}", f"Other metrics: {group.title}", caption, group, False)
+
+
+def _draw_against_loss(axes: Axes, group: _Group, metric: Metric, size: int) -> None:
+    style(axes)
+    axes.invert_xaxis()
+    losses = {curve.name: curve.means for curve in group.curves if curve.metric.name == CROSS_ENTROPY}
+    for curve in group.at(metric, size):
+        loss = {tokens: value for tokens, value, _ in losses.get(curve.name, ())}
+        shared = [(loss[tokens], value) for tokens, value, _ in curve.means if tokens in loss]
+        if not shared:
+            continue
+        place = group.series.index(short_name(curve)) % MOST_SERIES
+        x, y = np.array(shared).T
+        axes.plot(x, y, color=PALETTE[place], lw=1.1, alpha=0.8, zorder=2)
+        marks = np.linspace(8, 34, len(x))
+        axes.scatter(x, y, s=marks, marker=MARKERS[place], color=PALETTE[place], edgecolors=PAPER, lw=0.6, zorder=3)
+    axes.set_title(f"{metric.title} against cross-entropy", loc="left", color=INK, fontsize=8.5, pad=6)
+    axes.set_xlabel("cross-entropy, better to the right", color=INK, fontsize=8)
 
 
 def _grid(

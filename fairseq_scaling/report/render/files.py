@@ -33,13 +33,13 @@ FORMAT = 2
 """Version of ``fits.json``; 1 had the weighted average of laws in place of the forecast."""
 POINT_COLUMNS = (
     "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",
-    "weight", "stderr", "score_lower", "score_upper", "test_set", "scale", "lower_is_better", "source_lang",
+    "stderr", "score_lower", "score_upper", "test_set", "scale", "lower_is_better", "source_lang",
     "target_lang", "architecture", "parameters", "corpus", "alignment", "unique_tokens", "start", "run_id",
     "signature", "used", "reason", "origin",
 )  # fmt: skip
 """Columns of ``points.csv``; over another quantity than D_p the third one bears the name of that quantity."""
 _POINT_FIELDS = (
-    "pretrain_tokens", "consumed", "value", "use", "reason", "seed", "pretrain_seed", "weight", "stderr",
+    "pretrain_tokens", "consumed", "value", "use", "reason", "seed", "pretrain_seed", "stderr",
     "score_lower", "score_upper", "unique_tokens", "start", "run_id", "file", "line", "details",
 )  # fmt: skip
 """Fields of a point in ``fits.json``; its curve says the others."""

@@ -17,14 +17,12 @@ from .numbers import (
     gain,
     interval,
     number,
-    percent,
-    predicted,
     probability,
     score,
     signed,
     size,
 )
-from .wording import AGAIN, condition, labels
+from .wording import AGAIN, labels
 
 _SHOWN = ("unigram_source", "unigram_target", "coverage_3_source", "coverage_3_target")
 _NOTE_ON_SENTENCES = (
@@ -81,47 +79,6 @@ def _on_sentences(pair: MixtureComparison) -> list[str]:
         return [NONE, NONE]
     where = "" if tested.pretrain_tokens == pair.pretrain_tokens else f" at {size(tested.pretrain_tokens, pair.x)}"
     return [gain(tested.difference, pair.metric) + where, number(tested.p_value, 2)]
-
-
-def worth_table(report: Report) -> Table:
-    """Return what a token of each language is worth for a task."""
-    table = Table(
-        "What a token of each language is worth",
-        columns("Task", "Metric", "Language", "Worth#", "In tokens of", "Misfit#", "Misfit from"),
-        note="A mixture is taken to climb the curve of the others at a speed that is the sum of share times worth. "
-        "Misfit: how far the mixtures' speeds depart from such a sum, as a standard deviation; with as many mixtures "
-        "as languages it is assumed (prior).",
-    )
-    setting = {curve.name: curve.setting for curve in report.curves}
-    for one in report.language_worths:
-        lead = [condition(setting[one.curves[0]]), one.metric.title]
-        for name, worth in sorted(one.worth.items(), key=lambda item: -item[1].value):
-            value = "1" if name == one.best else interval(worth, lambda v: number(v, 2))
-            table.add(lead, name, value, one.best, percent(one.misfit), "data and prior" if one.measured else "prior")
-    return table
-
-
-def untried_table(report: Report) -> Table:
-    """Return the forecasts of mixtures that nobody has trained."""
-    table = Table(
-        "Mixtures that nobody has trained",
-        columns(
-            "Task", "Mixture", "Metric", f"{report.x.symbol}#", "Value#", "Ahead of", "Probability#", "No forecast"
-        ),
-        note=f"From what the languages are worth ({AGAIN}). Probability: that it is ahead of the best mixture that was "
-        "trained, at the largest size that all mixtures reached.",
-    )
-    setting, names = {curve.name: curve.setting for curve in report.curves}, labels(report)
-    for one in report.language_worths:
-        for mixture in one.untried:
-            lead = [condition(setting[one.curves[0]]), mixture.label, one.metric.title]
-            if mixture.ahead is None:
-                table.add(lead, NONE, NONE, NONE, NONE, (mixture.problem or one.problem).partition("\n")[0])
-                continue
-            for i, at in enumerate(mixture.ahead.pretrain_tokens):
-                beside = (NONE, NONE) if i else (names[mixture.rival], probability(mixture.chance))
-                table.add(lead, size(float(at), one.x), predicted(mixture.ahead, i, one.metric), *beside, "")
-    return table
 
 
 def alignment_table(report: Report) -> Table:

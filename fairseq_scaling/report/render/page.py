@@ -43,7 +43,7 @@ _TONES = {
 }
 _GOES_ON = (Action.ADD_DATA, Action.RUN_MORE)
 _SIGNS = {"good": "\u25b2", "calm": "\u25a0", "warn": "\u25c6", "info": "\u25cf"}
-_CLOSED = {"noise", "coefficients", "laws"}
+_CLOSED = {"values", "noise", "coefficients", "laws"}
 _UNBROKEN = {"Metric", "Law", "Coefficient", "Unit", "Identified", "Kind"}
 
 
@@ -59,7 +59,7 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
     )
     sections = [
         ("forecast", "Forecast and advice", forecasts),
-        ("mixtures", "Which mixture is better", join([shown("mixtures", headed=False), shown("worth", "untried")])),
+        ("mixtures", "Which mixture is better", shown("mixtures", headed=False)),
         ("wanted", "Sizes for a wanted score", shown("wanted", headed=False)),
         ("values", "Forecast in numbers", shown("values", "noise", "joint")),
         ("unplaced", "Models whose pretraining is unknown", shown("unplaced", headed=False)),

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...laws import Prediction
 from ...quantities import format_tokens
-from ..curve_result import CurveResult, Forecast
+from ..curve_result import CurveResult
 from .wording import short_name
 
 if TYPE_CHECKING:
@@ -64,9 +63,7 @@ def draw_panel(axes: Axes, curves: Sequence[CurveResult], series: Sequence[str],
     ends: list[Label] = []
     for curve in curves:
         place = series.index(short_name(curve)) % len(PALETTE)
-        ends.append(_draw_curve(axes, curve, PALETTE[place], MARKERS[place], right, heights, letters))
-        if curve.forecast is not None:
-            edges += [edge for band in _bands(curve.forecast) for edge in _edges(band, right)]
+        ends.append(_draw_curve(axes, curve, PALETTE[place], MARKERS[place], right, heights, edges, letters))
     baseline = [point.value for curve in curves for point in curve.baseline]
     if baseline:
         level = float(np.mean(baseline))
@@ -122,13 +119,20 @@ def token_axis(axes: Axes) -> None:
 
 
 def _draw_curve(
-    axes: Axes, curve: CurveResult, colour: str, marker: str, right: float, heights: list[float], letters: int
+    axes: Axes,
+    curve: CurveResult,
+    colour: str,
+    marker: str,
+    right: float,
+    heights: list[float],
+    edges: list[float],
+    letters: int,
 ) -> Label:
     heights += [point.value for point in curve.points]
     end_x, end_y, _ = curve.means[-1]
     small = 1.0 if letters else 0.72
     if curve.forecast is not None:
-        end_x, end_y = _draw_forecast(axes, curve, colour, right, heights)
+        end_x, end_y = _draw_forecast(axes, curve, colour, right, heights, edges)
     else:
         axes.plot(*zip(*[m[:2] for m in curve.means], strict=True), color=colour, lw=1.3, alpha=0.75, zorder=2)
     if len(curve.points) > len(curve.means):
@@ -160,35 +164,25 @@ def _draw_intervals(axes: Axes, curve: CurveResult, colour: str) -> None:
 
 
 def _draw_forecast(
-    axes: Axes, curve: CurveResult, colour: str, right: float, heights: list[float]
+    axes: Axes, curve: CurveResult, colour: str, right: float, heights: list[float], edges: list[float]
 ) -> tuple[float, float]:
-    """Draw the forecast with its bands; return where its line ends."""
+    """Draw the forecast with its wide and its narrow band; return where its line ends."""
     assert curve.forecast is not None
-    line = curve.forecast.continued
-    x, y = line.pretrain_tokens, line.value
-    for band, alpha in zip(_bands(curve.forecast), (0.09, 0.14), strict=True):
-        _draw_band(axes, band, colour, alpha, right)
+    for band, alpha in ((curve.forecast.again, 0.09), (curve.forecast.continued, 0.14)):
+        shown = band.pretrain_tokens <= right * 1.01
+        x, lower, upper = (column[shown] for column in (band.pretrain_tokens, band.lower, band.upper))
+        axes.fill_between(x, lower, upper, color=colour, alpha=alpha, lw=0, zorder=1)
+        edges += [edge for edge in (*lower.tolist(), *upper.tolist()) if math.isfinite(edge)]
+    x, y = curve.forecast.continued.pretrain_tokens, curve.forecast.continued.value
     inside = (x >= curve.smallest / 1.16) & (x <= right * 1.01) & np.isfinite(y)
     measured = inside & (x <= curve.largest * 1.02)
     axes.plot(x[measured], y[measured], color=colour, lw=1.9, zorder=3)
     beyond = inside & (x >= curve.largest * 0.98)
     axes.plot(x[beyond], y[beyond], color=colour, lw=1.5, ls=(0, (3.5, 2)), zorder=3)
-    shown = y[inside]
-    if not shown.size:
+    if not inside.any():
         return curve.means[-1][:2]
-    heights += [float(shown.min()), float(shown.max())]
-    return float(x[inside][-1]), float(shown[-1])
-
-
-def _bands(forecast: Forecast) -> tuple[Prediction, Prediction]:
-    """Return the wide band and the narrow one."""
-    return forecast.again, forecast.continued
-
-
-def _edges(band: Prediction, right: float) -> list[float]:
-    shown = band.pretrain_tokens <= right * 1.01
-    both = np.concatenate([band.lower[shown], band.upper[shown]])
-    return [float(edge) for edge in both[np.isfinite(both)]]
+    heights += [float(y[inside].min()), float(y[inside].max())]
+    return float(x[inside][-1]), float(y[inside][-1])
 
 
 def _room(heights: Sequence[float], edges: Sequence[float]) -> tuple[float, float]:
@@ -196,12 +190,6 @@ def _room(heights: Sequence[float], edges: Sequence[float]) -> tuple[float, floa
     low, high = min(heights), max(heights)
     most = _BANDS * (high - low)
     return max(min([low, *edges]), low - most), min(max([high, *edges]), high + most)
-
-
-def _draw_band(axes: Axes, band: Prediction, colour: str, alpha: float, right: float) -> None:
-    x = band.pretrain_tokens
-    inside = x <= right * 1.01
-    axes.fill_between(x[inside], band.lower[inside], band.upper[inside], color=colour, alpha=alpha, lw=0, zorder=1)
 
 
 def _place_labels(axes: Axes, ends: Sequence[Label]) -> None:

@@ -116,7 +116,7 @@ tr.more td { border-bottom-color: transparent; padding-bottom: .1rem; }
 td.nb { white-space: nowrap; }
 thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; border-bottom-color: var(--muted); }
 th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; }
-td { overflow-wrap: anywhere; min-width: 4.5rem; }
+td { overflow-wrap: anywhere; min-width: 5.5rem; }
 td.n, td.nb { min-width: 0; overflow-wrap: normal; }
 td:first-child { min-width: 7rem; }
 td:first-child, th:first-child { padding-left: 0; }

@@ -9,7 +9,7 @@ from ...laws import FACTORS
 from ..curve_result import CurveResult, LawResult
 from ..results import Report, Task
 from . import run_tables
-from .mixture_tables import alignment_table, mixtures_table, untried_table, worth_table
+from .mixture_tables import alignment_table, mixtures_table
 from .numbers import (
     NONE,
     Table,
@@ -187,8 +187,6 @@ def all_tables(report: Report) -> dict[str, Table]:
     """Return anchor -> table of the tables that have rows."""
     makers: dict[str, Callable[[Report], Table]] = {
         "mixtures": mixtures_table,
-        "worth": worth_table,
-        "untried": untried_table,
         "wanted": wanted_table,
         "values": forecast_table,
         "noise": noise_table,

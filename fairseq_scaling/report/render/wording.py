@@ -337,9 +337,14 @@ def worth_sentences(task: Task) -> list[str]:
             sentences.append(f"Untried mixture {one.label}: no forecast. {capital(why)}.")
             continue
         rival = next(short_name(entry) for entry in task.entries if entry.name == one.rival)
-        at = f"{predicted(one.ahead, 0, worth.metric)} at {amount(float(one.ahead.pretrain_tokens[0]), worth.x)}"
-        text = f"{one.label}: {worth.metric.title} {at} ({AGAIN}); ahead of {rival} with probability"
-        sentences.append(f"Untried mixture {text} {probability(one.chance)}.")
+        ahead = [
+            f"{predicted(one.ahead, i, worth.metric)} at {amount(float(at), worth.x)}"
+            for i, at in enumerate(one.ahead.pretrain_tokens)
+        ]
+        sentences.append(
+            f"Untried mixture {one.label}: {worth.metric.title} {enumerate_all(ahead)} ({AGAIN}); ahead of {rival} "
+            f"with probability {probability(one.chance)}, at {amount(float(one.ahead.pretrain_tokens[0]), worth.x)}."
+        )
     return sentences
 
 
