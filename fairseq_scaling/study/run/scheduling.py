@@ -198,7 +198,7 @@ def snakemake_command(
         command += ["--jobs", str(scheduling.cores)] if scheduling.cores else []
     else:
         command += ["--cores", str(scheduling.cores or count_cores()), "--latency-wait", "5"]
-        # With its limit of jobs a second Snakemake looks at all waiting jobs for a second after every job that has ended:
+        # Its limit of jobs a second makes Snakemake look at all waiting jobs for a second after every job that ends:
         # an eighth of a core in a study of 300 jobs.
         command += ["--max-jobs-per-timespan", "100000/10m"]
     if scheduling.gpus:
