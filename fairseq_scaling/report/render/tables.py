@@ -28,7 +28,6 @@ from .numbers import (
 )
 from .wording import AGAIN, CONTINUED, capital, condition, labels, note, short_name, sizes
 
-
 _NOTE_ON_KINDS = (
     "Kind: a curve that follows the law improves and goes on; a saturated one has stopped improving; of a trendless or "
     "noisy one nothing stands out of the noise. Probability: of the kind."

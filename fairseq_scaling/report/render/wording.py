@@ -12,6 +12,7 @@ from ...metrics import Metric
 from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..curve_result import CurveResult, Setting
 from ..joint import JointResult
+from ..points import mixture_label
 from ..results import Entry, MetricFinding, MixtureComparison, Report, Task
 from .numbers import NONE, amount, interval, is_number, number, predicted, probability, probably, score, size
 
@@ -349,9 +350,10 @@ def worth_sentences(task: Task) -> list[str]:
         head = f"What a token is worth for {worth.metric.title}, in tokens of {worth.best}: "
         sentences.append(f"{head}{enumerate_all(others)}.")
     for one in worth.untried:
+        label = mixture_label(one.mixture)
         if one.ahead is None or one.chance is None:
             why = "; ".join(line.strip() for line in (one.problem or worth.problem).splitlines())
-            sentences.append(f"Untried mixture {one.label}: no forecast. {capital(why)}.")
+            sentences.append(f"Untried mixture {label}: no forecast. {capital(why)}.")
             continue
         rival = next(short_name(entry) for entry in task.entries if entry.name == one.rival)
         ahead = [
@@ -359,7 +361,7 @@ def worth_sentences(task: Task) -> list[str]:
             for i, at in enumerate(one.ahead.pretrain_tokens)
         ]
         sentences.append(
-            f"Untried mixture {one.label}: {worth.metric.title} {enumerate_all(ahead)} ({AGAIN}); ahead of {rival} "
+            f"Untried mixture {label}: {worth.metric.title} {enumerate_all(ahead)} ({AGAIN}); ahead of {rival} "
             f"with probability {probability(one.chance)}, at {amount(float(one.ahead.pretrain_tokens[0]), worth.x)}."
         )
     return sentences
