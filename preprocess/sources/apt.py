@@ -28,8 +28,8 @@ _AT_ONCE = 100
 _NO_APT = (
     "the source 'debian' needs apt-get, which is not on this machine (it is on Debian and Ubuntu)\n"
     "  use your own text instead: scaling-preprocess fetch --source files --mono en=FILE --pair en-fr=FILE,FILE\n"
-    "  or generated languages, which need no download: scaling-preprocess fetch --source generated --languages ga,gb "
-    "--pairs ga-gb"
+    "  or generated languages, which need no download (a whole study of them: make control): scaling-preprocess fetch "
+    "--source generated --languages ga,gb --pairs ga-gb"
 )
 
 
