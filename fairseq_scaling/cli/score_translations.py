@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..scores.generation import Generation
     from ..scores.score_file import Score
 
-_SCORED = ", ".join(f"{metric.name} ({metric.scorer})" for metric in METRICS.values() if metric.scorer)
+_SCORED = {metric.name: f"{metric.name} ({metric.scorer})" for metric in METRICS.values() if metric.scorer}
+"""Metrics that are computed, with the package that does it."""
 _file = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -47,7 +48,7 @@ _file = click.Path(path_type=Path, dir_okay=False)
     "-m",
     default="bleu,chrf,ter",
     show_default=True,
-    help=f"Of {_SCORED}; with commas.",
+    help=f"Of {', '.join(_SCORED.values())}; with commas.",
 )
 @click.option("--out", "-o", type=_file, metavar="FILE.json", help="Where to write the scores.")
 @click.option(
@@ -118,8 +119,8 @@ def main(
     from ..scores.text import read_text
 
     wanted = list(dict.fromkeys(metric.strip() for metric in metrics.split(",") if metric.strip()))
-    if not wanted or not all(metric in METRICS and METRICS[metric].scorer for metric in wanted):
-        raise SettingError("--metrics", metrics, f"no such metric: {metrics}", f"choose from {_SCORED}")
+    if not wanted or not set(wanted) <= set(_SCORED):
+        raise SettingError("--metrics", metrics, f"no such metric: {metrics}", f"choose from {', '.join(_SCORED)}")
     if out is not None and not out.absolute().parent.is_dir():
         raise SettingError("--out", out, "there is no such folder", f"mkdir -p {out.parent}")
     generation = _read(generated, plain, join)

@@ -62,7 +62,7 @@ class Untried:
     """A mixture that nobody has trained: "this mixture, run again".
 
     Attributes:
-        mixture, label: as it was asked for, and for people.
+        mixture: as it was asked for.
         ahead: its values at the largest D_p that all mixtures reached, and at 2 and 4 times that; None where it could
             not be forecast.
         rival, chance: the best of the mixtures at the largest D_p, and the probability that this one is ahead of it.
@@ -70,7 +70,6 @@ class Untried:
     """
 
     mixture: str
-    label: str
     ahead: laws.Prediction | None = None
     rival: str = ""
     chance: float | None = None

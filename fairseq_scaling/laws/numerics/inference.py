@@ -212,6 +212,8 @@ def _condition(jacobian: FloatArray, weight: FloatArray, natural: FloatArray) ->
         by_natural = (jacobian * np.sqrt(weight)[:, None]) @ np.linalg.inv(natural)
     except np.linalg.LinAlgError:
         return float("inf")
+    size = np.max(np.abs(by_natural), 0)  # first to size 1: squares of steep columns overflow
+    by_natural = by_natural / np.where(size > 0, size, 1.0)
     length = np.sqrt(np.sum(by_natural**2, 0))
     if not np.all(length > 0) or len(jacobian) < jacobian.shape[1]:
         return float("inf")

@@ -12,6 +12,7 @@ from ...metrics import Metric
 from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..curve_result import CurveResult, Setting
 from ..joint import JointResult
+from ..points import mixture_label
 from ..results import Entry, MetricFinding, MixtureComparison, Report, Task
 from .numbers import NONE, amount, interval, is_number, number, predicted, probability, probably, score, size
 
@@ -173,7 +174,10 @@ def kind_sentence(curve: CurveResult) -> str:
     if curve.verdict is None or not curve.means:
         return problem(curve)
     (low, first, _), (high, last, _) = curve.means[0], curve.means[-1]
-    span = f"{score(first, curve.metric)} at {size(low, curve.x)}, {score(last, curve.metric)} at {size(high, curve.x)}"
+    span = (
+        f"measured {score(first, curve.metric)} at {size(low, curve.x)}, "
+        f"{score(last, curve.metric)} at {size(high, curve.x)}"
+    )
     text = KINDS[curve.verdict.kind].format(metric=capital(curve.metric.title), span=span, x=curve.x.title)
     return text + ("" if curve.verdict.kind is VerdictKind.TOO_FEW else probably(curve.verdict.probability)) + "."
 
@@ -217,10 +221,19 @@ def _action(curve: CurveResult, advice: Advice) -> str:
 
 
 def reasons(report: Report, curve: CurveResult) -> list[str]:
-    """Return what the advice rests on: the curve, the gain that counts, and what more data would bring."""
+    """Return what the advice rests on: the curve, what pretraining brought, what counts, and what more would bring."""
     if curve.advice is None:
         return []
-    return [*filter(None, (kind_sentence(curve), worthwhile_sentence(report, curve), gain_sentence(curve)))]
+    found = (kind_sentence(curve), brought(curve), worthwhile_sentence(report, curve), gain_sentence(curve))
+    return [*filter(None, found)]
+
+
+def brought(curve: CurveResult) -> str:
+    """Return by how much the score at the largest size is better than without pretraining; empty where not known."""
+    if curve.forecast is None or curve.forecast.above_baseline is None:
+        return ""
+    above = change(curve.forecast.above_baseline, curve.metric)
+    return f"Against {curve.x.none}, {curve.metric.title} at {size(curve.largest, curve.x)} is {above} ({AGAIN})."
 
 
 def worthwhile_sentence(report: Report, curve: CurveResult) -> str:
@@ -229,7 +242,10 @@ def worthwhile_sentence(report: Report, curve: CurveResult) -> str:
         return ""
     least = f"{score(curve.forecast.worthwhile, curve.metric)} {curve.metric.title}"
     if report.settings.worthwhile is None:
-        return f"{least} is 1 % of the value now: a smaller gain would not be worth the cost. --worthwhile changes it."
+        return (
+            f"{least} is taken as the smallest gain worth the cost: 1 % of the score, or a fifth of a run's usual "
+            "noise if that is more; --worthwhile sets another."
+        )
     return f"{least} is the smallest gain worth the cost, as --worthwhile says."
 
 
@@ -268,7 +284,8 @@ def next_sentence(curve: CurveResult) -> str:
     """Return which run would tell most."""
     if curve.advice is None or not is_number(curve.advice.next_budget):
         return ""
-    return f"Measure at {amount(curve.advice.next_budget, curve.x)}: that size would tell most."
+    there = amount(curve.advice.next_budget, curve.x)
+    return f"Measure at {there}: that size would tell most about the gain at four times the data."
 
 
 def mixture_sentence(task: Task) -> str:
@@ -281,9 +298,10 @@ def mixture_sentence(task: Task) -> str:
     best = ahead_of_all(task)
     if best is None:
         top = max(task.comparisons, key=lambda pair: pair.certainty)
-        return "No mixture is ahead of all others. " + comparison_sentence(top, names)
-    closest = min((pair for pair in task.comparisons if best in pair.names), key=lambda p: p.certainty)
-    return comparison_sentence(closest, names)
+        return "No mixture is ahead of all others. The clearest: " + comparison_sentence(top, names)
+    rivals = [pair for pair in task.comparisons if best in pair.names]
+    closest = comparison_sentence(min(rivals, key=lambda pair: pair.certainty), names)
+    return capital(closest) if len(rivals) == 1 else f"{names[best]} is ahead of all others. The closest: {closest}"
 
 
 def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
@@ -294,9 +312,9 @@ def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
 
 
 def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
-    """Return ``A is ahead of B at 4M tokens (probability 93 %): its BLEU is 1.80 better (0.40 to 3.10 better)``."""
+    """Return ``at 4M tokens A is ahead of B (probability 93 %): its BLEU is 1.80 better (0.40 to 3.10 better)``."""
     text = (
-        f"{names[pair.better]} is ahead of {names[pair.worse]} at {amount(pair.pretrain_tokens, pair.x)}"
+        f"at {amount(pair.pretrain_tokens, pair.x)} {names[pair.better]} is ahead of {names[pair.worse]}"
         f"{probably(pair.certainty)}: its {pair.metric.title} is {_lead(pair, pair.difference)} ({AGAIN})."
     )
     if pair.worth is not None and is_number(pair.worth.upper):
@@ -332,9 +350,10 @@ def worth_sentences(task: Task) -> list[str]:
         head = f"What a token is worth for {worth.metric.title}, in tokens of {worth.best}: "
         sentences.append(f"{head}{enumerate_all(others)}.")
     for one in worth.untried:
+        label = mixture_label(one.mixture)
         if one.ahead is None or one.chance is None:
             why = "; ".join(line.strip() for line in (one.problem or worth.problem).splitlines())
-            sentences.append(f"Untried mixture {one.label}: no forecast. {capital(why)}.")
+            sentences.append(f"Untried mixture {label}: no forecast. {capital(why)}.")
             continue
         rival = next(short_name(entry) for entry in task.entries if entry.name == one.rival)
         ahead = [
@@ -342,7 +361,7 @@ def worth_sentences(task: Task) -> list[str]:
             for i, at in enumerate(one.ahead.pretrain_tokens)
         ]
         sentences.append(
-            f"Untried mixture {one.label}: {worth.metric.title} {enumerate_all(ahead)} ({AGAIN}); ahead of {rival} "
+            f"Untried mixture {label}: {worth.metric.title} {enumerate_all(ahead)} ({AGAIN}); ahead of {rival} "
             f"with probability {probability(one.chance)}, at {amount(float(one.ahead.pretrain_tokens[0]), worth.x)}."
         )
     return sentences
@@ -377,5 +396,5 @@ def finding_sentence(finding: MetricFinding) -> str:
             "cross-entropy alone."
         )
     if finding.score_only:
-        return f"{capital(lead)} improves although cross-entropy does not."
+        return f"{capital(lead)} improves although cross-entropy does not: the score decides."
     return ""
