@@ -25,6 +25,10 @@ from .numbers import (
 from .wording import AGAIN, labels
 
 _SHOWN = ("unigram_source", "unigram_target", "coverage_3_source", "coverage_3_target")
+_NOTE_ON_WORTH = (
+    " Worth: how many times as much data of the second mixture gives what the first gives; \u221e: no amount within "
+    "a factor of 1,000 does."
+)
 _NOTE_ON_SENTENCES = (
     "Test sentences: the same difference between the runs at hand at the largest size at which both have score files "
     "(mean over seeds), with the interval and the p-value of sacrebleu's paired bootstrap: p is how often other test "
@@ -50,9 +54,9 @@ def mixtures_table(report: Report) -> Table:
             "p#",
         ),
         note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
-        "points of the metric; above zero when the first is better. Cross at: the last "
-        "time, up to ten times the largest size. Worth: how many times as "
-        "much data of the second mixture gives what the first gives."
+        "points of the metric; above zero when the first is better. Cross at: where the one that is behind last gets "
+        "ahead, up to ten times the largest size."
+        + (_NOTE_ON_WORTH if any(pair.worth for pair in report.mixture_comparisons) else "")
         + (f" {_NOTE_ON_SENTENCES}" if any(pair.sentences for pair in report.mixture_comparisons) else ""),
     )
     names = labels(report)
@@ -115,8 +119,8 @@ def _note(report: Report) -> str:
     """Return what the columns mean."""
     text = (
         "A = P_src P_tgt + 0.7 P_src + 0.8 P_tgt, P the share of a language in the mixture (Isik et al. 2025): 1 for "
-        "half source and half target, 0 for neither. Difference: of the largest size and the baseline without "
-        "pretraining, above zero when pretraining helped. Gain over the range: of the forecast's value from the "
+        "half source and half target, 0 for neither. Difference: measured at the largest size, less "
+        f"{report.x.none}; above zero when pretraining helped. Gain over the range: of the forecast's value from the "
         "smallest to the largest size of the curve."
     )
     sizes = sorted({curve.overlap.sample_tokens for curve in report.curves if curve.overlap})

@@ -41,7 +41,6 @@ _TONES = {
     Action.CHANGE_DATA: "warn",
     Action.RUN_MORE: "info",
 }
-_GOES_ON = (Action.ADD_DATA, Action.RUN_MORE)
 _SIGNS = {"good": "\u25b2", "calm": "\u25a0", "warn": "\u25c6", "info": "\u25cf"}
 _CLOSED = {"values", "noise", "coefficients", "laws"}
 _UNBROKEN = {"Metric", "Law", "Coefficient", "Unit", "Identified", "Kind"}
@@ -147,10 +146,10 @@ def _answers(report: Report, task: Task, level: str) -> Markup:
 
 
 def _next(report: Report, task: Task) -> str:
-    """Return which run would tell most: of the mixture that is ahead, or of each that more data may help."""
+    """Return which run would tell most: of the mixture that is ahead, or of each that more data helps."""
     best = ahead_of_all(task, report.settings.likely)
     asked = [entry for entry in task.entries if entry.lead.advice and best in (None, entry.name)]
-    going = [entry for entry in asked if entry.lead.advice and entry.lead.advice.action in _GOES_ON]
+    going = [entry for entry in asked if entry.lead.advice and entry.lead.advice.action is Action.ADD_DATA]
     steps = [(short_name(entry), next_sentence(entry.lead)) for entry in going]
     return " ".join(
         f"{name}: {step[0].lower()}{step[1:]}" if len(task.entries) > 1 else step for name, step in steps if step
@@ -164,6 +163,7 @@ def _card(report: Report, entry: Entry, level: str) -> Markup:
     tone = _TONES[action]
     finding = report.finding(entry.name)
     beside = finding_sentence(finding) if finding and not finding.misleads else ""
+    step = next_sentence(curve) if action is Action.RUN_MORE else ""
     return tag(
         "article",
         tag(
@@ -173,7 +173,7 @@ def _card(report: Report, entry: Entry, level: str) -> Markup:
             class_="top",
         ),
         tag("p", answer(curve), class_="advice"),
-        [tag("p", text, class_="reason") for text in (*reasons(report, curve), beside) if text],
+        [tag("p", text, class_="reason") for text in (*reasons(report, curve), beside, step) if text],
         class_="card",
     )
 

@@ -28,6 +28,11 @@ from .numbers import (
 )
 from .wording import AGAIN, CONTINUED, capital, condition, labels, note, short_name, sizes
 
+_NOTE_ON_KINDS = (
+    "Kind: a curve that follows the law improves and goes on; a saturated one has stopped improving; of a trendless or "
+    "noisy one nothing stands out of the noise. Probability: of the kind."
+)
+
 
 def outcome_table(report: Report, task: Task) -> Table:
     """Return what came out for each mixture and metric of a task; the table that the terminal shows, too."""
@@ -41,7 +46,7 @@ def outcome_table(report: Report, task: Task) -> Table:
             "Probability#",
             *(f"Gain at {factor:g}x#" for factor in FACTORS),
         ),
-        note=note(report),
+        note=f"{note(report)} {_NOTE_ON_KINDS}",
     )
     for entry in task.entries:
         for curve in entry.curves:

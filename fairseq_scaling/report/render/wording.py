@@ -174,7 +174,10 @@ def kind_sentence(curve: CurveResult) -> str:
     if curve.verdict is None or not curve.means:
         return problem(curve)
     (low, first, _), (high, last, _) = curve.means[0], curve.means[-1]
-    span = f"{score(first, curve.metric)} at {size(low, curve.x)}, {score(last, curve.metric)} at {size(high, curve.x)}"
+    span = (
+        f"measured {score(first, curve.metric)} at {size(low, curve.x)}, "
+        f"{score(last, curve.metric)} at {size(high, curve.x)}"
+    )
     text = KINDS[curve.verdict.kind].format(metric=capital(curve.metric.title), span=span, x=curve.x.title)
     return text + ("" if curve.verdict.kind is VerdictKind.TOO_FEW else probably(curve.verdict.probability)) + "."
 
@@ -218,10 +221,19 @@ def _action(curve: CurveResult, advice: Advice) -> str:
 
 
 def reasons(report: Report, curve: CurveResult) -> list[str]:
-    """Return what the advice rests on: the curve, the gain that counts, and what more data would bring."""
+    """Return what the advice rests on: the curve, what pretraining brought, what counts, and what more would bring."""
     if curve.advice is None:
         return []
-    return [*filter(None, (kind_sentence(curve), worthwhile_sentence(report, curve), gain_sentence(curve)))]
+    found = (kind_sentence(curve), brought(curve), worthwhile_sentence(report, curve), gain_sentence(curve))
+    return [*filter(None, found)]
+
+
+def brought(curve: CurveResult) -> str:
+    """Return by how much the score at the largest size is better than without pretraining; empty where not known."""
+    if curve.forecast is None or curve.forecast.above_baseline is None:
+        return ""
+    above = change(curve.forecast.above_baseline, curve.metric)
+    return f"Against {curve.x.none}, {curve.metric.title} at {size(curve.largest, curve.x)} is {above} ({AGAIN})."
 
 
 def worthwhile_sentence(report: Report, curve: CurveResult) -> str:
@@ -230,7 +242,10 @@ def worthwhile_sentence(report: Report, curve: CurveResult) -> str:
         return ""
     least = f"{score(curve.forecast.worthwhile, curve.metric)} {curve.metric.title}"
     if report.settings.worthwhile is None:
-        return f"{least} is 1 % of the value now: a smaller gain would not be worth the cost. --worthwhile changes it."
+        return (
+            f"{least} is taken as the smallest gain worth the cost: 1 % of the score, or a fifth of a run's usual "
+            "noise if that is more; --worthwhile sets another."
+        )
     return f"{least} is the smallest gain worth the cost, as --worthwhile says."
 
 
@@ -269,7 +284,8 @@ def next_sentence(curve: CurveResult) -> str:
     """Return which run would tell most."""
     if curve.advice is None or not is_number(curve.advice.next_budget):
         return ""
-    return f"Measure at {amount(curve.advice.next_budget, curve.x)}: that size would tell most."
+    there = amount(curve.advice.next_budget, curve.x)
+    return f"Measure at {there}: that size would tell most about the gain at four times the data."
 
 
 def mixture_sentence(task: Task) -> str:
@@ -282,9 +298,10 @@ def mixture_sentence(task: Task) -> str:
     best = ahead_of_all(task)
     if best is None:
         top = max(task.comparisons, key=lambda pair: pair.certainty)
-        return "No mixture is ahead of all others. " + comparison_sentence(top, names)
-    closest = min((pair for pair in task.comparisons if best in pair.names), key=lambda p: p.certainty)
-    return comparison_sentence(closest, names)
+        return "No mixture is ahead of all others. The clearest: " + comparison_sentence(top, names)
+    rivals = [pair for pair in task.comparisons if best in pair.names]
+    closest = comparison_sentence(min(rivals, key=lambda pair: pair.certainty), names)
+    return capital(closest) if len(rivals) == 1 else f"{names[best]} is ahead of all others. The closest: {closest}"
 
 
 def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
@@ -295,9 +312,9 @@ def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
 
 
 def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
-    """Return ``A is ahead of B at 4M tokens (probability 93 %): its BLEU is 1.80 better (0.40 to 3.10 better)``."""
+    """Return ``at 4M tokens A is ahead of B (probability 93 %): its BLEU is 1.80 better (0.40 to 3.10 better)``."""
     text = (
-        f"{names[pair.better]} is ahead of {names[pair.worse]} at {amount(pair.pretrain_tokens, pair.x)}"
+        f"at {amount(pair.pretrain_tokens, pair.x)} {names[pair.better]} is ahead of {names[pair.worse]}"
         f"{probably(pair.certainty)}: its {pair.metric.title} is {_lead(pair, pair.difference)} ({AGAIN})."
     )
     if pair.worth is not None and is_number(pair.worth.upper):
@@ -379,5 +396,5 @@ def finding_sentence(finding: MetricFinding) -> str:
             "cross-entropy alone."
         )
     if finding.score_only:
-        return f"{capital(lead)} improves although cross-entropy does not."
+        return f"{capital(lead)} improves although cross-entropy does not: the score decides."
     return ""
