@@ -150,25 +150,6 @@ class Curve:
         """Number of values of the baseline."""
         return 0 if self.baseline is None else np.size(self.baseline)
 
-    def select(self, mask: ArrayLike) -> Curve:
-        """Return the curve of the points in ``mask`` (boolean or indices)."""
-        index = np.asarray(mask)
-        return Curve(
-            self.name,
-            self.metric,
-            self.pretrain_tokens[index],
-            self.values[index],
-            self.held_out[index],
-            None if self.seeds is None else self.seeds[index],
-            None if self.weights is None else self.weights[index],
-            self.baseline,
-            self.lower_is_better,
-            self.attributes,
-            None if self.stderr is None else self.stderr[index],
-            None if self.runs is None else self.runs[index],
-            self.baseline_seeds,
-        )
-
     def groups(self, mask: ArrayLike | None = None) -> Groups:
         """Return the distinct budgets: points with the same D_p are repeated measurements of one value.
 

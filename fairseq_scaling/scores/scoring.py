@@ -182,7 +182,8 @@ def _comet(
         {"src": source, "mt": hypothesis, "ref": reference}
         for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True)
     ]
-    device = "gpu" if _has_gpu() else "cpu"
+    torch: Any = _optional("torch", "comet", "unbabel-comet", "comet")
+    device = "gpu" if torch.cuda.is_available() else "cpu"
     loaded = comet.load_from_checkpoint(str(model))
     output = loaded.predict(data, batch_size=_COMET_BATCH[device], gpus=int(device == "gpu"), progress_bar=False)
     with open(model, "rb") as stream:
@@ -191,12 +192,6 @@ def _comet(
     signature = f"comet|model:{digest}|version:{installed_version('unbabel-comet') or 'unknown'}"
     statistics = np.array(output.scores, dtype=np.float64)[:, None]
     return _scored("comet", float(output.system_score), signature, statistics, {"device": device})
-
-
-def _has_gpu() -> bool:
-    """Return whether PyTorch, which COMET needs, has a GPU."""
-    torch: Any = _optional("torch", "comet", "unbabel-comet", "comet")
-    return bool(torch.cuda.is_available())
 
 
 def _scored(metric: str, value: float, signature: str, statistics: Statistics, details: dict[str, Any]) -> Score:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...mixture import Mixture
 from ...quantities import format_tokens
 from ..settings.given import checkpoint_placeholder
 from . import choice, pricing
-from .flags import Argv, fairseq_train, flags, pretraining_settings
+from .flags import fairseq_train, flags, pretraining_settings
 from .jobs import Job, Work
 from .names import choice_file, choice_folder, exact_tokens, job_id, mixture_name, pretraining_folder, seed_label
 
 if TYPE_CHECKING:
+    from ..settings.sections import PretrainingRateChoice
     from .context import Context
 
 
@@ -31,70 +32,83 @@ def pretraining_jobs(context: Context) -> Iterator[Job]:
         # An override of this mixture may give a rate of its own.
         if asked and pretraining_settings(context.study, mixture, rate)["lr"] == rate:
             if deciding is None:
-                yield from _candidates(context, mixture, tried)
+                yield from _candidates(context, mixture, tried, asked)
                 deciding = mixture if asked.per == "study" else None
             needs, reads = [*needs, f"choose/{tried}"], {file: f"choose/{tried}"}
         for seed in section.seeds:
+            run = Pretraining(mixture, seed, rate, pretraining_folder(mixture, seed), section.budgets_of(mixture))
             label = f"pretrain {mixture}" + seed_label(seed, section.seeds)
             before: list[str] = []
-            for number, budget in enumerate(section.budgets_of(mixture), start=1):
-                job = _pretraining(context, mixture, seed, rate, number)
-                own = f"{label} to {format_tokens(budget)}"
-                yield replace(job, label=own, needs=[*needs, *before], reads=reads, group=f"pretrain {mixture}")
-                before = [job.id]
+            for number, budget in enumerate(run.budgets, start=1):
+                job = _job(context, run, number, f"{label} to {format_tokens(budget)}", [*needs, *before])
+                yield replace(job, id=f"{job.id}/{exact_tokens(budget)}", reads=reads, group=f"pretrain {mixture}")
+                before = [f"{job.id}/{exact_tokens(budget)}"]
 
 
-def _candidates(context: Context, mixture: Mixture, tried: str) -> Iterator[Job]:
+class Pretraining(NamedTuple):
+    """A run, or with ``is_candidate`` a short one that tries a learning rate, whose checkpoints no job reads."""
+
+    mixture: Mixture
+    seed: int
+    rate: str | None
+    folder: str
+    budgets: list[int]
+    is_candidate: bool = False
+
+    def cost(self, context: Context, number: int) -> tuple[Work, int]:
+        """Return the work up to a budget (numbered from 1), and the bytes that the checkpoints take then."""
+        if context.shape is None or not number:
+            return Work(), 0
+        budget = self.budgets[number - 1]
+        updates = pricing.pretraining_updates(context.study, self.mixture, budget)
+        settings = pretraining_settings(context.study, self.mixture, self.rate)
+        work = pricing.pretraining(context.study, context.shape, self.mixture, budget)
+        return work, pricing.kept_bytes(context.shape, settings, updates, 0 if self.is_candidate else number)
+
+
+def _candidates(context: Context, mixture: Mixture, tried: str, asked: PretrainingRateChoice) -> Iterator[Job]:
     """Yield a short pretraining for each learning rate, and the choice between them."""
-    section = context.study.pretraining
-    asked = section.learning_rates
-    assert asked is not None
-    candidates = {}
+    seed, candidates = context.study.pretraining.seeds[0], {}
     for rate in asked.grid:
-        job = _candidate(context, mixture, f"{choice_folder(tried)}/lr{rate}", rate, asked.budget)
-        label = f"try lr {rate}, pretrain {mixture}"
-        candidates[rate] = replace(
-            job, label=label, needs=context.after_corpus, group="pretrain: try learning rates"
-        )  # fmt: skip
+        run = Pretraining(mixture, seed, rate, f"{choice_folder(tried)}/lr{rate}", [asked.budget], True)
+        job = _job(context, run, 1, f"try lr {rate}, pretrain {mixture}", context.after_corpus)
+        candidates[rate] = replace(job, group="pretrain: try learning rates", candidate=True)
         yield candidates[rate]
     yield choice.choice_job(tried, "cross_entropy", candidates, f"{mixture}")
 
 
-def _pretraining(context: Context, mixture: Mixture, seed: int, rate: str | None, number: int) -> Job:
+def _job(context: Context, run: Pretraining, number: int, label: str, needs: list[str]) -> Job:
     """Return the pretraining from one budget to the next.
 
     All budgets of a run train in one folder, one after the other. Each continues from ``checkpoint_last.pt``, bit for
     bit as one run would. A single run could not be used before its last budget, nor could Snakemake add a budget to it.
     """
-    folder = pretraining_folder(mixture, seed)
-    budgets = context.study.pretraining.budgets_of(mixture)
-    budget, before = budgets[number - 1], budgets[number - 2] if number > 1 else 0
-    work, kept = _cost(context, mixture, rate, budget, number)
-    if before:
-        done, there = _cost(context, mixture, rate, before, number - 1)
-        work, kept = work.minus(done), kept - there
-    # An epoch ends at each budget.
-    argv = [*_argv(context, mixture, seed, folder, rate, budgets), *flags({"max-epoch": number})]
-    job = _job(context, folder, argv, budget, before, work, kept)
-    return replace(job, id=f"{job.id}/{exact_tokens(budget)}")
-
-
-def _candidate(context: Context, mixture: Mixture, folder: str, rate: str, budget: int) -> Job:
-    """Return a short pretraining. No job reads its checkpoints: it keeps only the one to resume from."""
-    work, kept = _cost(context, mixture, rate, budget, 0)
-    argv = _argv(context, mixture, context.study.pretraining.seeds[0], folder, rate, [budget])
-    return replace(
-        _job(context, folder, [*argv, "--no-epoch-checkpoints"], budget, 0, work, kept), candidate=True
-    )  # fmt: skip
-
-
-def _job(context: Context, folder: str, argv: Argv, budget: int, before: int, work: Work, kept: int) -> Job:
-    """Return the job of a pretraining from ``before`` to ``budget`` tokens."""
+    section, folder = context.study.pretraining, run.folder
+    budget, before = run.budgets[number - 1], run.budgets[number - 2] if number > 1 else 0
+    (work, kept), (done, there) = run.cost(context, number), run.cost(context, number - 1)
+    work = work.minus(done)
+    argv = [
+        *fairseq_train("scaling_pretraining", context.study),
+        *flags({
+            "mixture": str(run.mixture),
+            "budgets": ",".join(map(exact_tokens, run.budgets)),
+            "repeat": section.repeat_of(run.mixture),
+            "start-from": None if section.start is None else checkpoint_placeholder(section.start),
+            "start-name": section.start,
+            "input-length": section.input_length,
+            "seed": run.seed,
+            "save-dir": f"{{out}}/{folder}",
+        }),
+        *flags(pretraining_settings(context.study, run.mixture, run.rate)),
+        # An epoch ends at each budget.
+        *flags({"no-epoch-checkpoints": True} if run.is_candidate else {"max-epoch": number}),
+    ]  # fmt: skip
     return Job(
         id=job_id("pretrain", folder),
         stage="pretrain",
-        label="",
+        label=label,
         argv=argv,
+        needs=needs,
         writes=[f"{folder}/train.log"],
         owns=[folder],
         log=f"{folder}/train.log",
@@ -103,35 +117,5 @@ def _job(context: Context, folder: str, argv: Argv, budget: int, before: int, wo
         goal_start=before,
         tokens=budget - before,
         work=work,
-        kept=kept,
+        kept=kept - there,
     )
-
-
-def _argv(
-    context: Context, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int]
-) -> Argv:  # fmt: skip
-    section = context.study.pretraining
-    return [
-        *fairseq_train("scaling_pretraining", context.study),
-        *flags({
-            "mixture": str(mixture),
-            "budgets": ",".join(map(exact_tokens, budgets)),
-            "repeat": section.repeat_of(mixture),
-            "start-from": None if section.start is None else checkpoint_placeholder(section.start),
-            "start-name": section.start,
-            "input-length": section.input_length,
-            "seed": seed,
-            "save-dir": f"{{out}}/{folder}",
-        }),
-        *flags(pretraining_settings(context.study, mixture, rate)),
-    ]  # fmt: skip
-
-
-def _cost(context: Context, mixture: Mixture, rate: str | None, budget: int, checkpoints: int) -> tuple[Work, int]:
-    """Return the work of a pretraining to a budget, and the bytes it leaves with so many checkpoints of budgets."""
-    if context.shape is None:
-        return Work(), 0
-    updates = pricing.pretraining_updates(context.study, mixture, budget)
-    settings = pretraining_settings(context.study, mixture, rate)
-    work = pricing.pretraining(context.study, context.shape, mixture, budget)
-    return work, pricing.kept_bytes(context.shape, settings, updates, checkpoints)

@@ -137,7 +137,8 @@ def evaluated(plan: Plan, folder: StudyFolder, mixture: str) -> int:
     """Return how many budgets of a mixture, from the first one on, are finetuned, translated and scored everywhere."""
     jobs = _numbered(plan, mixture)
     first = [job for job, _ in jobs if job.stage == "pretrain"]
-    if folder.pending(plan, plan.with_needs(need for job in first for need in job.needs if need not in _ids(first))):
+    own = {job.id for job in first}
+    if folder.pending(plan, plan.with_needs(need for job in first for need in job.needs if need not in own)):
         return 0
     undone = [number for job, number in jobs if not folder.is_done(plan, job)]
     return min([number - 1 for number in undone], default=len(budgets_by_mixture(plan)[mixture]))
@@ -185,11 +186,7 @@ def advice(fits: Path) -> Advice:
 
 
 def advice_apart(plan: Plan, folder: StudyFolder) -> Advice:
-    """Return the advice of a plan whose runs are there, without touching the results.
-
-    Raises:
-        DataError: the fit fails, or holds no score.
-    """
+    """Return the advice of a plan whose runs are there, without touching the results (DataError: the fit fails)."""
     out = folder.private / "earlier"
     out.mkdir(parents=True, exist_ok=True)
     with (out / "fit.log").open("wb") as log:
@@ -226,10 +223,6 @@ def _settle(
 def _numbered(plan: Plan, mixture: str) -> list[tuple[Job, int]]:
     """Return the jobs about the budgets of a mixture, each with the number of its budget, from 1."""
     return [(plan.by_id[name], number) for name, (of, number) in plan.budget_of.items() if of == mixture]
-
-
-def _ids(jobs: Sequence[Job]) -> set[str]:
-    return {job.id for job in jobs}
 
 
 def _measured(folder: StudyFolder, jobs: Sequence[tuple[Job, int]]) -> float:

@@ -15,7 +15,7 @@ from ..stages import STAGES
 from . import flags as _flags
 from . import messages as _messages
 from . import yaml_text as _yaml
-from .fields import Also, Name, Options, Positive, different, member
+from .fields import Also, Name, Options, Positive, all_different, member
 from .sections import (
     NO_PRETRAINING,
     Checkpoint,
@@ -46,7 +46,11 @@ class Study(Section):
     pretraining: Annotated[
         Pretraining, BeforeValidator(lambda value: NO_PRETRAINING if value is None else value), Also({"type": "null"})
     ] = Field(default_factory=lambda: NO_PRETRAINING)  # fmt: skip
-    checkpoints: list[Checkpoint] = []
+    checkpoints: Annotated[
+        list[Checkpoint],
+        all_different("checkpoints: name", lambda one: one.name),
+        all_different("checkpoints: file", lambda one: one.file),
+    ] = []
     finetuning: Finetuning
     translation: Translation = Translation()
     scoring: Options = {}
@@ -75,13 +79,6 @@ class Study(Section):
         for name in own:
             member("scoring", name, list(tasks), "finetuning.tasks")
         return {tasks[name]: _flags.step_options(options) for name, options in own.items()}
-
-    @field_validator("checkpoints")
-    @classmethod
-    def _different_checkpoints(cls, checkpoints: list[Checkpoint]) -> list[Checkpoint]:
-        different([one.name for one in checkpoints], "checkpoints: name")
-        different([one.file for one in checkpoints], "checkpoints: file")
-        return checkpoints
 
     @field_validator("resources")
     @classmethod
