@@ -129,20 +129,14 @@ def headline(report: Report) -> str:
             of.setdefault(curve.advice.action, []).append(names[curve.name])
     # Of several mixtures that deserve more data, one may deserve it first.
     best = [names[name] for task in report.tasks if (name := ahead_of_all(task, report.settings.likely))]
+    actions = [action for action in Action if action in of]
+    parts = []
     if len(decided) <= _FEW:
-        of = {
-            action: [f"{name} (ahead)" if name in best and len(group) > 1 else name for name in group]
-            for action, group in of.items()
-        }
-        parts = [
-            f"{capital(action_title(action, report.x))}: {enumerate_all(of[action])}"
-            for action in Action
-            if action in of
-        ]
+        for action in actions:
+            named = [f"{name} (ahead)" if name in best and len(of[action]) > 1 else name for name in of[action]]
+            parts.append(f"{capital(action_title(action, report.x))}: {enumerate_all(named)}")
     else:
-        first, *others = [
-            f"{action_title(action, report.x)} for {len(of[action])}" for action in Action if action in of
-        ]
+        first, *others = [f"{action_title(action, report.x)} for {len(of[action])}" for action in actions]
         parts = [", ".join([f"{capital(first)} of {len(decided)} curves", *others])]
         parts += [f"{best[0]} is ahead"] if best and len(report.tasks) == 1 else []
     misled = sum(finding.misleads for finding in report.metric_findings)
