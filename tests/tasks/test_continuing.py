@@ -173,9 +173,7 @@ def test_a_resumed_continuation_needs_its_start_no_more(corpus: Path, pretrained
         task.set_checkpoint_dict(state["ScalingPretrainingTask"])
 
 
-def test_a_finetuning_of_a_continuation_says_what_the_start_was(
-    corpus: Path, pretrained: Path, tmp_path: Path
-) -> None:
+def test_a_finetuning_of_a_continuation_says_what_the_start_was(corpus: Path, pretrained: Path, tmp_path: Path) -> None:
     continued = save_checkpoint(tmp_path / "x.pt", corpus, PRETRAINING, "--start-from", pretrained)
     _, task, _ = set_up(corpus, FINETUNING, "--finetune-from-model", continued, "--save-dir", tmp_path / "out")
     described = task.describe_run()

@@ -11,16 +11,17 @@ from ..settings.given import checkpoint_placeholder
 from . import choice, pricing
 from .evaluation import evaluation_jobs
 from .flags import batch_tokens, fairseq_train, finetuning_settings, flags
-from .jobs import Job, Work
+from .jobs import UNFINISHED, Job, Work
 from .names import (
-    budget_checkpoint,
-    choice_file,
+    checkpoint,
     choice_folder,
     exact_tokens,
     finetuning_folder,
     job_id,
-    pretraining_folder,
+    rate_file,
     seed_label,
+    start_folder,
+    train_log,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Finetuning(NamedTuple):
     @property
     def checkpoint(self) -> str | None:
         """The checkpoint of the study's own that it starts from, as a path below ``{out}``."""
-        return budget_checkpoint(self.start) if self.start.mixture is not None else None
+        return checkpoint(start_folder(self.start)) if self.start.mixture is not None else None
 
     @property
     def starting_flags(self) -> dict[str, str | None]:
@@ -75,11 +76,10 @@ def _seeds(context: Context, run: Finetuning) -> Iterator[Job]:
         assert start.pretrain_tokens is not None
         label = f"{start.mixture} {format_tokens(start.pretrain_tokens)}"
         label += seed_label(start.seed, context.study.pretraining.seeds)
-        folder = pretraining_folder(start.mixture, start.seed)
-        maker = f"{job_id('pretrain', folder)}/{exact_tokens(start.pretrain_tokens)}"
+        maker = job_id("pretrain", start_folder(start))
         needs, reads = [*needs, maker], {run.checkpoint: maker}
     label = f"{label} {'-'.join(run.task)} {format_tokens(run.finetune_tokens)}"
-    file = choice_file(run.folder)
+    file = rate_file(run.folder)
     rate = choice.placeholder(file) if section.learning_rates else None
     if section.learning_rates and finetuning_settings(context.study, *run, rate)[1]["lr"] == rate:
         yield from _candidates(context, run, needs, reads, label)
@@ -106,11 +106,9 @@ def _candidates(
             _finetuning(context, run, section.seeds[0], folder, rate, asked.by),
             label=own, needs=needs, reads=reads, candidate=True, group="finetune: try learning rates",
         )  # fmt: skip
-        candidates[rate] = job
-        yield job
-        if asked.by != "cross_entropy":
-            *_, candidates[rate] = evaluations = list(evaluation_jobs(context, job, run.task, own, ["valid"]))
-            yield from evaluations
+        scored = asked.by != "cross_entropy"
+        candidates[rate] = [job, *(evaluation_jobs(context, job, run.task, own, ["valid"]) if scored else ())]
+        yield from candidates[rate]
     yield choice.choice_job(run.folder, asked.by, candidates, label)
 
 
@@ -127,7 +125,7 @@ def _finetuning(
     work, kept = Work(), 0
     if context.shape is not None:
         work = pricing.finetuning(context.shape, trained)
-        kept = 0 if chosen_by == "cross_entropy" else pricing.kept_bytes(context.shape, settings, updates)
+        kept = 0 if chosen_by == "cross_entropy" else pricing.checkpoint_bytes(context.shape, settings)
     further = [subset for subset in study.translation.subset if subset not in ("valid", "test")]
     subsets = ["valid"] if chosen_by else ["valid", "test", *further]
     if section.upstream_validation and run.start.mixture is not None and not chosen_by:
@@ -142,7 +140,7 @@ def _finetuning(
             "valid-subset": subsets,
             "max-update": updates,
             "seed": seed,
-            "save-dir": f"{{out}}/{folder}",
+            "save-dir": f"{{out}}/{folder}/{UNFINISHED}",
             "no-epoch-checkpoints": True,
             "no-save": chosen_by == "cross_entropy",
         }),
@@ -153,9 +151,9 @@ def _finetuning(
         stage="finetune",
         label="",
         argv=argv,
-        writes=[f"{folder}/train.log"],
-        owns=[folder],
-        log=f"{folder}/train.log",
+        writes=[train_log(folder), checkpoint(folder)],
+        result="" if chosen_by == "cross_entropy" else "checkpoint_last.pt",
+        log=train_log(f"{folder}/{UNFINISHED}"),
         seconds=context.seconds("finetune", work, trained),
         goal=("num_updates", updates),
         tokens=trained,

@@ -18,6 +18,7 @@ from .text import alignment_jobs, text_jobs
 if TYPE_CHECKING:
     from ..settings.config import Study
 
+
 def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
     """Return the jobs of a study.
 

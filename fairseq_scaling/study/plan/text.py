@@ -24,10 +24,10 @@ def text_jobs(context: Context) -> Iterator[Job]:
         return
     trained = ["sentencepiece/text"] if text.vocabulary is None else []
     steps = [
-        ("fetch", "fetch text", _fetch(text), "text/raw", []),
-        ("clean", "clean text", _clean(text), "text/clean", ["fetch/text"]),
+        ("fetch", "fetch text", _fetch(text), "text/raw/raw.json", []),
+        ("clean", "clean text", _clean(text), "text/clean/clean.json", ["fetch/text"]),
         ("sentencepiece", "train SentencePiece", _sentencepiece(text), "text/sentencepiece.model", ["clean/text"]),
-        ("encode", "encode", _encode(text), "corpus", ["clean/text", *trained]),
+        ("encode", "encode", _encode(text), "corpus/corpus.json", ["clean/text", *trained]),
     ]
     for stage, label, argv, output, needs in steps:
         if stage == "sentencepiece" and not trained:
@@ -36,10 +36,9 @@ def text_jobs(context: Context) -> Iterator[Job]:
             id=f"{stage}/text",
             stage=stage,
             label=label,
-            argv=argv,
+            argv=[*argv, "--overwrite"],  # what an earlier start has left there
             needs=needs,
-            writes=["corpus/corpus.json"] if stage == "encode" else [output],
-            owns=[output],
+            writes=[output],
             log=f"logs/{stage}.log",
             seconds=STAGES[stage].seconds,
             kept=context.corpus_bytes if stage == "encode" else 0,
@@ -58,7 +57,6 @@ def alignment_jobs(context: Context) -> Iterator[Job]:
         argv=_alignment(context.study),
         needs=context.after_corpus,
         writes=[ALIGNMENT],
-        owns=[ALIGNMENT],
         log="logs/alignment.log",
         seconds=STAGES["alignment"].seconds,
         group="measure alignment",

@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..plan.jobs import Job, Plan
+from ..run.folder import StudyFolder
 from ..run.lock import is_running
+from ..run.pending import pending_jobs
 from ..run.progress import Progress, counts, format_duration, fraction_done, seconds_left
 from ..run.scheduling import Capacity
-from ..run.state import StudyFolder
 from ..run.workflow import describe_failure, observe_jobs
 from ..stages import STAGES
 
@@ -95,12 +96,12 @@ def print_status(plan: Plan, folder: StudyFolder) -> None:
     """Print how many jobs of each stage are done, run, failed or wait, the failures, and the time left."""
     console = Console()
     live = is_running(folder)
-    pending = {job.id for job in folder.pending(plan, plan.jobs)}
+    pending = {job.id for job in pending_jobs(plan, folder)}
     jobs = observe_jobs(plan, folder, plan.jobs, pending, live)
     table = Table(title=f"Study {plan.name} ({'running' if live else 'not running'})")
     for title in ("stage", "done", "running", "failed", "to do"):
         table.add_column(title, justify="left" if title == "stage" else "right")
-    failed = [job for job in plan.jobs if job.id in pending and _has_failed(folder, job)]
+    failed = [job for job in plan.jobs if _has_failed(folder, job)]
     for stage in STAGES:
         of_stage = [job for job in jobs if job.stage == stage]
         if of_stage:

@@ -14,8 +14,8 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.fingerprint import code_fingerprint
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.scheduling import Scheduling
-from fairseq_scaling.study.run.state import StudyFolder
 from tests.study.conftest import Fakes
 
 pytestmark = pytest.mark.usefixtures("one_budget")
@@ -136,7 +136,6 @@ def test_a_cache_folder_is_the_users_own_where_that_can_be_written(
     assert Scheduling().environment(folder)["XDG_CACHE_HOME"] == str(tmp_path / "cache")
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
     assert Scheduling().environment(folder)["XDG_CACHE_HOME"] == str(folder.private / "cache")
-
 
 
 def row(table: str, stage: str) -> list[str]:

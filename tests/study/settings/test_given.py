@@ -18,8 +18,8 @@ from fairseq_scaling.study.plan import pricing
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.results.sequential import limited
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.job import resolve
-from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study, study_schema
 from fairseq_scaling.study.settings.given import check_given, given_rows
 from tests.study.conftest import Fakes
@@ -197,7 +197,7 @@ def test_every_checkpoint_is_finetuned_on_every_task_size_and_seed(given: dict[s
     assert all(not job.needs and "upstream" not in " ".join(job.argv) for job in plan.of_stage("finetune"))
     (fit,) = plan.of_stage("fit")
     assert {word for word in fit.argv if word.startswith("finetuning/")} == {
-        job.owns[0] for job in plan.of_stage("finetune")
+        job.folder for job in plan.of_stage("finetune")
     }
     assert "alignment.json" not in fit.argv
     assert Plan.from_json(plan.to_json()) == plan
@@ -238,7 +238,7 @@ def test_flags_and_learning_rates_can_be_those_of_one_checkpoint(given: dict[str
     runs = {job.run.split("/")[-2]: job.argv for job in plan.reported("finetune")}
     assert {name: value_of(words, "lr") for name, words in runs.items()} == {
         "baseline": "3e-3", "mt5-base": "5e-4",
-        "mt5-small": "{chosen:.study/candidates/finetuning/en-fr/200k/checkpoints/mt5-small/choice.json}",
+        "mt5-small": "{chosen:.study/candidates/finetuning/en-fr/200k/checkpoints/mt5-small/learning_rate}",
     }  # fmt: skip
     assert [value_of(runs[name], "max-update") for name in ("mt5-small", "mt5-base")] == ["100", "7"]
     given["finetuning"]["overrides"][0]["checkpoint"] = "mt5-bsae"
@@ -256,7 +256,7 @@ def test_the_price_of_a_finetuning_is_that_of_the_vocabulary_it_is_given(
         costs = {(job.work, job.kept, job.tokens) for job in plan.of_stage("finetune")}
         assert len(costs) == 1, "a checkpoint costs what the baseline does"
     job = large.of_stage("finetune")[0]
-    assert job.kept == 2 * pricing.checkpoint_bytes(shape, {"optimizer": "t5_adafactor"})
+    assert job.kept == pricing.checkpoint_bytes(shape, {"optimizer": "t5_adafactor"})
     assert job.work.flops > small.of_stage("finetune")[0].work.flops
 
 
