@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import tempfile
@@ -27,7 +28,7 @@ def decided_by(plan: Plan, job: Job) -> dict[str, Any]:
     all this counts, and not how often it was made.
     """
     found: dict[str, Any] = {"argv": job.deciding_argv}
-    files = [(place, _content(path)) for place, path in sorted(plan.given_to(job).items())]
+    files = [(place, content(path)) for place, path in sorted(plan.given_to(job).items())]
     if job.stage == "fetch":
         files += _stamps(job.argv, Path(plan.source_folder))
     if "{corpus}" in job.argv and not plan.of_stage("encode"):
@@ -54,7 +55,11 @@ def pending_jobs(plan: Plan, folder: StudyFolder, jobs: Sequence[Job] | None = N
     Raises:
         DataError: Snakemake cannot say it.
     """
-    waiting = _asked(plan, folder) if (folder.path / ".snakemake").is_dir() else set(plan.by_id)
+    kept = folder.path / ".snakemake"
+    if not kept.is_dir():
+        waiting = set(plan.by_id)
+    else:
+        waiting = _asked(plan, folder) if os.access(kept, os.W_OK) else _unrecorded(plan, folder)
     new = set(waiting)
     while new:
         missing = {
@@ -86,7 +91,19 @@ def _asked(plan: Plan, folder: StudyFolder) -> set[str]:
     return {makers[name] for name in makers if name not in up_to_date}
 
 
-def _content(path: Path) -> str:
+def _unrecorded(plan: Plan, folder: StudyFolder) -> set[str]:
+    """Return the ids of the jobs that have not finished with their command, or need one that has not.
+
+    For a folder that cannot be written: Snakemake keeps notes of its own whatever it is asked.
+    """
+    waiting: set[str] = set()
+    for job in plan.jobs:
+        if not folder.has_made(job) or set(job.needs) & waiting:
+            waiting.add(job.id)
+    return waiting
+
+
+def content(path: Path) -> str:
     """Return the fingerprint of a file, or nothing where it cannot be read."""
     try:
         return fingerprint(path)

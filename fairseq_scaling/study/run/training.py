@@ -13,12 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...fingerprint import fingerprint
 from ..plan import choice
 from ..plan.jobs import Job, Plan
 from ..stages import STAGES
 from .folder import StudyFolder, write_whole
-from .pending import corpus_content, decided_by
+from .pending import content, corpus_content, decided_by
 
 
 def begin(folder: StudyFolder, plan: Plan, job: Job) -> bool:
@@ -72,7 +71,7 @@ def _place(folder: StudyFolder, job: Job) -> Path:
 
 def _settings(folder: StudyFolder, plan: Plan, job: Job) -> list[Any]:
     words = [choice.filled(word, folder.path) for word in job.deciding_argv]
-    starts = [fingerprint(folder.path / name) for name in job.reads if name.endswith(".pt")]
+    starts = [content(folder.path / name) for name in job.reads if name.endswith(".pt")]
     return [decided_by(plan, job), words, corpus_content(folder.corpus(plan)), starts]
 
 

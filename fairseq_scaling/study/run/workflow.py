@@ -97,7 +97,7 @@ def run_plan(
         code = _supervised(plan, folder, jobs, pending, scheduling, observe, announce_failure, lock)
         tidy(folder, [job for job in pending if _state(folder, job) == "finished"])
         for job in pending:
-            if _end_record(folder, job) and announce_failure:
+            if _end_record(folder, job, code) and announce_failure:
                 announce_failure(describe_failure(folder, job))
     failed = [job for job in pending if _state(folder, job) == "failed"]
     if failed:
@@ -254,16 +254,19 @@ def _now_enough(folder: StudyFolder, job: Job) -> None:
         folder.write_record(job.id, {**record, "state": "finished", "code": 0})
 
 
-def _end_record(folder: StudyFolder, job: Job) -> bool:
-    """Record a job as failed that is recorded as running although the study has ended; tell whether it was so.
+def _end_record(folder: StudyFolder, job: Job, code: int) -> bool:
+    """Record a job as failed that is recorded as running although Snakemake has ended; tell whether it was so.
 
-    It was killed together with the process that keeps its record: by the cluster, for memory or time, or by hand.
+    It was killed together with the process that keeps its record: by the cluster, for memory or time, or by hand. A job
+    that was not run in a study that is done was found to be up to date, because its corpus or rate is the same again.
     """
     record = folder.record(job.id)
-    if record is None or record["state"] not in ("retry", "running"):
-        return False
-    folder.write_record(job.id, {**record, "state": "failed"})
-    return True
+    killed = record is not None and record["state"] in ("retry", "running")
+    if record is not None and killed:
+        folder.write_record(job.id, {**record, "state": "failed"})
+    elif record is not None and record["state"] == "stopped" and code == 0:
+        folder.write_record(job.id, {**record, "state": "finished"})
+    return killed
 
 
 def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> Progress:
@@ -271,7 +274,7 @@ def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> P
     base = Progress(job.id, job.stage, tuple(job.needs), job.seconds, min(STAGES[job.stage].start, job.seconds))
     if record is None:
         return base
-    if job.id not in pending and record["state"] == "finished":
+    if job.id not in pending and record["state"] in ("finished", "stopped"):
         seconds = float(record.get("seconds", 0))
         share = 1.0 - _resumed_at(record)
         ended = float(record.get("started", 0)) + seconds

@@ -61,14 +61,15 @@ def test_a_pretraining_continues_from_budget_to_budget_and_each_finetuning_takes
         assert value_of(job.argv, "max-epoch") == str(number)  # an epoch ends at each budget
         assert value_of(job.argv, "mixture") == "de:1"
         assert [need for need in job.needs if need.startswith("pretrain/")] == ([before.id] if before else [])
+        assert job.flag("continue-once") == (f"{{out}}/{before.checkpoint}" if before else "")
     assert [job.tokens for job in chain] == [500_000, 500_000, 1_000_000]
     # A later budget changes nothing about the earlier ones.
     assert value_of(chain[0].deciding_argv, "budgets") == "500k"
     assert "--max-epoch" not in chain[0].deciding_argv
     starts = {job.id: value_of(job.argv, "finetune-from-model") for job in plan.of_stage("finetune") if "de1" in job.id}
     assert starts == {
-        f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/checkpoint{number}.pt"
-        for number, budget in enumerate(["500k", "1M", "2M"], start=1)
+        f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/{budget}/checkpoint.pt"
+        for budget in ("500k", "1M", "2M")
     }
     tuned = [job for job in plan.of_stage("finetune") if "de1" in job.id]
     assert all(maker.id in job.needs for maker, job in zip(chain, tuned, strict=True))
@@ -151,7 +152,7 @@ def test_words_name_no_folder_of_this_machine(values: dict[str, Any], plan_of: P
 def test_the_fit_reads_exactly_the_runs_of_the_study(values: dict[str, Any], plan_of: PlanOf) -> None:
     plan = plan_of(values)
     words = plan.of_stage("fit")[0].argv
-    folders = {job.log.rsplit("/", 1)[0] for job in plan.jobs if job.stage in ("pretrain", "finetune")}
+    folders = {job.folder for job in plan.jobs if job.stage in ("pretrain", "finetune")}
     assert set(words[1 : words.index("--out")]) == {*folders, "alignment.json"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import tarfile
@@ -88,7 +89,7 @@ def test_an_archive_has_the_same_bytes_wherever_the_study_lies(
     for name in ("one", "a longer one"):
         out = tmp_path / name
         shutil.copytree(finished_once[0], out)
-        log = out / "pretraining/de1/seed1/train.log"
+        log = out / "logs/clean.log"
         log.write_text(f"{log.read_text()}saved {out}/pretraining/x.pt, corpus {out}/corpus\n")
         archive = tmp_path / f"{name}.tar.gz"
         result = fakes.run("export", "--out", out, "--archive", archive)
@@ -96,7 +97,7 @@ def test_an_archive_has_the_same_bytes_wherever_the_study_lies(
         archives.append(archive.read_bytes())
     assert archives[0] == archives[1]
     with tarfile.open(tmp_path / "one.tar.gz") as tar:
-        text = tar.extractfile("small/pretraining/de1/seed1/train.log").read().decode()  # type: ignore[union-attr]
+        text = tar.extractfile("small/logs/clean.log").read().decode()  # type: ignore[union-attr]
     assert text.endswith("saved {out}/pretraining/x.pt, corpus {corpus}\n")
 
 
@@ -173,6 +174,17 @@ def test_an_archive_holds_how_learning_rates_were_chosen(finished: Path, fakes: 
     inside = ".study/candidates/pretraining/de1"
     assert exported(tmp_path / "a", f"{inside}/choice.json") == '{"chosen": "0.1"}'
     assert exported(tmp_path / "a", f"{inside}/lr0.1/train.log") == "saved {out}/x\n"
+
+
+def test_a_study_whose_folder_cannot_be_written_is_asked_about_by_its_records(
+    finished: Path, values: dict[str, Any], write_study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    folder = StudyFolder(finished)
+    assert pending_jobs(make_plan(load_study(write_study(values))), folder) == []
+    values["translation"] = {"beam": 5}
+    pending = pending_jobs(make_plan(load_study(write_study(values))), folder)
+    assert {job.stage for job in pending} == {"translate", "score", "fit"}
 
 
 def test_an_interim_report_reads_the_scored_runs_alone(

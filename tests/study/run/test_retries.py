@@ -92,7 +92,9 @@ def test_a_new_start_of_the_study_tries_what_was_given_up(
 
 
 def test_a_job_whose_keeper_was_killed_is_told_as_ended_from_outside(write: Path, fakes: Fakes, tmp_path: Path) -> None:
-    result = fakes.run("run", write, "--out", tmp_path / "out", "--retries", "0", FAKE_KILL="baseline/seed1 ")
+    result = fakes.run(
+        "run", write, "--out", tmp_path / "out", "--retries", "0", FAKE_KILL="baseline/seed1/.unfinished "
+    )
     assert result.returncode == 1
     assert "finetune baseline en-fr 200k failed (ended from outside)" in result.stderr
     assert "Snakemake ended" not in result.stderr

@@ -170,6 +170,7 @@ def test_a_corpus_made_again_with_the_same_content_lets_the_trainings_stand(
     study = write_study(values)
     assert fakes.run("run", study, "--out", finished).returncode == 0
     assert kinds(fakes.started()) == {"scaling-preprocess": 3}
+    assert "100% done, 17 of 17 jobs" in fakes.run("status", "--out", finished).stdout
     values["text"]["clean"] = {"max-words": 40}
     again = fakes.run("run", write_study(values), "--out", finished, "--until", "pretrain", FAKE_FINGERPRINT="other")
     assert again.returncode == 0, again.stderr

@@ -20,6 +20,7 @@ from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.results.sequential import limited
 from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.job import resolve
+from fairseq_scaling.study.run.pending import decided_by
 from fairseq_scaling.study.settings.config import load_study, study_schema
 from fairseq_scaling.study.settings.given import check_given, given_rows
 from tests.study.conftest import Fakes
@@ -170,9 +171,9 @@ def test_files_that_scoring_and_fitting_name_begin_at_the_folder_of_study_yaml_a
     assert value_of(resolve(folder, plan, fit), "mapping") == str(tmp_path / "runs.csv")
     assert not [word for job in plan.jobs for word in job.argv if str(tmp_path) in word]
     # Its content decides, and for the scores alone.
-    before = [folder.identity(plan, job) for job in (score, tune)]
+    before = [decided_by(plan, job) for job in (score, tune)]
     save(tmp_path / "comet/model.ckpt", "another comet")
-    after = [folder.identity(plan, job) for job in (score, tune)]
+    after = [decided_by(plan, job) for job in (score, tune)]
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
     given["fitting"]["mapping"] = "{mixture}/*.log"
     plan = plan_of(given, write_study)
@@ -308,19 +309,18 @@ def test_another_vocabulary_encodes_again_and_a_further_checkpoint_runs_alone(
     del both["corpus"]
     for name in ("dict.txt", "sentencepiece.model"):
         (tmp_path / "models" / name).write_text("a 1\n")
-    folder = StudyFolder(tmp_path / "new")
     plan = plan_of(both, write_study)
     (encode,) = plan.of_stage("encode")
-    before = folder.identity(plan, encode)
+    before = decided_by(plan, encode)
     (tmp_path / "models/dict.txt").write_text("b 1\n")
-    assert folder.identity(plan, encode) != before
+    assert decided_by(plan, encode) != before
 
 
 def test_cleaning_leaves_given_checkpoints_and_an_archive_names_them_by_content(
     finished: Path, fakes: Fakes, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    log = out / "finetuning/en-fr/200k/checkpoints/mt5-small/seed1/train.log"
+    log = out / "finetuning/en-fr/200k/checkpoints/mt5-small/seed1/generate.log"
     log.write_text(f"{log.read_text()}from {tmp_path}/models/small.pt\n")
     assert fakes.run("clean", "--out", out, "--yes", "--pretrained").returncode == 0
     assert not list(out.rglob("*.pt"))
