@@ -40,7 +40,7 @@ def start_folder(start: Start) -> str:
 
 def checkpoint(folder: str) -> str:
     """Return the checkpoint that a training leaves in its folder."""
-    return f"{folder}/checkpoint.pt"
+    return f"{folder}/checkpoint_last.pt"
 
 
 def train_log(folder: str) -> str:

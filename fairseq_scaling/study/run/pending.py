@@ -40,7 +40,7 @@ def decided_by(plan: Plan, job: Job) -> dict[str, Any]:
     if job.stage == "fit":
         found["code"] = code_fingerprint("logs", "scores", "laws", "report")
     # A pretraining has the same command to the budget before, but for what changes no result.
-    makers = [plan.by_id[maker] for name, maker in job.reads.items() if name.endswith("checkpoint.pt")]
+    makers = [plan.by_id[maker] for name, maker in job.reads.items() if name.endswith(".pt")]
     if makers and job.stage != "pretrain":
         text = json.dumps([decided_by(plan, maker) for maker in makers], sort_keys=True)
         found["checkpoint"] = hashlib.sha256(text.encode()).hexdigest()

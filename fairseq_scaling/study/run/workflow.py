@@ -185,7 +185,7 @@ def _supervised(
     lock: int,
 ) -> int:
     """Run Snakemake to its end and return its exit code; on KeyboardInterrupt end it and all its jobs first."""
-    targets = _last(jobs) if len(jobs) < len(plan.jobs) else []
+    targets = jobs if len(jobs) < len(plan.jobs) else []
     supervisor = [sys.executable, "-m", "fairseq_scaling.study.run.supervise", str(scheduling.patience)]
     command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets)]
     announced: set[tuple[str, int]] = set()
@@ -232,12 +232,6 @@ def _supervised(
             # Closing the pipe is the sign for the supervisor to end everything below it.
             process.stdin.close()
             process.wait()
-
-
-def _last(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs that no other one of ``jobs`` needs."""
-    needed = {need for job in jobs for need in job.needs}
-    return [job for job in jobs if job.id not in needed]
 
 
 def _forget(folder: StudyFolder, job: Job) -> None:

@@ -68,7 +68,7 @@ def test_a_pretraining_continues_from_budget_to_budget_and_each_finetuning_takes
     assert "--max-epoch" not in chain[0].deciding_argv
     starts = {job.id: value_of(job.argv, "finetune-from-model") for job in plan.of_stage("finetune") if "de1" in job.id}
     assert starts == {
-        f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/{budget}/checkpoint.pt"
+        f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/{budget}/checkpoint_last.pt"
         for budget in ("500k", "1M", "2M")
     }
     tuned = [job for job in plan.of_stage("finetune") if "de1" in job.id]

@@ -70,8 +70,8 @@ def test_cleaning_keeps_what_a_run_to_come_reads(
     values["finetuning"]["overrides"] = [{"mixture": "de:1", "fairseq": {"lr": "5e-4"}}]
     study = write_study(values)
     assert fakes.run("clean", study, "--out", finished, "--pretrained", "--yes").returncode == 0
-    assert "pretraining/de1/seed1/1M/checkpoint.pt" in checkpoints(finished)
-    assert "pretraining/en0.5-fr0.5/seed1/1M/checkpoint.pt" not in checkpoints(finished)
+    assert "pretraining/de1/seed1/1M/checkpoint_last.pt" in checkpoints(finished)
+    assert "pretraining/en0.5-fr0.5/seed1/1M/checkpoint_last.pt" not in checkpoints(finished)
 
 
 def test_a_running_study_is_not_cleaned(finished: Path, fakes: Fakes) -> None:

@@ -99,7 +99,7 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
         "fit-scaling": 3,
     }  # fmt: skip
     german = tmp_path / "out/pretraining/de1/seed1"
-    assert (german / "8M/checkpoint.pt").exists()
+    assert (german / "8M/checkpoint_last.pt").exists()
     assert not (german / "16M").exists()
     assert f"Not run: {text.splitlines()[0]}" in fakes.run("status", "--out", tmp_path / "out").stdout
     fit = folder.record("fit/results")

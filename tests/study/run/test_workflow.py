@@ -127,7 +127,7 @@ def test_a_further_budget_goes_on_from_the_last_one_and_lets_what_was_made_of_it
 def test_a_further_budget_has_a_removed_checkpoint_made_again_and_lets_what_was_made_of_it_stand(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
-    (finished / "pretraining/de1/seed1/1M/checkpoint.pt").unlink()
+    (finished / "pretraining/de1/seed1/1M/checkpoint_last.pt").unlink()
     values["pretraining"]["budgets"] = ["1M", "2M"]
     study = write_study(values)
     assert fakes.run("run", study, "--out", finished).returncode == 0
@@ -212,15 +212,15 @@ def test_removed_checkpoints_are_made_again_only_when_a_run_needs_them(
     started = fakes.started()
     assert kinds(started) == {"fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1}
     assert all("/de1/" in line for line in started if line.startswith("fairseq-train"))
-    assert (finished / "pretraining/de1/seed1/1M/checkpoint.pt").exists()
+    assert (finished / "pretraining/de1/seed1/1M/checkpoint_last.pt").exists()
     assert "Loaded" not in (finished / "pretraining/de1/seed1/1M/train.log").read_text()
 
 
 def test_a_translation_that_needs_a_removed_model_has_it_trained_again_from_a_removed_checkpoint(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
-    (finished / "pretraining/de1/seed1/1M/checkpoint.pt").unlink()
-    (finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/checkpoint.pt").unlink()
+    (finished / "pretraining/de1/seed1/1M/checkpoint_last.pt").unlink()
+    (finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/checkpoint_last.pt").unlink()
     values["translation"] = {"beam": 5}
     result = fakes.run("run", write_study(values), "--out", finished)
     assert result.returncode == 0, result.stderr
@@ -281,7 +281,7 @@ def test_a_failed_job_is_shown_with_command_log_and_last_lines_and_the_others_go
 ) -> None:
     values["finetuning"]["updates"] = 200
     study = write_study(values)
-    result = fakes.run("run", study, "--out", finished, FAKE_FAIL="pretraining/de1/seed1/1M/checkpoint.pt")
+    result = fakes.run("run", study, "--out", finished, FAKE_FAIL="pretraining/de1/seed1/1M/checkpoint_last.pt")
     log = finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/.unfinished/train.log"
     assert result.returncode == 1
     assert "finetune de:1 1M en-fr 200k failed (exit code 3)" in result.stderr
@@ -330,7 +330,7 @@ def test_a_stopped_study_leaves_no_process_and_goes_on_where_it_was(
     again = fakes.run("run", study, "--out", finished, "--cores", "2")
     assert again.returncode == 0, again.stderr
     assert "Loaded checkpoint with" in (run / "train.log").read_text()
-    assert sorted(path.name for path in run.iterdir()) == ["checkpoint.pt", "train.log"]
+    assert sorted(path.name for path in run.iterdir()) == ["checkpoint_last.pt", "train.log"]
     # The text and the baseline were done and are not done again.
     started = fakes.started()
     assert "scaling-preprocess" not in kinds(started)
