@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
@@ -69,6 +70,8 @@ def run_here(folder: StudyFolder) -> RunPlan:
         pending = ask_here(part, folder)
         for job in pending:
             assert run_job(folder, part, job) == 0, job.label
+            for name in job.writes:
+                os.utime(folder.path / name)  # as Snakemake does when a job has ended
         return len(pending)
 
     return run
