@@ -31,7 +31,7 @@ STAMP := $(VENV)/project-$(call checksum,setup.py requirements.lock)
 install = apt-get -qq -o Acquire::http::Timeout=20 update && \
 	DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(1) >/dev/null
 
-.PHONY: help venv study test test-programs test-kernels test-torture test-parity faults slurm chromium lint format lock benchmarks benchmark-fits \
+.PHONY: help venv study control test test-programs test-kernels test-torture test-parity faults slurm chromium lint format lock benchmarks benchmark-fits \
 	benchmark-training check-gpu clean distclean
 
 help: ## list the commands
@@ -50,6 +50,10 @@ $(STAMP): | $(PACKAGES)
 
 study: $(STAMP) ## get the text, train, translate, fit: the quickstart, or STUDY=path/to/study.yaml
 	@$(BIN)/scaling-study run $(STUDY) $(if $(OUT),--out $(OUT) )--cores $(CORES)
+
+control: $(STAMP) ## a study of generated languages, whose answer is known: shows that the installation works (no network, no apt-get)
+	@$(BIN)/scaling-study run examples/control/study.yaml --out $(or $(OUT),work/control) --cores $(CORES)
+	@$(BIN)/python examples/control/check.py $(or $(OUT),work/control)/results
 
 test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/torture $(PYTEST_ARGS)

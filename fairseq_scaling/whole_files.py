@@ -7,10 +7,11 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
-from .errors import DataError
+from .errors import DataError, SettingError
 
 _WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 
@@ -42,6 +43,21 @@ def write_whole(path: Path, content: str | bytes, durable: bool = True) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def check_free(path: Path, own: Collection[str], overwrite: bool) -> None:
+    """Raise SettingError where something is in the way of a result; called before any work is done.
+
+    Args:
+        path: the file or folder to be written.
+        own: patterns of the names in such a folder; other files are never removed.
+        overwrite: replace what is there.
+    """
+    inside = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    if foreign := [name for name in inside if not any(fnmatch(name, pattern) for pattern in own)]:
+        raise SettingError("--out", path, f"holds other files, for example {foreign[0]}", "give a new or empty folder")
+    if (inside or path.is_file()) and not overwrite:
+        raise SettingError("--out", path, "exists", "give --overwrite to replace it, or another name")
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,12 +29,11 @@ from .cleaning.filters import reject_raw
 from .cleaning.lengths import words
 from .cleaning.normalise import normalise
 from .cleaning.profile import LanguageProfile
-from .cleaning.settings import DEFAULTS, CleanSettings
 from .folders import (
     CLEAN_MANIFEST,
     FORMAT,
     RAW_MANIFEST,
-    check_free,
+    check_folder,
     file_entries,
     mono_name,
     new_folder,
@@ -43,6 +43,7 @@ from .folders import (
 )
 from .lines import count_lines, read_lines, read_pairs, write_lines, write_pairs
 from .progress import ordered_map, progress
+from .settings import CleanSettings
 
 _Text = TypeVar("_Text", str, tuple[str, str])
 _PROFILE_SAMPLE = 50_000  # lines per language
@@ -54,7 +55,7 @@ AS_GIVEN = "{}.raw"
 def clean(
     raw: Path,
     out: Path,
-    settings: CleanSettings = DEFAULTS,
+    settings: CleanSettings,
     workers: int = 1,
     overwrite: bool = False,
     expected_text: str = "",
@@ -70,9 +71,9 @@ def clean(
         DataError: the raw folder is not finished, a file is not UTF-8, two sides do not align, or too little is left.
         SettingError: ``out`` is taken.
     """
-    check_free(out, CLEAN_MANIFEST, overwrite)
+    check_folder(out, CLEAN_MANIFEST, overwrite)
     raw_manifest = read_manifest(raw, RAW_MANIFEST)
-    with new_folder(out, CLEAN_MANIFEST, overwrite) as folder:
+    with new_folder(out) as folder:
         work = _Cleaning(raw, folder, raw_manifest, settings, workers)
         work.run()
         files = file_entries(folder)
@@ -117,7 +118,8 @@ class _Cleaning:
 
     def run(self) -> None:
         languages, pairs = sorted(self._manifest["languages"]), sorted(self._manifest["pairs"])
-        profile = self._learn_profile(languages) if self.settings.language_check else None
+        samples = {language: self._sample(language) for language in languages}
+        profile = LanguageProfile(samples) if self.settings.language_check else None
         kept_pairs = {pair: self._filter_pairs(pair, profile) for pair in pairs}
         for pair in pairs:
             self._write_given(pair)
@@ -132,14 +134,10 @@ class _Cleaning:
         for language in languages:
             self._write_train_mono(language, kept_mono[language])
 
-    def _learn_profile(self, languages: list[str]) -> LanguageProfile:
-        return LanguageProfile({language: self._sample(language) for language in languages})
-
     def _sample(self, language: str) -> Iterator[str]:
         """Yield lines from all over a file, not only from its beginning."""
         path = self._raw / mono_name(language)
-        step = max(1, count_lines(path) // _PROFILE_SAMPLE)
-        return (line for number, line in enumerate(read_lines(path)) if number % step == 0)
+        yield from islice(read_lines(path), 0, None, max(1, count_lines(path) // _PROFILE_SAMPLE))
 
     def _clean(self, name: str, languages: tuple[str, ...], profile: LanguageProfile | None) -> Iterator[Any]:
         """Yield (digest, lines) of the lines or pairs that keep to the limits, and count the others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import click
 from fairseq_scaling.cli.common import Command, shows_errors
 from fairseq_scaling.errors import SettingError
 
-from .sources import SOURCES, Request, open_source
+from .settings import CleanSettings, Limits, SentencePieceSettings, options_of
+from .sources import SOURCES, Request, Source, open_source
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -50,6 +51,7 @@ def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 default=option.default,
                 show_default=option.default != "",
                 metavar=option.metavar,
+                type=option.type,
                 help=f"{source}: {option.help}",
             )(command)
     return command
@@ -118,74 +120,27 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
             raise SettingError(f"--{option}", options[option][0], problem, "add --source files (or wmt)")
     if "files" in sources and "wmt" in sources:
         raise SettingError("--source", "files, wmt", "both read --mono and --pair: fetch them into two folders")
-    manifest = run(
-        lambda: [open_source(source, request) for source in sources],
-        request.languages,
-        request.pairs,
-        out,
-        overwrite,
-        names,
-    )
+
+    def open_sources() -> list[Source]:
+        return [open_source(source, request) for source in sources]
+
+    manifest = run(open_sources, request.languages, request.pairs, out, overwrite, names)
     rows = [(f"mono {language}", f"{count:,} lines") for language, count in manifest["languages"].items()]
     for pair, counts in manifest["pairs"].items():
         for split, count in counts.items():
-            name = manifest["test_sets"].get(pair, {}).get(split)
-            rows.append((f"{pair} {split}" + (f" ({name})" if name else ""), f"{count:,} pairs"))
+            rows.append((_label(manifest, pair, split), f"{count:,} pairs"))
     for source in manifest["sources"]:
         for what in PACKAGES_AT_FAULT:
             if names_of := source.get(what):
                 some = ", ".join(names_of[:5]) + " ..." * (len(names_of) > 5)
                 rows.append((what.replace("_", " "), f"{len(names_of)}: {some}"))
-    _summary(f"{out}: raw text", rows)
-    for remark in source_remarks(manifest):
-        click.echo(f"note: {remark}", err=True)
+    _summary(f"{out}: raw text", rows, source_remarks(manifest))
 
 
 @click.command(cls=Command)
 @click.argument("raw", type=_FOLDER)
 @click.option("--out", required=True, type=_FOLDER, help="The clean folder to write.")
-@click.option(
-    "--normalise",
-    type=click.Choice(["auto", "none", "nfc", "moses"]),
-    default="auto",
-    show_default=True,
-    help="Applied to training, validation and test text alike. none: only control characters and repeated spaces are "
-    "replaced; nfc: also Unicode form C; moses: also Moses' punctuation. auto: moses where all text is from catalogues "
-    "(debian), else nfc.",
-)
-@click.option(
-    "--catalogue-rules",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    show_default=True,
-    help="Remove markup and marks of keys, drop code and placeholders. auto: in text from program catalogues (debian).",
-)
-@click.option("--accelerators/--no-accelerators", default=True, help="Catalogue rule: remove the _ and & of menus.")
-@click.option("--min-words", default=1, show_default=True, help="Pairs: words on each side, at least.")
-@click.option("--max-words", default=100, show_default=True, help="Pairs: words on each side, at most.")
-@click.option("--mono-min-words", default=1, show_default=True, help="Monolingual lines: words, at least.")
-@click.option("--mono-max-words", default=100, show_default=True, help="Monolingual lines: words, at most.")
-@click.option("--max-characters", default=1000, show_default=True, help="Characters of a line, at most.")
-@click.option("--max-ratio", default=2.5, show_default=True, help="Pairs: longer side by shorter side, in letters.")
-@click.option(
-    "--max-placeholders",
-    type=int,
-    show_default="1 in catalogues, any elsewhere",
-    help="Pairs: %s, {name} and such on a side, at most, the same on both.",
-)
-@click.option(
-    "--min-letters",
-    type=float,
-    show_default="0.7 in catalogues, any elsewhere",
-    help="Share of letters and spaces in a line, at least.",
-)
-@click.option("--simple-words", default=0, metavar="N", help="Pairs: only the N most frequent English words. 0: all.")
-@click.option("--unique-sides", is_flag=True, help="Pairs: a sentence stays in one pair only, on either side.")
-@click.option("--language-check/--no-language-check", default=True, help="Drop lines in another of the languages.")
-@click.option("--valid", default=1000, show_default=True, help="Pairs taken out as valid set, where none is given.")
-@click.option("--test", default=1000, show_default=True, help="Pairs taken out as test set, where none is given.")
-@click.option("--mono-valid", default=1000, show_default=True, help="Lines taken out per language as valid set.")
-@click.option("--seed", default=1, show_default=True, help="Of the order, and of what is taken out.")
+@options_of(CleanSettings, Limits)
 @click.option(
     "--expected-text",
     default="",
@@ -210,8 +165,6 @@ def clean(raw: Path, out: Path, workers: int, overwrite: bool, expected_text: st
     characters. The ratio of lengths counts a Chinese character as three letters, a Korean syllable as two.
     """
     from .clean import clean as run
-    from .cleaning.filters import Limits
-    from .cleaning.settings import CleanSettings
     from .remarks import text_remarks
 
     limits = Limits(**{name: options.pop(name) for name in list(options) if name in Limits.__dataclass_fields__})
@@ -227,19 +180,13 @@ def clean(raw: Path, out: Path, workers: int, overwrite: bool, expected_text: st
         for split, given in splits.items():
             for language, count in given["changed"].items():
                 rows.append((f"{pair} {split} {language}: changed for the model", f"{count:,} of {given['lines']:,}"))
-    _summary(f"{out}: text", rows)
-    for remark in text_remarks(manifest):
-        click.echo(f"note: {remark}", err=True)
+    _summary(f"{out}: text", rows, text_remarks(manifest))
 
 
 @click.command(cls=Command, name="train-sentencepiece")
 @click.argument("clean_folder", metavar="CLEAN", type=_FOLDER)
 @click.option("--out", required=True, type=_FILE, help="The model file to write.")
-@click.option("--vocab-size", default=2000, show_default=True, help="Pieces over all languages.")
-@click.option("--model-type", type=click.Choice(["unigram", "bpe"]), default="unigram", show_default=True)
-@click.option("--character-coverage", default=0.9999, show_default=True, help="Share of characters that get a piece.")
-@click.option("--sentences", default=200_000, show_default=True, help="Training sentences, equally many per language.")
-@click.option("--threads", default=2, show_default=True, help="Threads; another number may give another model.")
+@options_of(SentencePieceSettings)
 @_overwrite
 @shows_errors
 def train_sentencepiece(clean_folder: Path, out: Path, overwrite: bool, **options: Any) -> None:
@@ -248,7 +195,6 @@ def train_sentencepiece(clean_folder: Path, out: Path, overwrite: bool, **option
     \b
     scaling-preprocess train-sentencepiece work/clean --vocab-size 2000 --out work/sentencepiece.model
     """
-    from .train_sentencepiece import SentencePieceSettings
     from .train_sentencepiece import train_sentencepiece as run
 
     described = run(clean_folder, out, SentencePieceSettings(**options), overwrite)
@@ -282,16 +228,12 @@ def encode(clean_folder: Path, model: Path, dictionary: Path | None, out: Path, 
     for pair, splits in manifest["pairs"].items():
         for split, size in splits.items():
             tokens = " + ".join(f"{count:,} {language}" for language, count in size["tokens"].items())
-            name = manifest["test_sets"].get(pair, {}).get(split)
-            label = f"{pair} {split}" + (f" ({name})" if name else "")
-            rows.append((label, f"{size['sentences']:,} pairs, {tokens} tokens"))
+            rows.append((_label(manifest, pair, split), f"{size['sentences']:,} pairs, {tokens} tokens"))
     rows.append(("vocabulary", f"{manifest['vocabulary']['size']:,}"))
     rows.append(("normalise", manifest["text"]["normalise"]))
     rows.append(("text fingerprint", manifest["text"]["fingerprint"][:12]))
     rows.append(("fingerprint", manifest["fingerprint"][:12]))
-    _summary(f"{out}: corpus", rows)
-    for remark in remarks(manifest):
-        click.echo(f"note: {remark}", err=True)
+    _summary(f"{out}: corpus", rows, remarks(manifest))
 
 
 def _request(
@@ -335,7 +277,14 @@ def _assignments(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _summary(title: str, rows: Sequence[tuple[str, str]]) -> None:
+def _label(manifest: Mapping[str, Any], pair: str, split: str) -> str:
+    """Return pair and split, and the name of a test set that was given one."""
+    name = manifest["test_sets"].get(pair, {}).get(split)
+    return f"{pair} {split}" + (f" ({name})" if name else "")
+
+
+def _summary(title: str, rows: Sequence[tuple[str, str]], notes: Iterable[str] = ()) -> None:
+    """Print rows as a table to standard output, notes to standard error."""
     from rich.console import Console
     from rich.table import Table
 
@@ -346,3 +295,5 @@ def _summary(title: str, rows: Sequence[tuple[str, str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)

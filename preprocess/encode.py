@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 from collections import Counter
@@ -30,7 +31,7 @@ from .clean import AS_GIVEN
 from .folders import (
     CLEAN_MANIFEST,
     CORPUS_MANIFEST,
-    check_free,
+    check_folder,
     file_entries,
     mono_name,
     new_folder,
@@ -108,18 +109,20 @@ def encode(
         DataError: the clean folder is not finished, a text is empty, or the model is unusable.
         SettingError: ``out`` is taken.
     """
-    check_free(out, CORPUS_MANIFEST, overwrite)
+    check_folder(out, CORPUS_MANIFEST, overwrite)
     cleaned = read_manifest(clean, CLEAN_MANIFEST)
     pairs = sorted(cleaned["pairs"])
     languages = sorted({*cleaned["languages"], *(side for pair in pairs for side in pair.split("-"))})
     vocabulary = Vocabulary(model, languages, dictionary)
-    with new_folder(out, CORPUS_MANIFEST, overwrite) as folder:
+    with new_folder(out) as folder:
         shutil.copyfile(model, folder / "sentencepiece.model")
         encoder = _Encoder(clean, folder, model, vocabulary, workers)
         mono = {language: encoder.mono(language) for language in sorted(cleaned["languages"])}
         parallel = {pair: encoder.pair(pair, cleaned["pairs"][pair]) for pair in pairs}
         vocabulary.write_dictionary(folder / "dict.txt", encoder.counts)
         files = file_entries(folder)
+        noted = model.with_name(model.name + ".json")  # by train-sentencepiece
+        trained = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
         manifest = {
             "format": FORMAT,
             "languages": mono,
@@ -136,7 +139,7 @@ def encode(
             "files": files,
             "sources": cleaned["sources"],
             "filters": cleaned["filters"],
-            "settings": {"clean": cleaned["settings"], "sentencepiece": _model_settings(model)},
+            "settings": {"clean": cleaned["settings"], "sentencepiece": trained},
             "fingerprint": corpus_fingerprint(files),
         }
         write_manifest(folder, CORPUS_MANIFEST, manifest)
@@ -156,11 +159,7 @@ def _added(model: Path, pieces: Sequence[str], languages: Sequence[str]) -> list
 
 
 def load_model(path: Path) -> SentencePieceProcessor:
-    """Return the SentencePiece model in a file.
-
-    Raises:
-        DataError: no such file, or no such model.
-    """
+    """Return the SentencePiece model in a file (DataError where there is no such file or model)."""
     import sentencepiece
 
     if not path.is_file():
@@ -179,7 +178,7 @@ class _Encoder:
         self.counts = np.zeros(vocabulary.size, np.int64)
         self.unknown_tokens = 0
         self._trained: set[str] = set()  # characters of training text
-        self._held_out: dict[str, dict[str, dict[str, Counter[str]]]] = {}  # pair -> split -> language -> characters
+        self._held_out: dict[tuple[str, str, str], Counter[str]] = {}  # pair, split, language -> characters
 
     def mono(self, language: str) -> dict[str, Any]:
         """Write both splits of a language; return their sizes."""
@@ -203,15 +202,10 @@ class _Encoder:
                 raw = given if given.is_file() else self._clean / text
                 shutil.copyfile(raw, self._out / f"{prefix}.txt")
                 if split != "train":
-                    characters = Counter(itertools.chain.from_iterable(read_lines(raw)))
-                    self._held_out.setdefault(pair, {}).setdefault(split, {})[language] = characters
+                    self._held_out[pair, split, language] = Counter(itertools.chain.from_iterable(read_lines(raw)))
             if len(set(sentences.values())) != 1:
                 raise DataError(f"{self._clean}: {' and '.join(sentences)} have different numbers of lines")
-            sizes[split] = {
-                "sentences": next(iter(sentences.values())),
-                "tokens": sides,
-                "unknown_tokens": unknown,
-            }
+            sizes[split] = {"sentences": sentences[text], "tokens": sides, "unknown_tokens": unknown}
         return sizes
 
     def unseen_characters(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -220,16 +214,14 @@ class _Encoder:
         pair -> split -> language -> ``count`` of ``characters`` (spaces are none), and the most frequent ones.
         """
         found: dict[str, dict[str, dict[str, Any]]] = {}
-        for pair, splits in self._held_out.items():
-            for split, sides in splits.items():
-                for language, counts in sides.items():
-                    unseen = Counter({c: n for c, n in counts.items() if c not in self._trained and not c.isspace()})
-                    common = sorted(unseen.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
-                    found.setdefault(pair, {}).setdefault(split, {})[language] = {
-                        "count": unseen.total(),
-                        "characters": sum(n for c, n in counts.items() if not c.isspace()),
-                        "most_frequent": dict(common),
-                    }
+        for (pair, split, language), counts in self._held_out.items():
+            written = Counter({character: n for character, n in counts.items() if not character.isspace()})
+            unseen = Counter({character: n for character, n in written.items() if character not in self._trained})
+            found.setdefault(pair, {}).setdefault(split, {})[language] = {
+                "count": unseen.total(),
+                "characters": written.total(),
+                "most_frequent": dict(sorted(unseen.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]),
+            }
         return found
 
     def _encode(self, text: str, prefix: Path, split: str) -> tuple[TokenFile, int]:
@@ -278,11 +270,3 @@ def _encode_lines(lines: list[str], ids: npt.NDArray[Any]) -> tuple[TokenBatch, 
     inside[ends] = False
     tokens[inside] = ids[np.fromiter(itertools.chain.from_iterable(encoded), np.int64, len(tokens) - len(encoded))]
     return TokenBatch(tokens, sizes), set().union(*lines)
-
-
-def _model_settings(model: Path) -> dict[str, Any]:
-    """Return what ``train-sentencepiece`` noted beside the model; nothing for a model of other origin."""
-    import json
-
-    described = model.with_name(model.name + ".json")
-    return dict(json.loads(described.read_text(encoding="utf-8"))) if described.is_file() else {}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from fairseq_scaling.errors import DataError, SettingError
 
-from .folders import FORMAT, RAW_MANIFEST, check_free, file_entries, mono_name, new_folder, pair_name, write_manifest
+from .folders import FORMAT, RAW_MANIFEST, check_folder, file_entries, mono_name, new_folder, pair_name, write_manifest
 from .lines import write_lines, write_pairs
 from .progress import progress
 from .sources import Source
@@ -43,9 +43,9 @@ def fetch(
         DataError: a source has no text for a language or pair.
     """
     check_languages(languages, pairs)
-    check_free(out, RAW_MANIFEST, overwrite)
+    check_folder(out, RAW_MANIFEST, overwrite)
     sources = open_sources()
-    with new_folder(out, RAW_MANIFEST, overwrite) as folder:
+    with new_folder(out) as folder:
         parts: dict[str, list[list[Any]]] = {}
         mono = {language: _fetch_mono(sources, language, folder, parts) for language in languages}
         counts, names = {}, {}

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from fairseq_scaling.data.corpus import check_files, file_checksum
 from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.whole_files import replaced, write_whole
+from fairseq_scaling.whole_files import check_free, replaced, write_whole
 
 RAW_MANIFEST, CLEAN_MANIFEST, CORPUS_MANIFEST = "raw.json", "clean.json", "corpus.json"
 FORMAT = 2
@@ -24,36 +23,18 @@ _STEPS = {RAW_MANIFEST: "fetch", CLEAN_MANIFEST: "clean", CORPUS_MANIFEST: "enco
 
 
 @contextlib.contextmanager
-def new_folder(out: Path, manifest: str, overwrite: bool) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``out`` when the block ends without an error.
-
-    Args:
-        manifest: the file whose presence means that the result is finished.
-        overwrite: replace a finished result.
-
-    Raises:
-        SettingError: there is a finished result and ``overwrite`` is false, or ``out`` holds files of someone else.
-        DataError: the disk is full or read-only.
-    """
-    check_free(out, manifest, overwrite)
+def new_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``out`` if no error ends the block (DataError where the disk is full)."""
     with replaced(out) as (temporary,):
         temporary.mkdir()
         yield temporary
 
 
-def check_free(out: Path, manifest: str, overwrite: bool) -> None:
-    """Raise SettingError if a result may not be written to ``out``; called before any work is done."""
-    if out.exists() and not out.is_dir():
+def check_folder(out: Path, manifest: str, overwrite: bool) -> None:
+    """Raise SettingError if the result with this manifest may not be written to ``out``."""
+    if out.is_file():
         raise SettingError("--out", out, "is a file, not a folder")
-    if not out.exists() or not any(out.iterdir()):
-        return
-    if (out / manifest).exists() and not overwrite:
-        raise SettingError("--out", out, "holds a finished result", "give --overwrite to replace it, or another folder")
-    foreign = [entry.name for entry in sorted(out.iterdir()) if not _is_own(entry.name, manifest)]
-    if foreign:
-        raise SettingError("--out", out, f"holds other files, for example {foreign[0]}", "give a new or empty folder")
-    if not overwrite:
-        raise SettingError("--out", out, "holds an unfinished result", "give --overwrite to replace it")
+    check_free(out, (manifest, *_OWN_NAMES[manifest]), overwrite)
 
 
 def write_manifest(folder: Path, name: str, content: Mapping[str, Any]) -> None:
@@ -63,11 +44,7 @@ def write_manifest(folder: Path, name: str, content: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path, name: str) -> dict[str, Any]:
-    """Return the manifest of a finished folder.
-
-    Raises:
-        DataError: the folder is missing or not finished.
-    """
+    """Return the manifest of a folder (DataError where it is missing, not finished, or was changed)."""
     try:
         manifest = json.loads((folder / name).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -102,7 +79,3 @@ def mono_name(language: str, split: str | None = None) -> str:
 def pair_name(pair: str, language: str, split: str | None = None) -> str:
     """Return the file name of one side of a pair, ``pairs.en-fr.fr.txt`` or ``pairs.en-fr.test.fr.txt``."""
     return f"pairs.{pair}.{language}.txt" if split is None else f"pairs.{pair}.{split}.{language}.txt"
-
-
-def _is_own(name: str, manifest: str) -> bool:
-    return name == manifest or any(fnmatch(name, pattern) for pattern in _OWN_NAMES[manifest])

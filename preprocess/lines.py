@@ -61,11 +61,7 @@ def _decoded(raw: bytes, path: Path, number: int) -> str:
 
 
 def read_pairs(source: Path, target: Path) -> Iterator[tuple[str, str]]:
-    """Yield the lines of two aligned files together.
-
-    Raises:
-        DataError: one file has more lines than the other.
-    """
+    """Yield the lines of two aligned files together (DataError where one file has more than the other)."""
     missing = object()
     sides = itertools.zip_longest(read_lines(source), read_lines(target), fillvalue=missing)
     for number, (left, right) in enumerate(sides):

@@ -6,47 +6,22 @@ import io
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fairseq_scaling.errors import DataError, SettingError
-from fairseq_scaling.whole_files import names_failures, write_whole
+from fairseq_scaling.errors import DataError
+from fairseq_scaling.whole_files import check_free, names_failures, write_whole
 
 from .folders import CLEAN_MANIFEST, mono_name, pair_name, read_manifest, write_manifest
 from .lines import read_lines
+from .settings import SentencePieceSettings
 
 _SENTENCEPIECE_LONGEST = 4192  # bytes, its default
-MODEL_TYPES = ("unigram", "bpe")
-
-
-@dataclass(frozen=True)
-class SentencePieceSettings:
-    """Everything that decides the model."""
-
-    vocab_size: int = 2000
-    """pieces, the unknown one included"""
-    model_type: str = "unigram"
-    character_coverage: float = 0.9999
-    """share of the characters of the text that get a piece; the rest is unknown"""
-    sentences: int = 200_000
-    """training sentences over all languages, equally many of each: bounds memory and time"""
-    threads: int = 2
-    """part of the result: the sums of several threads differ in the last bit from those of one"""
-
-    def __post_init__(self) -> None:
-        if self.model_type not in MODEL_TYPES:
-            raise SettingError("--model-type", self.model_type, f"must be one of {', '.join(MODEL_TYPES)}")
-        if self.vocab_size < 2:
-            raise SettingError("--vocab-size", self.vocab_size, "must be at least 2")
-        if not 0 < self.character_coverage <= 1:
-            raise SettingError("--character-coverage", self.character_coverage, "must be above 0 and at most 1")
-        if self.sentences < 1 or self.threads < 1:
-            raise SettingError("--sentences", self.sentences, "sentences and threads must be at least 1")
 
 
 def train_sentencepiece(
-    clean: Path, out: Path, settings: SentencePieceSettings = SentencePieceSettings(), overwrite: bool = False
+    clean: Path, out: Path, settings: SentencePieceSettings, overwrite: bool = False
 ) -> dict[str, Any]:
     """Train a model on the training text of a clean folder and write it to ``out`` and its settings to ``out.json``.
 
@@ -60,8 +35,7 @@ def train_sentencepiece(
         DataError: the clean folder is not finished, or SentencePiece cannot make so many pieces of the text.
         SettingError: ``out`` exists.
     """
-    if out.exists() and not overwrite:
-        raise SettingError("--out", out, "exists", "give --overwrite to replace it, or another name")
+    check_free(out, (), overwrite)
     manifest = read_manifest(clean, CLEAN_MANIFEST)
     languages = sorted({*manifest["languages"], *(side for pair in manifest["pairs"] for side in pair.split("-"))})
     if not languages:

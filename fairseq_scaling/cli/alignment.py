@@ -42,7 +42,7 @@ def main(corpus: Path, tasks: tuple[str, ...], mixtures: tuple[str, ...], sample
     scaling-alignment corpus --task en-fr --task fr-en --mixture en --mixture fr --sample 4M
     scaling-alignment corpus --task en-fr --mixture en:0.5,fr:0.5 --mixture en --mixture de \\
         --out logs/alignment.json
-    fit-scaling logs/      # compares these measures with the gains from pretraining
+    fit-scaling logs/      # shows these measures beside the gains from pretraining
 
     \b
     Columns

@@ -11,15 +11,8 @@ import click
 from ..errors import DataError
 from .common import Group, shows_errors
 
-# Modules that come with the extras [train] and [exchange], and the packages that hold them.
-_NEEDED = {
-    "torch": "torch",
-    "fairseq": "ve-fairseq",
-    "omegaconf": "omegaconf",
-    "safetensors": "safetensors",
-    "google": "protobuf",
-    "sentencepiece": "sentencepiece",
-}
+_PACKAGES = {"fairseq": "ve-fairseq", "google": "protobuf"}
+"""Modules that are in packages of another name."""
 _FOLDER = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
@@ -61,13 +54,9 @@ def from_hf(folder: Path, out: Path, sentencepiece: Path | None, overwrite: bool
     fairseq-train corpus --user-dir fairseq_scaling --task scaling_translation -s en -t fr \\
         --finetune-from-model mt5/mt5-small.pt MODEL_FLAGS ...
 
-    from-hf prints MODEL_FLAGS, which build the same model, and the same as the section model of a study.yaml, which
-    names the checkpoint in checkpoints and this folder as text.vocabulary. What the model was pretrained on is in no
-    such file: the logs of its finetuning say that pretrain_tokens are unknown, so that fit-scaling shows their scores
-    beside the baseline, and fits a law only to what --mapping gives a D_p.
-
-    T5 has more rows in its embedding than tokens. They are kept (madeupword0000, ... in dict.txt), the last one as
-    fairseq's <s>, which T5 lacks. ByT5 needs no spiece.model: the bytes are its tokens.
+    from-hf prints MODEL_FLAGS, which build the same model, and the same as the section model of a study.yaml. What
+    the model was pretrained on is in no such file: docs/plugin.md says what follows. ByT5 needs no spiece.model: the
+    bytes are its tokens.
 
     Exit codes: 0 done, 2 something to mend (the message says what).
     """
@@ -94,11 +83,12 @@ def _exchange() -> Any:
     try:
         from ..exchange import convert
     except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        if package not in _NEEDED:
+        module = str(error.name).partition(".")[0]
+        if module == "fairseq_scaling":
             raise
+        package = _PACKAGES.get(module, module)
         raise DataError(
-            f"scaling-convert needs the package {_NEEDED[package]}, which is not installed\n"
+            f"scaling-convert needs the package {package}, which is not installed\n"
             "  pip install '.[train,exchange]' in the project's folder"
         ) from None
     return convert

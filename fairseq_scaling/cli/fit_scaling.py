@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..errors import SettingError
-from ._fitting import Request, fit, write_mapping
-from ._tables import TableFlags, takes_table_flags
-from .common import Command, shows_errors
+from . import _values
+from ._overview import first_contact, overview
+from .common import EXIT_USER_ERROR, Command, shows_errors
 
 # Not 1, with which Python ends after a traceback: scaling-study takes this code alone as done.
 EXIT_NOTHING_FITTED = 3
-
-# Written out here because asking the laws for their names would import numpy and scipy; a test compares the two.
-LAW_NAMES = (
-    "log_law",
-    "cross_entropy_law",
-    "linear_log",
-    "power_law",
-    "power_ceiling",
-    "logistic",
-    "saturating",
-    "m4",
-    "bnsl1",
-)
-# Options that are settings of the analysis, by their own names.
-_SETTINGS = ("law", "protocol", "delta", "level", "interval", "seed", "worthwhile", "likely", "sure")
 
 _HELP = """
 Fit scaling laws to what finetuned models scored after more and more pretraining.
@@ -59,12 +44,6 @@ A table is CSV with any separator, or JSON. Columns are known by their names
 column a metric; what was taken for what is printed. Where that is wrong:
   fit-scaling a.csv --columns pretrain_tokens=tokens,bleu=score,curve=model
   fit-scaling a.csv --x updates              over updates, not tokens
-The columns of points.csv are
-  curve, metric, pretrain_tokens, value
-and optionally
-  held_out (0/1), seed, mixture (en:0.5,fr:0.5), finetune_tokens, weight,
-  stderr, test_set, lower_is_better (0/1), source_lang, target_lang,
-  architecture, parameters
 Any metric will do; one that is not known needs lower_is_better or --better.
 Rows with 0 tokens are the baseline. Tokens: 250000, 2.5e5 or 0.25M.
 
@@ -82,7 +61,8 @@ Written into --out:
 \b
 Exit codes:
   0  at least one curve was fitted
-  2  a wrong option, a missing path, or nothing that could be read
+  2  a wrong option, a missing path, or nothing to fit yet: the first lines
+     say what was found, what is missing and the next command
   3  points were read, but no curve has enough of them to be fitted
      (the files are written all the same)
 """
@@ -98,7 +78,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH...")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
     default="scaling-report",
     show_default=True,
     metavar="DIR",
@@ -111,11 +91,10 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 )
 @click.option(
     "--law",
-    type=click.Choice(["auto", *LAW_NAMES]),
     default="auto",
     show_default=True,
     metavar="LAW",
-    help=f"Single laws to fit beside the forecast. auto: all that suit the metric; else one of {', '.join(LAW_NAMES)}.",
+    help="Single laws to fit beside the forecast. auto: all that suit the metric; else one of docs/laws.md.",
 )
 @click.option(
     "--protocol",
@@ -126,26 +105,12 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 )
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric; may be repeated.")
 @click.option(
-    "--delta",
-    type=_POSITIVE,
-    metavar="NUMBER",
-    help="Huber threshold on the logarithms' residuals.  [default: 0.1 scores, 0.001 cross-entropy]",
-)
-@click.option(
     "--level",
     type=_SHARE,
     default=0.95,
     show_default=True,
     metavar="SHARE",
     help="Coverage of all intervals.",
-)
-@click.option(
-    "--interval",
-    type=click.Choice(["profile", "delta", "case", "parametric"]),
-    default="profile",
-    show_default=True,
-    help="Intervals of the single laws: profile likelihood, delta method, or bootstrap over cases or over simulated "
-    "errors.",
 )
 @click.option(
     "--target-score",
@@ -199,17 +164,9 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="Without the report neither figures nor report.html are made.",
 )
 @click.option(
-    "--max-figures",
-    type=click.IntRange(min=0),
-    default=40,
-    show_default=True,
-    metavar="N",
-    help="Draw at most this many figures of each kind.",
-)
-@click.option(
     "--write-mapping",
     "mapping_table",
-    type=click.Path(dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     metavar="CSV",
     help="Do not fit: say what the logs hold, and write a mapping table to fill in, with a row for each run.",
 )
@@ -221,70 +178,102 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
     help="Take the values (of one metric) from this subset, such as valid or newstest2014; may be repeated.",
 )
 @click.option("--unfinished", is_flag=True, help="Use runs whose training did not end, as far as they came.")
-@takes_table_flags
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="ROLE=COLUMN,...",
+    help="What the columns of a table are: pretrain_tokens=tokens,bleu=score,curve=model+size,seed=run; a factor goes "
+    "behind the column (tokens*1e9).",
+)
+@click.option(
+    "--x",
+    metavar="NAME",
+    help="The quantity on the x axis of tables: pretrain_tokens, finetune_tokens, parameters, updates, flops or any "
+    "column.  [default: pretrain_tokens, or what the table has]",
+)
+@click.option(
+    "--noise",
+    multiple=True,
+    metavar="METRIC=SD",
+    help="Standard deviation of one run, where it is known from elsewhere; may be repeated.",
+)
+@click.option(
+    "--scale",
+    multiple=True,
+    metavar="METRIC=TOP",
+    help="The value of a perfect score in tables: accuracy=100 for per cent, bleu=1 for shares; may be repeated.",
+)
+@click.option(
+    "--better",
+    multiple=True,
+    metavar="METRIC=lower|higher",
+    help="Which way is better, of a metric that is not known; may be repeated.",
+)
 @shows_errors
-def main(paths: tuple[str, ...], out: str, mapping_table: str | None, **options: Any) -> None:
+def main(
+    paths: tuple[str, ...],
+    out: Path,
+    mapping: str | None,
+    mapping_table: Path | None,
+    metrics: tuple[str, ...],
+    targets: tuple[str, ...],
+    untried: tuple[str, ...],
+    remarks: tuple[str, ...],
+    with_report: bool,
+    subsets: tuple[str, ...],
+    unfinished: bool,
+    columns: tuple[str, ...],
+    x: str | None,
+    noise: tuple[str, ...],
+    scale: tuple[str, ...],
+    better: tuple[str, ...],
+    **settings: Any,
+) -> None:
     # The matrices are small: threads of the linear algebra only wait for each other. numpy is imported after this.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    tables = TableFlags(**{name: options.pop(name) for name in TableFlags._fields})
-    request = Request(
-        paths=paths,
-        out=Path(out),
-        targets=tuple(_target(text) for text in options.pop("targets")),
-        subsets=_subsets(options.pop("subsets")),
-        settings={name: options.pop(name) for name in _SETTINGS} | {"untried": _mixtures(options.pop("untried"))},
-        tables=tables.options(),
-        noise=tables.noises(),
-        **options,
-    )
-    if mapping_table is not None:
-        click.echo("\n".join(write_mapping(request, Path(mapping_table))))
+    from ..mixture import Mixture
+    from ..report.points.roles import TableOptions
+    from ..report.reading import read_inputs
+    from ..report.run_points import Choice
+
+    scales, directions = _values.scales(scale), _values.directions(better)
+    table = TableOptions(_values.columns(columns), x, scales, directions)
+    noises, wanted = _values.numbers("--noise", noise), [_values.target(text) for text in targets]
+    settings["law"] = _values.law(settings["law"])
+    settings["untried"] = tuple(dict.fromkeys(str(Mixture.parse(text)) for text in untried))
+    points, inputs = read_inputs(paths, mapping, Choice(_values.subsets(subsets), unfinished), table)
+    runs = inputs.reading.runs if inputs.reading is not None else []
+    if inputs.reading is not None and runs and mapping_table is not None:
+        from ..logs.mapping import write_table
+
+        rows = write_table(runs, mapping_table)
+        click.echo("\n".join(overview(inputs.reading, paths, inputs.problems)))
+        click.echo(f"wrote {mapping_table}: {rows} row{'' if rows == 1 else 's'}, one for each run")
+        logs = shlex.join(paths)
+        click.echo(f"next: fill in the column pretrain_tokens, then fit-scaling {logs} --mapping {mapping_table}")
         return
-    report, files = fit(request)
+    if mapping_table is not None or not points:
+        click.echo("\n".join(first_contact(inputs, paths, mapping)), err=True)
+        sys.exit(EXIT_USER_ERROR)
+
+    from ..report.render.files import write_data, write_page
+    from ..report.render.terminal import make_console, print_report
+    from ._fitting import fit
+
+    inputs.remarks = list(remarks)
+    report = fit(points, inputs, metrics, wanted, noises, settings)
+    files = write_data(report, out)
+    if with_report:
+        from ..report.render.figures import draw_all
+
+        page, *figures = write_page(report, draw_all(report), out)
+        files = [page, *files, *([out / "figures"] if figures else [])]
     for line in report.read.columns:
         click.echo(f"Read {line}")
-
-    from ..report.render.terminal import make_console, print_report
-
     print_report(report, make_console(), files)
     if report.fitted == 0:
         click.echo("Nothing could be fitted: no curve has enough points.", err=True)
         sys.exit(EXIT_NOTHING_FITTED)
-
-
-def _subsets(texts: tuple[str, ...]) -> dict[str, str]:
-    """Return metric -> subset of ``test``, ``bleu=newstest2014`` ...; the empty metric stands for all others."""
-    from ..metrics import metric_name
-
-    chosen: dict[str, str] = {}
-    for text in texts:
-        metric, _, subset = text.rpartition("=")
-        metric = metric_name(metric) if metric.strip() else ""
-        if not subset.strip():
-            raise SettingError("--subset", text, "names no subset", "write for example test or bleu=newstest2014")
-        if chosen.setdefault(metric, subset.strip()) != subset.strip():
-            raise SettingError("--subset", text, f"another one than {chosen[metric]}", "give one subset for a metric")
-    return chosen
-
-
-def _mixtures(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the mixtures in one spelling each.
-
-    Raises:
-        SettingError: one is malformed, or its shares do not sum to one.
-    """
-    from ..mixture import Mixture
-
-    return tuple(dict.fromkeys(str(Mixture.parse(text)) for text in texts))
-
-
-def _target(text: str) -> tuple[str, float]:
-    """Return (metric or nothing, score) of a target such as ``bleu=25`` or ``25``."""
-    metric, _, number = text.rpartition("=")
-    try:
-        return metric.strip(), float(number)
-    except ValueError:
-        raise SettingError("--target-score", text, "not a number", "write for example 25 or bleu=25") from None
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DataError, SettingError
+from ..metrics import METRICS
 from .common import Command, shows_errors
 
 if TYPE_CHECKING:
     from ..scores.generation import Generation
     from ..scores.score_file import Score
 
+_SCORED = {metric.name: f"{metric.name} ({metric.scorer})" for metric in METRICS.values() if metric.scorer}
+"""Metrics that are computed, with the package that does it."""
 _file = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -45,7 +48,7 @@ _file = click.Path(path_type=Path, dir_okay=False)
     "-m",
     default="bleu,chrf,ter",
     show_default=True,
-    help="Of bleu, chrf, ter, rouge_l, comet; with commas.",
+    help=f"Of {', '.join(_SCORED.values())}; with commas.",
 )
 @click.option("--out", "-o", type=_file, metavar="FILE.json", help="Where to write the scores.")
 @click.option(
@@ -112,13 +115,12 @@ def main(
     from ..json_file import write_json
     from ..scores.checks import check_scores
     from ..scores.score_file import score_object
-    from ..scores.scoring import METRICS, score_translations
+    from ..scores.scoring import score_translations
     from ..scores.text import read_text
 
     wanted = list(dict.fromkeys(metric.strip() for metric in metrics.split(",") if metric.strip()))
-    unknown = [metric for metric in wanted if metric not in METRICS]
-    if unknown or not wanted:
-        raise SettingError("--metrics", metrics, f"no such metric: {metrics}", f"choose from {', '.join(METRICS)}")
+    if not wanted or not set(wanted) <= set(_SCORED):
+        raise SettingError("--metrics", metrics, f"no such metric: {metrics}", f"choose from {', '.join(_SCORED)}")
     if out is not None and not out.absolute().parent.is_dir():
         raise SettingError("--out", out, "there is no such folder", f"mkdir -p {out.parent}")
     generation = _read(generated, plain, join)

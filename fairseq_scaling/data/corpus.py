@@ -92,11 +92,7 @@ class Corpus:
         return self.path / SENTENCEPIECE_FILE
 
     def mono(self, language: str, split: str = "train") -> TokenFile:
-        """Return the monolingual sentences of a language; ``split`` is ``train`` or ``valid``.
-
-        Raises:
-            SettingError: the corpus has no such language or split.
-        """
+        """Return the sentences of a language; ``split`` is ``train`` or ``valid`` (SettingError: there is none)."""
         if language not in self.languages:
             raise SettingError(
                 "language", language, f"{self.path} has monolingual text in: {', '.join(self.languages) or 'none'}"
@@ -125,11 +121,7 @@ class Corpus:
         return self._pair_folder(source, target, split) / f"{split}.{source}.txt"
 
     def verify(self) -> None:
-        """Read every file and compare its checksum.
-
-        Raises:
-            DataError: a file is not what was written; the message names it.
-        """
+        """Read every file and compare its checksum (DataError, which names the file, where it differs)."""
         for name, entry in self.manifest["files"].items():
             if file_checksum(self.path / name) != entry["sha256"]:
                 raise DataError(f"{self.path / name} has changed since it was written\n  {_REMEDY}")

@@ -55,14 +55,6 @@ class Interleaving:
         languages = self._turns[places]
         return languages, cycles * self._per_period[languages] + self._ranks[places]
 
-    def counts(self, blocks: int) -> dict[str, int]:
-        """Return how many of the first ``blocks`` blocks are each language's."""
-        cycles, rest = divmod(blocks, self._period)
-        return {
-            language: cycles * len(positions) + int(np.searchsorted(positions, rest))
-            for language, positions in zip(self.languages, self._positions, strict=True)
-        }
-
     def longest(self, available: Mapping[str, int]) -> tuple[int, str]:
         """Return the longest prefix that ``available`` blocks of each language allow, and the language that ends it."""
         ends = []
@@ -78,10 +70,7 @@ class PretrainingPlan:
     A language's blocks are numbered on through its passes: of ``n`` blocks, number ``p * n + b`` is block ``b`` in pass
     ``p`` (from 0). Every pass has a permutation of its own, and no number occurs twice.
 
-    Attributes:
-        mixture: language -> share.
-        block_length: tokens of a block, before corruption.
-        budget_blocks: position of each budget, in blocks: the prefix that a checkpoint has seen.
+    ``budget_blocks`` is the position of each budget, in blocks: the prefix that a checkpoint has seen.
     """
 
     def __init__(
@@ -160,17 +149,6 @@ class PretrainingPlan:
             purpose = ("block order", language, *(("pass", number) if number else ()))
             self._permutations[language, number] = Permutation(self._blocks[language], hashing.key(self.seed, *purpose))
         return self._permutations[language, number]
-
-    def tokens(self, blocks: int) -> dict[str, int]:
-        """Return how many tokens of each language the first ``blocks`` positions hold."""
-        return {language: count * self.block_length for language, count in self._interleaving.counts(blocks).items()}
-
-    def unique_tokens(self, blocks: int) -> dict[str, int]:
-        """Return how many of them are read for the first time."""
-        return {
-            language: min(count, self._blocks[language]) * self.block_length
-            for language, count in self._interleaving.counts(blocks).items()
-        }
 
 
 def parse_repeat(text: str | int, languages: Sequence[str]) -> dict[str, int]:

@@ -16,9 +16,9 @@ from ..data.dictionary import DICTIONARY_FILE, SENTENCEPIECE_FILE, read_symbols
 from ..errors import CheckpointError, DataError
 from ..json_file import write_json
 from ..models.huggingface import COPIES, from_huggingface, ignored_weights, to_huggingface
-from ..whole_files import replaced
+from ..whole_files import check_free, replaced
 from .checkpoint import FairseqCheckpoint, check_weights, complete_settings, read_checkpoint, write_checkpoint
-from .folder import SENTENCEPIECE, ModelFolder, check_free, saving
+from .folder import SENTENCEPIECE, WRITTEN, ModelFolder, saving
 from .sentencepiece_file import UNKNOWN, byte_model, model_of_tokenizer, read_sentencepiece
 from .settings import from_config, generation_config, to_config, train_flags
 from .tokenizer import tokenizer_config, tokenizer_json
@@ -66,7 +66,8 @@ def from_hf(folder: Path, out: Path, sentencepiece: Path | None = None, overwrit
         SettingError: ``out``, or a file that is written beside it, exists.
     """
     paths = [out, out.parent / DICTIONARY_FILE, out.parent / SENTENCEPIECE_FILE]
-    check_free(paths, overwrite)
+    for path in paths:
+        check_free(path, (), overwrite)
     source = ModelFolder(folder)
     from_config(source.config, separate_head=False)  # names another architecture before gigabytes are read
     model_bytes = _sentencepiece_of(source, sentencepiece)
@@ -116,7 +117,7 @@ def to_hf(checkpoint: Path, out: Path, corpus: Path | None = None, overwrite: bo
         CheckpointError: it is not a T5, or the dictionary is another; nothing is written.
         SettingError: ``out`` is not empty.
     """
-    check_free([out], overwrite)
+    check_free(out, WRITTEN, overwrite)
     source = read_checkpoint(checkpoint)
     vocabulary = _vocabulary_of(source, corpus)
     symbols = read_symbols(vocabulary / DICTIONARY_FILE)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, SettingError
+from ..errors import CheckpointError
 from .settings import T5, model_kind
 from .tokenizer import token_names
 
@@ -24,11 +24,7 @@ WRITTEN = (
 
 
 class ModelFolder:
-    """The files of a model as transformers saves it.
-
-    Raises:
-        CheckpointError: there is no such model; the message says what is missing and what to do.
-    """
+    """The files of a model as transformers saves it (CheckpointError, with the remedy, where there is none)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -116,16 +112,6 @@ def check_downloaded(path: Path) -> None:
         raise CheckpointError(f"{path} is a web page, not the file itself\n  download the file again")
     if not head:
         raise CheckpointError(f"{path} is empty\n  download it again")
-
-
-def check_free(paths: Sequence[Path], overwrite: bool) -> None:
-    """Raise SettingError if something is in the way: a file or folder not to be replaced, or one with other files."""
-    for path in paths:
-        inside = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-        if (inside or path.is_file()) and not overwrite:
-            raise SettingError("--out", path, "exists", "give --overwrite to replace it, or another name")
-        if foreign := [name for name in inside if name not in WRITTEN]:
-            raise SettingError("--out", path, f"holds other files, for example {foreign[0]}", "give another folder")
 
 
 @contextlib.contextmanager

@@ -6,16 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import CheckpointError
+from ..models.presets import SETTINGS
 
 T5, MT5 = "t5", "mt5"
 CONVERTED = "what can be converted are T5, mT5, ByT5 and Flan-T5 with encoder and decoder"
-_OTHERS = {
-    "umt5": "UMT5, with a position bias in every layer",
-    "longt5": "LongT5, whose encoder attends locally",
-    "switch_transformers": "Switch Transformers, with experts instead of feed-forward layers",
-    "t5gemma": "T5Gemma, an encoder-decoder of Gemma layers",
-    "t5gemma2": "T5Gemma 2, an encoder-decoder of Gemma layers",
-}
 # ours -> Hugging Face's, and Hugging Face's default where config.json does not say
 _SAME = {
     "d_model": ("d_model", 512),
@@ -96,10 +90,7 @@ def model_kind(config: Mapping[str, Any]) -> str:
         kind = next((name for name in (MT5, T5) if classes[0].lower().startswith(name)), classes[0])
     if kind in (T5, MT5, None):
         return kind or T5
-    raise CheckpointError(
-        f"config.json: the model is {_OTHERS.get(kind, f'of another architecture, {kind}')} (model_type {kind})\n"
-        f"  {CONVERTED}"
-    )
+    raise CheckpointError(f"config.json: the model is of another architecture, {kind}\n  {CONVERTED}")
 
 
 def to_config(settings: Mapping[str, Any], rows: int, pad: int, eos: int, start: int, dtype: str) -> dict[str, Any]:
@@ -149,14 +140,9 @@ def generation_config(pad: int, eos: int, start: int) -> dict[str, Any]:
 
 def train_flags(settings: Mapping[str, Any]) -> list[str]:
     """Return the flags of fairseq-train that build a model with these settings."""
-    names = [
-        "d_model", "d_kv", "d_ff", "num_heads", "encoder_layers", "decoder_layers", "feed_forward", "output_layer",
-        "relative_attention_buckets", "relative_attention_max_distance", "layer_norm_epsilon", "decoder_start",
-        "dropout",
-    ]  # fmt: skip
     usual = {"relative_attention_buckets", "relative_attention_max_distance", "layer_norm_epsilon"}
     flags = ["--arch", "t5"]
-    for name in names:
+    for name in (*SETTINGS, "dropout"):
         if name not in usual or settings[name] != _SAME[name][1]:
             flags += [f"--{name.replace('_', '-')}", str(settings[name])]
     return flags

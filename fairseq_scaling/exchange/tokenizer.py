@@ -19,7 +19,6 @@ from ..errors import CheckpointError
 from .sentencepiece_file import BPE, BYTE, NORMAL, UNIGRAM, UNKNOWN, USER_DEFINED
 
 _SPACE = "\u2581"
-_KINDS = {UNIGRAM: "unigram", BPE: "bpe", 3: "word", 4: "char"}
 
 
 def tokenizer_json(symbols: Sequence[str], model: Any) -> dict[str, Any]:
@@ -34,11 +33,9 @@ def tokenizer_json(symbols: Sequence[str], model: Any) -> dict[str, Any]:
     """
     trainer = model.trainer_spec
     if trainer.model_type not in (UNIGRAM, BPE) or trainer.treat_whitespace_as_suffix:
-        kind = _KINDS.get(trainer.model_type, str(trainer.model_type))
-        suffix = ", with spaces behind the words" if trainer.treat_whitespace_as_suffix else ""
         raise CheckpointError(
-            f"the SentencePiece model is of the type {kind}{suffix}: it has no tokenizer.json\n"
-            "  only unigram and bpe models with spaces before the words can be opened by transformers"
+            "the SentencePiece model is neither unigram nor bpe, or has spaces behind the words: it has no "
+            "tokenizer.json\n  take another model: transformers opens no such one"
         )
     tokens = _tokens(symbols, model)
     numbers = {token: number for number, token in enumerate(tokens)}

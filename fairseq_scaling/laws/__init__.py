@@ -14,8 +14,8 @@
 from __future__ import annotations
 
 from .advice import Action, Advice, advise
-from .compare import Alarm, MixtureComparison, Relation, alarm, compare_mixtures, relate
-from .curve import Curve, Groups
+from .compare import Alarm, MixtureComparison, alarm, compare_mixtures, difference_of_mixtures, relate
+from .curve import Curve
 from .fitted import Fit
 from .fitting import PAPER_BUDGETS, fit, fit_many
 from .forecast import (
@@ -26,14 +26,13 @@ from .forecast import (
     NoiseEstimate,
     Question,
     ShapeProbabilities,
-    StudyForecast,
     fitted_budgets,
     forecast,
 )
 from .forms.registry import LAWS, default_law, laws_for
-from .law import Law, Parameter
-from .results import Estimate, HeldOutError, LeftOut, Prediction
-from .surfaces import SURFACES, Surface, SurfaceFit, fit_surface
+from .law import Law
+from .results import Estimate, Prediction
+from .surfaces import SURFACES, fit_surface
 from .verdict import Verdict, VerdictKind, diagnose
 from .worth import LanguageWorth, worth_of_languages
 
@@ -51,21 +50,13 @@ __all__ = [
     "Estimate",
     "Fit",
     "Forecast",
-    "Groups",
-    "HeldOutError",
     "LanguageWorth",
     "Law",
-    "LeftOut",
     "MixtureComparison",
     "NoiseEstimate",
-    "Parameter",
     "Prediction",
     "Question",
-    "Relation",
     "ShapeProbabilities",
-    "StudyForecast",
-    "Surface",
-    "SurfaceFit",
     "Verdict",
     "VerdictKind",
     "advise",
@@ -73,6 +64,7 @@ __all__ = [
     "compare_mixtures",
     "default_law",
     "diagnose",
+    "difference_of_mixtures",
     "fit",
     "fit_many",
     "fit_surface",

@@ -31,6 +31,7 @@ class Curve:
         stderr: known standard error of every value [n], in points of the metric, NaN where it is not known; or None.
         runs: the pretraining run of every point [n], numbers or names; or None where all come from one run.
         baseline: value(s) without pretraining; never part of a fit.
+        baseline_seeds: finetuning seed of every value of ``baseline``; or None where they are not known.
         lower_is_better: direction of the metric; None takes it from the metric's name.
         attributes: anything else that tells the curve from others (mixture, alignment, source_lang, target_lang,
             finetune_tokens, architecture, signature). ``noise``, when there, is the known standard deviation of one
@@ -53,6 +54,7 @@ class Curve:
     attributes: dict[str, Any] = field(default_factory=dict)
     stderr: FloatArray | None = None
     runs: NDArray[Any] | None = None
+    baseline_seeds: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         tokens = np.atleast_1d(np.asarray(self.pretrain_tokens, float))
@@ -100,6 +102,13 @@ class Curve:
             "lower_is_better": bool(direction),
             "attributes": dict(self.attributes),
         }
+        if self.baseline_seeds is not None:
+            fixed["baseline_seeds"] = np.atleast_1d(np.asarray(self.baseline_seeds))
+            if (given := fixed["baseline_seeds"].size) != self.baseline_runs:
+                raise DataError(
+                    f"curve {self.name!r}: {given} baseline_seeds, {self.baseline_runs} values of baseline\n"
+                    "  give one seed per value"
+                )
         if self.baseline is not None:
             fixed["baseline"] = np.asarray(self.baseline, float) if np.ndim(self.baseline) else float(self.baseline)
         for key, value in fixed.items():
@@ -136,23 +145,10 @@ class Curve:
             return None
         return float(np.mean(self.baseline))
 
-    def select(self, mask: ArrayLike) -> Curve:
-        """Return the curve of the points in ``mask`` (boolean or indices)."""
-        index = np.asarray(mask)
-        return Curve(
-            self.name,
-            self.metric,
-            self.pretrain_tokens[index],
-            self.values[index],
-            self.held_out[index],
-            None if self.seeds is None else self.seeds[index],
-            None if self.weights is None else self.weights[index],
-            self.baseline,
-            self.lower_is_better,
-            self.attributes,
-            None if self.stderr is None else self.stderr[index],
-            None if self.runs is None else self.runs[index],
-        )
+    @property
+    def baseline_runs(self) -> int:
+        """Number of values of the baseline."""
+        return 0 if self.baseline is None else np.size(self.baseline)
 
     def groups(self, mask: ArrayLike | None = None) -> Groups:
         """Return the distinct budgets: points with the same D_p are repeated measurements of one value.
@@ -230,6 +226,7 @@ class Curve:
             "runs": None if self.runs is None else self.runs.tolist(),
             "stderr": None if self.stderr is None else [None if np.isnan(e) else float(e) for e in self.stderr],
             "baseline": self.baseline.tolist() if isinstance(self.baseline, np.ndarray) else self.baseline,
+            "baseline_seeds": None if self.baseline_seeds is None else self.baseline_seeds.tolist(),
             "lower_is_better": self.lower_is_better,
             "attributes": {key: _plain(value) for key, value in self.attributes.items()},
         }

@@ -14,9 +14,9 @@ from .curve import Curve
 from .fitted import Fit
 from .forms.function import FunctionLaw
 from .forms.registry import default_law, get_law
-from .law import Law, Scale
+from .law import Law
 from .numerics.engine import scale_of, solve
-from .numerics.inference import infer
+from .numerics.inference import Chosen, Settings, infer
 from .results import LeftOut
 
 PAPER_BUDGETS = 4
@@ -28,21 +28,9 @@ SCORE_DELTA, LOSS_DELTA = 0.1, 1e-3
 _INTERVALS = {kind: kind for kind in ("profile", "delta", "case", "parametric")} | {"bootstrap": "parametric"}
 
 
-def fit(
-    curve: Curve,
-    law: Law | str | Callable[..., Any] | None = None,
-    *,
-    delta: float | None = None,
-    protocol: str = "all",
-    interval: str = "profile",
-    level: float = 0.95,
-    n_boot: int = 1000,
-    seed: int = 0,
-) -> Fit:
-    """Fit one law to one curve (see ``fit_many``)."""
-    return fit_many(
-        [curve], law, delta=delta, protocol=protocol, interval=interval, level=level, n_boot=n_boot, seed=seed
-    )[0]
+def fit(curve: Curve, law: Law | str | Callable[..., Any] | None = None, **options: Any) -> Fit:
+    """Fit one law to one curve; options are those of ``fit_many``."""
+    return fit_many([curve], law, **options)[0]
 
 
 def fit_many(
@@ -83,18 +71,14 @@ def fit_many(
         raise SettingError("level", level, "not between 0 and 1", "write 0.95 for 95 % intervals")
     if delta is not None and not delta > 0:
         raise SettingError("delta", delta, "the Huber threshold must be above 0", "the paper uses 0.1 and 1e-3")
+    settings = Settings(protocol, _INTERVALS[interval], level, n_boot, seed)
     by_law: dict[Law, list[int]] = {}
     for position, curve in enumerate(curves):
         by_law.setdefault(_law_of(curve, law, protocol), []).append(position)
-    fits: list[Fit | None] = [None] * len(curves)
+    fits: dict[int, Fit] = {}
     for one, positions in by_law.items():
-        for position, made in zip(
-            positions,
-            _fit_batch([curves[i] for i in positions], one, delta, protocol, _INTERVALS[interval], level, n_boot, seed),
-            strict=True,
-        ):
-            fits[position] = made
-    return [made for made in fits if made is not None]
+        fits |= zip(positions, _fit_batch([curves[i] for i in positions], one, delta, settings), strict=True)
+    return [fits[position] for position in range(len(curves))]
 
 
 def _law_of(curve: Curve, law: Law | str | Callable[..., Any] | None, protocol: str) -> Law:
@@ -102,7 +86,7 @@ def _law_of(curve: Curve, law: Law | str | Callable[..., Any] | None, protocol: 
         return default_law(curve)
     if isinstance(law, Law | str):
         return get_law(law)
-    points = stack_points([curve], [select_points(curve, protocol)[0]])
+    points = stack_points([curve], [select_points(curve, protocol).used])
     return FunctionLaw(law, scale_of(*points)[0])
 
 
@@ -111,10 +95,8 @@ def default_delta(curve: Curve) -> float:
     return LOSS_DELTA if "cross_entropy" in curve.metric.lower() else SCORE_DELTA
 
 
-def select_points(
-    curve: Curve, protocol: str = "all"
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], tuple[LeftOut, ...]]:
-    """Return the points that enter a fit [n], those that judge it [n], and the others with the reason.
+def select_points(curve: Curve, protocol: str = "all") -> Chosen:
+    """Return which points enter a fit.
 
     Raises:
         SettingError: an unknown protocol. DataError: no point is left to fit.
@@ -151,7 +133,7 @@ def select_points(
             + "".join(f"  at {format_tokens(p.pretrain_tokens)} tokens: {p.reason}\n" for p in left_out[:3])
             + "  a fit needs values above 0 at budgets above 0"
         )
-    return used, judged, tuple(left_out)
+    return Chosen(used, judged, tuple(left_out))
 
 
 def stack_points(
@@ -171,18 +153,9 @@ def stack_points(
     return log_tokens, log_values, weight
 
 
-def _fit_batch(
-    curves: Sequence[Curve],
-    law: Law,
-    delta: float | None,
-    protocol: str,
-    interval: str,
-    level: float,
-    n_boot: int,
-    seed: int,
-) -> list[Fit]:
-    selections = [select_points(curve, protocol) for curve in curves]
-    log_tokens, log_values, weight = stack_points(curves, [selection[0] for selection in selections])
+def _fit_batch(curves: Sequence[Curve], law: Law, delta: float | None, settings: Settings) -> list[Fit]:
+    chosen = [select_points(curve, settings.protocol) for curve in curves]
+    log_tokens, log_values, weight = stack_points(curves, [points.used for points in chosen])
     deltas = np.array([default_delta(curve) if delta is None else float(delta) for curve in curves])
     solved = solve(law, log_tokens, log_values, weight, deltas)
     # The variance comes from least squares: a nearly absolute loss interpolates points, its residuals are too small.
@@ -194,28 +167,7 @@ def _fit_batch(
         wide = np.full(int(rough.sum()), np.inf)
         part = (log_tokens[rough], log_values[rough], weight[rough], wide, solved.scale[rough])
         squares[rough] = solve(law, *part, starts=1, tolerance=1e-9, guess=solved.theta[rough][:, None]).theta
-    fits = []
-    for row, (curve, (used, judged, left_out)) in enumerate(zip(curves, selections, strict=True)):
-        scale: Scale = solved.scale[row]
-        fits.append(
-            infer(
-                curve,
-                law,
-                theta=solved.theta[row],
-                squares=squares[row],
-                scale=scale,
-                objective=float(solved.objective[row]),
-                delta=float(deltas[row]),
-                protocol=protocol,
-                interval=interval,
-                level=level,
-                used=used,
-                judged=judged,
-                left_out=left_out,
-                iterations=int(solved.iterations[row]),
-                converged=bool(solved.converged[row]),
-                n_boot=n_boot,
-                seed=seed,
-            )
-        )
-    return fits
+    return [
+        infer(curve, law, points, solved[row], squares[row], float(deltas[row]), settings)
+        for row, (curve, points) in enumerate(zip(curves, chosen, strict=True))
+    ]

@@ -185,15 +185,22 @@ class Forecast:
 
     @cached_property
     def above_baseline(self) -> Estimate | None:
-        """The curve at the largest budget less the score without pretraining, positive when better; None without."""
+        """The curve at the largest budget less the score without pretraining, positive when better; None without.
+
+        Of the mixture run again. What a finetuning seed does to both cancels where the baseline has the curve's seeds.
+        """
         baseline = self.curve.baseline_value
         if baseline is None:
             return None
-        state = self.state
-        runs = np.atleast_1d(np.asarray(self.curve.baseline)).size
+        state, runs = self.state, self.curve.baseline_runs
+        names = [None] * runs if self.curve.baseline_seeds is None else self.curve.baseline_seeds
+        shares: defaultdict[object, float] = defaultdict(float, state.repeats.seeds)
+        for number, name in enumerate(names):
+            shares[f"baseline {number}" if name is None else str(name)] -= 1 / runs
+        at_largest = state.latent(state.repeats.z[-1:])[:, 0]
+        made = state.to_points(at_largest - state.run_offset - state.seed_offset(shares, state.seed_spread))
         noise = state.sigma * state.normal(0xBA5E) / np.sqrt(runs) * state.repeats.unit
-        made = (self.draws([self.largest], Question.MIXTURE)[:, 0] - baseline) * state.repeats.sign - noise
-        return self._estimate(made)
+        return self._estimate((made - baseline) * state.repeats.sign - noise)
 
     @cached_property
     def noise(self) -> NoiseEstimate:
@@ -344,8 +351,7 @@ def forecast(
     explained = []
     for curve, one in zip(given, repeats, strict=True):
         without = curve.baseline_value
-        runs = np.atleast_1d(np.asarray(curve.baseline)).size
-        start = None if without is None else (one.sign * without / one.unit, runs)
+        start = None if without is None else (one.sign * without / one.unit, curve.baseline_runs)
         shapes = sample_shapes(LOSS_SHAPE if curve.about.is_loss else SHAPE)
         explained.append(explain(one, shapes, start))
     made: list[Forecast | None] = [None] * len(given)

@@ -1,12 +1,7 @@
 """What a forecast assumes before it sees a curve: every number, what it means and where it comes from.
 
-The numbers were set by hand from the ranges that the forms in ``forms/`` take on published curves. Then about ten
-variants were compared by interval scores on development curves: BigScience tr3, OLMo 1B, validation losses of
-translation systems, BLEU while models are finetuned, BLEU of Gordon, Gowda and lowResourceNMT, image classification,
-BIG-bench (every fifth or so), and on 128 simulated curves. So figures on these curves are in sample. Kept were the
-variants that were better or equal in most sources at once; each of those says so below. Single sources would have asked
-for others: ``python -m tests.benchmarks.laws real TABLE.csv ... --leave-out`` learns a prior from all other sources and
-prints what it gives on the one left out.
+Set by hand from the ranges that the forms in ``forms/`` take on published curves; what was compared before a number was
+chosen, and what it gave, is in docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -50,14 +45,10 @@ class ShapePrior:
     still to come counts. Nobody asks for more, and at endless data even the log-law leaves the range."""
     log_gain: tuple[float, float] = (-1.0, 1.0)
     """Mean and standard deviation of the logarithm of the scale of the gain over 1.3 decades, as a share of the level;
-    the gain itself is half-normal with that scale. (-1.6, 1.2) gave finetuning 3.45 instead of 3.79 and accuracy of
-    OLMo .252 instead of .295, but took a rise of 3.5 BLEU with a fall of 5 for noise with probability .16."""
+    the gain itself is half-normal with that scale."""
     still_to_come: float = 4.0
     """A shape that gains c times what it has gained over the observed range, counted to 1.3 decades, until the horizon
-    weighs 1 / (1 + (c / still_to_come)^2). Chosen when it meant what is still to come at endless data.
-    Before: 6. Seen together with another ``log_gain``, (-1.6, 1.2), which was not kept: losses of OLMo .046 to .036,
-    BIG-bench .064 to .061, simulated curves at four times 7.6 to 7.3, the others within 3 %. 3 was worse on losses of
-    translation systems, 12 on simulated curves."""
+    weighs 1 / (1 + (c / still_to_come)^2)."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +85,7 @@ class RoughnessPrior:
     """and their prior probabilities;"""
     largest: float = 0.4
     """sizes above this share of the level become improbable (half-normal). Without it a first point that lies apart
-    made intervals of accuracy wider than its range. Seen before it was chosen, with other priors of the gain: none, .1,
-    .03: tr3 .521, .429, .418, MT .233, .193, .194, finetuning 3.58, 3.79, 3.80, image curves .44, .47, .64. With .1 and
-    .2 sharp bends were taken for noise too often; .4 was chosen because it does not do that, before it was scored."""
+    made intervals of accuracy wider than its range."""
 
 
 SHAPE, NOISE, ROUGHNESS = ShapePrior(), NoisePrior(), RoughnessPrior()

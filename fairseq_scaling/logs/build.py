@@ -185,9 +185,6 @@ def _extra(group: Group, main: Start | None, stage: str, losses: Losses, by_subs
     descriptions = _descriptions(group)
     if descriptions:
         extra["run"] = descriptions[-1].content
-        description, _ = read_description(descriptions[-1].content)
-        said = description.pretrain_tokens_by_language if description is not None else {}
-        extra["pretrain_tokens_by_language"] = losses.consumed_by_language or said
     if main is not None and main.config:
         extra["config"] = main.config
     mapped = {key: value for member in group.members for key, value in member.fields.items()}

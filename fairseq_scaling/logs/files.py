@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
-import io
-import lzma
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 from ..errors import DataError
 from ..problems import Problem
+from ..scores.text import READING_ERRORS, open_unpacked
 from .kinds import LogProblem
 from .lines import BARE_CONFIG, INSIDE, TIMESTAMP
 
@@ -25,18 +22,9 @@ _CONTROLS = bytes({*range(32), 127} - set(b"\t\n\r\x1b"))
 # colours: the escape character itself, or as an editor or a terminal recorder writes it
 _COLOUR = re.compile(rb"(?:\x1b|\^\[|\\e|\\033|\\x1b)\[[0-9;]*[A-Za-z]")
 _COLOUR_MARKS = (b"\x1b[", b"^[[", b"\\e[", b"\\033[", b"\\x1b[")
-# archives of several files, and packings that Python cannot open: name -> who unpacks it
-_OTHER_PACKERS = {
-    ".zst": ("zstd", "zstd -d"),
-    ".lz4": ("lz4", "lz4 -d"),
-    ".Z": ("compress", "uncompress"),
-    ".zip": ("zip", "unzip"),
-    ".7z": ("7-Zip", "7z x"),
-    ".tar": ("tar", "tar -xf"),
-    ".tgz": ("tar", "tar -xf"),
-    ".tbz2": ("tar", "tar -xf"),
-    ".txz": ("tar", "tar -xf"),
-}
+# archives of several files, and packings that Python cannot open: end of the name -> what unpacks it
+_UNPACKED_WITH = {".zst": "zstd -d", ".lz4": "lz4 -d", ".Z": "uncompress", ".zip": "unzip", ".7z": "7z x"}
+_UNPACKED_WITH |= dict.fromkeys((".tar", ".tgz", ".tbz2", ".txz"), "tar -xf")
 _PACKERS = {"GzipFile": "gzip", "BZ2File": "bzip2", "LZMAFile": "xz"}
 PathLike = str | os.PathLike[str]
 
@@ -106,7 +94,8 @@ def read_lines(path: Path) -> Iterator[RawLine]:
         if len(rest) > LONGEST_LINE:
             *pieces, rest = rest.split(b"\r")
             if not pieces:
-                raise _too_long(number)
+                problem = partial(LogProblem.LONG_LINE.at, line=number, number=number, limit=LONGEST_LINE >> 20)
+                raise Unreadable(problem)
             for piece in pieces:
                 yield from _pieces(number, piece, True)
     *pieces, last = rest.split(b"\r")
@@ -119,17 +108,17 @@ def read_lines(path: Path) -> Iterator[RawLine]:
 def first_bytes(path: Path) -> bytes:
     """Return the first 4096 bytes of the (unpacked) file, fewer where it ends or is damaged before."""
     try:
-        with _open(path) as stream:
-            return cast(io.BufferedReader, stream).read1(4096)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        with open_unpacked(path) as stream:
+            return stream.read1(4096)
+    except READING_ERRORS:
         return b""
 
 
 def other_packer(path: Path) -> Problem | None:
     """Return the problem of a file that, by its name, is packed in a way that is not read here."""
     ends = path.suffixes[-2:]
-    known = _OTHER_PACKERS.get(ends[0] if len(ends) == 2 and ends[0] == ".tar" else path.suffix)
-    return LogProblem.PACKED.at(str(path), packer=known[0], remedy=known[1]) if known else None
+    tool = _UNPACKED_WITH.get(".tar" if len(ends) == 2 and ends[0] == ".tar" else path.suffix)
+    return LogProblem.PACKED.at(str(path), tool=tool) if tool else None
 
 
 def looks_binary(head: bytes) -> bool:
@@ -165,10 +154,6 @@ def _below(folder: Path, real: str, seen: set[str]) -> Iterator[Path]:
             yield path
 
 
-def _too_long(number: int) -> Unreadable:
-    return Unreadable(lambda file: LogProblem.LONG_LINE.at(file, number, number=number, limit=LONGEST_LINE >> 20))
-
-
 def _pieces(number: int, content: bytes, complete: bool) -> list[RawLine]:
     """Return the line, or its pieces where other records broke into it."""
     if b"[" in content and any(map(content.__contains__, _COLOUR_MARKS)):
@@ -185,29 +170,12 @@ def _pieces(number: int, content: bytes, complete: bool) -> list[RawLine]:
     return [*cut, RawLine(number, content[starts[-1] :], complete)]
 
 
-def _open(path: Path) -> BinaryIO:
-    """Open a file, unpacking gzip, bzip2 and xz, which are recognised by their first bytes."""
-    # opening a FIFO or a device would wait for ever
-    if not path.is_file():
-        raise OSError(0, "it is no regular file")
-    with open(path, "rb") as stream:
-        head = stream.read(6)
-    if head.startswith(b"\x1f\x8b"):
-        return cast(BinaryIO, gzip.open(path))
-    if head.startswith(b"BZh"):
-        return cast(BinaryIO, bz2.open(path))
-    if head == b"\xfd7zXZ\0":
-        return cast(BinaryIO, lzma.open(path))
-    return open(path, "rb")
-
-
 def _decoded(path: Path) -> Iterator[bytes]:
     """Yield blocks of UTF-8 text; ``read1``, so that what stands before the damage of a packed file is not lost."""
     packer = ""
     try:
-        with _open(path) as stream:
-            packer = _PACKERS.get(type(stream).__name__, "")
-            read = cast(io.BufferedReader, stream).read1
+        with open_unpacked(path) as stream:
+            packer, read = _PACKERS.get(type(stream).__name__, ""), stream.read1
             block = read(BLOCK)
             encoding = _utf16(block)
             if encoding is None:
@@ -220,7 +188,7 @@ def _decoded(path: Path) -> Iterator[bytes]:
             while block:
                 yield decoder.decode(block).replace("\ufeff", "").encode("utf-8", "replace")
                 block = read(BLOCK)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except READING_ERRORS as error:
         reason = getattr(error, "strerror", None) or str(error)
         if packer:
             raise Unreadable(lambda file: LogProblem.DAMAGED_ARCHIVE.at(file, packer=packer, reason=reason)) from None

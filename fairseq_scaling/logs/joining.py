@@ -141,13 +141,14 @@ def _hand_over_named_scores(start: Start, groups: dict[str, Group]) -> None:
 
 def _scored(groups: dict[str, Group]) -> dict[str, Group]:
     """Return file -> run for the outputs of fairseq-generate that a score file beside them was made from."""
-    found: dict[str, Group] = {}
-    for group in groups.values():
-        for said in group.score_files:
-            name = said.content.get("hypotheses")
-            if isinstance(name, str) and name:
-                found[os.path.join(os.path.dirname(said.origin.file), os.path.basename(name))] = group
-    return found
+    return {file: group for group in groups.values() for said in group.score_files for file in scored_files(said)}
+
+
+def scored_files(said: Said) -> list[str]:
+    """Return the output of fairseq-generate that a score file was made from, as a path beside it; none if unknown."""
+    name = said.content.get("hypotheses")
+    beside = os.path.dirname(said.origin.file)
+    return [os.path.join(beside, os.path.basename(name))] if isinstance(name, str) and name else []
 
 
 def _stock_id(member: Mapped) -> str:
@@ -184,7 +185,7 @@ def _find(member: Mapped, trained: list[Group]) -> tuple[Group | None, Why]:
     start, unknown = member.start, Why(LogProblem.LOOSE)
     candidates: list[Group] = []
     if not start.trains or start.program.tool == "validate":
-        checkpoints = {_folder_of(checkpoint) for checkpoint in checkpoints_of(start)}
+        checkpoints = {posixpath.normpath(posixpath.dirname(file) or ".") for file in checkpoints_of(start)}
         candidates = [group for group in trained if checkpoints & {_save_dir(each) for each in group.starts}]
         beside = [group for group in candidates if any(each.folder == member.folder for each in group.members)]
         if len(candidates) == 1 or len(beside) == 1:
@@ -226,7 +227,3 @@ def checkpoints_of(start: Start) -> list[str]:
 def _save_dir(start: Start) -> str | None:
     save_dir = setting(start.config, "save_dir", "checkpoint")
     return posixpath.normpath(save_dir) if isinstance(save_dir, str) and save_dir else None
-
-
-def _folder_of(checkpoint: str) -> str:
-    return posixpath.normpath(posixpath.dirname(checkpoint) or ".")

@@ -26,7 +26,7 @@ class LogProblem(ProblemKind):
         "{reason}; what stands before the damage counts",
         "copy it again",
     )
-    PACKED = "packed with {packer}, which is not read here", "", "unpack it with {remedy}"
+    PACKED = "packed in a way that is not read here", "", "unpack it with {tool}"
     LONG_LINE = "line {number} is longer than {limit} MiB: this is no fairseq log", "", ""
     NO_FAIRSEQ_LINE = "no line of fairseq in the first {limit} MiB: left out"
     NOTHING = "holds nothing that fairseq or score-translations wrote: left out"

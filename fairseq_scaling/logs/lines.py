@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ _MESSAGE = re.compile(
     r"|[Ss]aved checkpoint |[Ll]oaded checkpoint |num\. (?:shared )?model params: |\[[^\]\s]+\] dictionary: "
     r"|Traceback \(most"
 )
+_PROGRAM = re.compile(r"fairseq_cli[.\w]*|fairseq-\w+")
 _INNER = re.compile(r"epoch (?P<epoch>\d+):?\s+\d+ / \d+ (?P<stats>.*)")
 _EPOCH = re.compile(
     r"epoch (?P<epoch>\d+) \| (?:valid on (?P<quote>['\"])(?P<subset>.*?)(?P=quote) subset (?:\| )?)?(?P<stats>.*)"
@@ -157,13 +159,8 @@ def parse_line(raw: bytes, complete: bool) -> Line | None:
     found = _MESSAGE.search(body)
     if found is None or not found.start():
         return None
-    return _message(body[found.start() :], complete, _logger(text), True)
-
-
-def _logger(text: str) -> str:
-    """Return the name of fairseq's program where the line has it somewhere."""
-    found = re.search(r"fairseq_cli[.\w]*|fairseq-\w+", text)
-    return found[0] if found else ""
+    program = _PROGRAM.search(text)
+    return _message(body[found.start() :], complete, program[0] if program else "", True)
 
 
 def _message(body: str, complete: bool, name: str, dated: bool) -> Line | None:
@@ -182,36 +179,29 @@ def _object(text: str, at: int, kind: Kind, mark: str) -> Line:
     return Line(kind, value)
 
 
+# the other sentences, each with what its match says
+_SENTENCES: tuple[tuple[Kind, Callable[[str], re.Match[str] | None], Callable[[re.Match[str]], Any]], ...] = (
+    (Kind.FAILED, re.compile(r"Traceback \(most recent call last\)").match, lambda match: None),
+    (Kind.DONE, re.compile(r"done training.*").match, lambda match: match[0]),
+    (Kind.BEGIN, _BEGIN.match, lambda match: match["epoch"]),
+    (Kind.LOADED, _LOADED.search, lambda match: int(match["updates"])),
+    (Kind.SAVED, _SAVED.search, lambda match: int(match["updates"])),
+    (Kind.PARAMETERS, _PARAMETERS.match, lambda match: int(match["count"].replace(",", ""))),
+    (Kind.TRANSLATED, _TRANSLATED.match, lambda match: int(match["sentences"].replace(",", ""))),
+    (Kind.LANGUAGE, _DICTIONARY.match, lambda match: match["language"]),
+    (Kind.PAIR, _PAIR.fullmatch, lambda match: (match["source"], match["target"])),
+    (Kind.DIED, _DIED.match, lambda match: match["error"][:200]),
+)
+
+
 def _prose(body: str, complete: bool) -> Line | None:
     """Return what a line of words says."""
-    if body.startswith("Traceback (most recent call last)"):
-        return Line(Kind.FAILED, None)
-    if body.startswith("done training"):
-        return Line(Kind.DONE, body)
-    match = _BEGIN.match(body)
-    if match:
-        return Line(Kind.BEGIN, match["epoch"])
-    match = _GENERATED.fullmatch(body)
-    if match:
+    if match := _GENERATED.fullmatch(body):
         if not complete and not body.endswith(")"):
             return Line(Kind.DAMAGED_RECORD, Why(LogProblem.CUT_SCORE))
         return Line(Kind.GENERATED, match.groupdict())
-    for kind, mark, pattern in ((Kind.LOADED, "oaded checkpoint", _LOADED), (Kind.SAVED, "aved checkpoint", _SAVED)):
-        match = pattern.search(body) if mark in body else None
-        if match:
-            return Line(kind, int(match["updates"]))
-    for kind, pattern in ((Kind.PARAMETERS, _PARAMETERS), (Kind.TRANSLATED, _TRANSLATED)):
-        match = pattern.match(body)
-        if match:
-            return Line(kind, int(match[1].replace(",", "")))
-    match = _DICTIONARY.match(body)
-    if match:
-        return Line(Kind.LANGUAGE, match["language"])
-    match = _PAIR.fullmatch(body)
-    if match:
-        return Line(Kind.PAIR, (match["source"], match["target"]))
-    match = _DIED.match(body)
-    return Line(Kind.DIED, match["error"][:200]) if match else None
+    found = ((kind, says, read(body)) for kind, read, says in _SENTENCES)
+    return next((Line(kind, says(match)) for kind, says, match in found if match), None)
 
 
 def _json_stats(body: str, dated: bool) -> Line | None:

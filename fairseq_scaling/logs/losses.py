@@ -53,7 +53,6 @@ class Losses:
         upstream: (pretrain_tokens, subset, cross-entropy in nats), of a pretraining run's validations; subsets are
             ``valid`` and ``valid_<lang>``.
         consumed: the tokens consumed at the last record, and where it stands.
-        consumed_by_language: language -> tokens consumed at that record.
         diverged: where a loss became nan or inf, None where none did.
         problems: what was left out.
     """
@@ -61,7 +60,6 @@ class Losses:
     all: list[Loss] = field(default_factory=list)
     upstream: list[tuple[int, str, float]] = field(default_factory=list)
     consumed: tuple[int, Origin] | None = None
-    consumed_by_language: dict[str, int] = field(default_factory=dict)
     diverged: Origin | None = None
     problems: list[Problem] = field(default_factory=list)
 
@@ -117,15 +115,6 @@ def cross_entropy(stats: Stats, config: Mapping[str, Any]) -> Printed | None:
     return Printed(printed.value * LN2, printed.half_width * LN2)
 
 
-def is_consistent(stats: Stats) -> bool | None:
-    """Return whether the perplexity of the record is that of its loss; None where that cannot be told.
-
-    Of a healthy log all are or, with a criterion of its own, none; one that differs from its neighbours was damaged.
-    """
-    loss = stats.number("nll_loss", _DECIMALS) or stats.number("loss", _DECIMALS)
-    return _is_perplexity_of(loss, stats) if loss is not None else None
-
-
 def _is_plain(loss: Printed, stats: Stats, config: Mapping[str, Any]) -> bool:
     if config:
         criterion, smoothing = component(config, "criterion"), setting(config, "label_smoothing", "criterion")
@@ -145,9 +134,13 @@ def _is_perplexity_of(loss: Printed, stats: Stats) -> bool | None:
 
 
 def _usable(start: Start, problems: list[Problem]) -> Iterator[Stats]:
-    """Yield the records of a start in the order of the file, but for damaged ones."""
+    """Yield the records of a start in the order of the file, but for damaged ones.
+
+    Of a healthy log the perplexity of all records is that of their loss, or, with a criterion of its own, of none.
+    """
     records = sorted(start.records, key=lambda stats: stats.origin)
-    marks = [is_consistent(stats) for stats in records]
+    losses = [stats.number("nll_loss", _DECIMALS) or stats.number("loss", _DECIMALS) for stats in records]
+    marks = [loss and _is_perplexity_of(loss, stats) for loss, stats in zip(losses, records, strict=True)]
     strict = marks.count(True) > marks.count(False)
     for stats, mark in zip(records, marks, strict=True):
         if strict and mark is False:
@@ -164,18 +157,8 @@ def _count_tokens(records: list[Stats], losses: Losses, tokens_at: dict[int, int
             continue
         if losses.consumed is None or tokens >= losses.consumed[0]:
             losses.consumed = (tokens, stats.origin)
-            losses.consumed_by_language = _by_language(stats)
         if stats.updates is not None:
             tokens_at[stats.updates] = tokens
-
-
-def _by_language(stats: Stats) -> dict[str, int]:
-    found = {}
-    for key, value in stats.fields.items():
-        tokens = parse_exact_integer(value) if key.startswith("pretrain_tokens_") else None
-        if tokens is not None:
-            found[key.removeprefix("pretrain_tokens_")] = tokens
-    return found
 
 
 def _printed(run: str, start: Start, records: list[Stats], problems: list[Problem]) -> Iterator[Loss]:

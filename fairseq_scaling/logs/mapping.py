@@ -121,34 +121,26 @@ class PathMapping:
 def _rows(path: Path) -> list[Rule]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
+        delimiter = ";" if text.split("\n")[0].count(";") > text.split("\n")[0].count(",") else ","
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+        reader.fieldnames = [str(column).strip() for column in reader.fieldnames or []]
+        rows = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise DataError(f"mapping {path}: cannot be read ({error.strerror})\n  {_EXAMPLE}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"mapping {path}: is no UTF-8 text\n  save the table as CSV in UTF-8") from None
-    if "\0" in text:
-        raise DataError(f"mapping {path}: is no text\n  save the table as CSV in UTF-8")
-    delimiter = ";" if text.split("\n")[0].count(";") > text.split("\n")[0].count(",") else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    columns = [str(column).strip() for column in reader.fieldnames or []]
-    reader.fieldnames = columns
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"mapping {path}: {error}\n  save the table as CSV in UTF-8") from None
+    columns = list(reader.fieldnames)
     if "path" not in columns:
         raise SettingError("mapping", path, f"no column path among {', '.join(columns) or 'none'}", _EXAMPLE)
-    for column in columns:
-        if column not in (*FIELDS, "path", "note"):
-            raise SettingError(
-                "mapping", path, f"no such column: {column}", f"columns: path, note, {', '.join(FIELDS)}"
-            )
+    if unknown := [column for column in columns if column not in (*FIELDS, "path", "note")]:
+        remedy = f"columns: path, note, {', '.join(FIELDS)}"
+        raise SettingError("mapping", path, f"no such column: {unknown[0]}", remedy)
     rules = []
-    try:
-        for row in reader:
-            pattern = (row.get("path") or "").strip()
-            if not pattern:
-                continue
+    for line, row in rows:
+        if pattern := (row.get("path") or "").strip():
             constants = {field: row[field].strip() for field in FIELDS if (row.get(field) or "").strip()}
             matches = [_compile(part.strip(), needs_fields=False) for part in pattern.split("|") if part.strip()]
-            rules.append(Rule(pattern, matches, constants, Origin(str(path), reader.line_num)))
-    except csv.Error as error:
-        raise DataError(f"mapping {path}:{reader.line_num}: {error}\n  save the table as CSV in UTF-8") from None
+            rules.append(Rule(pattern, matches, constants, Origin(str(path), line)))
     return rules
 
 

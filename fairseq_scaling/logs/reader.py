@@ -13,7 +13,7 @@ from ..problems import Problem, in_order
 from ..scores.score_file import looks_like_score_file, read_score_file
 from .build import build_record
 from .files import PathLike, first_bytes, looks_binary, other_packer, walk
-from .joining import Group, Mapped, join
+from .joining import Mapped, join, scored_files
 from .kinds import LogProblem
 from .mapping import PathMapping
 from .record import Origin, Reading, RunRecord
@@ -89,7 +89,7 @@ def read_runs(
             members += [Mapped(start, folder, fields, origins) for start in reading.starts]
     groups, messages = join(members)
     problems += [*rules.unused(), *messages, *(_nothing_in(folder, names) for folder, names in empty.items())]
-    scored = {file for group in groups for file in _hypotheses(group)}
+    scored = {file for group in groups for said in group.all_score_files for file in scored_files(said)}
     problems += [LogProblem.UNSCORED.at(file) for file in translations if file not in scored]
     runs: list[RunRecord] = []
     for group in groups:
@@ -116,14 +116,6 @@ def _nothing_in(folder: Path, names: list[str]) -> Problem:
     listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     counted = "1 file holds" if len(names) == 1 else f"{len(names)} files hold"
     return LogProblem.NOTHING_IN_FILES.at(str(folder), count=counted, names=listed)
-
-
-def _hypotheses(group: Group) -> list[str]:
-    """Return the outputs of fairseq-generate that the score files of a run were made from."""
-    names = [(each.origin.file, each.content.get("hypotheses")) for each in group.all_score_files]
-    return [
-        os.path.join(os.path.dirname(file), os.path.basename(name)) for file, name in names if isinstance(name, str)
-    ]
 
 
 def _order(run: RunRecord) -> tuple[object, ...]:

@@ -82,7 +82,7 @@ class RunRecord:
         subset_kinds: subset -> ``test``, ``valid`` or ``other`` (see :func:`subset_kind`).
         extra: ``validations``: list of (updates or None, subset, cross-entropy in nats), in order of updates;
             ``upstream_curve`` (pretraining): list of (pretrain_tokens, subset, cross-entropy in nats);
-            ``pretrain_tokens_by_language``; ``scores_by_subset``: subset -> metric -> Score;
+            ``scores_by_subset``: subset -> metric -> Score;
             ``run``: the SCALING_RUN object; ``config``: flat settings found in fairseq's configuration line;
             ``mapping``: the fields that the mapping supplied; ``files``: every file that said something.
         origin: field -> (file, line).

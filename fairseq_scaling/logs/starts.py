@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,25 +185,6 @@ class _FileReader:
         self._counts: Counter[str] = Counter()
         self._sentences: int | None = None
         self._before: Line | None = None
-        self._take: dict[Kind, Callable[[Line, Origin], None]] = {
-            Kind.CONFIG: self._config,
-            Kind.RUN: self._run,
-            Kind.SCORES: self._scores,
-            Kind.STATS: self._stats,
-            Kind.GENERATED: self._generated,
-            Kind.TRANSLATED: self._translated,
-            Kind.BEGIN: self._begin,
-            Kind.DONE: self._done,
-            Kind.LOADED: self._loaded,
-            Kind.SAVED: self._saved,
-            Kind.PARAMETERS: self._parameters,
-            Kind.LANGUAGE: self._language,
-            Kind.PAIR: self._pair,
-            Kind.FAILED: self._failed,
-            Kind.DIED: self._died,
-            Kind.DAMAGED_RECORD: self._damaged_record,
-            Kind.DAMAGED_OBJECT: self._damaged_object,
-        }
 
     def take(self, raw: RawLine) -> None:
         """Take the next line."""
@@ -219,7 +199,7 @@ class _FileReader:
         if line.kind not in (Kind.DIED, Kind.FAILED):
             self._found, self.skipped = True, 0
         if not self._is_repeated(line):
-            self._take[line.kind](line, Origin(self.name, raw.number))
+            self._take(line, Origin(self.name, raw.number))
         self._before = line
 
     def list(self, problem: Problem) -> None:
@@ -278,6 +258,53 @@ class _FileReader:
         self._sentences = None
         return self._now
 
+    def _take(self, line: Line, origin: Origin) -> None:
+        """Note what a line says; the types of the values stand in :class:`Kind`."""
+        start, progress, value = self._now, self._now.progress, line.value
+        match line.kind:
+            case Kind.CONFIG:
+                self._config(line, origin)
+            case Kind.RUN:
+                self._run(value, origin)
+            case Kind.SCORES:
+                self._scores(value, origin)
+            case Kind.STATS:
+                start.mix(start.records.add(Stats.of(line.tag, value, origin), line.dated), origin.line)
+                if start.program.tool == "generate":
+                    start.mix(Why(LogProblem.OTHER_PROGRAM, {"tool": "generate"}), origin.line)
+            case Kind.TRANSLATED:
+                self._sentences = value
+            case Kind.GENERATED:
+                start.generated.append(Said({**value, "sentences": self._sentences}, origin))
+                self._sentences = None
+            case Kind.BEGIN:
+                self._begin(value, origin)
+            case Kind.DONE:
+                if progress.finished:
+                    start.mix(Why(LogProblem.DONE_TWICE), origin.line)
+                progress.finished = True
+            case Kind.LOADED:
+                if not start.records:
+                    progress.resumed_at = value
+            case Kind.SAVED:
+                progress.saved = value, origin
+            case Kind.PARAMETERS:
+                start.parameters = value, origin
+            case Kind.LANGUAGE:
+                start.languages.append((value, origin))
+            case Kind.PAIR:
+                # a task may load other dictionaries than those of the two languages
+                if len(start.languages) != 2:
+                    start.languages = [(language, origin) for language in value]
+            case Kind.FAILED:
+                progress.traceback = True
+            case Kind.DIED:
+                progress.error = value, origin
+            case Kind.DAMAGED_RECORD:
+                self.list(value.kind.at(*origin, **value.fields))
+            case Kind.DAMAGED_OBJECT:
+                self.list(LogProblem.DAMAGED_OBJECT.at(*origin, mark=value))
+
     def _config(self, line: Line, origin: Origin) -> None:
         config = parse_config(line.value)
         if not config:
@@ -290,8 +317,7 @@ class _FileReader:
             return
         self._start(origin).program = Program(tool, config, origin, line.dated)
 
-    def _run(self, line: Line, origin: Origin) -> None:
-        content = line.value
+    def _run(self, content: dict[str, Any], origin: Origin) -> None:
         described, unusable = read_description(content)
         if described is None:
             if unusable[0].defect is Defect.NO_RUN_ID:
@@ -315,69 +341,21 @@ class _FileReader:
             content = {**content, **kept}
         start.run = Said(content, origin)
 
-    def _scores(self, line: Line, origin: Origin) -> None:
-        if "scores" in line.value:
+    def _scores(self, content: dict[str, Any], origin: Origin) -> None:
+        if "scores" in content:
             # score-translations prints what it writes into its file
-            self._now.score_files.append(Said(line.value, origin))
-        elif line.value.get("format") != 1:
-            self.list(LogProblem.UNKNOWN_FORMAT.at(*origin, mark=SCORES_MARK, found=line.value.get("format")))
+            self._now.score_files.append(Said(content, origin))
+        elif content.get("format") != 1:
+            self.list(LogProblem.UNKNOWN_FORMAT.at(*origin, mark=SCORES_MARK, found=content.get("format")))
         else:
-            self._now.scores.append(Said(line.value, origin))
+            self._now.scores.append(Said(content, origin))
 
-    def _stats(self, line: Line, origin: Origin) -> None:
-        start = self._now
-        start.mix(start.records.add(Stats.of(line.tag, line.value, origin), line.dated), origin.line)
-        if start.program.tool == "generate":
-            start.mix(Why(LogProblem.OTHER_PROGRAM, {"tool": "generate"}), origin.line)
-
-    def _generated(self, line: Line, origin: Origin) -> None:
-        sentences, self._sentences = self._sentences, None
-        self._now.generated.append(Said({**line.value, "sentences": sentences}, origin))
-
-    def _translated(self, line: Line, origin: Origin) -> None:
-        self._sentences = line.value
-
-    def _begin(self, line: Line, origin: Origin) -> None:
+    def _begin(self, epoch: str | None, origin: Origin) -> None:
         start, progress = self._now, self._now.progress
         if start.records and not progress.began and start.config:
             start.mix(Why(LogProblem.RECORDS_FIRST), origin.line)
         progress.began = True
-        if line.value in progress.epochs:
-            start.mix(Why(LogProblem.EPOCH_TWICE, {"epoch": line.value}), origin.line)
-        if line.value is not None:
-            progress.epochs.add(line.value)
-
-    def _done(self, line: Line, origin: Origin) -> None:
-        if self._now.progress.finished:
-            self._now.mix(Why(LogProblem.DONE_TWICE), origin.line)
-        self._now.progress.finished = True
-
-    def _loaded(self, line: Line, origin: Origin) -> None:
-        if not self._now.records:
-            self._now.progress.resumed_at = line.value
-
-    def _saved(self, line: Line, origin: Origin) -> None:
-        self._now.progress.saved = line.value, origin
-
-    def _parameters(self, line: Line, origin: Origin) -> None:
-        self._now.parameters = line.value, origin
-
-    def _language(self, line: Line, origin: Origin) -> None:
-        self._now.languages.append((line.value, origin))
-
-    def _pair(self, line: Line, origin: Origin) -> None:
-        # a task may load other dictionaries than those of the two languages
-        if len(self._now.languages) != 2:
-            self._now.languages = [(language, origin) for language in line.value]
-
-    def _failed(self, line: Line, origin: Origin) -> None:
-        self._now.progress.traceback = True
-
-    def _died(self, line: Line, origin: Origin) -> None:
-        self._now.progress.error = line.value, origin
-
-    def _damaged_record(self, line: Line, origin: Origin) -> None:
-        self.list(line.value.kind.at(*origin, **line.value.fields))
-
-    def _damaged_object(self, line: Line, origin: Origin) -> None:
-        self.list(LogProblem.DAMAGED_OBJECT.at(*origin, mark=line.value))
+        if epoch in progress.epochs:
+            start.mix(Why(LogProblem.EPOCH_TWICE, {"epoch": epoch}), origin.line)
+        if epoch is not None:
+            progress.epochs.add(epoch)

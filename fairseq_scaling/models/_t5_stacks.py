@@ -56,21 +56,20 @@ class DecoderLayer(EncoderLayer):
             cache["k"], cache["v"] = k, v
         x = self._add(x, self.attention(q, k, v, bias, None))
         if cache is None or "memory_k" not in cache:
-            memory_k, memory_v = self.cross.project_memory(memory)
+            of_memory = self.cross.project_memory(memory)
             if cache is not None:
-                cache["memory_k"], cache["memory_v"] = memory_k, memory_v
+                cache["memory_k"], cache["memory_v"] = of_memory
         else:
-            memory_k, memory_v = cache["memory_k"], cache["memory_v"]
+            of_memory = cache["memory_k"], cache["memory_v"]
         q = self.cross.project_queries(self.cross_norm(x))
-        x = self._add(x, self.cross(q, memory_k, memory_v, None, memory_mask))
+        x = self._add(x, self.cross(q, *of_memory, None, memory_mask))
         return self._add(x, self.feed_forward(self.feed_forward_norm(x)))
 
 
-def run_layer(layer: nn.Module, again: bool, *arguments: Any) -> Tensor:
+def run_layer(layer: nn.Module, again: bool, *arguments: Any) -> Any:
     """Return what a layer computes; ``again``: keep its input alone, and compute the layer again in backward."""
     if again and torch.is_grad_enabled():
-        result: Tensor = checkpoint(layer, *arguments, use_reentrant=False)
-        return result
+        return checkpoint(layer, *arguments, use_reentrant=False)
     return layer(*arguments)
 
 
@@ -150,15 +149,6 @@ class T5Decoder(FairseqIncrementalDecoder):
         """Return logits [batch, target, vocabulary] and {"attn": None}."""
         return self.output_layer(self.features(prev_output_tokens, encoder_out, incremental_state)), {"attn": None}
 
-    def extract_features(
-        self,
-        prev_output_tokens: Tensor,
-        encoder_out: dict[str, list[Tensor]] | None = None,
-        incremental_state: dict[str, Any] | None = None,
-        **_: Any,
-    ) -> tuple[Tensor, dict[str, Any]]:
-        return self.features(prev_output_tokens, encoder_out, incremental_state), {"attn": None}
-
     def features(
         self,
         prev_output_tokens: Tensor,
@@ -168,7 +158,7 @@ class T5Decoder(FairseqIncrementalDecoder):
         """Return [batch, target, d_model] (with a cache: the last position only), ready for the output layer."""
         assert encoder_out is not None, "T5's decoder needs the encoder's output"
         memory = encoder_out["encoder_out"][0]
-        caches: list[Cache] | None = None
+        caches: list[Any] = []
         if self.start is not None:
             prev_output_tokens = torch.cat(
                 (torch.full_like(prev_output_tokens[:, :1], self.start), prev_output_tokens[:, 1:]), dim=1
@@ -176,8 +166,7 @@ class T5Decoder(FairseqIncrementalDecoder):
         keys = prev_output_tokens.size(1)
         if incremental_state is not None:
             caches = incremental_state.setdefault("t5", [{} for _ in self.layers])
-            if keys > 1 and not caches[0]:
-                raise AssertionError("incremental decoding starts with one token")
+            assert keys == 1 or caches[0], "incremental decoding starts with one token"
             prev_output_tokens = prev_output_tokens[:, -1:]
         queries = prev_output_tokens.size(1)
         bias = self.position_bias(queries, keys)
@@ -186,8 +175,7 @@ class T5Decoder(FairseqIncrementalDecoder):
             bias = bias.masked_fill(ahead, torch.finfo(bias.dtype).min)
         memory_mask = encoder_out["padding"][0] if encoder_out["padding"] else None
         x = dropout(self.embed_tokens(prev_output_tokens), self.dropout, self.training)
-        for number, layer in enumerate(self.layers):
-            cache = caches[number] if caches is not None else None
+        for layer, cache in zip(self.layers, caches or [None] * len(self.layers), strict=True):
             x = run_layer(layer, self.checkpoint_activations, x, bias, memory, memory_mask, cache)
         return dropout(self.norm(x), self.dropout, self.training)
 

@@ -25,11 +25,7 @@ COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 
 
 def to_huggingface(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a fairseq T5 under Hugging Face's names.
-
-    Raises:
-        CheckpointError: they are not the weights of a T5 of this project.
-    """
+    """Return the weights of a fairseq T5 under Hugging Face's names (CheckpointError: they are of another model)."""
     names = _names(state, ours=True)
     _refuse("has no weight", set(names) - set(state))
     _refuse("has weights that T5 does not have:", set(state) - set(names))

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+SETTINGS = (
+    "d_model", "d_kv", "d_ff", "num_heads", "encoder_layers", "decoder_layers", "feed_forward", "output_layer",
+    "relative_attention_buckets", "relative_attention_max_distance", "layer_norm_epsilon", "decoder_start",
+)  # fmt: skip
+"""Those that make a T5 another model; dropout may change from stage to stage."""
 _V1_0 = {"feed_forward": "relu", "output_layer": "tied"}
 _V1_1 = {"feed_forward": "gated-gelu", "output_layer": "untied"}
 

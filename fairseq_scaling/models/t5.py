@@ -5,7 +5,9 @@ command line (``--arch t5_tiny --dropout 0.1``) and hydra (``model._name=t5_tiny
 """
 # No "from __future__ import annotations" here: fairseq reads the types of a dataclass, not their names.
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Optional
 
 import torch
@@ -140,8 +142,7 @@ def complete(cfg: Any) -> None:
     Raises:
         SettingError: a value is impossible.
     """
-    preset = PRESETS[getattr(cfg, "_name", None) or "t5"]
-    _fill(cfg, preset)
+    _fill(cfg, PRESETS[getattr(cfg, "_name", None) or "t5"])
     for name in ("d_model", "d_kv", "d_ff", "encoder_layers", "decoder_layers", "num_heads"):
         if getattr(cfg, name) < 1:
             raise SettingError(f"--{name.replace('_', '-')}", getattr(cfg, name), "must be at least 1")
@@ -177,25 +178,12 @@ def initialise(model: T5Model, cfg: Any) -> None:
 
 
 def _fill(cfg: Any, preset: dict[str, Any]) -> None:
-    if OmegaConf.is_config(cfg):
-        with open_dict(cfg):
-            _fill_attributes(cfg, preset)
-    else:
-        _fill_attributes(cfg, preset)
-
-
-def _fill_attributes(cfg: Any, preset: dict[str, Any]) -> None:
-    for name, value in preset.items():
-        if getattr(cfg, name, None) is None:
-            setattr(cfg, name, value)
-
-
-def _register(name: str) -> None:
-    @register_model_architecture("t5", name)
-    def architecture(cfg: Any) -> None:
-        _fill(cfg, PRESETS[name])
+    with open_dict(cfg) if OmegaConf.is_config(cfg) else nullcontext():
+        for name, value in preset.items():
+            if getattr(cfg, name, None) is None:
+                setattr(cfg, name, value)
 
 
 for _name in PRESETS:
     if _name != "t5":
-        _register(_name)
+        register_model_architecture("t5", _name)(partial(_fill, preset=PRESETS[_name]))

@@ -1,6 +1,5 @@
-"""The report: curves from runs and tables, one plain document of results, and what is made from it.
+"""The report: curves from runs and tables, one typed object of results, and what is made from it.
 
-``reading`` brings in points, ``curves`` groups them, ``analysis`` asks the laws, ``document`` holds the outcome in
-plain types (``fits.json``); ``tables``, ``figures``, ``html``, ``files`` and ``terminal`` are made from that alone.
-Nothing here imports torch or fairseq, and importing this package imports none of the modules.
+``reading`` and ``points`` bring in curves, ``analysis`` asks the laws, ``results`` holds the outcome (``fits.json``),
+and ``render`` shows it. Nothing here imports torch or fairseq, and importing this package imports none of the modules.
 """

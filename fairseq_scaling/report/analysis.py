@@ -14,11 +14,10 @@ from ..alignment_file import Alignment
 from ..metrics import CROSS_ENTROPY, describe, order
 from ..quantities import PRETRAIN_TOKENS, further_tokens
 from . import results
-from .alignment import match, rank_agreements
+from .alignment import match
 from .curve_result import CurveResult, Forecast, LawResult, PointResult, Setting, Use, Wanted
 from .fitting import Fitted, Settings, fit_all
 from .joint import joint_results
-from .limits import limits
 from .mixtures import compare_mixtures, rival_curves, worth_of_languages
 from .points import Point, mixture_label
 from .points.curves import CurvePoints, Unplaced
@@ -37,37 +36,30 @@ def analyse(curves: Sequence[CurvePoints], settings: Settings | None = None, inp
         inputs: what was read, for the parts of the report that are not curves.
 
     Raises:
-        SettingError: an unknown law, protocol or interval, or a probability outside (0, 1).
+        SettingError: an unknown law or protocol, or a probability outside (0, 1).
     """
     settings, inputs = settings or Settings(), inputs or Inputs()
-    matched = match(curves, inputs.alignments)
+    measured, unused = match(curves, inputs.alignments)
     fitted, problems = fit_all(curves, settings)
-    made = [_result(one, settings, matched.by_curve.get(one.data.name)) for one in fitted]
+    starts = {one.data.first.start if _is_continued(one.data.first) else "" for one in fitted}
+    start = starts.pop() if len(starts) == 1 else ""
+    made = [_result(one, settings, measured.get(one.data.name), start) for one in fitted]
     rivals = rival_curves(fitted)
     compared, damaged = compare_mixtures(rivals)
     return Report(
         signature=signature(settings),
         versions=versions(),
         settings=settings,
-        read=results.Read(
-            tuple(inputs.paths),
-            inputs.finetuning_runs,
-            inputs.pretraining_runs,
-            inputs.tables,
-            len(inputs.alignments),
-            tuple(inputs.columns),
-        ),
+        read=inputs.read,
         curves=tuple(made),
         metric_findings=tuple(_compare_metrics(fitted)),
         mixture_comparisons=tuple(compared),
         language_worths=tuple(worth_of_languages(rivals, settings.untried)),
         joint=tuple(joint_results(made, settings.level, settings.seed)),
-        alignment_agreements=tuple(rank_agreements(made)),
         unplaced=tuple(map(_unplaced, inputs.unplaced)),
         forgetting=tuple(inputs.forgetting),
-        limits=tuple(limits(made)),
         remarks=tuple(inputs.remarks),
-        problems=(*inputs.problems, *problems, *damaged, *matched.problems),
+        problems=(*inputs.problems, *problems, *damaged, *unused),
     )
 
 
@@ -88,8 +80,6 @@ def signature(settings: Settings) -> str:
     parts = {
         "law": settings.law,
         "protocol": settings.protocol,
-        "delta": "paper" if settings.delta is None else f"{settings.delta:g}",
-        "interval": settings.interval + (f":{settings.n_boot}" if settings.interval in ("case", "parametric") else ""),
         "level": f"{settings.level:g}",
         "likely": f"{settings.likely:g}",
         "sure": f"{settings.sure:g}",
@@ -99,13 +89,14 @@ def signature(settings: Settings) -> str:
     return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
-def _result(one: Fitted, settings: Settings, overlap: Alignment | None) -> CurveResult:
+def _result(one: Fitted, settings: Settings, overlap: Alignment | None, start: str) -> CurveResult:
+    """Return what the report shows of a curve; ``start`` is the model that all curves continued from, if any."""
     data = one.data
     fields: dict[str, Any] = {
         "name": data.name,
         "metric": data.about,
         "x": further_tokens(data.first.start) if _is_continued(data.first) else data.quantity,
-        "setting": _setting(data.first, repeats=any(point.unique_tokens for point in data.points)),
+        "setting": _setting(data.first, start, repeats=any(point.unique_tokens for point in data.points)),
         "points": _points(one),
         "baseline": tuple(_point(point, Use.BASELINE) for point in data.baselines),
         "left_out": tuple(_point(point, Use.LEFT_OUT, reason) for point, reason in data.left_out),
@@ -132,47 +123,21 @@ def _is_continued(first: Point) -> bool:
     return bool(first.start) and first.is_placed and first.quantity == PRETRAIN_TOKENS
 
 
-def _setting(first: Point, repeats: bool = False) -> Setting:
-    start = f"from {first.start}" if _is_continued(first) else ""
+def _setting(first: Point, start: str = "", repeats: bool = False) -> Setting:
+    own_start = f"from {first.start}" if _is_continued(first) and not start else ""
     text = "repeated text" if repeats else ""
+    same = ("task", "mixture", "alignment", "source_lang", "target_lang", "finetune_tokens", "architecture",
+            "parameters", "corpus", "apart", "test_set")  # fmt: skip
     return Setting(
-        task=first.task,
-        mixture=first.mixture,
-        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, start, text))),
-        alignment=first.alignment,
-        source_lang=first.source_lang,
-        target_lang=first.target_lang,
-        finetune_tokens=first.finetune_tokens,
-        architecture=first.architecture,
-        parameters=first.parameters,
-        corpus=first.corpus,
-        apart=first.apart,
+        mixture_label=", ".join(filter(None, (mixture_label(first.mixture), first.fixed, own_start, text))),
+        start=start,
         signature=first.details.get("signature", ""),
-        test_set=first.test_set,
+        **{name: getattr(first, name) for name in same},
     )
 
 
 def _point(point: Point, use: Use, reason: str = "") -> PointResult:
-    return PointResult(
-        pretrain_tokens=point.pretrain_tokens,
-        consumed=point.consumed,
-        value=point.value,
-        use=use,
-        reason=reason,
-        seed=point.seed,
-        pretrain_seed=point.pretrain_seed,
-        weight=point.weight,
-        stderr=point.stderr,
-        score_lower=point.score_lower,
-        score_upper=point.score_upper,
-        unique_tokens=point.unique_tokens,
-        start=point.start,
-        run_id=point.run_id,
-        learning_rate=point.settings.get("lr"),
-        file=point.file,
-        line=point.line,
-        details=point.details,
-    )
+    return PointResult(**{**vars(point), "held_out": use is Use.HELD_OUT, "use": use, "reason": reason})
 
 
 def _points(one: Fitted) -> tuple[PointResult, ...]:
@@ -184,8 +149,6 @@ def _points(one: Fitted) -> tuple[PointResult, ...]:
             made.append(_point(point, Use.HELD_OUT if point.held_out else Use.LEFT_OUT, reason))
         elif one.curve.held_out[index]:
             made.append(_point(point, Use.HELD_OUT))
-        elif point.weight == 0:
-            made.append(_point(point, Use.LEFT_OUT, "its weight is 0"))
         else:
             made.append(_point(point, Use.FITTED))
     return tuple(made)
@@ -292,27 +255,17 @@ def _compare_metrics(fitted: Sequence[Fitted]) -> list[results.MetricFinding]:
             groups[one.data.name].append(one)
     found = []
     for name, members in groups.items():
-        losses = [one for one in members if one.data.metric == CROSS_ENTROPY]
-        scores = sorted((one for one in members if not one.data.about.is_loss), key=lambda one: order(one.data.metric))
-        if losses and scores:
-            found.append(_finding(name, scores, losses[0]))
+        loss = next((one for one in members if one.data.metric == CROSS_ENTROPY), None)
+        scores = [one for one in members if not one.data.about.is_loss]
+        if loss is None or not scores:
+            continue
+        lead = min(scores, key=lambda one: order(one.data.metric))
+        assert lead.forecast is not None
+        assert loss.forecast is not None
+        assert lead.verdict is not None
+        assert loss.verdict is not None
+        alarm = laws.alarm(lead.forecast, loss.forecast)
+        misleads = alarm.probability >= lead.forecast.likely
+        score_only = lead.verdict.improves and not loss.verdict.improves
+        found.append(results.MetricFinding(name, lead.data.about, alarm, misleads, score_only))
     return found
-
-
-def _finding(name: str, scores: Sequence[Fitted], loss: Fitted) -> results.MetricFinding:
-    lead = scores[0]
-    assert lead.forecast is not None
-    assert loss.forecast is not None
-    assert lead.verdict is not None
-    assert loss.verdict is not None
-    alarm = laws.alarm(lead.forecast, loss.forecast)
-    others = [one.data.about for one in scores[1:] if one.verdict and not one.verdict.improves]
-    return results.MetricFinding(
-        name,
-        lead.data.about,
-        alarm=alarm,
-        misleads=alarm.probability >= lead.forecast.likely,
-        score_only=lead.verdict.improves and not loss.verdict.improves,
-        others=tuple(others) if lead.verdict.improves and loss.verdict.improves else (),
-        relation=laws.relate(lead.forecast.curve, loss.forecast.curve),
-    )

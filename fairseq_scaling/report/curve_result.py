@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any
 
 from ..alignment_file import Alignment
 from ..laws import Advice, Estimate, NoiseEstimate, Prediction, ShapeProbabilities, Verdict, VerdictKind
 from ..metrics import Metric
 from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS, Quantity
+from .points import Point
 
 
 class Use(Enum):
@@ -26,11 +26,16 @@ class Use(Enum):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a curve fixes; ``apart`` tells it from another curve of the same name."""
+    """What a curve fixes; ``apart`` tells it from another curve of the same name.
+
+    ``start`` is the model whose pretraining all curves of the report continued; where they differ in it, it is in
+    ``mixture_label``.
+    """
 
     task: str = ""
     mixture: str = ""
     mixture_label: str = ""
+    start: str = ""
     alignment: float | None = None
     source_lang: str = ""
     target_lang: str = ""
@@ -44,39 +49,11 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class PointResult:
-    """One measured value.
+class PointResult(Point):
+    """A point and what became of it, with the reason where it was left out."""
 
-    ``consumed`` is D_p as it was read, ``pretrain_tokens`` the size that it counts as; ``score_lower`` and
-    ``score_upper`` are the bootstrap interval over the test sentences.
-    """
-
-    pretrain_tokens: float
-    consumed: float
-    value: float
-    use: Use
+    use: Use = Use.FITTED
     reason: str = ""
-    seed: int | None = None
-    pretrain_seed: int | None = None
-    weight: float = 1.0
-    stderr: float | None = None
-    score_lower: float | None = None
-    score_upper: float | None = None
-    unique_tokens: int | None = None
-    start: str = ""
-    run_id: str = ""
-    learning_rate: str | None = None
-    file: str = ""
-    line: int = 0
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def held_out(self) -> bool:
-        return self.use is Use.HELD_OUT
-
-    @property
-    def place(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True)

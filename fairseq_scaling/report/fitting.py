@@ -32,9 +32,7 @@ class Settings:
     Attributes:
         law: the single laws fitted beside the forecast: ``auto`` (all that suit the metric) or the name of one.
         protocol: ``all``, or ``paper``: fit the four smallest budgets of each curve and hold out the others.
-        delta: Huber threshold of the single laws; None takes the paper's (0.1 for scores, 1e-3 for cross-entropy).
         level: coverage of all intervals.
-        interval: method of the single laws' intervals (see ``laws.fit_many``); ``n_boot`` refits of a bootstrap.
         seed: of all random draws.
         worthwhile: smallest gain from doubling the data that is worth its cost, in points of the metric; None takes
             1 % of the value reached.
@@ -45,10 +43,7 @@ class Settings:
 
     law: str = "auto"
     protocol: str = "all"
-    delta: float | None = None
     level: float = 0.95
-    interval: str = "profile"
-    n_boot: int = 1000
     seed: int = 0
     worthwhile: float | None = None
     likely: float = laws.LIKELY
@@ -76,7 +71,7 @@ def fit_all(curves: Sequence[CurvePoints], settings: Settings) -> tuple[list[Fit
     """Return the curves with forecast and single laws, in their order, and what could not be fitted.
 
     Raises:
-        SettingError: an unknown law or interval, or a probability outside (0, 1).
+        SettingError: an unknown law, or a probability outside (0, 1).
     """
     fitted = [prepare(data, settings.protocol) for data in curves]
     _forecast_all([one for one in fitted if one.problem is None], settings)
@@ -104,10 +99,10 @@ def to_curve(data: CurvePoints, protocol: str = "all") -> laws.Curve:
         values=np.array([point.value for point in points], float),
         held_out=held_out,
         seeds=np.array([point.seed for point in points]),
-        weights=np.array([point.weight for point in points], float),
         stderr=None if np.isnan(stderr).all() else stderr,
         runs=None if None in runs else np.array(runs),
         baseline=np.array([point.value for point in data.baselines], float) if data.baselines else None,
+        baseline_seeds=np.array([point.seed for point in data.baselines]) if data.baselines else None,
         lower_is_better=data.lower_is_better,
         attributes={key: value for key, value in data.attributes().items() if value not in (None, "")},
     )
@@ -165,10 +160,7 @@ def _fit_laws(ready: Sequence[Fitted], settings: Settings) -> list[Problem]:
         fits = laws.fit_many(
             [one.curve for one in batch if one.curve is not None],
             law,
-            delta=settings.delta,
-            interval=settings.interval,
             level=settings.level,
-            n_boot=settings.n_boot,
             seed=settings.seed,
         )
         # Together this takes a third of the time that each curve's predictions would.

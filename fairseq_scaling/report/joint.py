@@ -80,7 +80,7 @@ def _alike(curve: CurveResult, second: Quantity) -> Hashable:
 def _rows(curve: CurveResult, second: Quantity) -> Iterator[tuple[float, float, float]]:
     """Yield D_p, the second input and the value of every point, also of curves too short for a forecast."""
     for point in curve.points:
-        if not point.held_out and point.weight > 0 and 0 < point.value < np.inf:
+        if not point.held_out and 0 < point.value < np.inf:
             yield point.pretrain_tokens, _of(curve.setting, second), point.value
 
 

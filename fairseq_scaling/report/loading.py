@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -19,25 +18,16 @@ from .reading import read_inputs
 from .run_points import Choice
 
 
-@dataclass(frozen=True)
-class Curves(Sequence[Curve]):
+class Curves(list[Curve]):
     """The curves that were read, with what could not be used and why (``problems``)."""
 
-    curves: tuple[Curve, ...]
-    problems: tuple[Problem, ...] = ()
-
-    def __getitem__(self, index: Any) -> Any:
-        return Curves(self.curves[index], self.problems) if isinstance(index, slice) else self.curves[index]
-
-    def __len__(self) -> int:
-        return len(self.curves)
-
-    def __iter__(self) -> Iterator[Curve]:
-        return iter(self.curves)
+    def __init__(self, curves: Iterable[Curve], problems: Iterable[Problem] = ()) -> None:
+        super().__init__(curves)
+        self.problems = tuple(problems)
 
     def of(self, metric: str) -> Curves:
         """Return the curves of one metric."""
-        return Curves(tuple(curve for curve in self.curves if curve.metric == metric_name(metric)), self.problems)
+        return Curves([curve for curve in self if curve.metric == metric_name(metric)], self.problems)
 
     def to_frame(self) -> Any:
         """Return a pandas DataFrame with a row for each point, D_p = 0 for baselines (needs pandas)."""
@@ -45,7 +35,7 @@ class Curves(Sequence[Curve]):
         import pandas  # type: ignore[import-untyped]
 
         rows = []
-        for curve in self.curves:
+        for curve in self:
             head = (curve.name, curve.metric)
             without = np.array([]) if curve.baseline is None else np.atleast_1d(curve.baseline)
             rows += [(*head, 0.0, float(value), None, None, False) for value in without]
@@ -57,7 +47,7 @@ class Curves(Sequence[Curve]):
 
     def __repr__(self) -> str:
         lines = [f"{len(self)} curve{'s' * (len(self) != 1)}"]
-        for curve in self.curves:
+        for curve in self:
             low, high = (format_tokens(float(f"{end:.3g}")) for end in curve.pretrain_tokens[[0, -1]])
             counts = f"{len(curve)} points at {curve.groups().size} sizes, {low} to {high}"
             lines.append(f"  {curve.name}: {curve.about.title}, {counts}")
@@ -94,8 +84,8 @@ def load(
     collection = collect(points)
     made = [prepare(data) for data in collection.curves]
     problems = [*inputs.problems, *collection.problems, *(one.problem for one in made if one.problem)]
-    curves = tuple(one.curve for one in made if one.curve is not None and one.problem is None)
+    curves = [one.curve for one in made if one.curve is not None and one.problem is None]
     if not curves:
         said = "".join(f"  {group.first.place}: {group.message}\n" for group in count_problems(problems))
         raise DataError(f"{', '.join(map(str, paths))}: no curve with three sizes or more\n{said}".rstrip())
-    return Curves(curves, tuple(problems))
+    return Curves(curves, problems)

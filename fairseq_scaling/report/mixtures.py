@@ -16,7 +16,6 @@ from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS
 from ..scores.bootstrap import PairedBootstrap
 from .fitting import Fitted
-from .points import mixture_label
 from .points.sentences import compare_sentences
 from .results import LanguageWorth, MixtureComparison, Untried
 
@@ -82,7 +81,7 @@ def worth_of_languages(groups: Sequence[Sequence[Fitted]], untried: Sequence[str
         except ScalingError as error:
             if wanted:
                 about, x = rivals[0].data.about, rivals[0].data.quantity
-                refused = tuple(Untried(str(mixture), mixture_label(str(mixture))) for mixture in wanted)
+                refused = tuple(Untried(str(mixture)) for mixture in wanted)
                 found.append(LanguageWorth(names, about, x, untried=refused, problem=str(error)))
     return found
 
@@ -105,13 +104,13 @@ def _worth(members: Sequence[Fitted], names: tuple[str, ...], wanted: Sequence[M
     tokens = largest * np.array([1.0, *laws.FACTORS[:2]])
     forecast = []
     for mixture in wanted:
-        shares, label = mixture.as_floats(), mixture_label(str(mixture))
+        shares = mixture.as_floats()
         try:
             values = made.predict(shares, tokens)
             chance = made.chance_ahead(shares, best, largest)
         except ScalingError as error:
-            forecast.append(Untried(str(mixture), label, problem=str(error)))
+            forecast.append(Untried(str(mixture), problem=str(error)))
         else:
-            forecast.append(Untried(str(mixture), label, values, best, chance))
+            forecast.append(Untried(str(mixture), values, best, chance))
     about, x = members[0].data.about, members[0].data.quantity
     return LanguageWorth(names, about, x, made.best, made.worth, made.misfit, made.measured, tuple(forecast))

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..alignment_file import Alignment
-from ..errors import DataError
+from ..errors import DataError, SettingError
 from ..logs import LogProblem, Problem, Reading, read_runs
 from ..logs.kinds import LOOSE
 from ..problems import ProblemKind
-from ..quantities import quantity
+from ..quantities import PRETRAIN_TOKENS, quantity
 from .forgetting import Forgetting
 from .points import Point
-from .points.axis import over
 from .points.curves import Unplaced
 from .points.roles import TableOptions
 from .points.sheets import TABLE_ENDINGS
@@ -25,6 +24,18 @@ OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
 
 
 @dataclass
+class Read:
+    """Where the report comes from; ``columns``: what those of each table were taken for, where that was guessed."""
+
+    paths: list[str] = field(default_factory=list)
+    finetuning_runs: int = 0
+    pretraining_runs: int = 0
+    tables: int = 0
+    alignments: int = 0
+    columns: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Inputs:
     """What was read, beside the points.
 
@@ -32,17 +43,12 @@ class Inputs:
     where only tables were read.
     """
 
-    paths: list[str] = field(default_factory=list)
-    finetuning_runs: int = 0
-    pretraining_runs: int = 0
-    tables: int = 0
+    read: Read = field(default_factory=Read)
     problems: list[Problem] = field(default_factory=list)
     forgetting: list[Forgetting] = field(default_factory=list)
     alignments: list[Alignment] = field(default_factory=list)
     unplaced: list[Unplaced] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)
-    """What the columns of each table were taken for, where that was guessed."""
     reading: Reading | None = None
 
 
@@ -62,11 +68,11 @@ def read_inputs(
         paths: files and folders.
         mapping: what stock logs do not say.
         choice: which subsets count, and whether unfinished runs do.
-        options: what the user says of tables, and the quantity on the x axis of all points.
+        options: what the user says of tables.
 
     Raises:
         DataError: a path does not exist.
-        SettingError: the mapping is malformed.
+        SettingError: the mapping is malformed, or logs are to be over another quantity than pretraining tokens.
     """
     tables: list[Path] = []
     others: list[Path] = []
@@ -80,24 +86,29 @@ def read_inputs(
             tables.append(path)
         else:
             others.append(path)
-    inputs = Inputs(paths=[str(path) for path in paths])
+    read = Read([str(path) for path in paths])
+    inputs = Inputs(read)
     points: list[Point] = []
     for path in dict.fromkeys(tables):
         table = read_table(path, options=options)
-        inputs.tables += 1
+        read.tables += 1
         points += table.points
         inputs.problems += table.problems
         if table.roles is not None and not table.roles.is_own:
-            inputs.columns.append(f"{path}: {table.roles.sentence()}")
+            read.columns.append(f"{path}: {table.roles.sentence()}")
     if others:
         known = {path.resolve() for path in tables}
         reading = read_runs(others, mapping, skip=lambda path: path.resolve() in known or _is_own(path))
         runs = points_of_runs(reading.runs, choice)
         inputs.problems += _once([*reading.problems, *runs.problems])
-        points += over(quantity(options.x), runs.points, inputs.problems) if options and options.x else runs.points
-        inputs.finetuning_runs, inputs.pretraining_runs = runs.finetuning_runs, runs.pretraining_runs
+        if runs.points and options and options.x and quantity(options.x) != PRETRAIN_TOKENS:
+            raise SettingError(
+                "--x", options.x, "of logs the curves are over pretraining tokens", "give it with a table"
+            )
+        points += runs.points
+        read.finetuning_runs, read.pretraining_runs = runs.finetuning_runs, runs.pretraining_runs
         inputs.forgetting = runs.forgetting
-        inputs.alignments = reading.alignments
+        inputs.alignments, read.alignments = reading.alignments, len(reading.alignments)
         inputs.reading = reading
     return points, inputs
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from typing import Any
 
 from .. import laws
-from ..laws import Alarm, Relation
+from ..laws import Alarm
 from ..metrics import Metric
 from ..problems import Problem
 from ..quantities import PRETRAIN_TOKENS, Quantity
@@ -21,30 +20,7 @@ from .fitting import Settings
 from .forgetting import Forgetting
 from .joint import JointResult
 from .points.sentences import SentenceTest
-
-
-class LimitKind(Enum):
-    """What so little data cannot show; the words are in ``wording.LIMITS``."""
-
-    SINGLE_MEASUREMENTS = "single measurements"
-    ONE_PRETRAINING = "one pretraining run"
-    FEW_SIZES = "few sizes"
-    SHORT_RANGE = "short range"
-    ONE_MODEL = "one model"
-    ONE_FINETUNING_SIZE = "one finetuning size"
-    NO_BASELINE = "no baseline"
-    REPEATED_TEXT = "repeated text"
-    UNEQUAL_LENGTHS = "unequal lengths"
-    FOREIGN_SIGNATURES = "scores printed by fairseq"
-    ONE_METRIC = "one metric"
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A limit of the data, with the numbers that its sentence needs."""
-
-    kind: LimitKind
-    values: Mapping[str, Any]
+from .reading import Read
 
 
 @dataclass(frozen=True)
@@ -54,7 +30,6 @@ class MetricFinding:
     Attributes:
         misleads: the alarm is likely: cross-entropy improves while the score gets worse.
         score_only: the score improves and cross-entropy does not.
-        others: metrics that do not improve beside a first score that does.
     """
 
     name: str
@@ -62,8 +37,6 @@ class MetricFinding:
     alarm: Alarm
     misleads: bool
     score_only: bool = False
-    others: tuple[Metric, ...] = ()
-    relation: Relation | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +62,7 @@ class Untried:
     """A mixture that nobody has trained: "this mixture, run again".
 
     Attributes:
-        mixture, label: as it was asked for, and for people.
+        mixture: as it was asked for.
         ahead: its values at the largest D_p that all mixtures reached, and at 2 and 4 times that; None where it could
             not be forecast.
         rival, chance: the best of the mixtures at the largest D_p, and the probability that this one is ahead of it.
@@ -97,7 +70,6 @@ class Untried:
     """
 
     mixture: str
-    label: str
     ahead: laws.Prediction | None = None
     rival: str = ""
     chance: float | None = None
@@ -123,31 +95,6 @@ class LanguageWorth:
 
 
 @dataclass(frozen=True)
-class Correlation:
-    """Spearman's rank correlation of one measure of alignment with what pretraining brought; None: not defined."""
-
-    measure: str
-    mixtures: int
-    gain: float | None
-    difference: float | None
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How alignment ranks the mixtures of one task (see ``alignment.rank_agreements``)."""
-
-    curves: tuple[str, ...]
-    metric: Metric
-    x: Quantity
-    mixtures: int
-    from_tokens: float
-    to_tokens: float
-    gain: Mapping[str, float]
-    difference: Mapping[str, float]
-    correlations: tuple[Correlation, ...]
-
-
-@dataclass(frozen=True)
 class UnplacedResult:
     """Scores of models whose D_p is unknown, and of those without pretraining beside them, on one metric."""
 
@@ -155,19 +102,6 @@ class UnplacedResult:
     setting: Setting
     points: tuple[PointResult, ...]
     baseline: tuple[PointResult, ...]
-
-
-@dataclass(frozen=True)
-class Read:
-    """What was read."""
-
-    paths: tuple[str, ...]
-    finetuning_runs: int = 0
-    pretraining_runs: int = 0
-    tables: int = 0
-    alignments: int = 0
-    columns: tuple[str, ...] = ()
-    """What the columns of each table were taken for, where that was guessed."""
 
 
 @dataclass(frozen=True)
@@ -232,10 +166,8 @@ class Report:
     mixture_comparisons: tuple[MixtureComparison, ...] = ()
     language_worths: tuple[LanguageWorth, ...] = ()
     joint: tuple[JointResult, ...] = ()
-    alignment_agreements: tuple[Agreement, ...] = ()
     unplaced: tuple[UnplacedResult, ...] = ()
     forgetting: tuple[Forgetting, ...] = ()
-    limits: tuple[Limit, ...] = ()
     remarks: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 

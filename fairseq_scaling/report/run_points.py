@@ -289,9 +289,6 @@ def _add_cross_entropy(run: RunRecord, subset: str, choice: Choice, result: RunP
 
 
 def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], place: tuple[str, int]) -> Point:
-    alignment = run.alignment
-    if alignment is None and run.mixture is not None and run.source_lang and run.target_lang:
-        alignment = run.mixture.alignment(run.source_lang, run.target_lang)
     description = run.description
     unique = description.pretrain_unique_tokens_by_language if description is not None else {}
     return Point(
@@ -307,11 +304,10 @@ def _point(run: RunRecord, metric: str, value: float, details: dict[str, Any], p
         architecture=run.architecture or "",
         finetune_tokens_read=_too_few_read(run),
         parameters=run.parameters,
-        updates=run.updates,
         corpus=_corpus(run),
         pretrain_seed=description.pretrain_seed if description is not None else None,
         settings=_flat(description.hyperparameters) if description is not None else {},
-        alignment=alignment,
+        alignment=run.alignment,
         unique_tokens=sum(unique.values()) if unique else None,
         run_id=run.run_id,
         file=place[0],

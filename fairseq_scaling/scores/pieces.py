@@ -29,33 +29,24 @@ class PieceKind:
     fairseq: str
 
 
-def join_sentencepiece(text: str) -> str:
-    """Return the text that SentencePiece pieces make (``\u2581the \u2581c at`` -> ``the cat``)."""
-    return text.replace(" ", "").replace("\u2581", " ").strip()
-
-
-def join_bpe(text: str) -> str:
-    """Return the text that pieces of subword-nmt make (``the c@@ at`` -> ``the cat``)."""
-    return re.sub(r"@@( |$)", "", text)
-
-
-def join_wordpiece(text: str) -> str:
-    """Return the text that WordPiece pieces make (``the c ##at`` -> ``the cat``)."""
-    return text.replace(" ##", "").removeprefix("##")
-
-
-def join_joiners(text: str) -> str:
-    """Return the text that pieces of OpenNMT's tokenizer make (``the c \uffedat`` -> ``the cat``)."""
-    return re.sub(" ?\uffed ?", "", text)
-
-
 # In this order: a SentencePiece mark is never part of a text, the others may be.
 KINDS = (
-    PieceKind("sentencepiece", "SentencePiece", re.compile("\u2581"), join_sentencepiece, "--remove-bpe sentencepiece"),
-    PieceKind("subword_nmt", "subword-nmt (@@)", re.compile(r"\w@@(?: |$)"), join_bpe, "--remove-bpe subword_nmt"),
-    PieceKind("wordpiece", "WordPiece (##)", re.compile(r"\w ##\w"), join_wordpiece, "--remove-bpe wordpiece"),
-    PieceKind("joiner", "OpenNMT joiner (\uffed)", re.compile("\uffed"), join_joiners, "--bpe"),
-)
+    PieceKind(  # \u2581the \u2581c at
+        "sentencepiece", "SentencePiece", re.compile("\u2581"),
+        lambda text: text.replace(" ", "").replace("\u2581", " ").strip(), "--remove-bpe sentencepiece",
+    ),
+    PieceKind(  # the c@@ at
+        "subword_nmt", "subword-nmt (@@)", re.compile(r"\w@@(?: |$)"),
+        lambda text: re.sub(r"@@( |$)", "", text), "--remove-bpe subword_nmt",
+    ),
+    PieceKind(  # the c ##at
+        "wordpiece", "WordPiece (##)", re.compile(r"\w ##\w"),
+        lambda text: text.replace(" ##", "").removeprefix("##"), "--remove-bpe wordpiece",
+    ),
+    PieceKind(  # the c \uffedat
+        "joiner", "OpenNMT joiner (\uffed)", re.compile("\uffed"), lambda text: re.sub(" ?\uffed ?", "", text), "--bpe",
+    ),
+)  # fmt: skip
 
 
 def find_pieces(sentences: Sequence[str]) -> PieceKind | None:

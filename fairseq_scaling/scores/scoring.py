@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .. import metrics as table
 from ..errors import DataError, SettingError
 from ..versions import installed_version
 from .languages import check_tokenizer, language_of, split_words, tokenizer_for, unspaced_share
@@ -20,7 +21,7 @@ from .score_file import Score
 if TYPE_CHECKING:
     from .bootstrap import Statistics
 
-METRICS = ("bleu", "chrf", "ter", "rouge_l", "comet")
+METRICS = tuple(metric.name for metric in table.METRICS.values() if metric.scorer)
 DEFAULT_METRICS = ("bleu", "chrf", "ter")
 # Above this share of letters in scripts without spaces, BLEU by sacrebleu's default tokenizer means nothing.
 _UNSPACED_TEXT = 0.3
@@ -181,7 +182,8 @@ def _comet(
         {"src": source, "mt": hypothesis, "ref": reference}
         for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True)
     ]
-    device = "gpu" if _has_gpu() else "cpu"
+    torch: Any = _optional("torch", "comet", "unbabel-comet", "comet")
+    device = "gpu" if torch.cuda.is_available() else "cpu"
     loaded = comet.load_from_checkpoint(str(model))
     output = loaded.predict(data, batch_size=_COMET_BATCH[device], gpus=int(device == "gpu"), progress_bar=False)
     with open(model, "rb") as stream:
@@ -190,12 +192,6 @@ def _comet(
     signature = f"comet|model:{digest}|version:{installed_version('unbabel-comet') or 'unknown'}"
     statistics = np.array(output.scores, dtype=np.float64)[:, None]
     return _scored("comet", float(output.system_score), signature, statistics, {"device": device})
-
-
-def _has_gpu() -> bool:
-    """Return whether PyTorch, which COMET needs, has a GPU."""
-    torch: Any = _optional("torch", "comet", "unbabel-comet", "comet")
-    return bool(torch.cuda.is_available())
 
 
 def _scored(metric: str, value: float, signature: str, statistics: Statistics, details: dict[str, Any]) -> Score:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import io
 import lzma
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ..errors import DataError
 
-_PACKED = ((b"\x1f\x8b", gzip.decompress), (b"BZh", bz2.decompress), (b"\xfd7zXZ\0", lzma.decompress))
+READING_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
+"""What reading a file of ``open_unpacked`` may raise: it is missing, may not be read, or its packed data is damaged."""
 # UTF-32 first: its mark begins with that of UTF-16. Shells of Windows write UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -30,24 +32,31 @@ class TextLine(NamedTuple):
     complete: bool
 
 
+def open_unpacked(path: Path) -> io.BufferedReader:
+    """Open a file to read its bytes, unpacking gzip, bzip2 and xz, which are recognised by their first bytes."""
+    if not path.is_file():  # opening a FIFO or a device would wait for ever
+        raise OSError(0, "it is no regular file" if path.exists() else "there is no such file")
+    with open(path, "rb") as stream:
+        head = stream.read(6)
+    if head.startswith(b"\x1f\x8b"):
+        return cast(io.BufferedReader, gzip.open(path))
+    if head.startswith(b"BZh"):
+        return cast(io.BufferedReader, bz2.open(path))
+    return cast(io.BufferedReader, lzma.open(path)) if head == b"\xfd7zXZ\0" else open(path, "rb")
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file, decompressed (gzip, bzip2, xz) and, where it was UTF-16 or UTF-32, as UTF-8.
 
     Raises:
         DataError: the file is missing or cannot be read, or the compressed data is damaged.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file\n  check the path")
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})\n  check its permissions") from None
-    for mark, decompress in _PACKED:
-        if content.startswith(mark):
-            try:
-                content = decompress(content)
-            except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-                raise DataError(f"{path}: the compressed data is damaged ({error})\n  copy the file again") from None
+        with open_unpacked(path) as stream:
+            content = stream.read()
+    except READING_ERRORS as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason})\n  check the path, or copy the file again") from None
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return content.decode(encoding, "replace").encode("utf-8", "replace")
@@ -68,11 +77,7 @@ def text_lines(path: Path) -> list[TextLine]:
 
 
 def decode_line(line: TextLine, path: Path, content: bytes | None = None) -> str:
-    """Return the line, or the given part of it, as text.
-
-    Raises:
-        DataError: it is not UTF-8, or holds zero bytes.
-    """
+    """Return the line, or the given part of it, as text (DataError where it is not UTF-8, or holds zero bytes)."""
     content = line.content if content is None else content
     if b"\0" in content:
         raise DataError(f"{path}:{line.number}: holds zero bytes: it is not text, or damaged\n  give a text file")
@@ -84,11 +89,7 @@ def decode_line(line: TextLine, path: Path, content: bytes | None = None) -> str
 
 
 def read_text(path: Path, what: str = "text") -> list[str]:
-    """Return the sentences of a raw text file, one a line.
-
-    Raises:
-        DataError: the file is missing, empty or not UTF-8 text.
-    """
+    """Return the sentences of a raw text file, one a line (DataError where it is missing, empty or not UTF-8)."""
     lines = [decode_line(line, path) for line in text_lines(path)]
     if not lines:
         raise DataError(f"{path}: the {what} is empty\n  give the raw text, one sentence a line")

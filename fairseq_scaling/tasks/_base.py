@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from fairseq import metrics
 from fairseq.data import Dictionary, FairseqDataset
@@ -71,7 +72,11 @@ class ScalingTask(FairseqTask):
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         if not from_checkpoint:  # training, which will look for a checkpoint to resume
-            self._mend_last_checkpoint()
+            several = torch.distributed.is_available() and torch.distributed.is_initialized()
+            if not several or torch.distributed.get_rank() == 0:
+                mend_last(Path(self.cfg.save_dir))
+            if several:
+                torch.distributed.barrier()
         model = super().build_model(cfg, from_checkpoint)
         self.architecture = str(cfg._name)
         self._model = settings_of(cfg)
@@ -96,18 +101,8 @@ class ScalingTask(FairseqTask):
         if "dictionary" in noted:
             check_signature(noted["dictionary"], self.dictionary.symbols, path)
         check_model(path, state, noted, model, self._model)
-        if not start.resumes:
-            self.take_weights(model, state["model"])
-
-    def take_weights(self, model: Any, weights: dict[str, torch.Tensor]) -> None:
-        """Load the weights that a run starts from, unless fairseq will: of ``--finetune-from-model`` it does."""
-
-    def _mend_last_checkpoint(self) -> None:
-        several = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if not several or torch.distributed.get_rank() == 0:
-            mend_last(Path(self.cfg.save_dir))
-        if several:
-            torch.distributed.barrier()
+        if start.setting == "start_from":  # of --finetune-from-model fairseq loads the weights
+            model.load_state_dict(state["model"])
 
     def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         self._criterion = settings_of(cfg)
@@ -178,9 +173,8 @@ class ScalingTask(FairseqTask):
             shared = self.trains_on(dataset) or self.cfg.max_tokens_valid in (None, self.cfg.max_tokens)
             name = "max_tokens" if shared else "max_tokens_valid"
             what = "a block" if sizes is None else "the longest sentence"
-            raise SettingError(
-                option(name), max_tokens, f"{what} has {longest} tokens, more than a batch", f"give at least {longest}"
-            )
+            problem = f"{what} has {longest} tokens, more than a batch"
+            raise SettingError(option(name), max_tokens, problem, f"give at least {longest}")
 
     def train_step(
         self, sample: Any, model: Any, criterion: Any, optimizer: Any, update_num: int, ignore_grad: bool = False
@@ -208,13 +202,10 @@ class ScalingTask(FairseqTask):
 
     def _check_lengths(self, dataset: FairseqDataset, max_positions: Any) -> None:
         sizes = getattr(dataset, "sizes", None)
-        if sizes is None or max_positions is None:
+        if max_positions is None or sizes is None or not len(sizes):
             return
-        limits = max_positions if isinstance(max_positions, tuple) else (max_positions,)
-        longest = sizes.max(axis=0) if len(sizes) else []
-        for name, length, limit in zip(
-            ("source", "target"), torch.as_tensor(longest).reshape(-1), limits, strict=False
-        ):
+        longest = np.atleast_1d(sizes.max(axis=0))  # fairseq-interactive has no targets
+        for name, length, limit in zip(("source", "target"), longest, max_positions, strict=False):
             if limit is not None and length > limit:
                 raise SettingError(
                     f"max_{name}_positions", limit, f"the corpus holds a {name} of {int(length)} tokens",

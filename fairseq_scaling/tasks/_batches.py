@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from fairseq.data import FairseqDataset, iterators
@@ -23,17 +23,16 @@ Batch = Sequence[int]
 STANDS_IN = "stands_in"
 
 
-class EpochPlan:
+class EpochPlan(NamedTuple):
     """The batches of every epoch, for all ranks together.
 
-    Args:
+    Attributes:
         batches: epoch (from 1) and number of ranks -> batches of all ranks: batch i is taken by rank ``i % ranks``.
         epochs: after so many the run is over; None for no end.
     """
 
-    def __init__(self, batches: Callable[[int, int], Sequence[Batch]], epochs: int | None = None) -> None:
-        self.batches = batches
-        self.epochs = epochs
+    batches: Callable[[int, int], Sequence[Batch]]
+    epochs: int | None = None
 
 
 class _RankBatches(Sequence[Batch]):
@@ -132,25 +131,15 @@ class PlannedBatches(iterators.EpochBatchIterating):
         return self._running.n if self._running is not None else self._resume_from
 
     def state_dict(self) -> dict[str, Any]:
-        if self.end_of_epoch():
-            return {"version": 2, "epoch": self.epoch + 1, "iterations_in_epoch": 0, "batches_done": 0}
-        done = self.iterations_in_epoch
-        return {
-            "version": 2,
-            "epoch": self.epoch,
-            "iterations_in_epoch": done,
-            "batches_done": done * self.ranks,
-        }
+        epoch, done = (self.epoch + 1, 0) if self.end_of_epoch() else (self.epoch, self.iterations_in_epoch)
+        return {"version": 2, "epoch": epoch, "iterations_in_epoch": done, "batches_done": done * self.ranks}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         done = state_dict.get("batches_done", state_dict["iterations_in_epoch"])
         if done % self.ranks:
-            raise SettingError(
-                "distributed_world_size",
-                self.ranks,
-                f"the checkpoint lies after {done} batches of its epoch, which so many processes cannot share evenly",
-                "resume with the number of processes it was written by, or from a checkpoint at a budget",
-            )
+            problem = f"the checkpoint is {done} batches into its epoch, which so many processes cannot share evenly"
+            remedy = "resume with the number of processes it was written by, or from a checkpoint at a budget"
+            raise SettingError("distributed_world_size", self.ranks, problem, remedy)
         self.epoch = state_dict["epoch"]
         self._resume_from = done // self.ranks
         self._running = None

@@ -11,16 +11,12 @@ from torch import nn
 
 from ..errors import CheckpointError, SettingError
 from ..fingerprint import fingerprint
+from ..models.presets import SETTINGS
 from ..models.weights import check_weights
 from ..run import Stage, Start
 from ._run import saved_description
 from .checkpoints import LAST, described, read_checkpoint
 
-# The settings of a T5 that make it another model; dropout may change from stage to stage.
-_MODEL = (
-    "d_model", "d_kv", "d_ff", "num_heads", "encoder_layers", "decoder_layers", "feed_forward", "output_layer",
-    "relative_attention_buckets", "relative_attention_max_distance", "layer_norm_epsilon", "decoder_start",
-)  # fmt: skip
 _TASKS = {Stage.PRETRAINING: "scaling_pretraining", Stage.FINETUNING: "scaling_translation"}
 
 
@@ -29,10 +25,12 @@ class StartingPoint(NamedTuple):
 
     Attributes:
         path: of the checkpoint.
+        setting: that names it.
         resumes: the run in it is resumed; else its weights alone are taken.
     """
 
     path: Path
+    setting: str
     resumes: bool
 
 
@@ -46,23 +44,22 @@ def starting_point(cfg: Any) -> StartingPoint | None:
             resumed without a part of its state.
     """
     last = Path(cfg.save_dir) / LAST
-    if cfg.restore_file != LAST:
-        found, resumes, setting = Path(cfg.restore_file), True, "restore_file"
-    elif last.exists():
-        found, resumes, setting = last, True, "save_dir"
-    elif cfg.continue_once:
-        found, resumes, setting = Path(cfg.continue_once), True, "continue_once"
-    elif cfg.finetune_from_model:
-        found, resumes, setting = Path(cfg.finetune_from_model), False, "finetune_from_model"
-    elif getattr(cfg, "start_from", None):
-        found, resumes, setting = Path(cfg.start_from), False, "start_from"
-    else:
+    asked = [
+        ("restore_file", cfg.restore_file if cfg.restore_file != LAST else None, True),
+        ("save_dir", last if last.exists() else None, True),
+        ("continue_once", cfg.continue_once, True),
+        ("finetune_from_model", cfg.finetune_from_model, False),
+        ("start_from", getattr(cfg, "start_from", None), False),
+    ]
+    setting, file, resumes = next((one for one in asked if one[1]), ("", None, False))
+    if file is None:
         return None
+    found = Path(file)
     if not found.is_file():
         raise SettingError(setting, found, "no such file")
     if resumes:
         _check_whole_state(cfg, found)
-    return StartingPoint(found, resumes)
+    return StartingPoint(found, setting, resumes)
 
 
 def _check_whole_state(cfg: Any, found: Path) -> None:
@@ -120,7 +117,7 @@ def check_model(
     cfg = state.get("cfg")
     saved = cfg.get("model") if isinstance(cfg, dict) else None
     saved = saved if isinstance(saved, dict) else {}
-    names = {name: name for name in _MODEL}
+    names = {name: name for name in SETTINGS}
     if noted.get("run"):  # a converted model has no architecture of its own
         names = {"_name": "architecture", **names}
     differences = [

@@ -40,23 +40,32 @@ def mend_last(folder: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a fairseq checkpoint holds, tensors mapped into memory rather than read; no code in it is run.
+    """Return what a fairseq checkpoint holds; see :func:`read_data`.
 
     Raises:
         CheckpointError: there is no such file, it is damaged, is no checkpoint, or would run code.
+    """
+    state = read_data(path, "fairseq checkpoint")
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise CheckpointError(f"{path} is no fairseq checkpoint: it holds no model")
+    return state
+
+
+def read_data(path: Path, what: str) -> Any:
+    """Return what torch.save wrote into a file, tensors mapped into memory rather than read; no code in it is run.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, is no ``what``, or would run code.
     """
     try:
         zipped = zipfile.is_zipfile(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch; the error says more
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except FileNotFoundError:
-        raise CheckpointError(f"{path} is no file: a fairseq checkpoint was expected there") from None
+        raise CheckpointError(f"{path} is no file: a {what} was expected there") from None
     except Exception as error:
-        raise CheckpointError(_why(path, error)) from None
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise CheckpointError(f"{path} is no fairseq checkpoint: it holds no model")
-    return state
+        raise CheckpointError(_why(path, what, error)) from None
 
 
 def described(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def _why(path: Path, error: Exception) -> str:
+def _why(path: Path, expected: str, error: Exception) -> str:
     """Return what is wrong with a file that torch refused."""
     found = _REFUSED.search(str(error).rpartition("following error message.")[2])
     with open(path, "rb") as stream:
@@ -93,12 +102,12 @@ def _why(path: Path, error: Exception) -> str:
         what = f"more than data ({found[1]})" if found else "a pickle that torch.save did not write"
         return (
             f"{path} holds {what}: opening it could run any code, so it is not opened\n"
-            "  checkpoints of this project hold data alone; get this one again from where it was made"
+            "  take one that holds data alone: get it again from where it was made"
         )
     reason = next(iter(str(error).splitlines()), type(error).__name__) if path.stat().st_size else "the file is empty"
     return (
-        f"{path} cannot be read as a fairseq checkpoint: {reason}\n"
-        "  it was cut short, or is something else; take another checkpoint, or make it again"
+        f"{path} cannot be read as a {expected}: {reason}\n"
+        "  it was cut short, or is something else; take another one, or make it again"
     )
 
 

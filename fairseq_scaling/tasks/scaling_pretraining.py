@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-import torch
 from fairseq.data import FairseqDataset
 from fairseq.tasks import register_task
 from omegaconf import MISSING
@@ -17,7 +16,7 @@ from ..data.corruption import SpanCorruption
 from ..data.dictionary import sentinel_ids
 from ..data.pairs import updates_of_batches
 from ..data.plan import PretrainingPlan, parse_repeat
-from ..errors import CheckpointError, DataError, SettingError
+from ..errors import DataError, SettingError
 from ..mixture import Mixture
 from ..quantities import format_tokens, parse_tokens
 from ..run import RunDescription, Stage, Start
@@ -107,9 +106,6 @@ class ScalingPretrainingTask(ScalingTask):
                 return saved.start
         return read_start(path, self.cfg.start_name, "start_from")
 
-    def take_weights(self, model: Any, weights: dict[str, torch.Tensor]) -> None:
-        model.load_state_dict(weights)
-
     # -- data ------------------------------------------------------------------------------------------------------
 
     def load_dataset(self, split: str, combine: bool = False, **unused: Any) -> None:
@@ -141,11 +137,7 @@ class ScalingPretrainingTask(ScalingTask):
             batches_of_one_language = dataset.language_batches(size)
             return EpochPlan(lambda epoch, ranks: batches_of_one_language)
         ends = (0, *self.plan.budget_blocks)
-
-        return EpochPlan(
-            lambda epoch, ranks: SpanBatches(ends[epoch - 1], ends[epoch], size, ranks),
-            epochs=len(self.plan.budget_blocks),
-        )
+        return EpochPlan(lambda epoch, ranks: SpanBatches(ends[epoch - 1], ends[epoch], size, ranks), len(ends) - 1)
 
     # -- counting --------------------------------------------------------------------------------------------------
 
@@ -192,13 +184,11 @@ class ScalingPretrainingTask(ScalingTask):
         assert self.plan is not None
         done, ends = sum(self.consumed.values()) // self.corruption.block_length, self.plan.budget_blocks
         reached = [done >= end for end in ends] if ended else self._reachable()
-        missed = [
-            format_tokens(budget) for budget, is_reached in zip(self.budgets, reached, strict=True) if not is_reached
-        ]
+        missed = [format_tokens(budget) for budget, there in zip(self.budgets, reached, strict=True) if not there]
         if not missed:
             return None
-        limits = {"max_update": self.cfg.max_update, "max_epoch": self.cfg.max_epoch}
-        cause = " and ".join(f"{option(name)} {value}" for name, value in limits.items() if value)
+        limits = [name for name in ("max_update", "max_epoch") if self.cfg[name]]
+        cause = " and ".join(f"{option(name)} {self.cfg[name]}" for name in limits)
         after = f"after {sum(self.consumed.values())} tokens" if ended else f"with {cause}"
         return f"{after} it does not reach the budgets {', '.join(missed)}, which have no checkpoint"
 
@@ -277,25 +267,14 @@ class ScalingPretrainingTask(ScalingTask):
 
     def restore_counts(self, saved: dict[str, Any], before: RunDescription) -> None:
         self._take_counts(saved)
-        self._check_order(saved["run"])
         self._check_budgets(before)
         _run.logger.info("resuming after %s pretraining tokens", sum(self.consumed.values()))
 
     def _take_counts(self, saved: dict[str, Any]) -> None:
-        consumed = saved.get("consumed", {})
-        unique = saved.get("unique", consumed)  # older ones could not repeat
-        self.consumed = {language: int(consumed.get(language, 0)) for language in self.mixture.languages}
-        self.unique = {language: int(unique.get(language, 0)) for language in self.mixture.languages}
-
-    def _check_order(self, saved: dict[str, Any]) -> None:
-        """Refuse a run of an older version whose languages took turns in another order: blocks would come twice."""
-        order = list(saved.get("mixture", ()))
-        if saved.get("format") == 1 and order != sorted(order):
-            raise CheckpointError(
-                f"the checkpoint in --save-dir is of an older version, which took the languages in the order "
-                f"{', '.join(order)}; this version takes them in alphabetical order\n"
-                "  finish that run with the version that began it, or begin in an empty --save-dir"
-            )
+        self.consumed, self.unique = (
+            {language: int(saved.get(name, {}).get(language, 0)) for language in self.mixture.languages}
+            for name in ("consumed", "unique")
+        )
 
     def _check_budgets(self, before: RunDescription) -> None:
         """Budgets ahead may be moved or added; those behind may not change: batches were cut at them."""
@@ -305,12 +284,9 @@ class ScalingPretrainingTask(ScalingTask):
             for budgets in (before.budgets, self.budgets)
         )
         if passed != asked:
-            raise SettingError(
-                "budgets",
-                self.cfg.budgets,
-                f"the checkpoint in --save-dir, after {done} tokens, has passed the budgets {passed}, not {asked}",
-                "keep those, or use another --save-dir for another run",
-            )
+            problem = f"the checkpoint in --save-dir, after {done} tokens, has passed the budgets {passed}, not {asked}"
+            remedy = "keep those, or use another --save-dir for another run"
+            raise SettingError("budgets", self.cfg.budgets, problem, remedy)
 
 
 def upstream_validation(

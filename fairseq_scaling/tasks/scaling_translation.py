@@ -122,12 +122,8 @@ class ScalingTranslationTask(ScalingTask):
             )  # fmt: skip
         geometry = self.pretraining.hyperparameters
         if not geometry:
-            raise SettingError(
-                "valid_subset",
-                f"upstream_{language}",
-                "the checkpoint does not say how its pretraining text was corrupted",
-                "leave it out",
-            )
+            problem = "the checkpoint does not say how its pretraining text was corrupted"
+            raise SettingError("valid_subset", f"upstream_{language}", problem, "leave it out")
         corruption = SpanCorruption.for_block(
             geometry["block_length"], geometry["noise_density"], geometry["mean_span_length"]
         )
@@ -209,7 +205,7 @@ class ScalingTranslationTask(ScalingTask):
             raise CheckpointError(
                 f"{path} is a checkpoint of a {run.stage} run; finetuning starts from a pretraining one"
             )
-        consumed, unique = saved["consumed"], saved.get("unique", saved["consumed"])
+        consumed, unique = saved["consumed"], saved["unique"]
         return replace(
             run,
             pretrain_tokens=sum(consumed.values()),
@@ -271,7 +267,4 @@ class ScalingTranslationTask(ScalingTask):
 def _saved_pretraining(saved: dict[str, Any]) -> RunDescription | None:
     """Return the description of the pretraining that a finetuned checkpoint holds."""
     content = saved.get("pretraining")
-    if not content:
-        return None
-    content = {"format": 1, "pretrain_tokens_by_language": content.get("by_language"), **content}
-    return read_description(content)[0]
+    return read_description(content)[0] if content else None

@@ -10,9 +10,9 @@ from typing import NamedTuple, TypeVar
 from fairseq_scaling.errors import DataError
 
 from ..lines import text_batches
+from ..settings import CleanSettings
 from .filters import reject_language, reject_line, reject_pair, reject_raw
 from .profile import LanguageProfile
-from .settings import CleanSettings
 
 _BATCH = 2000
 _Text = TypeVar("_Text", str, tuple[str, str])
@@ -61,7 +61,8 @@ def clean_batch(batch: Batch, languages: tuple[str, ...], settings: CleanSetting
             settings.normalised(line, language, from_catalogue) for line, language in zip(raw, languages, strict=True)
         ]
         lines = tuple(line for line, _ in both)
-        reason = reject_raw(*raw) or _reject(lines, settings, settings.for_catalogue(from_catalogue))
+        reject = reject_pair if len(lines) == 2 else reject_line
+        reason = reject_raw(*raw) or reject(lines, settings.limits, settings.for_catalogue(from_catalogue))
         if reason := reason or reject_language(lines, languages, _profile):
             done.counts[reason] += 1
         else:
@@ -75,9 +76,3 @@ def held_out_keys(sides: Iterable[tuple[str, str]], settings: CleanSettings) -> 
     for line, language in sides:
         for text in (line, *(settings.normalised(line, language, catalogue)[0] for catalogue in (False, True))):
             yield settings.key(text)
-
-
-def _reject(lines: tuple[str, ...], settings: CleanSettings, catalogue: bool) -> str | None:
-    if len(lines) == 2:
-        return reject_pair((lines[0], lines[1]), settings.limits, catalogue)
-    return reject_line(lines[0], settings.limits, catalogue)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import regex
 
-from fairseq_scaling.errors import SettingError
-
+from ..settings import Limits
 from .lengths import count_letters, count_words
 from .profile import LanguageProfile
 
@@ -26,45 +24,19 @@ _CATALOGUE_PLACEHOLDERS, _CATALOGUE_LETTERS = 1, 0.7
 _GRACE = 4  # letters on each side that the ratio of lengths forgives: short texts differ by chance
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a line or pair must keep to. Words and letters are those of ``lengths``: they fit the script."""
-
-    min_words: int = 1
-    max_words: int = 100
-    mono_min_words: int = 1
-    mono_max_words: int = 100
-    max_characters: int = 1000
-    max_ratio: float = 2.5
-    """of the lengths of both sides in letters (a few letters of grace)"""
-    max_placeholders: int | None = None
-    """in a side of a pair, such as %s or {name}; None: 1 in text of catalogues, any number elsewhere"""
-    min_letters: float | None = None
-    """share of letters and spaces among the characters; 0: any; None: 0.7 in text of catalogues, any elsewhere"""
-
-    def __post_init__(self) -> None:
-        for low, high in (("min_words", "max_words"), ("mono_min_words", "mono_max_words")):
-            if not 1 <= getattr(self, low) <= getattr(self, high):
-                option = "--" + low.replace("_", "-")
-                raise SettingError(option, getattr(self, low), f"must be 1 to {getattr(self, high)} ({high})")
-        if self.max_ratio < 1:
-            raise SettingError("--max-ratio", self.max_ratio, "must be at least 1")
-        if self.max_characters < 1:
-            raise SettingError("--max-characters", self.max_characters, "must be at least 1")
-
-
-def reject_line(line: str, limits: Limits, catalogue: bool = False) -> str | None:
+def reject_line(lines: tuple[str, ...], limits: Limits, catalogue: bool = False) -> str | None:
     """Return the name of the rule that leaves a monolingual line out, None if it stays.
 
     Args:
-        line: normalised text.
+        lines: the one line, normalised.
         limits: what it must keep to.
         catalogue: apply the rules for catalogues: no program code, few placeholders, mostly letters.
     """
+    (line,) = lines
     return _reject_text(line, limits, catalogue) or _reject_length(line, limits.mono_min_words, limits.mono_max_words)
 
 
-def reject_pair(sides: tuple[str, str], limits: Limits, catalogue: bool = False) -> str | None:
+def reject_pair(sides: tuple[str, ...], limits: Limits, catalogue: bool = False) -> str | None:
     """Return the name of the rule that leaves a pair out, None if it stays."""
     for line in sides:
         reason = _reject_text(line, limits, catalogue) or _reject_length(line, limits.min_words, limits.max_words)

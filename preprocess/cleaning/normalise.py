@@ -88,14 +88,14 @@ def _steps(language: str, choice: str, catalogue: bool, accelerators: bool) -> l
     nfc: Step = ("Unicode form", functools.partial(unicodedata.normalize, "NFC"))
     steps = [] if choice == "none" else [nfc]
     if catalogue:
-        steps += [("markup", _remove_markup), ("escapes", _remove_escapes)]
+        steps += [("markup", _remove_markup), ("escapes", lambda line: _ESCAPED.sub(" ", line))]
     if catalogue or choice == "moses":
         steps.append(("invisible characters", _remove_invisible))
     if catalogue and accelerators:
         steps.append(("accelerators", remove_accelerator))
     if choice == "moses":
         punctuation = functools.partial(normalise_punctuation, language=language)
-        return [*steps, ("punctuation", punctuation), ("spaces", _one_kind_of_space), nfc]
+        return [*steps, ("punctuation", punctuation), ("spaces", lambda line: " ".join(line.split())), nfc]
     return [*steps, ("spaces", lambda line: _CONTROLS.sub(" ", line).strip(" "))]
 
 
@@ -109,17 +109,9 @@ def _remove_markup(text: str) -> str:
     return text
 
 
-def _remove_escapes(text: str) -> str:
-    return _ESCAPED.sub(" ", text) if "\\" in text else text
-
-
 def _remove_invisible(text: str) -> str:
     """Zero-width characters vanish (but the joiners that Persian and Indic scripts need), controls become spaces."""
     return _INVISIBLE.sub(lambda match: "" if unicodedata.category(match[0][0]) == "Cf" else " ", text)
-
-
-def _one_kind_of_space(text: str) -> str:
-    return " ".join(text.split())
 
 
 @functools.cache

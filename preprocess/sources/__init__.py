@@ -5,18 +5,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import click
+
 from .base import Request, Source
 
 __all__ = ["SOURCES", "Option", "Request", "Source", "open_source"]
 
 
 class Option(NamedTuple):
-    """An option of ``fetch`` that belongs to one source; its default also gives its type."""
+    """An option of ``fetch`` that belongs to one source; its default gives its type where ``type`` does not."""
 
     name: str
     default: Any
     help: str
     metavar: str | None = None
+    type: click.ParamType | None = None
 
 
 class Row(NamedTuple):
@@ -45,7 +48,7 @@ SOURCES = {
         "mc4",
         "Mc4Source",
         (
-            Option("mc4-documents", 100_000, "documents per language.", "N"),
+            Option("mc4-documents", 100_000, "documents per language.", "N", click.IntRange(1)),
             Option("mc4-dataset", "allenai/c4", "name on the hub, or a local path."),
         ),
     ),
@@ -53,9 +56,14 @@ SOURCES = {
         "generated",
         "GeneratedSource",
         (
-            Option("generated-sentences", 100_000, "sentences of monolingual text per language.", "N"),
-            Option("generated-pairs", 20_000, "translated sentences per pair.", "N"),
-            Option("generated-words", 1000, "words of the lexicon, the same number in each language.", "N"),
+            Option("generated-sentences", 100_000, "monolingual sentences per language.", "N", click.IntRange(1)),
+            Option("generated-pairs", 20_000, "translated sentences per pair.", "N", click.IntRange(1)),
+            Option(
+                "generated-words",
+                1000,
+                "words of the lexicon, the same number in each language (there are no more word forms than 3000).",
+                type=click.IntRange(100, 3000),
+            ),
             Option("generated-seed", 1, "of lexicons and sentences."),
         ),
     ),
@@ -66,4 +74,4 @@ def open_source(name: str, request: Request) -> Source:
     """Return a source of the table. Its module is imported only now: some need packages that not everybody has."""
     row = SOURCES[name]
     source: type[Source] = getattr(import_module(f".{row.module}", __package__), row.class_name)
-    return source.from_request(request)
+    return source(request)

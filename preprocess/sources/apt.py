@@ -22,15 +22,14 @@ from fairseq_scaling.errors import DataError
 
 from ..lines import batches
 
-SNAPSHOT = "https://snapshot.debian.org"
 _TIMEOUT = 20.0  # seconds without a byte from the snapshot server
 _FAILURES = 3  # in a row; then the snapshot server is not asked again
 _AT_ONCE = 100
 _NO_APT = (
     "the source 'debian' needs apt-get, which is not on this machine (it is on Debian and Ubuntu)\n"
     "  use your own text instead: scaling-preprocess fetch --source files --mono en=FILE --pair en-fr=FILE,FILE\n"
-    "  or generated languages, which need no download: scaling-preprocess fetch --source generated --languages ga,gb "
-    "--pairs ga-gb"
+    "  or generated languages, which need no download (a whole study of them: make control): scaling-preprocess fetch "
+    "--source generated --languages ga,gb --pairs ga-gb"
 )
 
 
@@ -89,9 +88,7 @@ class Apt:
     def download(self, wanted: Iterable[Package], advance: Callable[[int], None] = lambda done: None) -> list[Package]:
         """Download the packages that the cache lacks; return those that could not be downloaded.
 
-        Args:
-            wanted: the packages.
-            advance: called with the bytes that are there since the last call.
+        ``advance`` is called with the bytes that are there since the last call.
         """
         failed = []
         for batch in batches(self._not_cached(wanted, advance), _AT_ONCE):
@@ -105,10 +102,7 @@ class Apt:
     ) -> list[Package]:
         """Download exactly these packages; return those that could not be downloaded.
 
-        Args:
-            wanted: packages with their checksums.
-            snapshot: address of the server that is asked for what the release does not serve; empty: none.
-            advance: as in ``download``.
+        The server ``snapshot`` is asked for what the release does not serve; empty: none is asked.
         """
         missing = self._not_cached(wanted, advance)
         served = self._checksums(missing)
@@ -135,11 +129,7 @@ class Apt:
         return self.packages_folder / package.file_name
 
     def use_own_lists(self) -> None:
-        """Fetch package lists into the cache and use them from now on.
-
-        Raises:
-            DataError: they could not be fetched.
-        """
+        """Fetch package lists into the cache and use them from now on (DataError where that fails)."""
         (self._lists / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (self._lists / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         self._own_lists = True
@@ -220,11 +210,7 @@ class Apt:
 
 
 def package_files(package: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yield (path in the package, content) of the files whose path is ``wanted``.
-
-    Raises:
-        DataError: the package cannot be read.
-    """
+    """Yield (path in the package, content) of the files that are ``wanted`` (DataError where it cannot be read)."""
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as process:
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:

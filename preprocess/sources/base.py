@@ -55,10 +55,9 @@ class Source(ABC):
     catalogue = False
     """whether the text is program messages and manuals: ``clean`` then applies its rules for catalogues"""
 
-    @classmethod
     @abstractmethod
-    def from_request(cls, request: Request) -> Source:
-        """Return the source for what ``fetch`` was asked for; may download."""
+    def __init__(self, request: Request) -> None:
+        """Take what ``fetch`` was asked for; may download."""
 
     @abstractmethod
     def monolingual(self, language: str) -> Iterator[str]:

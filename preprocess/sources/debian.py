@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,10 @@ from fairseq_scaling.errors import DataError, SettingError
 from fairseq_scaling.whole_files import write_whole
 
 from ..progress import ordered_map, progress
-from .apt import SNAPSHOT, Apt, Package, package_files
+from .apt import Apt, Package, package_files
 from .base import Request, Source, split_sentences
 from .catalogue import paragraphs, read_catalogue
-from .libreoffice import read_help_page
-from .manpage import read_manual_page
+from .pages import read_help_page, read_manual_page
 
 KINDS = ("catalogues", "help", "manpages")
 QUICKSTART_LIST = Path(__file__).parent / "packages.json"
@@ -32,124 +31,38 @@ _LANGUAGE_PACKS = ("language-pack-{}-base", "language-pack-gnome-{}-base")
 
 
 class DebianSource(Source):
-    """The text files of packages that are in the cache; ``from_list`` gets them there.
-
-    Args:
-        packages: downloaded packages.
-        languages: the languages whose files are wanted, for example ``en``, ``fr``.
-        cache: folder for downloads and unpacked files.
-        kinds: which of ``catalogues``, ``help`` and ``manpages`` to read.
-        workers: processes that unpack.
-        provenance: what ``describe`` says beside the packages.
+    """The text files of packages, downloaded and unpacked below the cache.
 
     Raises:
-        DataError: ``apt-get`` is missing, or a package is damaged.
-        SettingError: an unknown kind.
+        DataError: ``apt-get`` or the package lists are missing, a package is damaged, or none could be downloaded.
+        SettingError: an unknown kind, or a file that is no package list.
     """
 
     name = "debian"
     catalogue = True
 
-    def __init__(
-        self,
-        packages: Sequence[Package],
-        languages: Sequence[str],
-        cache: Path,
-        kinds: Sequence[str] = KINDS,
-        workers: int = 1,
-        provenance: Mapping[str, Any] | None = None,
-    ) -> None:
-        if unknown := [kind for kind in kinds if kind not in KINDS]:
+    def __init__(self, request: Request) -> None:
+        options, cache = request.options, request.options["cache"] / "debian"
+        self._kinds = tuple(kind.strip() for kind in options["kinds"].split(",") if kind.strip())
+        if unknown := [kind for kind in self._kinds if kind not in KINDS]:
             raise SettingError("--kinds", unknown[0], f"the kinds are {', '.join(KINDS)}")
-        self.packages, self._languages, self._kinds = list(packages), sorted(set(languages)), tuple(kinds)
-        self._provenance = dict(provenance or {})
+        self._languages = sorted(request.all_languages)
         self._apt, self._unpacked = Apt(cache), cache / "unpacked"
         self._unreadable: set[str] = set()
         self._read: Counter[str] = Counter()
+        package_list, limit = Path(options["packages"] or QUICKSTART_LIST), int(options["max_download"] * 1e6)
+        self.packages, self._provenance = _download(
+            self._apt, package_list, self._languages, limit, options["snapshot"]
+        )
         unpack = partial(_unpack, folder=self._unpacked, languages=tuple(self._languages))
         with progress("unpack (packages)", len(self.packages)) as advance:
-            for _ in ordered_map(unpack, [self._apt.path(package) for package in self.packages], workers):
+            paths = [self._apt.path(package) for package in self.packages]
+            for _ in ordered_map(unpack, paths, options["workers"]):
                 advance(1)
-
-    @classmethod
-    def from_request(cls, request: Request) -> DebianSource:
-        options = request.options
-        source = cls.from_list(
-            Path(options["packages"] or QUICKSTART_LIST),
-            request.all_languages,
-            options["cache"] / "debian",
-            [kind.strip() for kind in options["kinds"].split(",") if kind.strip()],
-            int(options["max_download"] * 1e6),
-            options["workers"],
-            options["snapshot"],
-        )
         if options["write_packages"]:
-            source.write_list(Path(options["write_packages"]))
-        return source
+            self._write_list(Path(options["write_packages"]))
 
-    @classmethod
-    def from_list(
-        cls,
-        package_list: Path,
-        languages: Sequence[str],
-        cache: Path,
-        kinds: Sequence[str] = KINDS,
-        max_download: int = 150_000_000,
-        workers: int = 1,
-        snapshot: str = SNAPSHOT,
-    ) -> DebianSource:
-        """Return the source of a package list, downloading what the cache lacks.
-
-        A pinned package (listed with its checksum) is downloaded in exactly that version, from the release or from the
-        snapshot server. Where neither has that version, the release's own version is used, and ``describe`` says that
-        the text is not as pinned. For a package that is not pinned the release's version is used.
-
-        Args:
-            package_list: JSON file with the packages, the most useful first.
-            languages: as above, and so ``cache``, ``kinds``, ``workers``.
-            max_download: bytes; packages of the list beyond this sum are left out.
-            snapshot: address of the snapshot server; empty: none is asked.
-
-        Raises:
-            DataError: ``apt-get`` or the package lists are missing, or no package at all could be downloaded.
-            SettingError: the file is no package list.
-        """
-        listed, apt = read_package_list(package_list), Apt(cache)
-        pinned, left_out = _within([package for package in listed.values() if package], max_download)
-        with progress("download (bytes)", sum(package.size for package in pinned)) as advance:
-            failed = apt.download_pinned(pinned, snapshot, advance)
-        by_name = {package.name: package for package in pinned if package not in failed}
-        packs = [name.format(language) for language in sorted(languages) for name in _LANGUAGE_PACKS]
-        names = [name for name in listed if name not in by_name and name not in left_out]
-        # Ubuntu's packs hold what its packages lack; the pinned ones are Debian's and lack nothing.
-        found = apt.look_up([*packs, *names]) if names else {}
-        rest = max_download - sum(package.size for package in by_name.values())
-        chosen, beyond = _within([found[name] for name in [*packs, *names] if name in found], rest)
-        with progress("download (bytes)", sum(package.size for package in chosen)) as advance:
-            lost = apt.download(chosen, advance)
-        if lost:
-            lost = _try_again(apt, lost, found)
-        lost_names = [package.name for package in lost]
-        by_name |= {package.name: found[package.name] for package in chosen if package.name not in lost_names}
-        packages = [by_name[name] for name in [*packs, *listed] if name in by_name]
-        if not packages:
-            raise DataError(
-                f"none of the {len(listed)} packages in {package_list.name} could be downloaded: is there a network?\n"
-                "  run it again later, or use your own text (--source files)"
-            )
-        checksums = {package.name: package.sha256 for package in listed.values() if package}
-        others = [package.name for package in packages if checksums.get(package.name, "") not in ("", package.sha256)]
-        provenance = {
-            "package_list": package_list.name,
-            "as_pinned": [package.sha256 for package in packages] == list(checksums.values()) if checksums else None,
-            "packages_of_another_version": others,
-            "packages_unknown_to_this_release": [name for name in names if name not in found],
-            "packages_not_downloaded": lost_names,
-            "packages_beyond_the_limit": [*left_out, *beyond],
-        }
-        return cls(packages, languages, cache, kinds, workers, provenance)
-
-    def write_list(self, path: Path) -> None:
+    def _write_list(self, path: Path) -> None:
         """Write the list of the packages, pinned to these versions: given as ``--packages`` it gives this text."""
         entries = []
         for package in self.packages:
@@ -163,7 +76,9 @@ class DebianSource(Source):
         if "catalogues" in self._kinds:
             yield from self._count(f"catalogues {language}", self._messages(language))
         if "help" in self._kinds:
-            yield from self._count(f"help {language}", self._help_sentences(language))
+            paragraphs_of = self._help_paragraphs(language)
+            sentences = (sentence for _, text in paragraphs_of for sentence in split_sentences(text))
+            yield from self._count(f"help {language}", sentences)
         if "manpages" in self._kinds:
             yield from self._count(f"manpages {language}", self._manual_sentences(language))
 
@@ -238,11 +153,9 @@ class DebianSource(Source):
             for path in self._files(package, language, ".html"):
                 page = path.read_text(encoding="utf-8", errors="replace")
                 for identity, text in read_help_page(page):
-                    yield (_help_page_name(path), identity), text
-
-    def _help_sentences(self, language: str) -> Iterator[str]:
-        for _, text in self._help_paragraphs(language):
-            yield from split_sentences(text)
+                    # Its path below "text" is the same in every language.
+                    name = path.as_posix().rpartition("/libreoffice/help/")[2].partition("/text/")[2]
+                    yield (name, identity), text
 
     def _manual_sentences(self, language: str) -> Iterator[str]:
         for package in self.packages:
@@ -266,6 +179,57 @@ def read_package_list(path: Path) -> dict[str, Package | None]:
         raise SettingError(
             "--packages", path, "is no package list", 'the least one is {"packages": [{"name": "manpages-ro"}]}'
         ) from None
+
+
+def _download(
+    apt: Apt, package_list: Path, languages: Sequence[str], limit: int, snapshot: str
+) -> tuple[list[Package], dict[str, Any]]:
+    """Get the packages of a list that the cache lacks; return the packages, and what of them is not as the list says.
+
+    A pinned package (listed with its checksum) is downloaded in exactly that version, from the release or from the
+    snapshot server. Where neither has that version, the release's own version is used, and the text is not as pinned.
+    For a package that is not pinned the release's version is used.
+
+    Args:
+        package_list: JSON file with the packages, the most useful first.
+        languages: whose language packs of Ubuntu are wanted.
+        limit: bytes; packages of the list beyond this sum are left out.
+        snapshot: address of the snapshot server; empty: none is asked.
+    """
+    listed = read_package_list(package_list)
+    pinned, left_out = _within([package for package in listed.values() if package], limit)
+    with progress("download (bytes)", sum(package.size for package in pinned)) as advance:
+        failed = apt.download_pinned(pinned, snapshot, advance)
+    by_name = {package.name: package for package in pinned if package not in failed}
+    packs = [name.format(language) for language in sorted(languages) for name in _LANGUAGE_PACKS]
+    names = [name for name in listed if name not in by_name and name not in left_out]
+    # Ubuntu's packs hold what its packages lack; the pinned ones are Debian's and lack nothing.
+    found = apt.look_up([*packs, *names]) if names else {}
+    rest = limit - sum(package.size for package in by_name.values())
+    chosen, beyond = _within([found[name] for name in [*packs, *names] if name in found], rest)
+    with progress("download (bytes)", sum(package.size for package in chosen)) as advance:
+        lost = apt.download(chosen, advance)
+    if lost:
+        lost = _try_again(apt, lost, found)
+    lost_names = [package.name for package in lost]
+    by_name |= {package.name: found[package.name] for package in chosen if package.name not in lost_names}
+    packages = [by_name[name] for name in [*packs, *listed] if name in by_name]
+    if not packages:
+        raise DataError(
+            f"none of the {len(listed)} packages in {package_list.name} could be downloaded: is there a network?\n"
+            "  run it again later, or use your own text (--source files)"
+        )
+    checksums = {package.name: package.sha256 for package in listed.values() if package}
+    others = [package.name for package in packages if checksums.get(package.name, "") not in ("", package.sha256)]
+    provenance = {
+        "package_list": package_list.name,
+        "as_pinned": [package.sha256 for package in packages] == list(checksums.values()) if checksums else None,
+        "packages_of_another_version": others,
+        "packages_unknown_to_this_release": [name for name in names if name not in found],
+        "packages_not_downloaded": lost_names,
+        "packages_beyond_the_limit": [*left_out, *beyond],
+    }
+    return packages, provenance
 
 
 def _try_again(apt: Apt, failed: Sequence[Package], found: dict[str, Package]) -> list[Package]:
@@ -329,8 +293,3 @@ def _unpack(package: Path, folder: Path, languages: Sequence[str]) -> None:
         target.write_bytes(content)
     for language, part in parts.items():
         part.rename(_unpacked_folder(folder, package, language))
-
-
-def _help_page_name(path: Path) -> str:
-    """Return the path of a help page below ``text``: the same in every language."""
-    return path.as_posix().rpartition("/libreoffice/help/")[2].partition("/text/")[2]

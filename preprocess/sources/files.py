@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,21 @@ SidePaths = tuple[Path, Path]
 class FilesSource(Source):
     """Monolingual and parallel UTF-8 files (``.gz`` too), one sentence a line.
 
-    Args:
-        mono: language -> files.
-        pairs: ``en-fr`` -> (English file, French file), line i of one the translation of line i of the other.
-        held_out: (pair, split) -> the two files; the splits are ``valid``, ``test``, ``test1``, ...
-
     Raises:
         SettingError: a file does not exist or is empty, or is to be its own translation.
     """
 
     name = "files"
 
-    def __init__(
-        self,
-        mono: Mapping[str, Sequence[Path]],
-        pairs: Mapping[str, Sequence[SidePaths]],
-        held_out: Mapping[tuple[str, str], SidePaths],
-    ) -> None:
-        self._mono, self._pairs, self._held_out = mono, pairs, held_out
+    def __init__(self, request: Request) -> None:
+        self._mono = {language: [Path(value) for value in values] for language, values in request.mono.items()}
+        self._pairs = {
+            pair: [_two_files("--pair", value) for value in values] for pair, values in request.parallel.items()
+        }
+        self._held_out = {
+            (pair, split): _two_files(f"--{split.rstrip('0123456789')}", value)
+            for (pair, split), value in request.given.items()
+        }
         for path in self._paths():
             if not path.is_file():
                 raise SettingError("file", path, "does not exist")
@@ -45,14 +42,6 @@ class FilesSource(Source):
         for left, right in self._sides():
             if left.samefile(right):
                 raise SettingError("file", left, "is given as both sides of a pair", "give the file of each language")
-
-    @classmethod
-    def from_request(cls, request: Request) -> FilesSource:
-        return cls(
-            {language: [Path(value) for value in values] for language, values in request.mono.items()},
-            {pair: [_two_files("--pair", value) for value in values] for pair, values in request.parallel.items()},
-            {key: _two_files(f"--{key[1].rstrip('0123456789')}", value) for key, value in request.given.items()},
-        )
 
     def monolingual(self, language: str) -> Iterator[str]:
         for path in self._mono.get(language, ()):

@@ -104,40 +104,20 @@ class Meaning(NamedTuple):
 
 
 class GeneratedSource(Source):
-    """Text of the languages of ``LANGUAGES``; needs no network.
-
-    Args:
-        sentences: sentences of monolingual text per language.
-        pairs: translated sentences per pair.
-        words: size of the lexicon: nouns, verbs and adjectives.
-        seed: of lexicons and sentences.
-
-    Raises:
-        SettingError: an unknown language, or a size that is not possible.
-    """
+    """Text of the languages of ``LANGUAGES`` (SettingError for any other one); needs no network."""
 
     name = "generated"
 
-    def __init__(
-        self, languages: Sequence[str], sentences: int = 100_000, pairs: int = 20_000, words: int = 1000, seed: int = 1
-    ) -> None:
-        if unknown := [language for language in languages if language not in LANGUAGES]:
+    def __init__(self, request: Request) -> None:
+        if unknown := [language for language in request.all_languages if language not in LANGUAGES]:
             raise SettingError("language", unknown[0], f"the generated languages are {', '.join(LANGUAGES)}")
-        for option, value, least in (("sentences", sentences, 1), ("pairs", pairs, 1), ("words", words, 100)):
-            if value < least:
-                raise SettingError(f"--generated-{option}", value, f"must be at least {least}")
-        if words > 3000:
-            raise SettingError("--generated-words", words, "must be at most 3000: there are no more word forms")
-        self._sentences, self._pairs, self._words, self._seed = sentences, pairs, words, seed
-        self._sizes = {kind: round(share * words) for kind, share in _SHARES.items()}
+        self._sentences, self._pairs, self._words, self._seed = (
+            request.options[f"generated_{name}"] for name in ("sentences", "pairs", "words", "seed")
+        )
+        self._sizes = {kind: round(share * self._words) for kind, share in _SHARES.items()}
         self._grammars: dict[str, Grammar] = {}
-        for language in languages:
+        for language in request.all_languages:
             self.grammar(language)
-
-    @classmethod
-    def from_request(cls, request: Request) -> GeneratedSource:
-        sizes = (request.options[f"generated_{name}"] for name in ("sentences", "pairs", "words", "seed"))
-        return cls(request.all_languages, *sizes)
 
     def monolingual(self, language: str) -> Iterator[str]:
         if language in LANGUAGES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fairseq_scaling.errors import DataError, SettingError
+from fairseq_scaling.errors import DataError
 
 from .base import Request, Source
 
@@ -15,26 +15,16 @@ class Mc4Source(Source):
 
     Every non-empty line of a document becomes a line. Nothing is downloaded beyond what is read.
 
-    Args:
-        documents: documents per language to read, the first ones of the stream.
-        dataset: its name on the hub, or a local path that ``datasets.load_dataset`` accepts.
-
     Raises:
         DataError: ``datasets`` is not installed.
     """
 
     name = "mc4"
 
-    def __init__(self, documents: int, dataset: str = "allenai/c4") -> None:
-        if documents < 1:
-            raise SettingError("--mc4-documents", documents, "must be at least 1")
-        self._documents, self._dataset = documents, dataset
+    def __init__(self, request: Request) -> None:
+        self._documents, self._dataset = request.options["mc4_documents"], request.options["mc4_dataset"]
         self._read: dict[str, int] = {}
         self._version = _datasets().__version__
-
-    @classmethod
-    def from_request(cls, request: Request) -> Mc4Source:
-        return cls(request.options["mc4_documents"], request.options["mc4_dataset"])
 
     def monolingual(self, language: str) -> Iterator[str]:
         stream = _datasets().load_dataset(self._dataset, language, split="train", streaming=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,9 @@ _ISO_639_3 = {
 
 
 class WmtSource(Source):
-    """Datasets of mtdata and test sets of sacrebleu.
+    """Datasets of mtdata and test sets of sacrebleu, by their names there.
 
-    Args:
-        mono: language -> mtdata names, for example ``de`` -> ``Statmt-news_crawl-2020-deu``.
-        pairs: ``en-de`` -> mtdata names, for example ``Statmt-news_commentary-16-deu-eng``.
-        held_out: (pair, split) -> sacrebleu's name, for example ``wmt14``.
+    For example ``Statmt-news_crawl-2020-deu``, ``Statmt-news_commentary-16-deu-eng`` and ``wmt14``.
 
     Raises:
         SettingError: a name that sacrebleu does not know, or an mtdata name that is not of the languages.
@@ -43,24 +40,15 @@ class WmtSource(Source):
 
     name = "wmt"
 
-    def __init__(
-        self,
-        mono: Mapping[str, Sequence[str]],
-        pairs: Mapping[str, Sequence[str]],
-        held_out: Mapping[tuple[str, str], str],
-    ) -> None:
-        self._mono, self._pairs, self._held_out = mono, pairs, held_out
-        for (pair, split), test_set in held_out.items():
+    def __init__(self, request: Request) -> None:
+        self._mono, self._pairs, self._held_out = request.mono, request.parallel, request.given
+        for (pair, split), test_set in self._held_out.items():
             _check_test_set(test_set, pair, split)
-        for pair, names in pairs.items():
+        for pair, names in self._pairs.items():
             for dataset in names:
                 _is_swapped(dataset, pair)
-        if (mono or pairs) and shutil.which("mtdata") is None:
+        if (self._mono or self._pairs) and shutil.which("mtdata") is None:
             raise DataError("the program mtdata is not installed\n  install it: pipx install mtdata")
-
-    @classmethod
-    def from_request(cls, request: Request) -> WmtSource:
-        return cls(request.mono, request.parallel, request.given)
 
     def monolingual(self, language: str) -> Iterator[str]:
         for dataset in self._mono.get(language, ()):
@@ -87,7 +75,7 @@ class WmtSource(Source):
     def describe(self) -> dict[str, Any]:
         return {
             "source": self.name,
-            "mtdata": {**{k: list(v) for k, v in self._mono.items()}, **{k: list(v) for k, v in self._pairs.items()}},
+            "mtdata": {name: list(datasets) for name, datasets in [*self._mono.items(), *self._pairs.items()]},
             "sacrebleu": {f"{pair} {split}": name for (pair, split), name in self._held_out.items()},
         }
 

@@ -62,15 +62,21 @@ def test_the_first_screen_says_what_was_read_what_is_missing_and_the_next_step(t
     result = fit_scaling(tmp_path)
     assert result.exit_code == 2
     lines = [line.strip() for line in result.output.splitlines()]
-    assert len(lines) < 15
+    assert len(lines) < 17
+    logs = shlex.quote(str(tmp_path))
+    assert lines[:5] == [
+        "Found:   61 runs in 122 files",
+        "Missing: pretrain_tokens: the logs do not say on how many tokens each model was pretrained",
+        f"Next:    fit-scaling {logs} --write-mapping mapping.csv",
+        "then fill in the column pretrain_tokens of mapping.csv (0: no pretraining)",
+        f"then fit-scaling {logs} --mapping mapping.csv",
+    ]
     assert f"read {tmp_path}: 122 files, 61 runs" in lines
-    assert "training    61 runs: 61 finished" in lines
-    assert "scores      61 runs: bleu of test (61)" in lines
+    assert "training    finished (61)" in lines
+    assert "scores      bleu of test (61)" in lines
     assert "languages   de-en (61)" in lines
     assert "subsets     test (61), valid (61)" in lines
     assert sum("lacks pretrain_tokens: 61 runs" in line for line in lines) == 1
-    assert lines[-1].startswith(f"next: fit-scaling {shlex.quote(str(tmp_path))} --write-mapping mapping.csv")
-    assert "no readable run" not in result.output
 
 
 def test_a_mapping_that_was_written_and_filled_in_fits(tmp_path: Path) -> None:
@@ -120,7 +126,7 @@ def test_nothing_to_fit_of_a_mapping_that_is_not_filled_in_names_its_column(tmp_
     fit_scaling(logs, "--write-mapping", table)
     result = fit_scaling(logs, "--mapping", table)
     assert result.exit_code == 2
-    assert f"next: fill in the column pretrain_tokens of {table}: 5 runs without it" in result.output
+    assert f"Next:    fill in the column pretrain_tokens of {table}: 5 runs without it" in result.output
 
 
 def test_scores_and_losses_of_subsets_of_any_name_are_used(tmp_path: Path) -> None:
@@ -185,3 +191,10 @@ def test_a_subset_is_chosen_once_for_a_metric(tmp_path: Path) -> None:
         result = fit_scaling(logs, *options)
         assert result.exit_code == 2
         assert "--subset" in result.output
+
+
+def test_logs_are_over_pretraining_tokens_alone(tmp_path: Path) -> None:
+    logs = study(tmp_path, lambda step: (5.0, 4.0))
+    result = fit_scaling(logs, "--mapping", mapping(tmp_path), "--x", "updates")
+    assert result.exit_code == 2
+    assert "--x = updates: of logs the curves are over pretraining tokens" in result.output

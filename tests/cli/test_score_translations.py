@@ -14,6 +14,8 @@ from click.testing import CliRunner, Result
 
 from fairseq_scaling.cli.score_translations import main
 from fairseq_scaling.logs import read_runs
+from fairseq_scaling.metrics import METRICS
+from fairseq_scaling.scores import scoring
 from fairseq_scaling.scores.generation import read_generation
 from fairseq_scaling.scores.text import read_text
 from tests.data.tiny import renew, write_corpus
@@ -267,7 +269,7 @@ def test_a_wrong_number_of_sentences_names_both_counts(tmp_path: Path) -> None:
         (("nothing.txt", "-r", REFERENCE), "no such file"),
         ((GENERATED, "-r", "nothing.txt"), "no such file"),
         ((GENERATED,), "--reference"),
-        ((GENERATED, "-r", REFERENCE, "-m", "bleu,rouge"), "choose from bleu, chrf, ter, rouge_l, comet"),
+        ((GENERATED, "-r", REFERENCE, "-m", "bleu,rouge"), "choose from bleu, chrf, ter, comet, rouge_l"),
         ((GENERATED, "-r", REFERENCE, "-m", ","), "no such metric"),
         ((GENERATED, "-r", REFERENCE, "-o", "nowhere/scores.json"), "mkdir -p nowhere"),
         ((GENERATED, "-r", REFERENCE, "-m", "comet"), "local checkpoint"),
@@ -306,3 +308,9 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--required-batch-size-multiple 1" in done.stdout
+
+
+def test_the_help_names_the_metrics_of_the_table_with_their_packages() -> None:
+    shown = " ".join(run("--help").output.split())
+    assert "Of " + ", ".join(f"{name} ({METRICS[name].scorer})" for name in scoring.METRICS) in shown
+    assert scoring.METRICS == tuple(name for name, metric in METRICS.items() if metric.scorer)

@@ -58,12 +58,6 @@ def test_an_empty_token_file_can_be_read(tmp_path: Path) -> None:
     assert (len(tokens), tokens.tokens, tokens.stream.tolist()) == (0, 0, [])
 
 
-def test_a_token_that_does_not_fit_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="cannot hold the tokens 2 to 65536"):
-        write_token_file(tmp_path / "train", [np.array([65536, 2])], np.uint16)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_the_smaller_type_is_taken_as_long_as_it_holds_every_id() -> None:
     assert token_dtype(65536) == np.uint16  # ids 0 to 65535
     assert token_dtype(65537) == np.int32

@@ -152,6 +152,29 @@ def test_the_mixture_run_again_is_less_certain_than_the_run_continued():
     assert not made.shared_by_run.measured
 
 
+def test_what_a_seed_does_to_the_baseline_as_well_cancels():
+    """Three seeds, two BLEU apart from each other at all budgets and without pretraining, which gains three."""
+    seeds, effects = np.repeat([1, 2, 3], len(RISE)), np.repeat([-2.0, 0.0, 2.0], len(RISE))
+    points = {"tokens": np.tile(1e6 * 2.0 ** np.arange(len(RISE)), 3), "seeds": seeds}
+    without, own = np.tile(RISE, 3)[-1] - 3 + np.array([-2.0, 0.0, 2.0]), [1, 2, 3]
+
+    def gain(baseline_seeds):
+        return forecast(
+            np.tile(RISE, 3) + effects, baseline=without, baseline_seeds=baseline_seeds, **points
+        ).above_baseline
+
+    paired, others, unknown = gain(own), gain([4, 5, 6]), gain(None)
+    assert paired.value == pytest.approx(3, abs=0.5)
+    widths = [one.upper - one.lower for one in (paired, others, unknown)]
+    assert widths[0] < 0.8 * widths[1]
+    assert widths[1] == pytest.approx(widths[2], rel=0.1)
+
+
+def test_as_many_baseline_seeds_as_baselines():
+    with pytest.raises(DataError, match="one seed per value"):
+        curve(baseline=[1.0, 2.0], baseline_seeds=[1])
+
+
 def test_identical_curves_are_equal_and_worth_the_same():
     two = laws.forecast([curve(name="a"), curve(name="b")])
     compared = laws.compare_mixtures(*two, float(TOKENS[-1]))
@@ -159,6 +182,15 @@ def test_identical_curves_are_equal_and_worth_the_same():
     assert compared.difference.lower < 0 < compared.difference.upper
     assert compared.worth is not None
     assert compared.worth.lower < 1 < compared.worth.upper
+
+
+def test_the_draws_of_a_difference_say_what_the_comparison_says():
+    two = laws.forecast([curve(name="a"), curve(8 + 2.0 * np.log2(TOKENS / TOKENS[0]), name="b")])
+    compared = laws.compare_mixtures(*two, float(TOKENS[-1]))
+    drawn = laws.difference_of_mixtures(*two, [TOKENS[-1], 2 * TOKENS[-1]])
+    assert drawn.shape[1] == 2
+    assert np.mean(drawn[:, 0] > 0) == pytest.approx(compared.probability, abs=0.02)
+    assert np.median(drawn[:, 0]) == pytest.approx(compared.difference.value, abs=0.1)
 
 
 def test_twice_the_data_is_worth_two():

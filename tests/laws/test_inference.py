@@ -86,13 +86,6 @@ def test_the_same_seed_gives_the_same_bootstrap_and_global_random_state_is_not_t
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
-def test_draws_have_the_spread_of_the_interval():
-    fit = laws.fit(synthetic_curve("log_law", 10, 0.01, np.random.default_rng(6)))
-    drawn = fit.draws([4e11], 20000)[:, 0]
-    predicted = fit.predict([4e11])
-    np.testing.assert_allclose(np.quantile(drawn, [0.025, 0.975]), [predicted.lower[0], predicted.upper[0]], rtol=0.01)
-
-
 def test_intervals_of_bleu_end_at_100():
     curve = laws.Curve("c", "bleu", np.geomspace(1e9, 8e9, 4), [20.0, 30.0, 38.0, 52.0])
     assert laws.fit(curve).predict([1e12]).upper[0] <= max(100.0, laws.fit(curve).predict([1e12]).value[0])

@@ -1,5 +1,7 @@
 """Profile intervals, held against closed forms and against a constrained optimiser of another make."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,14 +24,13 @@ BENDING_UP = laws.Curve(
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
-def test_a_law_that_is_linear_has_the_intervals_and_draws_of_the_delta_method(level):
+def test_a_law_that_is_linear_has_the_intervals_of_the_delta_method(level):
     curve = synthetic_curve("log_law", 6, 0.03, RANDOM(2))
     one, other = (laws.fit(curve, "power_law", interval=kind, level=level) for kind in ("profile", "delta"))
     at = np.geomspace(1e8, 1e13, 30)
     for name in ("value", "lower", "upper"):
         np.testing.assert_allclose(getattr(one.predict(at), name), getattr(other.predict(at), name), rtol=5e-3)
     np.testing.assert_allclose(one.predict(4e11).upper, other.predict(4e11).upper, rtol=1e-6)
-    np.testing.assert_allclose(one.draws([4e11, 1e12], 500), other.draws([4e11, 1e12], 500), rtol=1e-6)
 
 
 AHEAD = 40.0
@@ -124,15 +125,6 @@ def test_a_curve_at_the_edge_of_its_law_keeps_a_useful_interval():
     assert upper["profile"] < 30 < 60 < upper["delta"]
 
 
-@pytest.mark.parametrize("law", ["logistic", "log_law"])
-def test_draws_have_the_quantiles_of_the_intervals(law):
-    fit = laws.fit(BENDING_UP, law)
-    at = 4e6 * np.array([1.0, 4.0])
-    drawn, predicted = fit.draws(at, 20000), fit.predict(at)
-    ends = np.quantile(drawn, [0.025, 0.975], axis=0)
-    np.testing.assert_allclose(np.log(ends), np.log([predicted.lower, predicted.upper]), atol=0.06)
-
-
 def test_many_predictions_at_once_are_those_of_each_alone():
     fit = laws.fit(BENDING_UP, "log_law")
     at = np.geomspace(0.2e6, 40e6, 40)
@@ -156,7 +148,8 @@ def test_points_on_the_law_have_no_width():
 
 @pytest.mark.parametrize("law", ["log_law", "logistic", "power_law"])
 def test_profiles_that_are_traced_together_are_those_of_each_fit(law):
-    curves = [BENDING_UP, BENDING_UP.select(BENDING_UP.pretrain_tokens < 3e6), BENDING_UP]
+    shorter = replace(BENDING_UP, held_out=BENDING_UP.pretrain_tokens >= 3e6)
+    curves = [BENDING_UP, shorter, BENDING_UP]
     places = [curve.pretrain_tokens.max() * np.array([1.0, 2.0, 4.0]) for curve in curves]
     alone = [fit.predict(at) for fit, at in zip(laws.fit_many(curves, law), places, strict=True)]
     together = laws.fit_many(curves, law)

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from preprocess.sources import Request
+from preprocess.sources.files import FilesSource
+
 
 def _words(text: str) -> list[str]:
     return text.split()
@@ -39,6 +42,17 @@ def sentence(number: int) -> tuple[str, str]:
     return " ".join(words).capitalize() + ".", " ".join(FRENCH[word] for word in words).capitalize() + "."
 
 
+def files_source(pair: str | None = None, test: str | None = None, mono: str | None = None) -> FilesSource:
+    """Return a source of own files: the values of ``--pair en-fr=``, ``--test en-fr=`` and ``--mono en=``."""
+    return FilesSource(
+        Request(
+            mono={"en": [mono]} if mono else {},
+            parallel={"en-fr": [pair]} if pair else {},
+            given={("en-fr", "test"): test} if test else {},
+        )
+    )
+
+
 def make_catalogue(messages: Mapping[str, str], order: str = "<", charset: str = "utf-8") -> bytes:
     """Return a compiled gettext catalogue, laid out as the gettext manual describes it."""
     header = f"Content-Type: text/plain; charset={charset}\nPlural-Forms: nplurals=2; plural=(n > 1);\n"
@@ -60,7 +74,7 @@ class PretendedDebian:
     """A folder of programs named as Debian's, and of packages that are plain tar archives."""
 
     def __init__(self, folder: Path) -> None:
-        self.programs, self.server, self.cache = folder / "bin", folder / "server", folder / "cache"
+        self.programs, self.server, self.cache = folder / "bin", folder / "server", folder / "cache" / "debian"
         self.log = folder / "log"
         self.programs.mkdir()
         self.server.mkdir()

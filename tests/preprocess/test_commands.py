@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from fairseq_scaling.data.corpus import Corpus
+from preprocess.__main__ import main
 from tests.preprocess.samples import PretendedDebian, sentence
 
-ROOT = Path(__file__).parents[2]
 
-
-def run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "preprocess", *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(*arguments: str | Path, folder: Path) -> Result:
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(main, [*map(str, arguments)])
 
 
 def write(path: Path, lines: list[str]) -> Path:
@@ -52,7 +45,7 @@ def test_from_own_files_to_a_corpus(texts: Path) -> None:
     ]
     for step in steps:
         result = run(*step.split(), folder=texts)
-        assert result.returncode == 0, result.stderr
+        assert result.exit_code == 0, result.stderr
         assert "work/" in result.stdout  # a summary that names the result
     corpus = Corpus.open(texts / "work/corpus")
     sizes = {split: size["sentences"] for split, size in corpus.manifest["pairs"]["en-fr"].items()}
@@ -62,7 +55,7 @@ def test_from_own_files_to_a_corpus(texts: Path) -> None:
     before = corpus.fingerprint
     for step in steps:
         result = run(*step.split(), folder=texts)
-        assert result.returncode == 2
+        assert result.exit_code == 2
         assert result.stderr.startswith("Error: --out = work/")
         assert "--overwrite" in result.stderr
         assert "Traceback" not in result.stderr
@@ -73,7 +66,7 @@ def test_from_debian_packages_to_raw_text(debian: PretendedDebian, tmp_path: Pat
     (tmp_path / "list.json").write_text(json.dumps({"packages": [{"name": "tool-l10n"}, {"name": "gone-away"}]}))
     command = "fetch --languages en,fr --pairs en-fr --packages list.json --cache cache --workers 1 --out raw"
     result = run(*command.split(), folder=tmp_path)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert "gone-away" in result.stdout
     assert sorted((tmp_path / "raw/mono.fr.txt").read_text().split("\n")) == [
         *("", "Deux.", "Fermer", "Un.", "_Ouvrir le fichier"),
@@ -94,7 +87,7 @@ def test_downloads_go_beside_the_result_where_home_cannot_be_written(
         *["fetch", "--languages", "fr", "--packages", "list.json", "--workers", "1", "--out", "work/raw"],
         folder=tmp_path,
     )
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert list((tmp_path / "work/downloads/debian/packages").glob("*.deb"))
 
 
@@ -119,24 +112,17 @@ def test_downloads_go_beside_the_result_where_home_cannot_be_written(
         ("--languages en --source wmt --mono en=x", "files, wmt: both read --mono and --pair"),
     ],
 )
-def test_wrong_settings_of_fetch_are_named(
-    texts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, message: str
-) -> None:
-    from preprocess.__main__ import main
-
-    monkeypatch.chdir(texts)
-    monkeypatch.setattr(sys, "argv", ["scaling-preprocess", *f"fetch --source files --out raw {arguments}".split()])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 2
-    assert message in capsys.readouterr().err
+def test_wrong_settings_of_fetch_are_named(texts: Path, arguments: str, message: str) -> None:
+    result = run(*f"fetch --source files --out raw {arguments}".split(), folder=texts)
+    assert result.exit_code == 2
+    assert message in result.stderr
     assert not (texts / "raw").exists()
 
 
 @pytest.mark.parametrize("option", ["--mono=en=news.en", "--pair=en-fr=a,b", "--valid=en-fr=a,b", "--test=en-fr=a,b"])
 def test_text_that_no_source_reads_is_refused(option: str, tmp_path: Path) -> None:
     result = run("fetch", "--languages", "en", "--pairs", "en-fr", option, "--out", "raw", folder=tmp_path)
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert "the source debian does not read it\n  add --source files" in result.stderr
 
 
@@ -145,13 +131,13 @@ def test_text_of_several_sources_is_joined_and_each_part_keeps_its_rules(debian:
     command = "fetch --source debian --source files --languages en,fr --pairs en-fr --packages list.json --cache cache"
     command += " --mono en=news.en --pair en-fr=train.en,train.fr --workers 1 --out raw"
     result = run(*command.split(), folder=texts)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     raw = json.loads((texts / "raw/raw.json").read_text())
     assert raw["parts"] == {"en": [[4, True], [200, False]], "fr": [[4, True]], "en-fr": [[4, True], [380, False]]}
     # The first part loses the mark of a key, and nothing else is touched.
     options = "--valid 5 --test 5 --mono-valid 1 --workers 1 --no-language-check --out clean"
     result = run("clean", "raw", *options.split(), folder=texts)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     text = json.loads((texts / "clean/clean.json").read_text())["text"]
     assert text["normalise"] == "nfc"
     assert text["changed"]["mono en"] == text["changed"]["mono fr"] == {"accelerators": 1}
@@ -163,18 +149,28 @@ def test_uneven_files_are_an_error_and_leave_nothing(texts: Path) -> None:
         *["fetch", "--source", "files", "--pairs", "en-fr", "--pair", "en-fr=train.en,train.fr", "--out", "raw"],
         folder=texts,
     )
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert "train.en has more lines than train.fr, which ends after line 1" in result.stderr
     assert not (texts / "raw").exists()
     assert not (texts / "raw.part").exists()
 
 
-@pytest.mark.parametrize("command", ["fetch", "clean", "train-sentencepiece", "encode"])
-def test_every_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from preprocess.__main__ import main as cli
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("fetch", "--generated-words", "5001"),
+        ("clean", "--valid", "-1"),
+        ("clean", "--max-ratio", "0.5"),
+        ("train-sentencepiece", "--model-type", "word"),
+    ],
+)
+def test_impossible_settings_name_the_option(command: str, option: str, value: str, tmp_path: Path) -> None:
+    result = run(command, "--out", "out", option, value, folder=tmp_path)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.stderr
 
-    with pytest.raises(SystemExit) as stopped:
-        cli([command, "--help"], prog_name="scaling-preprocess")
-    assert stopped.value.code == 0
-    text = capsys.readouterr().out
+
+@pytest.mark.parametrize("command", ["fetch", "clean", "train-sentencepiece", "encode"])
+def test_every_help_shows_an_example(command: str, tmp_path: Path) -> None:
+    text = run(command, "--help", folder=tmp_path).output
     assert f"scaling-preprocess {command} " in text.split("Options:")[0].split("\n", 1)[1]

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 
 from fairseq_scaling.errors import DataError, ScalingError, SettingError
 from preprocess.clean import clean
-from preprocess.cleaning.filters import Limits
-from preprocess.cleaning.settings import CleanSettings
 from preprocess.fetch import fetch
 from preprocess.folders import FORMAT
 from preprocess.lines import LONGEST, count_lines, read_lines, read_pairs, text_batches, write_pairs
+from preprocess.settings import CleanSettings, Limits
 from preprocess.sources.files import FilesSource
-from tests.preprocess.samples import sentence
+from tests.preprocess.samples import files_source, sentence
 
 WriteRaw = Callable[..., Path]
 SMALL = CleanSettings(Limits(), valid=5, test=5, mono_valid=5)
@@ -33,7 +32,7 @@ TEXT = "Le fleuve est grand.\nLa nuit est calme.\n"
 def pair_of(folder: Path, left: bytes, right: bytes) -> FilesSource:
     for name, content in (("a.en", left), ("a.fr", right)):
         (folder / name).write_bytes(content)
-    return FilesSource({}, {"en-fr": [(folder / "a.en", folder / "a.fr")]}, {})
+    return files_source(f"{folder}/a.en,{folder}/a.fr")
 
 
 @pytest.mark.faults("text in another encoding, or with endless lines", lost="nothing; file and line are named")
@@ -152,7 +151,7 @@ def test_the_same_text_on_both_sides_is_refused(write_raw: WriteRaw, tmp_path: P
     text = "".join(left + "\n" for left, _ in PAIRS).encode()
     (tmp_path / "a.en").write_bytes(text)
     with pytest.raises(SettingError, match="is given as both sides of a pair"):
-        FilesSource({}, {"en-fr": [(tmp_path / "a.en", tmp_path / "a.en")]}, {})
+        files_source(f"{tmp_path}/a.en,{tmp_path}/a.en")
     fetch(lambda: [pair_of(tmp_path, text, text)], [], ["en-fr"], tmp_path / "copies")
     with pytest.raises(DataError, match=r"0 clean pairs are left .* \(60 read, left out: equal sides 60\)"):
         clean(tmp_path / "copies", tmp_path / "clean", SMALL)
@@ -166,10 +165,10 @@ def test_the_same_text_on_both_sides_is_refused(write_raw: WriteRaw, tmp_path: P
 def test_empty_and_one_line_files_are_named(write_raw: WriteRaw, tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     with pytest.raises(SettingError, match=r"empty: is empty"):
-        FilesSource({"en": [tmp_path / "empty"]}, {}, {})
+        files_source(mono=f"{tmp_path}/empty")
     for number, content in enumerate((b"\xef\xbb\xbf", b"\r\n", b"\n\n")):
         (tmp_path / "blank").write_bytes(content)
-        source = FilesSource({"en": [tmp_path / "blank"]}, {}, {})
+        source = files_source(mono=f"{tmp_path}/blank")
         raw = tmp_path / f"blank{number}"
         count = fetch(lambda source=source: [source], ["en"], [], raw)["languages"]["en"]
         with pytest.raises(DataError, match=rf"0 clean lines .* \({count} read, left out: empty {count}\)"):

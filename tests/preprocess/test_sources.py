@@ -21,15 +21,14 @@ from click.testing import CliRunner
 
 from fairseq_scaling.errors import DataError, SettingError
 from preprocess.remarks import source_remarks
-from preprocess.sources import SOURCES
+from preprocess.sources import SOURCES, Request
 from preprocess.sources.catalogue import paragraphs, read_catalogue
 from preprocess.sources.debian import QUICKSTART_LIST, DebianSource, file_language, read_package_list
 from preprocess.sources.files import FilesSource
-from preprocess.sources.libreoffice import read_help_page
-from preprocess.sources.manpage import read_manual_page
 from preprocess.sources.mc4 import Mc4Source
+from preprocess.sources.pages import read_help_page, read_manual_page
 from preprocess.sources.wmt import WmtSource
-from tests.preprocess.samples import PretendedDebian, make_catalogue
+from tests.preprocess.samples import PretendedDebian, files_source, make_catalogue
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -124,6 +123,12 @@ def test_the_language_of_a_file_follows_from_its_path(path: str, language: str |
     assert file_language(path, ["en", "fr", "pt_BR"]) == language
 
 
+def _debian_source(packages: Path, languages: list[str], cache: Path, **options: object) -> DebianSource:
+    usual = {option.name.replace("-", "_"): option.default for option in SOURCES["debian"].options}
+    given = {"packages": packages, "cache": cache.parent, "workers": 1, **options}
+    return DebianSource(Request(languages, options=usual | given))
+
+
 def _package_list(folder: Path, *names: str) -> Path:
     path = folder / "packages.json"
     path.write_text(json.dumps({"packages": [{"name": name} for name in names]}))
@@ -132,7 +137,7 @@ def _package_list(folder: Path, *names: str) -> Path:
 
 def test_debian_reads_messages_help_and_manual_pages(debian: PretendedDebian, tmp_path: Path) -> None:
     names = _package_list(tmp_path, "tool-l10n", "help-en", "help-fr", "manpages-fr", "gone-away")
-    source = DebianSource.from_list(names, ["en", "fr", "de"], debian.cache)
+    source = _debian_source(names, ["en", "fr", "de"], debian.cache)
     assert sorted(source.monolingual("en")) == sorted(
         ["_Open file", "Close", "First.", "Second.", "Labels", "Choose a label."]
     )
@@ -153,44 +158,44 @@ def test_debian_reads_messages_help_and_manual_pages(debian: PretendedDebian, tm
 
 def test_what_was_downloaded_is_not_downloaded_again(debian: PretendedDebian, tmp_path: Path) -> None:
     names = _package_list(tmp_path, "tool-l10n", "help-en")
-    DebianSource.from_list(names, ["en", "fr"], debian.cache)
+    _debian_source(names, ["en", "fr"], debian.cache)
     assert debian.downloads() == 2
     damaged = next((debian.cache / "packages").glob("help-en*"))
     damaged.write_bytes(damaged.read_bytes()[:100])  # as if stopped midway
-    DebianSource.from_list(names, ["en", "fr", "de"], debian.cache)
+    _debian_source(names, ["en", "fr", "de"], debian.cache)
     assert debian.downloads() == 3
 
 
 def test_downloads_stop_at_the_limit_and_say_so(debian: PretendedDebian, tmp_path: Path) -> None:
     names = _package_list(tmp_path, "tool-l10n", "help-en")
     size = next(debian.server.glob("tool-l10n*")).stat().st_size
-    source = DebianSource.from_list(names, ["fr"], debian.cache, max_download=size)
+    source = _debian_source(names, ["fr"], debian.cache, max_download=size / 1e6)
     assert [package.name for package in source.packages] == ["tool-l10n"]
     assert source.describe()["packages_beyond_the_limit"] == ["help-en"]
 
 
 def test_a_package_that_cannot_be_downloaded_is_reported(debian: PretendedDebian, tmp_path: Path) -> None:
     debian.add("withdrawn", {}, served=False)
-    source = DebianSource.from_list(_package_list(tmp_path, "tool-l10n", "withdrawn"), ["fr"], debian.cache)
+    source = _debian_source(_package_list(tmp_path, "tool-l10n", "withdrawn"), ["fr"], debian.cache)
     assert source.describe()["packages_not_downloaded"] == ["withdrawn"]
     with pytest.raises(DataError, match="none of the 1 packages"):
-        DebianSource.from_list(_package_list(tmp_path, "withdrawn"), ["fr"], debian.cache)
+        _debian_source(_package_list(tmp_path, "withdrawn"), ["fr"], debian.cache)
 
 
 def test_without_package_lists_own_ones_are_fetched(debian: PretendedDebian, tmp_path: Path) -> None:
     lists = debian.lists.read_text() + "Package: apt\nVersion: 2\nArchitecture: all\nSize: 1\nSHA256: 0\n\n"
     debian.lists.write_text("")
     with pytest.raises(DataError, match="sudo apt-get update"):
-        DebianSource.from_list(_package_list(tmp_path, "tool-l10n"), ["fr"], debian.cache)
+        _debian_source(_package_list(tmp_path, "tool-l10n"), ["fr"], debian.cache)
     debian.newer_lists.write_text(lists)
-    source = DebianSource.from_list(_package_list(tmp_path, "tool-l10n"), ["fr"], debian.cache)
+    source = _debian_source(_package_list(tmp_path, "tool-l10n"), ["fr"], debian.cache)
     assert "Fermer" in list(source.monolingual("fr"))
 
 
 def test_ubuntus_language_packs_are_read_where_there_are_any(debian: PretendedDebian, tmp_path: Path) -> None:
     pack = {"usr/share/locale-langpack/fr/LC_MESSAGES/y.mo": make_catalogue({"Quit": "Quitter"})}
     debian.add("language-pack-fr-base", pack)
-    source = DebianSource.from_list(_package_list(tmp_path, "tool-l10n"), ["en", "fr"], debian.cache)
+    source = _debian_source(_package_list(tmp_path, "tool-l10n"), ["en", "fr"], debian.cache)
     assert ("Quit", "Quitter") in list(source.parallel("en", "fr"))
     assert source.describe()["packages_unknown_to_this_release"] == []
 
@@ -200,19 +205,19 @@ def test_without_apt_get_the_message_shows_how_to_use_ones_own_text(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match=r"needs apt-get.*\n.*--source files --mono en=FILE"):
-        DebianSource.from_list(_package_list(tmp_path, "tool-l10n"), ["fr"], tmp_path / "cache")
+        _debian_source(_package_list(tmp_path, "tool-l10n"), ["fr"], tmp_path / "cache")
 
 
 def test_an_unreadable_catalogue_is_reported_and_the_rest_is_read(debian: PretendedDebian, tmp_path: Path) -> None:
     debian.add("broken", {"usr/share/locale/fr/LC_MESSAGES/broken.mo": b"\xde\x12\x04\x95 not really"})
-    source = DebianSource.from_list(_package_list(tmp_path, "broken", "tool-l10n"), ["fr"], debian.cache)
+    source = _debian_source(_package_list(tmp_path, "broken", "tool-l10n"), ["fr"], debian.cache)
     assert "Fermer" in list(source.monolingual("fr"))
     assert source.describe()["files_unreadable"] == ["broken: broken.mo"]
 
 
 def test_unknown_kinds_and_lists_are_refused(debian: PretendedDebian, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="the kinds are catalogues, help, manpages"):
-        DebianSource([], ["fr"], debian.cache, kinds=["poems"])
+        _debian_source(_package_list(tmp_path, "tool-l10n"), ["fr"], debian.cache, kinds="poems")
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(SettingError, match="is no package list"):
         read_package_list(tmp_path / "list.json")
@@ -233,11 +238,11 @@ def test_every_package_of_the_quickstart_is_pinned_and_all_stay_below_150_megaby
 @pytest.fixture
 def pinned_list(debian: PretendedDebian, tmp_path: Path) -> Path:
     """A list that pins tool-l10n and help-en to the versions that the release serves now."""
-    source = DebianSource.from_list(_package_list(tmp_path, "tool-l10n", "help-en"), ["fr"], debian.cache)
+    names, pinned = _package_list(tmp_path, "tool-l10n", "help-en"), tmp_path / "pinned.json"
+    source = _debian_source(names, ["fr"], debian.cache, write_packages=pinned)
     assert source.describe()["as_pinned"] is None  # nothing was pinned
-    source.write_list(tmp_path / "pinned.json")
     shutil.rmtree(debian.cache)
-    return tmp_path / "pinned.json"
+    return pinned
 
 
 @pytest.fixture
@@ -253,15 +258,15 @@ def snapshot(debian: PretendedDebian, tmp_path: Path) -> Path:
 def test_pinned_packages_are_had_from_the_release_where_it_serves_them(
     debian: PretendedDebian, pinned_list: Path
 ) -> None:
-    source = DebianSource.from_list(pinned_list, ["en", "fr"], debian.cache, snapshot="")
+    source = _debian_source(pinned_list, ["en", "fr"], debian.cache, snapshot="")
     assert [package.name for package in source.packages] == ["tool-l10n", "help-en"]
     assert source.describe()["as_pinned"] is True
-    smaller = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="", max_download=12_000)
+    smaller = _debian_source(pinned_list, ["fr"], debian.cache, snapshot="", max_download=0.012)
     assert len(smaller.packages) == 1
     assert smaller.describe()["as_pinned"] is False
     # Ubuntu's language packs would add text that the list does not name.
     debian.add("language-pack-fr-base", {"usr/share/x": b"x"})
-    assert len(DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="").packages) == 2
+    assert len(_debian_source(pinned_list, ["fr"], debian.cache, snapshot="").packages) == 2
 
 
 def test_a_pinned_package_that_is_no_longer_served_is_had_from_the_snapshot_server(
@@ -273,14 +278,14 @@ def test_a_pinned_package_that_is_no_longer_served_is_had_from_the_snapshot_serv
     debian.lists.write_text("".join(stanza + "\n\n" for stanza in stanzas))
     next(debian.server.glob("tool-l10n*")).unlink()
     debian.add("tool-l10n", {new: make_catalogue({"Newer": "Plus neuf"})}, version="1:3.0-1")
-    source = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot=snapshot.as_uri())
+    source = _debian_source(pinned_list, ["fr"], debian.cache, snapshot=snapshot.as_uri())
     assert "Fermer" in list(source.monolingual("fr"))
     assert "Plus neuf" not in list(source.monolingual("fr"))
     assert source.describe()["as_pinned"] is True
     # Without a snapshot server the release's version is taken, and the text is another: that is said.
     shutil.rmtree(debian.cache)
     for server in ("", (snapshot / "none").as_uri()):
-        source = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot=server)
+        source = _debian_source(pinned_list, ["fr"], debian.cache, snapshot=server)
         assert "Plus neuf" in list(source.monolingual("fr"))
         described = source.describe()
         assert described["as_pinned"] is False
@@ -296,7 +301,7 @@ def test_pinned_packages_are_had_from_the_release_where_the_system_has_no_packag
         debian.lists.read_text() + "Package: apt\nVersion: 2\nArchitecture: all\nSize: 1\nSHA256: 0\n\n"
     )
     debian.lists.write_text("")
-    source = DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot="")
+    source = _debian_source(pinned_list, ["fr"], debian.cache, snapshot="")
     assert source.describe()["as_pinned"] is True
     assert debian.log.read_text().count("update") == 1
 
@@ -308,7 +313,7 @@ def test_a_snapshot_with_other_bytes_is_refused(debian: PretendedDebian, pinned_
     for file in (snapshot / "file").iterdir():
         file.write_bytes(b"an error page")
     with pytest.raises(DataError, match=r"none of the 2 packages in pinned\.json could be downloaded"):
-        DebianSource.from_list(pinned_list, ["fr"], debian.cache, snapshot=snapshot.as_uri())
+        _debian_source(pinned_list, ["fr"], debian.cache, snapshot=snapshot.as_uri())
 
 
 def test_files_are_read_in_the_order_given(tmp_path: Path) -> None:
@@ -318,9 +323,9 @@ def test_files_are_read_in_the_order_given(tmp_path: Path) -> None:
     sides = tmp_path / "x.en", tmp_path / "x.fr"
     sides[0].write_text("yes\nno")
     sides[1].write_text("oui\nnon\n")
-    source = FilesSource(
-        {"en": [tmp_path / "one", tmp_path / "two.gz"]}, {"en-fr": [sides]}, {("en-fr", "test"): sides}
-    )
+    both = ",".join(map(str, sides))
+    mono = [str(tmp_path / name) for name in ("one", "two.gz")]
+    source = FilesSource(Request(mono={"en": mono}, parallel={"en-fr": [both]}, given={("en-fr", "test"): both}))
     assert list(source.monolingual("en")) == ["a", "b", "c"]
     assert list(source.monolingual("fr")) == []
     assert list(source.parallel("en", "fr")) == [("yes", "oui"), ("no", "non")]
@@ -331,7 +336,7 @@ def test_files_are_read_in_the_order_given(tmp_path: Path) -> None:
     assert source.held_out("fr", "en") == {}
     assert str(tmp_path) not in json.dumps(source.describe())
     with pytest.raises(SettingError, match=r"none\.en: does not exist"):
-        FilesSource({"en": [tmp_path / "none.en"]}, {}, {})
+        files_source(mono=str(tmp_path / "none.en"))
 
 
 @pytest.fixture
@@ -349,21 +354,22 @@ def mtdata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_mtdata_columns_are_put_in_the_order_of_the_pair(mtdata: None) -> None:
     name = "Statmt-news_commentary-16-deu-eng"
-    source = WmtSource({"en": ["Statmt-news_crawl-2020-eng"]}, {"en-de": [name], "de-en": [name]}, {})
+    mono = {"en": ["Statmt-news_crawl-2020-eng"]}
+    source = WmtSource(Request(mono=mono, parallel={"en-de": [name], "de-en": [name]}))
     assert list(source.parallel("en", "de")) == [("Yes", "Ja"), ("No", "Nein")]
     assert list(source.parallel("de", "en")) == [("Ja", "Yes"), ("Nein", "No")]
     assert list(source.monolingual("en")) == ["News one", "News two"]
 
 
 def test_a_failing_or_missing_mtdata_is_an_error(mtdata: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = WmtSource({"fr": ["Statmt-nothing-1-fra"]}, {}, {})
+    source = WmtSource(Request(mono={"fr": ["Statmt-nothing-1-fra"]}))
     with pytest.raises(DataError, match=r"mtdata failed on Statmt-nothing-1-fra"):
         list(source.monolingual("fr"))
     with pytest.raises(SettingError, match="ends in deu-eng, which is not the pair en-fr"):
-        WmtSource({}, {"en-fr": ["Statmt-news_commentary-16-deu-eng"]}, {})
+        WmtSource(Request(parallel={"en-fr": ["Statmt-news_commentary-16-deu-eng"]}))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DataError, match="pipx install mtdata"):
-        WmtSource({"fr": ["Statmt-nothing-1-fra"]}, {}, {})
+        WmtSource(Request(mono={"fr": ["Statmt-nothing-1-fra"]}))
 
 
 def test_sacrebleus_test_sets_serve_both_directions(tmp_path: Path) -> None:
@@ -380,8 +386,8 @@ def test_sacrebleus_test_sets_serve_both_directions(tmp_path: Path) -> None:
             (folder / f"wmt14.{direction}.{field}").write_text(text)
     # sacrebleu reads its folder's name when it is imported, hence a process of its own.
     script = (
-        "from preprocess.sources.wmt import WmtSource\n"
-        "source = WmtSource({}, {}, {('en-de', 'test'): 'wmt14'})\n"
+        "from preprocess.sources import Request, open_source\n"
+        "source = open_source('wmt', Request(given={('en-de', 'test'): 'wmt14'}))\n"
         "print([(split, name, list(pairs)) for split, (name, pairs) in source.held_out('en', 'de').items()])\n"
     )
     root = Path(__file__).parents[2]
@@ -392,9 +398,9 @@ def test_sacrebleus_test_sets_serve_both_directions(tmp_path: Path) -> None:
 
 def test_test_sets_that_sacrebleu_does_not_have_are_refused() -> None:
     with pytest.raises(SettingError, match="sacrebleu has no such test set"):
-        WmtSource({}, {}, {("en-de", "test"): "wmt99"})
+        WmtSource(Request(given={("en-de", "test"): "wmt99"}))
     with pytest.raises(SettingError, match="has no en-sw; it has cs-en"):
-        WmtSource({}, {}, {("en-sw", "test"): "wmt14"})
+        WmtSource(Request(given={("en-sw", "test"): "wmt14"}))
 
 
 class _Stream:
@@ -417,7 +423,7 @@ def test_mc4_streams_so_many_documents_line_by_line(monkeypatch: pytest.MonkeyPa
 
     module.load_dataset, module.__version__ = load_dataset, "0"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", module)
-    source = Mc4Source(documents=2)
+    source = Mc4Source(Request(options={"mc4_documents": 2, "mc4_dataset": "allenai/c4"}))
     assert list(source.monolingual("fr")) == ["Line 0.", "More.", "Line 1.", "More."]
     assert calls == [(("allenai/c4", "fr"), {"split": "train", "streaming": True})]
     assert source.describe()["documents"] == {"fr": 2}
@@ -427,7 +433,7 @@ def test_mc4_streams_so_many_documents_line_by_line(monkeypatch: pytest.MonkeyPa
 def test_mc4_without_datasets_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="pip install datasets"):
-        Mc4Source(documents=2)
+        Mc4Source(Request(options={"mc4_documents": 2, "mc4_dataset": "allenai/c4"}))
 
 
 @pytest.mark.parametrize("source", [*SOURCES, "nowhere"])

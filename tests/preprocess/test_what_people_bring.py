@@ -14,16 +14,16 @@ from click.testing import CliRunner
 from fairseq_scaling.data.corpus import Corpus
 from preprocess.__main__ import main as cli
 from preprocess.clean import clean
-from preprocess.cleaning.filters import Limits, reject_line, reject_pair
+from preprocess.cleaning.filters import reject_line, reject_pair
 from preprocess.cleaning.lengths import count_words
 from preprocess.cleaning.normalise import normalise
 from preprocess.cleaning.profile import LanguageProfile
-from preprocess.cleaning.settings import CleanSettings
 from preprocess.encode import encode
 from preprocess.fetch import fetch
 from preprocess.remarks import remarks
+from preprocess.settings import CleanSettings, Limits, SentencePieceSettings
 from preprocess.sources import Request, open_source
-from preprocess.train_sentencepiece import SentencePieceSettings, train_sentencepiece
+from preprocess.train_sentencepiece import train_sentencepiece
 from tests.preprocess.samples import sentence
 
 WriteRaw = Callable[..., Path]
@@ -49,7 +49,7 @@ TRANSLATIONS = {
 def test_a_good_pair_stays_whatever_the_script(language: str) -> None:
     assert reject_pair((ENGLISH, TRANSLATIONS[language]), Limits()) is None
     assert reject_pair((TRANSLATIONS[language], ENGLISH), Limits()) is None
-    assert reject_line(TRANSLATIONS[language], Limits()) is None
+    assert reject_line((TRANSLATIONS[language],), Limits()) is None
     # A translation of a third of the text is no translation, in any script.
     cut = TRANSLATIONS[language][: len(TRANSLATIONS[language]) // 5]
     assert reject_pair((ENGLISH, cut), Limits()) == "ratio"
@@ -62,7 +62,7 @@ def test_words_are_counted_alike_in_every_script(language: str) -> None:
     assert 9 <= count_words(TRANSLATIONS[language]) <= 36
     assert count_words(3 * TRANSLATIONS[language]) >= 27
     limits = Limits(mono_max_words=15)
-    assert reject_line(3 * TRANSLATIONS[language], limits) == "length"
+    assert reject_line((3 * TRANSLATIONS[language],), limits) == "length"
 
 
 def test_a_name_in_another_alphabet_makes_no_line_foreign() -> None:
@@ -102,7 +102,7 @@ LINES = [
 @pytest.mark.parametrize("line", LINES)
 def test_text_that_is_from_no_catalogue_is_kept(line: str, choice: str) -> None:
     assert normalise(line, "en", choice) == (line, [])
-    assert reject_line(line, Limits()) is None
+    assert reject_line((line,), Limits()) is None
 
 
 def test_what_changes_text_is_named() -> None:

@@ -13,7 +13,7 @@ from fairseq_scaling.report.analysis import analyse
 from fairseq_scaling.report.curve_result import CurveResult
 from fairseq_scaling.report.fitting import Settings
 from fairseq_scaling.report.points.curves import collect
-from fairseq_scaling.report.reading import Inputs
+from fairseq_scaling.report.reading import Inputs, Read
 from fairseq_scaling.report.results import Report
 from fairseq_scaling.report.run_points import points_of_runs
 
@@ -89,9 +89,7 @@ def report_of(runs: list[RunRecord], alignments: Sequence[Alignment] = (), **set
     read = points_of_runs(runs)
     collection = collect(read.points)
     inputs = Inputs(
-        paths=["logs"],
-        finetuning_runs=read.finetuning_runs,
-        pretraining_runs=read.pretraining_runs,
+        Read(["logs"], read.finetuning_runs, read.pretraining_runs, alignments=len(alignments)),
         problems=[*read.problems, *collection.problems],
         forgetting=read.forgetting,
         unplaced=collection.unplaced,

@@ -79,6 +79,7 @@
       name: table.getAttribute("aria-label") || (table.caption && table.caption.textContent),
       heads: table.querySelectorAll("th[scope=col]").length,
     })),
+    cut_tables: all("table").filter((e) => e.scrollWidth > e.closest(".scroll").clientWidth).map((e) => e.ariaLabel),
     links: all("a[href]").length,
     out_of_reach: outOfReach,
     skip_link_shows: skipShows,

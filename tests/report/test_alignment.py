@@ -1,4 +1,4 @@
-"""Alignment measured beforehand, beside what pretraining brought: joined, ranked, shown, and left out with a reason."""
+"""Alignment measured beforehand, beside what pretraining brought: joined, shown, and left out with a reason."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy.stats import spearmanr
 
 from fairseq_scaling.alignment_file import Alignment, alignment_object
 from fairseq_scaling.cli.fit_scaling import main
 from fairseq_scaling.json_file import write_json
 from fairseq_scaling.logs import RunRecord
 from fairseq_scaling.mixture import Mixture
-from fairseq_scaling.report.alignment import match, spearman
+from fairseq_scaling.report.alignment import match
 from fairseq_scaling.report.points.curves import collect
-from fairseq_scaling.report.render.mixture_tables import agreement_table, alignment_table
-from fairseq_scaling.report.render.page import render_page
+from fairseq_scaling.report.render.mixture_tables import alignment_table
 from fairseq_scaling.report.render.tables import all_tables
 from fairseq_scaling.report.results import Report
 from fairseq_scaling.report.run_points import points_of_runs
@@ -66,20 +63,6 @@ def cells(report: Report) -> list[dict[str, str]]:
     return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
 
 
-def test_the_rank_correlation_is_spearmans() -> None:
-    assert spearman([0.1, 0.2, 0.7], [3.0, 1.0, 2.0]) == pytest.approx(-0.5)  # 1 - 6 (4 + 1 + 1) / (3 * 8)
-    random = np.random.default_rng(5)
-    for _ in range(20):
-        one, other = random.integers(0, 5, (2, 8)).tolist()
-        assert spearman(one, other) == pytest.approx(spearmanr(one, other).statistic)
-
-
-def test_of_two_values_or_of_equal_ones_there_is_no_rank_correlation() -> None:
-    assert spearman([1, 2], [1, 2]) is None
-    assert spearman([1, 1, 1], [1, 2, 3]) is None
-    assert spearman([1, 2, 3], [2, 2, 2]) is None
-
-
 def test_what_was_measured_stands_beside_what_pretraining_brought(report: Report) -> None:
     rows = {row["Curve"]: row for row in cells(report)}
     assert list(rows) == ["50 en + 50 fr", "fr only", "en only", "de only"]
@@ -93,74 +76,11 @@ def test_what_was_measured_stands_beside_what_pretraining_brought(report: Report
     assert "not of the paper" in alignment_table(report).note
 
 
-def test_each_measure_is_ranked_against_the_gain_of_the_law(report: Report) -> None:
-    (agreement,) = report.alignment_agreements
-    assert (agreement.mixtures, agreement.metric.name) == (4, "bleu")
-    assert (agreement.from_tokens, agreement.to_tokens) == (SIZES[0], SIZES[-1])
-    factors = {curve.name: MIXTURES[curve.setting.mixture.removesuffix(":1")][0]
-               for curve in report.curves}  # fmt: skip
-    for name, factor in factors.items():
-        assert agreement.gain[name] == pytest.approx(factor * (log_law(SIZES[-1]) - log_law(SIZES[0])), rel=0.01)
-        assert agreement.difference[name] == pytest.approx(factor * log_law(SIZES[-1]) - 2.0, rel=0.01)
-    found = {row.measure: (row.mixtures, row.gain, row.difference) for row in agreement.correlations}
-    # Gains: fr, balanced, en, de. A: balanced, fr, en, de: one exchange, 1 - 6 * 2 / (4 * 15).
-    assert found["alignment"] == (4, pytest.approx(0.8), pytest.approx(0.8))
-    # Unigrams: en, balanced, fr, de: the ranks of en and fr are exchanged, 1 - 6 * 8 / 60.
-    assert found["unigram_source"] == (4, pytest.approx(0.2), pytest.approx(0.2))
-
-
-def test_the_page_says_how_little_a_rank_correlation_of_few_mixtures_shows(report: Report) -> None:
-    table = agreement_table(report)
-    assert [row[3:] for row in table.rows] == [
-        ["A", "4", "+0.80", "+0.80"], ["unigrams, source", "4", "+0.20", "+0.20"],
-        ["3-grams, target", "4", "+0.20", "+0.20"],
-    ]  # fmt: skip
-    assert table.rows[0][:3] == ["en-fr, finetuned on 200k tokens, t5_tiny", "BLEU", "250k\u20138M"]
-    assert "with 4 once in 24" in table.note
-    page = render_page(report, [])
-    section = page[page.index('<section id="alignment"') :]
-    section = section[: section.index("</section>")]
-    assert "Does alignment rank the mixtures as pretraining did?" in section
-    assert "with few mixtures it shows little" in section.lower()
-    assert "once in 24" in section
-    assert "4 alignments of a mixture and task" in page
-
-
-def test_two_mixtures_are_too_few_and_the_page_says_that_three_are_needed() -> None:
-    report = report_of(runs_of({"fr": 1.0, "en": 0.7}), [measured("fr"), measured("en", 0.6)])
-    (agreement,) = report.alignment_agreements
-    assert agreement.correlations == ()
-    assert "takes at least three mixtures" in alignment_table(report).note
-    assert "t5_tiny: 2 fitted" in alignment_table(report).note
-    assert "agreement" not in all_tables(report)
-
-
-def test_without_measurements_the_papers_score_is_ranked_alone_and_no_empty_column_shown() -> None:
+def test_without_measurements_the_papers_score_stands_alone() -> None:
     report = report_of(runs_of({"en:0.5,fr:0.5": 1.2, "fr": 1.1, "en": 1.0}), [])
     table = all_tables(report)["alignment"]
     assert [column.title for column in table.columns][:3] == ["Curve", "A", "Metric"]
-    (row,) = report.alignment_agreements[0].correlations
-    assert (row.measure, row.gain) == ("alignment", pytest.approx(1))
     assert "Unigrams" not in table.note
-
-
-def test_mixtures_are_compared_at_sizes_that_all_of_them_reached() -> None:
-    """One that stops early, as Romanian in the paper, is not blamed for the data it never saw."""
-    runs = [entry for entry in runs_of({"en:0.5,fr:0.5": 1.0, "fr": 0.8, "en": 1.1})
-            if not (str(entry.mixture) == "en:1" and entry.pretrain_tokens in (SIZES[0], SIZES[-1]))]  # fmt: skip
-    (agreement,) = report_of(runs).alignment_agreements
-    assert (agreement.from_tokens, agreement.to_tokens) == (SIZES[1], SIZES[-2])
-    gains = sorted(agreement.gain.values())
-    span = log_law(SIZES[-2]) - log_law(SIZES[1])
-    assert gains == pytest.approx([0.8 * span, span, 1.1 * span], rel=0.02)
-
-
-def test_without_a_baseline_there_is_no_difference_to_rank() -> None:
-    runs = runs_of({"en:0.5,fr:0.5": 1.2, "fr": 1.1, "en": 1.0}, baseline=None)
-    (agreement,) = report_of(runs).alignment_agreements
-    assert agreement.difference == {}
-    assert agreement.correlations[0].difference is None
-    assert agreement.correlations[0].gain == pytest.approx(1)
 
 
 def test_a_measurement_belongs_to_its_mixture_in_any_order_and_to_its_task_and_corpus() -> None:
@@ -168,28 +88,23 @@ def test_a_measurement_belongs_to_its_mixture_in_any_order_and_to_its_task_and_c
     names = {str(curve.first.mixture): curve.name for curve in curves}
     balanced = measured("fr:0.5,en:0.5")
     elsewhere = measured("fr", corpus="feed" * 4, file="elsewhere.json")
-    matched = match(curves, [measured("en:0.5,fr:0.5", task=("fr", "en")), elsewhere, balanced])
-    assert matched.by_curve == {names["en:0.5,fr:0.5"]: balanced}
-    (problem,) = matched.problems
+    matched, problems = match(curves, [measured("en:0.5,fr:0.5", task=("fr", "en")), elsewhere, balanced])
+    assert matched == {names["en:0.5,fr:0.5"]: balanced}
+    (problem,) = problems
     assert problem.file == "elsewhere.json"
     assert "measured in the corpus feedfeedfeed, its runs are of" in problem.message
     assert CORPUS[:12] in problem.message
 
 
-def test_samples_of_other_sizes_do_not_compare_and_are_left_out() -> None:
-    curves = collect(points_of_runs(runs_of({"en:0.5,fr:0.5": 1.0, "fr": 1.0, "en": 1.0})).points).curves
-    same = [measured("en:0.5,fr:0.5"), measured("fr")]
-    other = measured("en", sample_tokens=250_000, file="small.json")
-    matched = match(curves, [other, *same])
-    assert sorted(matched.by_curve.values(), key=str) == sorted(same, key=str)
-    (problem,) = matched.problems
-    assert problem.file == "small.json"
-    assert "a sample of 250k tokens, that of others with 1M" in problem.message
+def test_of_several_measurements_that_of_the_largest_sample_counts() -> None:
+    curves = collect(points_of_runs(runs_of({"fr": 1.0})).points).curves
+    small, large = measured("fr", sample_tokens=250_000, file="small.json"), measured("fr")
+    assert match(curves, [small, large]) == match(curves, [large, small]) == ({curves[0].name: large}, [])
 
 
 def test_a_file_that_fits_no_curve_is_named() -> None:
     curves = collect(points_of_runs(runs_of({"fr": 1.0})).points).curves
-    (problem,) = match(curves, [measured("ro", file="ro.json")]).problems
+    _, (problem,) = match(curves, [measured("ro", file="ro.json")])
     assert problem.file == "ro.json"
     assert "no curve has" in problem.message
 
@@ -217,9 +132,6 @@ def test_fit_scaling_takes_the_file_from_among_its_inputs_and_writes_the_numbers
         overlaps = {curve["name"]: curve["overlap"] for curve in document["curves"]}
         assert overlaps["en"]["measures"]["unigram_source"] == 0.8
         assert overlaps["en"]["sample_tokens"] == 1_000_000
-        found = {row["measure"]: row["gain"] for row in document["alignment_agreements"][0]["correlations"]}
-        assert found["alignment"] == pytest.approx(0.8)
-        assert found["unigram_source"] == pytest.approx(0.2)
 
 
 def test_nothing_of_the_report_imports_scipys_statistics() -> None:

@@ -73,6 +73,7 @@ def seen(page: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     foreign = page.replace("</main>", f'<img src="{FOREIGN}" alt=""></main>')
     copies = {
         "wide": (1400, page),
+        "laptop": (1100, page),
         "narrow": (360, page),
         "dark": (1400, page.replace(DARK, "@media all")),
         "paper": (A4["width"], page.replace(PRINT, "@media all")),
@@ -129,6 +130,10 @@ def test_nothing_scrolls_sideways(seen: Seen, name: str, width: int) -> None:
     assert found["window"] == width
     assert found["page"] <= width
     assert found["sticking_out"] == []
+
+
+def test_on_a_small_laptop_no_table_of_outcomes_is_cut(seen: Seen) -> None:
+    assert [name for name in seen.probes["laptop"]["cut_tables"] if "finetuned on" in name] == []
 
 
 @pytest.mark.parametrize("name", ["wide", "table"])

@@ -10,10 +10,9 @@ from fairseq_scaling.report.analysis import analyse
 from fairseq_scaling.report.points.curves import collect
 from fairseq_scaling.report.points.tables import read_table
 from fairseq_scaling.report.render.files import write_data
+from fairseq_scaling.report.render.limits import limits
 from fairseq_scaling.report.render.page import render_page
-from fairseq_scaling.report.render.tables import all_tables
 from fairseq_scaling.report.render.wording import labels
-from fairseq_scaling.report.results import LimitKind
 from tests.report.example import SIZES, log_law, report_of, run
 from tests.report.pages import parsed
 
@@ -38,7 +37,8 @@ def test_the_page_speaks_of_further_tokens_and_names_the_start() -> None:
     report = report_of(continued())
     text = parsed(render_page(report, [])).text
     assert "twice as many further pretraining tokens (16M)" in text
-    assert list(labels(report).values()) == ["50 en + 50 fr, from mt5-small"]
+    assert "en-fr, finetuned on 200k tokens, t5_tiny, continued from mt5-small" in text
+    assert list(labels(report).values()) == ["50 en + 50 fr"]
     assert report.unplaced == ()
 
 
@@ -51,7 +51,7 @@ def test_a_continuation_is_no_curve_with_a_pretraining_from_nothing() -> None:
         assert len(curve.baseline) == 1
 
 
-def test_repeated_text_is_a_limit_and_has_a_column() -> None:
+def test_repeated_text_is_a_limit() -> None:
     unique = {tokens: min(tokens, 2_000_000) for tokens in SIZES}
     runs = [
         run(
@@ -60,14 +60,11 @@ def test_repeated_text_is_a_limit_and_has_a_column() -> None:
         for tokens in SIZES
     ]
     report = report_of(runs)
-    (limit,) = [limit for limit in report.limits if limit.kind is LimitKind.REPEATED_TEXT]
-    assert limit.values["times"] == SIZES[-1] / 2_000_000
-    table = all_tables(report)["points"]
-    place = [column.title for column in table.columns].index("Of it unique")
-    assert [row[place] for row in table.rows] == ["250k", "500k", "1M", "2M", "2M", "2M"]
+    (limit,) = [limit for limit in limits(report) if "repeated text" in limit]
+    assert "up to 4 times the same" in limit
     assert list(labels(report).values()) == ["50 en + 50 fr, repeated text"]
     fresh = report_of([run(tokens, log_law(tokens), None) for tokens in SIZES])
-    assert not [limit for limit in fresh.limits if limit.kind is LimitKind.REPEATED_TEXT]
+    assert not [limit for limit in limits(fresh) if "repeated text" in limit]
     assert list(labels(fresh).values()) == ["50 en + 50 fr"]
 
 

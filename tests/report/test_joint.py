@@ -51,7 +51,7 @@ def test_two_finetuning_sizes_are_too_few_for_it() -> None:
 
 def test_the_page_has_a_table_of_it() -> None:
     (row,) = all_tables(report_of(runs(*FINETUNED)))["joint"].rows
-    assert row[:3] == ["50 en + 50 fr, en-fr", "cross-entropy", "200k, 800k, 3.2M"]
+    assert row[:4] == ["50 en + 50 fr, en-fr", "cross-entropy", "D_f", "200k, 800k, 3.2M"]
 
 
 def test_three_model_sizes_give_the_law_of_size_and_data() -> None:
@@ -70,8 +70,8 @@ def test_three_model_sizes_give_the_law_of_size_and_data() -> None:
     assert joint.size_exponent.value == pytest.approx(0.35 / 0.65, rel=1e-2)
     gain = of(SIZES[-1], sizes[-1]) - of(SIZES[-1], 2 * sizes[-1])
     assert joint.doubled["parameters"].value == pytest.approx(gain, rel=0.05)
-    (row,) = all_tables(report)["sizes"].rows
-    assert row[:3] == ["50 en + 50 fr, en-fr", "cross-entropy", "1M, 4M, 16M"]
+    (row,) = all_tables(report)["joint"].rows
+    assert row[:4] == ["50 en + 50 fr, en-fr", "cross-entropy", "N", "1M, 4M, 16M"]
     assert report_of([one for one in runs if one.parameters != sizes[0]]).joint == ()
 
 

@@ -1,10 +1,10 @@
-"""Labels at the right edge never overlap."""
+"""Labels at the right edge never overlap, and are whole."""
 
 from __future__ import annotations
 
 import pytest
 
-from fairseq_scaling.report.render.panels import spread
+from fairseq_scaling.report.render.panels import spread, wrapped
 
 
 def overlaps(centres: list[float], sizes: list[float]) -> bool:
@@ -28,3 +28,8 @@ def test_labels_pushed_over_the_top_push_the_others_down() -> None:
     placed = spread([95.0, 98.0, 100.0], [20.0] * 3, 100.0)
     assert placed == sorted(placed)
     assert placed[-1] <= 100.0
+
+
+def test_a_long_label_has_two_lines_and_loses_nothing() -> None:
+    assert wrapped("gc only, from gd-model, repeated", 21) == "gc only, from\ngd-model, repeated"
+    assert wrapped("a label for which two lines are far too short", 12) == "a label for\nwhich two\u2026"

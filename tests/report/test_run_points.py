@@ -9,8 +9,6 @@ import pytest
 
 from fairseq_scaling.logs import RunRecord, Score, Scored
 from fairseq_scaling.mixture import Mixture
-from fairseq_scaling.quantities import quantity
-from fairseq_scaling.report.points.axis import AxisProblem, over
 from fairseq_scaling.report.points.curves import CurveProblem, collect
 from fairseq_scaling.report.run_points import Choice, RunProblem, points_of_runs
 from tests.report.example import run, study
@@ -32,8 +30,8 @@ def test_a_run_gives_a_point_per_metric_with_its_origin() -> None:
 
 @pytest.mark.parametrize(("mixture", "alignment"), [("en:0.5,fr:0.5", 1.0), ("en", 0.7), ("fr", 0.8), ("de", 0.0)])
 def test_the_alignment_is_the_papers(mixture: str, alignment: float) -> None:
-    point = points_of_runs([run(500_000, 12.0, 2.5, mixture=mixture)]).points[0]
-    assert point.alignment == pytest.approx(alignment)
+    curve = collect(points_of_runs([run(500_000, 12.0, 2.5, mixture=mixture)]).points).curves[0]
+    assert curve.first.alignment == pytest.approx(alignment)
 
 
 def test_a_run_without_pretraining_size_is_listed_with_the_remedy() -> None:
@@ -152,29 +150,6 @@ def test_a_curve_whose_runs_did_not_read_their_finetuning_set_is_marked() -> Non
     silent = [described(size) for size in sizes]
     for runs in (whole, silent):
         assert collect(points_of_runs(runs).points).problems == []
-
-
-def test_runs_are_fitted_over_finetuning_tokens_with_d_p_fixed_along_a_curve() -> None:
-    runs = [
-        run(tokens, 5.0, None, finetune_tokens=size) for tokens in (0, 10**6) for size in (100_000, 200_000, 400_000)
-    ]
-    problems: list[Any] = []
-    points = over(quantity("finetune_tokens"), points_of_runs(runs).points, problems)
-    curves = collect(points).curves
-    assert [(curve.name, [point.pretrain_tokens for point in curve.points]) for curve in curves] == [
-        ("en-fr / 50 en + 50 fr / D_p=1M / t5_tiny", [100_000, 200_000, 400_000]),
-        ("en-fr / no pretraining / t5_tiny", [100_000, 200_000, 400_000]),
-    ]
-    assert {curve.quantity.title for curve in curves} == {"finetuning tokens"}
-    assert problems == []
-
-
-def test_runs_that_do_not_say_their_updates_are_counted() -> None:
-    runs = [run(10**6, 5.0, 2.0, updates=None, run_id="a"), run(2 * 10**6, 5.0, 2.0, updates=300, run_id="b")]
-    problems: list[Any] = []
-    points = over(quantity("updates"), points_of_runs(runs).points, problems)
-    assert {point.pretrain_tokens for point in points} == {300.0}
-    assert [(problem.kind, problem.run) for problem in problems] == [(AxisProblem.UNKNOWN, "a")]
 
 
 def test_cross_entropy_is_of_the_checkpoint_that_was_scored() -> None:

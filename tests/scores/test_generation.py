@@ -9,7 +9,7 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.scores.generation import read_generation
-from fairseq_scaling.scores.pieces import join_sentencepiece
+from fairseq_scaling.scores.pieces import join_found
 from fairseq_scaling.scores.text import read_text
 from tests.logs.samples import GOLDEN
 
@@ -42,7 +42,8 @@ def test_pieces_are_joined_as_sentencepiece_does() -> None:
     tokenised = {line.split("\t")[0][2:]: line.split("\t")[2] for line in lines if line.startswith("H-")}
     # fairseq called sentencepiece itself for the D- lines
     detokenised = {line.split("\t")[0][2:]: line.split("\t")[2] for line in lines if line.startswith("D-")}
-    assert {number: join_sentencepiece(text) for number, text in tokenised.items()} == detokenised
+    joined, _ = join_found(list(tokenised.values()), "sentencepiece")
+    assert dict(zip(tokenised, joined, strict=True)) == detokenised
 
 
 def test_without_d_lines_the_pieces_of_h_lines_are_joined(tmp_path: Path) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import functools
 import json
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from fairseq_scaling.study.run.programs import SERVERS_VARIABLE, run_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,14 +39,24 @@ FINETUNING = shlex.split("""
 
 
 def fairseq(command: str, corpus: Path, *arguments: object, fails: bool = False, cwd: Path | None = None) -> str:
-    """Run ``fairseq-<command> corpus --user-dir fairseq_scaling ...`` and return everything it printed."""
-    done = subprocess.run(
-        _line(command, corpus, *arguments),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd or ROOT, timeout=300, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert (done.returncode != 0) == fails, done.stdout[-4000:]
-    return done.stdout
+    """Run ``fairseq-<command> corpus --user-dir fairseq_scaling ...`` and return everything it printed.
+
+    Trainings and translations are forked from one process that has imported fairseq, as those of a study are.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", SERVERS_VARIABLE: _servers()}
+    with tempfile.TemporaryFile() as file:
+        code = run_program(_line(command, corpus, *arguments), file, file, cwd or ROOT, environment)
+        file.seek(0)
+        printed = file.read().decode("utf-8", "replace")
+    assert (code != 0) == fails, printed[-4000:]
+    return printed
+
+
+@functools.cache
+def _servers() -> str:
+    folder = tempfile.mkdtemp(prefix="fairseq-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def train_on_two_ranks(corpus: Path, *arguments: object) -> str:

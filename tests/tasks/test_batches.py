@@ -120,7 +120,7 @@ def test_a_number_of_ranks_that_cannot_share_what_was_done_is_refused() -> None:
     batches = one.next_epoch_itr()
     for _ in range(3):
         next(batches)
-    with pytest.raises(SettingError, match="after 3 batches"):
+    with pytest.raises(SettingError, match="is 3 batches into its epoch"):
         PlannedBatches(_Numbers(), _plan(6), rank=1, ranks=2).load_state_dict(one.state_dict())
 
 

@@ -7,11 +7,12 @@ import pytest
 from fairseq_scaling.errors import SettingError
 from fairseq_scaling.tasks.scaling_translation import ScalingTranslationConfig, ScalingTranslationTask
 from preprocess.clean import clean
-from preprocess.cleaning.settings import CleanSettings
 from preprocess.encode import encode
 from preprocess.fetch import fetch
+from preprocess.settings import CleanSettings, SentencePieceSettings
+from preprocess.sources import Request
 from preprocess.sources.files import FilesSource
-from preprocess.train_sentencepiece import SentencePieceSettings, train_sentencepiece
+from preprocess.train_sentencepiece import train_sentencepiece
 from tests.preprocess.samples import sentence
 
 
@@ -21,8 +22,9 @@ def test_every_test_set_of_a_pair_can_be_loaded_by_its_split(tmp_path: Path) -> 
         paths[name] = (tmp_path / f"{name}.en", tmp_path / f"{name}.fr")
         for side, path in enumerate(paths[name]):
             path.write_text("".join(sentence(7 * number)[side] + "\n" for number in numbers), encoding="utf-8")
-    given = {("en-fr", split): paths[split] for split in ("test", "test1")}
-    source = FilesSource({}, {"en-fr": [paths["train"]]}, given)
+    both = {name: ",".join(map(str, sides)) for name, sides in paths.items()}
+    given = {("en-fr", split): both[split] for split in ("test", "test1")}
+    source = FilesSource(Request(parallel={"en-fr": [both["train"]]}, given=given))
     fetch(lambda: [source], [], ["en-fr"], tmp_path / "raw")
     clean(tmp_path / "raw", tmp_path / "clean", CleanSettings(valid=10))
     train_sentencepiece(tmp_path / "clean", tmp_path / "m", SentencePieceSettings(vocab_size=60, threads=1))

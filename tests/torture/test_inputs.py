@@ -14,10 +14,9 @@ import torch
 
 from fairseq_scaling.errors import CheckpointError, ScalingError
 from preprocess.clean import clean
-from preprocess.cleaning.settings import CleanSettings
 from preprocess.fetch import fetch
-from preprocess.sources.files import FilesSource
-from tests.preprocess.samples import sentence
+from preprocess.settings import CleanSettings
+from tests.preprocess.samples import files_source, sentence
 from tests.study.spoiling import spoil_all
 from tests.tasks.hostile import save_checkpoint, small_corpus
 from tests.tasks.runs import PRETRAINING, ROOT
@@ -95,7 +94,7 @@ def test_a_side_spoilt_at_random_is_refused_or_loses_a_line(tmp_path: Path, reco
         for path, content in zip(paths, spoilt, strict=True):
             path.write_bytes(content)
         try:
-            source = FilesSource({}, {"en-fr": [(paths[0], paths[1])]}, {})
+            source = files_source(f"{paths[0]},{paths[1]}")
             fetch(lambda source=source: [source], [], ["en-fr"], tmp_path / "raw", overwrite=True)
             clean(tmp_path / "raw", tmp_path / "clean", settings, overwrite=True)
         except ScalingError:

@@ -30,10 +30,6 @@ class PowerLaw(LogLinearLaw):
     lower = np.array([-np.inf, -np.inf])
     upper = np.array([np.inf, np.inf])
 
-    def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        phi = z + 0 * rest.sum(-1, keepdims=True)
-        return phi, np.zeros((*phi.shape, 0))
-
     def natural(self, theta: FloatArray, scale: Scale) -> tuple[FloatArray, FloatArray]:
         alpha = theta[1] / scale.half
         values = np.array([theta[0] + scale.level - alpha * scale.middle, alpha])
@@ -55,10 +51,6 @@ class LinearLog(ValueLinearLaw):
     internal = ("E", "I")
     lower = np.array([-np.inf, -np.inf])
     upper = np.array([np.inf, np.inf])
-
-    def basis(self, rest: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        phi = z + 0 * rest.sum(-1, keepdims=True)
-        return phi, np.zeros((*phi.shape, 0))
 
     def natural(self, theta: FloatArray, scale: Scale) -> tuple[FloatArray, FloatArray]:
         unit = np.exp(scale.level)

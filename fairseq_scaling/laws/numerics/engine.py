@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ class Solved:
     objective: FloatArray
     iterations: NDArray[np.int_]
     converged: NDArray[np.bool_]
+
+    def __getitem__(self, row: int) -> Solved:
+        """Return the minimum of one problem: theta [p], numbers otherwise."""
+        return Solved(*(getattr(self, one.name)[row] for one in fields(self)))
 
 
 def scale_of(log_tokens: FloatArray, log_values: FloatArray, weight: FloatArray) -> Scale:

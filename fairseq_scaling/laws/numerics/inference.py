@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..curve import Curve, FloatArray, Groups
 from ..fitted import Fit
-from ..law import Law, Scale
+from ..law import Law
 from ..results import Estimate, HeldOutError, LeftOut
 from .bootstrap import refit
+from .engine import Solved
 from .profile import Likelihood, State
 from .statistics import f_quantile, huber_inflation, t_quantile
 
@@ -20,34 +22,36 @@ _WORTH_OF_SEEDS = 2.0
 (Statistical Applications in Genetics and Molecular Biology 3, 2004); none where the residuals contradict it."""
 
 
+class Settings(NamedTuple):
+    """What ``fit_many`` was told, beside law and threshold."""
+
+    protocol: str
+    interval: str
+    level: float
+    n_boot: int
+    seed: int
+
+
+class Chosen(NamedTuple):
+    """The points that enter a fit [n], those that judge it [n], and the others with the reason."""
+
+    used: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
+    left_out: tuple[LeftOut, ...]
+
+
 def infer(
-    curve: Curve,
-    law: Law,
-    *,
-    theta: FloatArray,
-    squares: FloatArray,
-    scale: Scale,
-    objective: float,
-    delta: float,
-    protocol: str,
-    interval: str,
-    level: float,
-    used: NDArray[np.bool_],
-    judged: NDArray[np.bool_],
-    left_out: tuple[LeftOut, ...],
-    iterations: int,
-    converged: bool,
-    n_boot: int,
-    seed: int,
+    curve: Curve, law: Law, chosen: Chosen, solved: Solved, squares: FloatArray, delta: float, settings: Settings
 ) -> Fit:
-    """Return the fit at the minimum ``theta`` [p].
+    """Return the fit at the minimum of one problem.
 
     Budgets, not points, are the independent measurements: residuals are averaged over the seeds of a budget first, so
     that the variance holds the run-to-run differences that the seeds of one pretraining run share.
 
     Args:
-        squares: the least-squares minimum [p], whose residuals give the variance.
+        solved: the minimum, of one row. squares: the least-squares minimum [p], whose residuals give the variance.
     """
+    used, theta, scale = chosen.used, solved.theta, solved.scale
     groups = curve.groups(used)
     log_tokens = np.log(groups.pretrain_tokens)
     z = scale.z(log_tokens)
@@ -75,23 +79,22 @@ def infer(
     covariance = _covariance(jacobian, budget_weight, variance)
 
     draws = likelihood = None
-    if interval == "profile":
+    if settings.interval == "profile":
         if variance > 0 and freedom > 0 and np.all(np.isfinite(covariance)):
             # The residuals are those of least squares, so that theta is the minimum of this sum of squares, too.
             likelihood = Likelihood(z, fitted + loose, budget_weight, variance)
-    elif interval != "delta" and np.isfinite(sigma):
-        draws = refit(
-            law, scale, theta, log_tokens, means, budget_weight, delta, sigma, freedom, interval, n_boot, seed
-        )
+    elif settings.interval != "delta" and np.isfinite(sigma):
+        wanted = (settings.interval, settings.n_boot, settings.seed)
+        draws = refit(law, scale, theta, log_tokens, means, budget_weight, delta, sigma, freedom, *wanted)
     state = State(theta, scale, covariance, freedom, draws, likelihood)
-    coefficients, natural_jacobian = _coefficients(law, state, level)
+    coefficients, natural_jacobian = _coefficients(law, state, settings.level)
     condition = _condition(jacobian, budget_weight, natural_jacobian)
     reasons += law.limits(theta)
     reasons += _too_few(law, groups.size)
     if np.isfinite(sigma):
         reasons += _undetermined(coefficients)
-    if not converged:
-        notes.append(f"the solver stopped after {iterations} steps")
+    if not solved.converged:
+        notes.append(f"the solver stopped after {int(solved.iterations)} steps")
     if condition > 1e3:
         notes.append(f"condition number {condition:.1e}: the coefficients trade off, read the predictions instead")
 
@@ -106,14 +109,12 @@ def infer(
         curve=curve,
         law=law,
         coefficients=coefficients,
-        objective=objective,
+        objective=float(solved.objective),
         delta=delta,
-        protocol=protocol,
-        interval=interval,
-        level=level,
-        used=used,
-        judged=judged,
-        left_out=left_out,
+        protocol=settings.protocol,
+        interval=settings.interval,
+        level=settings.level,
+        **chosen._asdict(),
         residuals=residuals,
         degrees_of_freedom=max(0, groups.size - law.size),
         sigma=sigma,
@@ -121,9 +122,9 @@ def infer(
         identified=not reasons,
         reasons=tuple(reasons),
         notes=tuple(notes),
-        held_out=held_out_error(curve, residuals, judged),
-        iterations=iterations,
-        converged=converged,
+        held_out=held_out_error(curve, residuals, chosen.judged),
+        iterations=int(solved.iterations),
+        converged=bool(solved.converged),
         state=state,
     )
 
@@ -159,8 +160,8 @@ def _variance_by_seeds(curve: Curve, used: NDArray[np.bool_], groups: Groups) ->
     """
     if groups.counts.max(initial=0) < 2:
         return float("nan"), 0.0
-    points = curve.select(used)
-    noise, freedom = replace(points, values=np.log(points.values)).noise_between_budgets()
+    logs = np.log(np.where(used, curve.values, np.nan))
+    noise, freedom = replace(curve, values=logs).noise_between_budgets()
     return noise**2 * (1 + float(np.mean(groups.weights))), float(freedom)
 
 
@@ -211,6 +212,8 @@ def _condition(jacobian: FloatArray, weight: FloatArray, natural: FloatArray) ->
         by_natural = (jacobian * np.sqrt(weight)[:, None]) @ np.linalg.inv(natural)
     except np.linalg.LinAlgError:
         return float("inf")
+    size = np.max(np.abs(by_natural), 0)  # first to size 1: squares of steep columns overflow
+    by_natural = by_natural / np.where(size > 0, size, 1.0)
     length = np.sqrt(np.sum(by_natural**2, 0))
     if not np.all(length > 0) or len(jacobian) < jacobian.shape[1]:
         return float("inf")

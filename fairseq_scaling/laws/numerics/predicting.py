@@ -1,4 +1,4 @@
-"""What a fit predicts: values, intervals, draws."""
+"""What a fit predicts: values and intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..curve import Curve, FloatArray
 from ..law import Law
@@ -52,14 +52,9 @@ def predict(fit: Fitted, pretrain_tokens: ArrayLike, level: float) -> Prediction
         reach = t_quantile(1 - tail, state.freedom)
         with np.errstate(over="ignore", invalid="ignore"):
             lower, upper = np.exp(np.moveaxis(log_quantiles(fit, tokens, np.array([-reach, reach])), -1, 0))
-    value = values(fit, tokens)
-    return Prediction(tokens, value, lower, _capped(fit, upper, value), level)
-
-
-def values(fit: Fitted, pretrain_tokens: ArrayLike) -> FloatArray:
-    """Return the law's values without intervals (see ``Fit.values``)."""
-    tokens = np.asarray(pretrain_tokens, float)
-    return np.exp(evaluate_log(fit, tokens)[0])
+    value = np.exp(evaluate_log(fit, tokens)[0])
+    # No interval promises more than the metric can give; a law that itself predicts more keeps its value.
+    return Prediction(tokens, value, lower, np.maximum(np.minimum(upper, fit.curve.ceiling), value), level)
 
 
 def log_quantiles(fit: Fitted, tokens: FloatArray, deviates: FloatArray) -> FloatArray:
@@ -69,41 +64,8 @@ def log_quantiles(fit: Fitted, tokens: FloatArray, deviates: FloatArray) -> Floa
         return _profile(fit, tokens.ravel()).at(deviates).reshape(*tokens.shape, len(deviates))
     log_value, jacobian = evaluate_log(fit, tokens)
     with np.errstate(over="ignore", invalid="ignore"):
-        return log_value[..., None] + _error(jacobian, fit.state.covariance)[..., None] * deviates
-
-
-def elasticity(fit: Fitted, pretrain_tokens: ArrayLike) -> FloatArray:
-    """Return d log f / d log D_p (see ``Fit.elasticity``), by a central difference."""
-    tokens = np.asarray(pretrain_tokens, float)
-    step = 1e-4
-
-    return (evaluate_log(fit, tokens * np.exp(step))[0] - evaluate_log(fit, tokens * np.exp(-step))[0]) / (2 * step)
-
-
-def draws(fit: Fitted, pretrain_tokens: ArrayLike, size: int, seed: int) -> FloatArray:
-    """Return draws of the law's values from its uncertainty [size, ...] (see ``Fit.draws``)."""
-    tokens = np.asarray(pretrain_tokens, float)
-    state: State = fit.state
-    generator = np.random.default_rng([seed, 0xD4A3])
-    if state.draws is not None:
-        chosen = state.draws[generator.integers(len(state.draws), size=size)]
-        return np.minimum(np.exp(_evaluate_draws(fit, tokens, chosen)), fit.curve.ceiling)
-    if not np.all(np.isfinite(state.covariance)) or state.freedom <= 0:
-        return np.full((size, *tokens.shape), np.nan)
-    log_value, jacobian = evaluate_log(fit, tokens)
-    covariance = state.covariance if state.likelihood is None else _given_bounds(fit)
-    variances, vectors = np.linalg.eigh(covariance)
-    thetas = generator.standard_normal((size, len(vectors))) @ (vectors * np.sqrt(np.maximum(variances, 0))).T
-    thetas *= np.sqrt(state.freedom / generator.chisquare(state.freedom, size))[:, None]
-    moved = np.tensordot(thetas, jacobian, (1, -1))
-    with np.errstate(all="ignore"):
-        if state.likelihood is None:
-            log_values = log_value + moved
-        else:
-            # Student's t everywhere, tied as the linear model ties them; the profile says what each t stands for.
-            deviates = np.nan_to_num(moved / _error(jacobian, covariance))
-            log_values = _profile(fit, tokens.ravel()).each(deviates.reshape(size, -1)).reshape(moved.shape)
-        return np.minimum(np.exp(log_values), fit.curve.ceiling)
+        error = np.sqrt(np.einsum("...i,ij,...j->...", jacobian, fit.state.covariance, jacobian))
+        return log_value[..., None] + error[..., None] * deviates
 
 
 @dataclass(frozen=True)
@@ -115,19 +77,9 @@ class _Profile:
 
     def at(self, deviates: FloatArray) -> FloatArray:
         """Return log f [n, m] at deviates [m]."""
-        left, share = self._between(deviates)
-        return self.logs[:, left] + share * (self.logs[:, left + 1] - self.logs[:, left])
-
-    def each(self, deviates: FloatArray) -> FloatArray:
-        """Return log f [m, n] at deviates [m, n] that differ from place to place."""
-        left, share = self._between(deviates)
-        places = np.arange(len(self.logs))
-        low = self.logs[places, left]
-        return low + share * (self.logs[places, left + 1] - low)
-
-    def _between(self, deviates: FloatArray) -> tuple[NDArray[np.int_], FloatArray]:
         left = np.clip(np.searchsorted(self.deviates, deviates) - 1, 0, len(self.deviates) - 2)
-        return left, (deviates - self.deviates[left]) / np.diff(self.deviates)[left]
+        share = (deviates - self.deviates[left]) / np.diff(self.deviates)[left]
+        return self.logs[:, left] + share * (self.logs[:, left + 1] - self.logs[:, left])
 
 
 def _profile(fit: Fitted, tokens: FloatArray) -> _Profile:
@@ -178,23 +130,6 @@ def _keep(fit: Fitted, tokens: FloatArray, at: FloatArray, roots: FloatArray, en
     tables[tokens.tobytes()] = _Profile(np.r_[-roots[::-1], 0.0, roots], logs)
 
 
-def _error(jacobian: FloatArray, covariance: FloatArray) -> FloatArray:
-    """Return the standard errors [...] of log f with derivatives [..., p] by theta."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.sqrt(np.einsum("...i,ij,...j->...", jacobian, covariance, jacobian))
-
-
-def _given_bounds(fit: Fitted) -> FloatArray:
-    """Return the covariance of theta [p, p] if the parameters at their bounds stay there."""
-    covariance, theta = fit.state.covariance, fit.state.theta
-    held = (theta <= fit.law.lower) | (theta >= fit.law.upper)
-    if not held.any() or not np.all(np.isfinite(covariance)):
-        return covariance
-    free = ~held
-    answer = covariance[:, held] @ np.linalg.pinv(covariance[np.ix_(held, held)])
-    return np.where(free[:, None] & free, covariance - answer @ covariance[held], 0.0)
-
-
 def evaluate_log(fit: Fitted, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return log f and its derivatives by theta at ``tokens`` (any shape) of a fit of one law."""
     state: State = fit.state
@@ -212,8 +147,3 @@ def _evaluate_draws(fit: Fitted, tokens: FloatArray, thetas: FloatArray) -> Floa
         z = state.scale.z(np.log(tokens).ravel())
         value = fit.law.evaluate(thetas, z[None])[0] + state.scale.level
         return value.reshape(len(thetas), *tokens.shape)
-
-
-def _capped(fit: Fitted, upper: FloatArray, value: FloatArray) -> FloatArray:
-    """No interval promises more than the metric can give; a law that itself predicts more keeps its value."""
-    return np.maximum(np.minimum(upper, fit.curve.ceiling), value)

@@ -89,7 +89,7 @@ class _Assignment:
         taken = {column.at for column in curve}
         unread = sorted({*self.free, *self.idle} - taken)
         left = [self.sheet.columns[i] for i in unread if not (is_own and self.folded[i] in OWN)]
-        roles = Roles(x, found, values, self.roles, curve, left, is_own)
+        roles = Roles(x, found, values, self.roles, curve, is_own)
         return roles, [ColumnProblem.NOT_READ.at(self.name, 1, columns=names_of(left))] if left else []
 
     def _is_own(self) -> bool:

@@ -20,11 +20,6 @@ _MOST_SETTINGS = 5
 class CurveProblem(ProblemKind):
     """What is wrong with the points of a curve."""
 
-    MIXED_SCALES = (
-        "{title}: the values look as if some were shares (0 to 1) and some per cent (0 to 100)",
-        "{small} of {all} are at most 1, the first is {value}",
-        "write all on one scale",
-    )
     MIXED_DIRECTIONS = "{metric}: lower_is_better is 0 in some rows and 1 in others, the first row counts"
     MIXED_SIGNATURES = "{metric}: scores with different signatures do not compare", "{signatures}"
     REPEATS = "{metric}: several values {where}, taken as repeats"
@@ -68,21 +63,10 @@ class CurvePoints:
     def attributes(self) -> dict[str, Any]:
         """Return what the curve fixes: mixture, alignment, task, D_f, model, corpus, signature."""
         first = self.first
-        return {
-            "mixture": first.mixture,
-            "alignment": first.alignment,
-            "source_lang": first.source_lang,
-            "target_lang": first.target_lang,
-            "finetune_tokens": first.finetune_tokens,
-            "architecture": first.architecture,
-            "parameters": first.parameters,
-            "corpus": first.corpus,
-            "signature": first.details.get("signature", ""),
-            "subset": first.details.get("subset", ""),
-            "test_set": first.test_set,
-            "scale": first.scale,
-            "noise": self.noise,
-        }
+        names = ("mixture", "alignment", "source_lang", "target_lang", "finetune_tokens", "architecture", "parameters",
+                 "corpus", "test_set", "scale")  # fmt: skip
+        said = {name: getattr(first, name) for name in names}
+        return said | {name: first.details.get(name, "") for name in ("signature", "subset")} | {"noise": self.noise}
 
 
 @dataclass
@@ -246,7 +230,7 @@ def _contradictions(curve: CurvePoints) -> list[Problem]:
     if len(signatures) > 1:
         said = "; ".join(signatures)
         problems.append(CurveProblem.MIXED_SIGNATURES.at(**where, metric=curve.metric, signatures=said))
-    found = (_repeats(curve), _mixed_scales(curve), _unread(curve))
+    found = (_repeats(curve), _unread(curve))
     problems += [problem for problem in found if problem is not None]
     return problems
 
@@ -278,29 +262,6 @@ def _unread(curve: CurvePoints) -> Problem | None:
         "all": len(curve.points),
     }
     return CurveProblem.UNREAD.at(first.file, first.line, curve=curve.name, **said)
-
-
-def _mixed_scales(curve: CurvePoints) -> Problem | None:
-    """Return a warning where the curve is much smoother once its values up to 1 are taken for shares of 1.
-
-    A curve that starts near 0 and rises is not: multiplied by 100, its start would lie above its end.
-    """
-    row = curve.about
-    points = [*curve.points, *(point for point, _ in curve.left_out if point.value > row.upper)]
-    values = [point.value for point in sorted(points, key=_by_size)]
-    small = [value for value in values if 0 < value <= 1]
-    if row.scale is None or not small or len(small) == len(values):
-        return None
-    alike = [100 * value if 0 < value <= 1 else value for value in values]
-    if 3 * _roughness(alike) > _roughness(values):
-        return None
-    said: dict[str, Any] = {"small": len(small), "all": len(values), "value": f"{small[0]:g}", "title": row.title}
-    return CurveProblem.MIXED_SCALES.at(curve.first.file, curve.first.line, curve=curve.name, **said)
-
-
-def _roughness(values: Sequence[float]) -> float:
-    """Return the length of the way from value to value."""
-    return sum(abs(after - before) for before, after in zip(values, values[1:], strict=False))
 
 
 def _unlike_settings(curve: CurvePoints) -> Problem | None:

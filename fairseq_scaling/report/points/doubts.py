@@ -1,4 +1,4 @@
-"""What is doubtful about a table as a whole: rows that are there twice, scales, rows that look like repeats."""
+"""What is doubtful about a table as a whole: rows that are there twice, and scales."""
 
 from __future__ import annotations
 
@@ -22,11 +22,6 @@ class TableProblem(ProblemKind):
     MAYBE_SHARES = (
         "all values of {metric} are at most 1", "the largest is {cell}", "write --scale {metric}=1 if they are shares",
     )  # fmt: skip
-    MAYBE_CURVES = (
-        "several values at one {symbol} differ in column {column}",
-        "the first is at {size}",
-        "they are taken as repeats; --columns curve={column} makes curves of them",
-    )
 
 
 def without_twins(sheet: Sheet, roles: Roles, name: str, problems: list[Problem]) -> list[Row]:
@@ -64,29 +59,4 @@ def doubtful_scales(points: Sequence[Point]) -> list[Problem]:
         if row.scale == 100 and point.scale is None and 0 < point.value <= 1:
             said = {"metric": metric, "cell": f"{point.value:g}"}
             problems.append(TableProblem.MAYBE_SHARES.at(point.file, point.line, **said))
-    return problems
-
-
-def doubtful_repeats(sheet: Sheet, roles: Roles, points: Sequence[Point]) -> list[Problem]:
-    """Return a question for each unread column that tells apart values that would else be repeats at one x."""
-    groups: dict[tuple[object, ...], list[Point]] = {}
-    for point in points:
-        key = (point.curve, point.metric, point.test_set, point.pretrain_tokens, point.seed, point.mixture)
-        groups.setdefault((*key, point.finetune_tokens, point.parameters), []).append(point)
-    repeats = [group for group in groups.values() if len(group) > 1]
-    rows = {row.line: row for row in sheet.rows}
-    problems = []
-    for name in roles.not_read if len(repeats) > 1 else ():
-        at = sheet.columns.index(name)
-        cells = [[rows[point.line].cells[at] for point in group] for group in repeats]
-        # a column with other cells in every row (a time, a number of the row) tells no curves apart
-        different = len({cell for group in cells for cell in group})
-        if all(len(set(group)) == len(group) for group in cells) and different < sum(map(len, cells)):
-            first = repeats[0][0]
-            said = {
-                "symbol": first.quantity.symbol,
-                "column": name,
-                "size": first.quantity.format(first.pretrain_tokens),
-            }
-            problems.append(TableProblem.MAYBE_CURVES.at(first.file, first.line, **said))
     return problems

@@ -13,23 +13,8 @@ _FACTORS = {
     "trillions": 1e12, "thousands": 1e3,
 }  # fmt: skip
 _MISSING = {
-    "",
-    "-",
-    "--",
-    "---",
-    "\u2013",
-    "\u2014",
-    "n/a",
-    "na",
-    "#n/a",
-    "none",
-    "null",
-    "nil",
-    "?",
-    "tbd",
-    "missing",
-    ".",
-}
+    "", "-", "--", "---", "\u2013", "\u2014", "n/a", "na", "#n/a", "none", "null", "nil", "?", "tbd", "missing", ".",
+}  # fmt: skip
 _NOUNS = {"token", "update", "step", "param", "parameter", "flop", "example", "sentence", "nat", "bit", "point", "pair"}
 _GROUPING = re.compile(r"(?<=\d)[\s_'\u2019\u00a0\u202f](?=\d{3})")
 _NUMBER = re.compile(
@@ -37,6 +22,7 @@ _NUMBER = re.compile(
     r"(?:\s*(?:[x*\u00d7\u00b7]\s*)?10(?:\^|\*\*)(?P<power>[-+]?\d+))?\s*(?P<word>[a-z]*)\.?\s*(?P<noun>[a-z]*)\s*(?P<percent>%?)",
     re.I,
 )
+
 _POWER = re.compile(r"(?P<base>\d+)(?:\^|\*\*)(?P<power>\d+)")
 
 

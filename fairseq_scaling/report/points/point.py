@@ -31,7 +31,6 @@ class Point:
         test_set: name of the test set; empty where it is unknown.
         finetune_tokens: D_f in tokens.
         finetune_tokens_read: tokens that the finetuning read, where these are fewer than its set holds; else None.
-        updates: of the finetuning.
         unique_tokens: of D_p, each text counted once, where text was repeated.
         fixed: what a curve over another quantity than D_p keeps fixed: ``D_p=3B``.
         corpus: fingerprint of the corpus.
@@ -49,7 +48,6 @@ class Point:
     held_out: bool = False
     seed: int | None = None
     pretrain_seed: int | None = None
-    weight: float = 1.0
     lower_is_better: bool = False
     mixture: str = ""
     source_lang: str = ""
@@ -58,7 +56,6 @@ class Point:
     finetune_tokens_read: int | None = None
     architecture: str = ""
     parameters: int | None = None
-    updates: int | None = None
     unique_tokens: int | None = None
     corpus: str = ""
     test_set: str = ""

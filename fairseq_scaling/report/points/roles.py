@@ -22,7 +22,7 @@ from .numbers import factor_of
 
 REQUIRED = ("curve", "metric", "pretrain_tokens", "value")
 OPTIONAL = (
-    "held_out", "seed", "mixture", "finetune_tokens", "weight", "stderr", "test_set", "scale", "lower_is_better",
+    "held_out", "seed", "mixture", "finetune_tokens", "stderr", "test_set", "scale", "lower_is_better",
     "source_lang", "target_lang", "pair", "architecture", "parameters", "corpus", "pretrain_seed", "run_id",
 )  # fmt: skip
 OWN_ROLES = ("unique_tokens", "start", "score_lower", "score_upper")
@@ -38,7 +38,6 @@ ALIASES: Mapping[str, Sequence[str]] = {
     "seed": ("random_seed", "rng_seed", "finetune_seed", "replicate", "repeat", "trial"),
     "pretrain_seed": ("pretraining_seed",),
     "mixture": ("mix", "data_mix", "data_mixture", "language_mixture"),
-    "weight": ("weights",),
     "held_out": ("heldout", "holdout", "is_held_out"),
     "source_lang": ("src", "src_lang", "source_language", "source"),
     "target_lang": ("tgt", "tgt_lang", "trg", "trg_lang", "target_language", "target"),
@@ -76,24 +75,10 @@ LAST_X = (FINETUNE_TOKENS, PARAMETERS, FLOPS, HOURS)
 """What it may be where the table has nothing of ``X_ORDER`` and only one of these."""
 
 _UNIT = re.compile(r"^(?P<name>.*?)\s*[\[(](?P<unit>[^\])]*)[\])]\s*$")
-_NOUNS = frozenset(
-    (
-        "%",
-        "per",
-        "cent",
-        "percent",
-        "pct",
-        "tokens",
-        "token",
-        "of",
-        "in",
-        "parameters",
-        "params",
-        "nats",
-        "bits",
-        "points",
-    )
-)
+_NOUNS = {
+    "%", "per", "cent", "percent", "pct", "tokens", "token", "of", "in", "parameters", "params", "nats", "bits",
+    "points",
+}  # fmt: skip
 
 
 class ColumnProblem(ProblemKind):
@@ -158,7 +143,6 @@ class Roles:
     values: list[ValueColumn]
     roles: dict[str, Column] = field(default_factory=dict)
     curve: list[Column] = field(default_factory=list)
-    not_read: list[str] = field(default_factory=list)
     is_own: bool = False
 
     def sentence(self) -> str:

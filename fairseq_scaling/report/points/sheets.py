@@ -5,27 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...problems import Problem, ProblemKind
-from .numbers import is_number
 
 TABLE_ENDINGS = (".csv", ".tsv")
 JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
-_WORKBOOKS = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".pkl")
-
-
 _SAVE = "save it as CSV in UTF-8"
 
 
 class SheetProblem(ProblemKind):
     """Why a file, or rows of it, hold no table."""
 
-    WORKBOOK = "is a {kind} file, no table as text", "", _SAVE
     NOT_TEXT = "is no table as text (not UTF-8)", "", _SAVE
     NOT_JSON = "is no table as text (not JSON: {error})", "", _SAVE
     UNREADABLE = "cannot be read ({reason})"
@@ -68,9 +62,6 @@ def read_sheet(path: Path, name: str | None = None, limit: int | None = None) ->
     """
     name = name or str(path)
     sheet = Sheet(path)
-    if path.suffix.lower() in _WORKBOOKS:
-        sheet.problems.append(SheetProblem.WORKBOOK.at(name, kind=path.suffix[1:]))
-        return sheet
     try:
         text = _text(path, limit)
     except OSError as error:
@@ -123,50 +114,28 @@ def _decoded(content: bytes, cut: bool = False) -> str:
 def _from_csv(sheet: Sheet, text: str, name: str) -> None:
     lines = [line for line in text.splitlines()[:200] if line.strip() and not line.startswith("#")]
     sheet.separator = _separator(lines)
-    if not sheet.separator:
-        text, sheet.separator = re.sub(r"[ \t]+", "\t", re.sub(r"(?m)^#[ \t]*", "#", text)), "\t"
-    header: list[str] | None = None
-    comment: list[str] | None = None
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sheet.separator, skipinitialspace=True)
     try:
         for cells in reader:
-            cells = [_bare(cell) for cell in cells]
-            if not any(cells) or _is_rule(cells):
+            cells = [cell.strip() for cell in cells]
+            if not any(cells) or (not sheet.columns and cells[0].startswith("#")):
                 continue
-            if header is None and cells[0].startswith("#"):
-                comment = [cells[0].lstrip("#").strip(), *cells[1:]]
-                continue
-            if header is None:
-                if comment is not None and len(comment) == len(cells) and any(map(is_number, cells)):
-                    header = comment  # numpy writes the column names as a comment
-                else:
-                    header = _header(cells)
-                    sheet.columns = header or []
-                    continue
-                sheet.columns = header
-            _add_row(sheet, reader.line_num, cells, name)
+            if not sheet.columns:
+                sheet.columns = _header(cells)
+            else:
+                _add_row(sheet, reader.line_num, cells, name)
     except csv.Error as error:
         sheet.problems.append(SheetProblem.NOT_CSV.at(name, reader.line_num, reason=str(error)))
     _drop_empty_columns(sheet)
 
 
-def _bare(cell: str) -> str:
-    """Return a cell without blanks and single quotes around it."""
-    cell = cell.strip()
-    return cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == "'" else cell
-
-
-def _header(cells: list[str]) -> list[str] | None:
+def _header(cells: list[str]) -> list[str]:
     """Return the cells if they can be column names: two of them or more, and not mostly empty as under a title."""
     named = sum(map(bool, cells))
-    if named < 2 or 2 * named < len(cells):
-        return None
-    return cells
+    return [] if named < 2 or 2 * named < len(cells) else cells
 
 
 def _add_row(sheet: Sheet, line: int, cells: list[str], name: str) -> None:
-    if not sheet.rows and len(cells) == len(sheet.columns) + 1 and cells[-1]:
-        sheet.columns.insert(0, "")  # R names the rows, but not their column
     width = len(sheet.columns)
     if cells[:width] == sheet.columns:
         sheet.problems.append(SheetProblem.HEADER_AGAIN.at(name, line))
@@ -187,25 +156,16 @@ def _drop_empty_columns(sheet: Sheet) -> None:
         sheet.rows = [Row(row.line, tuple(row.cells[i] for i in kept)) for row in sheet.rows]
 
 
-def _is_rule(cells: list[str]) -> bool:
-    """Return whether a row is a line drawn under the column names, as in Markdown."""
-    return len(cells) > 1 and all(re.fullmatch(r":?-{2,}:?|", cell) for cell in cells)
-
-
 def _separator(lines: list[str]) -> str:
-    """Return the separator that cuts most lines into the same number of cells, the larger number first.
-
-    Empty where none does but blanks.
-    """
+    """Return the separator that cuts most lines into the same number of cells, the larger number first."""
     best, found = (0.0, 1), ","
-    for separator in (",", ";", "\t", "|"):
+    for separator in (",", ";", "\t"):
         counts = [len(next(csv.reader([line], delimiter=separator), [])) for line in lines[:50]]
         usual = max(set(counts), key=counts.count, default=1)
         score = (counts.count(usual) / len(counts) if usual > 1 else 0.0, usual)
         if score > best:
             best, found = score, separator
-    words = {len(line.split()) for line in lines[:50]}
-    return "" if best[0] == 0 and len(words) <= 2 and min(words, default=0) > 1 else found
+    return found
 
 
 def _from_json(sheet: Sheet, text: str, name: str) -> None:

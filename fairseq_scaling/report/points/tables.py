@@ -16,7 +16,7 @@ from ...mixture import Mixture
 from ...problems import Problem, ProblemKind
 from ...quantities import PRETRAIN_TOKENS, QUANTITIES
 from .columns import assign
-from .doubts import doubtful_repeats, doubtful_scales, without_twins
+from .doubts import doubtful_scales, without_twins
 from .numbers import Number, column_mark, grouping_mark, is_missing, parse_number
 from .point import Point, fixed_pretraining
 from .roles import Roles, TableOptions, ValueColumn
@@ -122,7 +122,7 @@ def read_table(path: Path, name: str | None = None, options: TableOptions | None
                     table.problems.append(problem)
                 continue
             table.points.append(point)
-    table.problems += [*doubtful_scales(table.points), *doubtful_repeats(sheet, roles, table.points)]
+    table.problems += doubtful_scales(table.points)
     return table
 
 
@@ -168,7 +168,6 @@ class _Reader:
             held_out=self._flag(said, "held_out"),
             seed=self._whole(row, "seed"),
             pretrain_seed=self._whole(row, "pretrain_seed"),
-            weight=self._weight(row),
             lower_is_better=lower_is_better,
             mixture=self._mixture(said),
             test_set=" ".join(part for part in (said.get("test_set", ""), column.test_set) if part),
@@ -234,12 +233,14 @@ class _Reader:
         value = number.value * column.column.factor * share
         return value, None if error is None else error * column.column.factor * share
 
-    def _number(self, row: Row, at: int, name: str) -> Number:
+    def _number(
+        self, row: Row, at: int, name: str, otherwise: RowProblem = RowProblem.NOT_A_NUMBER, **fields: str
+    ) -> Number:
         cell = row.cells[at]
         try:
             number = parse_number(cell, self.marks[at])
         except ValueError:
-            raise _BadRow(RowProblem.NOT_A_NUMBER, column=name, cell=cell) from None
+            raise _BadRow(otherwise, column=name, cell=cell, **fields) from None
         if not math.isfinite(number.value):
             raise _BadRow(RowProblem.NOT_FINITE, column=name, cell=cell)
         return number
@@ -249,12 +250,7 @@ class _Reader:
         quantity, cell = self.roles.quantity, row.cells[at]
         if is_missing(cell):
             raise _BadRow(RowProblem.EMPTY, column=name)
-        try:
-            number = parse_number(cell, self.marks[at])
-        except ValueError:
-            raise _BadRow(RowProblem.NOT_AN_AMOUNT, column=name, unit=quantity.unit or "any kind", cell=cell) from None
-        if not math.isfinite(number.value):
-            raise _BadRow(RowProblem.NOT_FINITE, column=name, cell=cell)
+        number = self._number(row, at, name, RowProblem.NOT_AN_AMOUNT, unit=quantity.unit or "any kind")
         if number.value < 0:
             raise _BadRow(RowProblem.BELOW_ZERO, column=name, cell=cell)
         value = number.value if number.has_unit else number.value * factor
@@ -290,15 +286,6 @@ class _Reader:
         if column is None or is_missing(row.cells[column.at]):
             return None
         return self._number(row, column.at, column.name).value
-
-    def _weight(self, row: Row) -> float:
-        column = self.roles.roles.get("weight")
-        if column is None or is_missing(row.cells[column.at]):
-            return 1.0
-        weight = self._number(row, column.at, column.name).value
-        if weight <= 0:
-            raise _BadRow(RowProblem.NOT_POSITIVE, column=column.name, cell=row.cells[column.at])
-        return weight
 
     def _scale(self, row: Row, metric: str) -> float | None:
         """Return the value of a perfect score, as the user or a column says; None where it is the metric's own."""

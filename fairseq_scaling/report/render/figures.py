@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import matplotlib
@@ -26,10 +26,11 @@ from ...quantities import Quantity, format_tokens
 from ..curve_result import CurveResult
 from ..results import Report
 from .numbers import amount, score, size
-from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, series_key, shorten, span_of, style
-from .wording import AGAIN, CONTINUED, SENTENCES, capital, condition, enumerate_all
+from .panels import INK, MARKERS, PALETTE, PAPER, draw_panel, style, wrapped
+from .wording import AGAIN, CONTINUED, SENTENCES, capital, condition, enumerate_all, short_name
 
 MOST_SERIES = len(PALETTE)
+_MOST_FIGURES = 40
 _FONTS = ["DejaVu Sans"]
 # Matplotlib's list of fonts, one for all environments of a person, may name files of one that is gone. Its warnings,
 # one for each font that is not used here, would bury the table of results.
@@ -75,7 +76,7 @@ class _Group:
 
     @property
     def series(self) -> list[str]:
-        return list(dict.fromkeys(series_key(curve) for curve in self.curves))
+        return list(dict.fromkeys(short_name(curve) for curve in self.curves))
 
     @property
     def metrics(self) -> list[Metric]:
@@ -87,14 +88,14 @@ class _Group:
         return [c for c in self.curves if c.metric == metric and (c.setting.finetune_tokens or 0) == size]
 
 
-def draw_all(report: Report, most: int = 40) -> list[Drawing]:
-    """Return the figures of all tasks, at most ``most`` of each of the two kinds."""
+def draw_all(report: Report) -> list[Drawing]:
+    """Return the figures of all tasks, at most ``_MOST_FIGURES`` of each of the two kinds."""
     drawings = []
     with _look():
-        for group in islice(_groups(report), most):
+        for group in islice(_groups(report), _MOST_FIGURES):
             drawings.append(_forecast(group))
             if len(group.metrics) > 1:
-                drawings.append(_other_metrics(group, report))
+                drawings.append(_other_metrics(group))
     return drawings
 
 
@@ -104,12 +105,14 @@ def _groups(report: Report) -> Iterator[_Group]:
         series: dict[str, list[CurveResult]] = {}
         for curve in section.curves:
             if curve.points:
-                series.setdefault(series_key(curve), []).append(curve)
+                series.setdefault(short_name(curve), []).append(curve)
         names = list(series)
         parts = [names[i : i + MOST_SERIES] for i in range(0, len(names), MOST_SERIES)]
         for place, part in enumerate(parts, start=1):
             title = condition(section.setting, with_size=False) or "All curves"
-            slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "curves"
+            # The name of a file is that of a study from nothing, too.
+            plain = condition(replace(section.setting, start=""), with_size=False) or title
+            slug = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-") or "curves"
             if len(parts) > 1:
                 title, slug = f"{title} ({place} of {len(parts)})", f"{slug}-{place}"
             while slug in taken:
@@ -125,7 +128,7 @@ def _forecast(group: _Group) -> Drawing:
     figure, cells = _grid([wide] * len(sizes), [2.75], label, 0.56 if len(sizes) > 1 else 0.36)
     for axes, budget in zip(cells[0], sizes, strict=True):
         here = group.at(metric, budget)
-        draw_panel(axes, here, group.series, span_of(here), letters)
+        draw_panel(axes, here, group.series, letters)
         _titles(axes, metric, budget if len(sizes) > 1 else 0)
         axes.set_xlabel(group.x.title, color=INK, fontsize=9, parse_math=False)
     level = next((f"{c.forecast.level:.0%} " for c in group.curves if c.forecast), "")
@@ -139,7 +142,7 @@ def _forecast(group: _Group) -> Drawing:
     return _render(figure, f"scaling-{group.slug}", f"{metric.title}: {group.title}", caption, group, True)
 
 
-def _other_metrics(group: _Group, report: Report) -> Drawing:
+def _other_metrics(group: _Group) -> Drawing:
     """Draw the other metrics in small panels and, last, the first score against cross-entropy."""
     first, *others = group.metrics
     pairs = first.name != CROSS_ENTROPY and any(metric.name == CROSS_ENTROPY for metric in others)
@@ -148,49 +151,39 @@ def _other_metrics(group: _Group, report: Report) -> Drawing:
     lines = [(budget, start) for budget in sizes for start in range(0, columns, across)]
     figure, cells = _grid([_SMALL * (1.55 if across == 2 else 1)] * across, [1.55] * len(lines), 0.16, 0.72)
     for row, (budget, start) in zip(cells, lines, strict=True):
-        for axes, place in zip(row, range(start, start + len(row)), strict=True):
+        for place, axes in enumerate(row, start):
             if place >= columns:
                 axes.set_visible(False)
             elif place < len(others):
-                here = group.at(others[place], budget)
-                draw_panel(axes, here, group.series, span_of(here), letters=0)
+                draw_panel(axes, group.at(others[place], budget), group.series, letters=0)
                 _titles(axes, others[place], budget if len(sizes) > 1 and place == start else 0)
                 axes.set_xlabel(group.x.title, color=INK, fontsize=8, parse_math=False)
             else:
-                _draw_relation(axes, group, first, budget, report)
+                _draw_against_loss(axes, group, first, budget)
     _legend(figure, group.series)
-    names = [metric.title for metric in others]
-    caption = f"{capital(enumerate_all(names))} over {group.x.title}, with the forecast."
+    caption = f"{capital(enumerate_all([metric.title for metric in others]))} over {group.x.title}, with the forecast."
     if pairs:
         caption += (
-            f" Last: {first.title} against cross-entropy, the sizes joined in order, the largest mark is "
-            "the largest. A line that runs to the right without improving is where cross-entropy misleads. "
-            "Dotted: score = c exp(-k L) (Gordon et al. 2021), where it holds."
+            f" Last: {first.title} against cross-entropy, the sizes joined in order, the largest mark is the largest. "
+            "A line that runs to the right without improving is where cross-entropy misleads."
         )
     return _render(figure, f"metrics-{group.slug}", f"Other metrics: {group.title}", caption, group, False)
 
 
-def _draw_relation(axes: Axes, group: _Group, metric: Metric, size: int, report: Report) -> None:
+def _draw_against_loss(axes: Axes, group: _Group, metric: Metric, size: int) -> None:
     style(axes)
     axes.invert_xaxis()
-    losses = {curve.name: curve for curve in group.curves if curve.metric.name == CROSS_ENTROPY}
+    losses = {curve.name: curve.means for curve in group.curves if curve.metric.name == CROSS_ENTROPY}
     for curve in group.at(metric, size):
-        if curve.name not in losses:
-            continue
-        loss = {tokens: value for tokens, value, _ in losses[curve.name].means}
+        loss = {tokens: value for tokens, value, _ in losses.get(curve.name, ())}
         shared = [(loss[tokens], value) for tokens, value, _ in curve.means if tokens in loss]
         if not shared:
             continue
-        place = group.series.index(series_key(curve)) % MOST_SERIES
+        place = group.series.index(short_name(curve)) % MOST_SERIES
         x, y = np.array(shared).T
         axes.plot(x, y, color=PALETTE[place], lw=1.1, alpha=0.8, zorder=2)
         marks = np.linspace(8, 34, len(x))
         axes.scatter(x, y, s=marks, marker=MARKERS[place], color=PALETTE[place], edgecolors=PAPER, lw=0.6, zorder=3)
-        finding = report.finding(curve.name)
-        if finding and finding.relation and finding.relation.holds:
-            grid = np.linspace(x.min(), x.max(), 50)
-            line = np.exp(finding.relation.log_c - finding.relation.k * grid)
-            axes.plot(grid, line, color=PALETTE[place], lw=1, ls=(0, (1, 2)), zorder=1.5)
     axes.set_title(f"{metric.title} against cross-entropy", loc="left", color=INK, fontsize=8.5, pad=6)
     axes.set_xlabel("cross-entropy, better to the right", color=INK, fontsize=8)
 
@@ -237,7 +230,7 @@ def _legend(figure: Figure, series: Sequence[str]) -> None:
         Line2D([], [], color=colour, marker=marker, lw=1.5, ms=5, mec=PAPER)
         for _, colour, marker in zip(series, PALETTE, MARKERS, strict=False)
     ]
-    names = [shorten(name, 24).replace("$", "\\$") for name in series]
+    names = [wrapped(name, 24).replace("$", "\\$") for name in series]
     figure.legend(
         marks, names, loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=min(len(series), 4), frameon=False,
         fontsize=8.5, labelcolor=[*PALETTE[: len(series)]], handlelength=1.4, columnspacing=1.4,

@@ -20,8 +20,9 @@ from ...metrics import Metric, describe
 from ...problems import count_problems
 from ...quantities import Quantity
 from ...whole_files import write_whole
-from ..curve_result import Forecast, LawResult
+from ..curve_result import Forecast, LawResult, PointResult
 from ..results import Report
+from .limits import limits
 from .page import render_page
 from .wording import answer, kind_sentence
 
@@ -32,11 +33,16 @@ FORMAT = 2
 """Version of ``fits.json``; 1 had the weighted average of laws in place of the forecast."""
 POINT_COLUMNS = (
     "curve", "metric", "pretrain_tokens", "value", "held_out", "seed", "pretrain_seed", "mixture", "finetune_tokens",
-    "weight", "stderr", "score_lower", "score_upper", "test_set", "scale", "lower_is_better", "source_lang",
+    "stderr", "score_lower", "score_upper", "test_set", "scale", "lower_is_better", "source_lang",
     "target_lang", "architecture", "parameters", "corpus", "alignment", "unique_tokens", "start", "run_id",
     "signature", "used", "reason", "origin",
 )  # fmt: skip
 """Columns of ``points.csv``; over another quantity than D_p the third one bears the name of that quantity."""
+_POINT_FIELDS = (
+    "pretrain_tokens", "consumed", "value", "use", "reason", "seed", "pretrain_seed", "stderr",
+    "score_lower", "score_upper", "unique_tokens", "start", "run_id", "file", "line", "details",
+)  # fmt: skip
+"""Fields of a point in ``fits.json``; its curve says the others."""
 PREDICTION_COLUMNS = (
     "curve", "metric", "law", "chosen", "pretrain_tokens", "predicted", "lower", "upper", "observed", "held_out",
 )  # fmt: skip
@@ -81,6 +87,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
     Verdict and advice of a curve also carry their sentence, as the page shows it.
     """
     document: dict[str, Any] = {"format": FORMAT, **_plain(report)}
+    document["limits"] = limits(report)
     document["problems"] = [counted.as_json() for counted in count_problems(report.problems)]
     for curve, written in zip(report.curves, document["curves"], strict=True):
         written["lower_is_better"] = curve.metric.lower_is_better
@@ -103,6 +110,8 @@ def _plain(value: Any) -> Any:
         names = {"pretrain_tokens": "pretrain_tokens", "value": "predicted", "lower": "lower", "upper": "upper"}
         # Seven digits are more than a reader or a figure can use, and half the size in the file.
         return {new: _plain(np.array([float(f"{x:.7g}") for x in getattr(value, old)])) for old, new in names.items()}
+    if isinstance(value, PointResult):
+        return {name: _plain(getattr(value, name)) for name in _POINT_FIELDS}
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if hasattr(value, "_asdict"):
@@ -126,42 +135,15 @@ def point_rows(report: Report) -> list[list[Any]]:
     """Return the rows of ``points.csv``: fitted, held-out and baseline points, and those left out."""
     rows = []
     for curve in report.curves:
-        one = curve.setting
+        scale = curve.metric.scale if curve.metric != describe(curve.metric.name) else None
         for point in (*curve.baseline, *curve.points, *curve.left_out):
-            pretrained = point.pretrain_tokens != 0
-            rows.append(
-                [
-                    curve.name,
-                    curve.metric.name,
-                    point.consumed,
-                    point.value,
-                    int(point.held_out),
-                    point.seed,
-                    point.pretrain_seed,
-                    one.mixture if pretrained else "",
-                    one.finetune_tokens,
-                    point.weight,
-                    point.stderr,
-                    point.score_lower,
-                    point.score_upper,
-                    one.test_set,
-                    curve.metric.scale if curve.metric != describe(curve.metric.name) else None,
-                    int(curve.metric.lower_is_better),
-                    one.source_lang,
-                    one.target_lang,
-                    one.architecture,
-                    one.parameters,
-                    one.corpus,
-                    one.alignment if pretrained else None,
-                    point.unique_tokens,
-                    point.start,
-                    point.run_id,
-                    point.details.get("signature", ""),
-                    point.use.value,
-                    point.reason,
-                    point.place,
-                ]
-            )
+            cells = {name: getattr(point, name, None) for name in POINT_COLUMNS}
+            cells |= {"curve": curve.name, "pretrain_tokens": point.consumed, "held_out": int(point.held_out)}
+            cells |= {"scale": scale, "lower_is_better": int(point.lower_is_better), "used": point.use.value}
+            cells["signature"] = point.details.get("signature", "")
+            if point.pretrain_tokens == 0:
+                cells |= {"mixture": "", "alignment": None}
+            rows.append([cells[name] for name in POINT_COLUMNS])
     return rows
 
 

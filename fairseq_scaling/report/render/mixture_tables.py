@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import numpy as np
 
 from ...quantities import format_tokens
-from ..alignment import FEWEST_MIXTURES, PAPER
 from ..curve_result import CurveResult
 from ..results import MixtureComparison, Report
-from .numbers import NONE, decimal, gain, interval, number, percent, predicted, probability, score, signed, size
-from .table import Table, columns
-from .wording import AGAIN, condition, labels
+from .numbers import (
+    NONE,
+    Table,
+    columns,
+    decimal,
+    gain,
+    interval,
+    number,
+    probability,
+    score,
+    signed,
+    size,
+)
+from .wording import AGAIN, labels
 
 _SHOWN = ("unigram_source", "unigram_target", "coverage_3_source", "coverage_3_target")
-_TITLES = {
-    PAPER: "A",
-    "unigram_source": "unigrams, source",
-    "unigram_target": "unigrams, target",
-    "unigram_combined": "unigrams, both",
-    "coverage_3_source": "3-grams, source",
-    "coverage_3_target": "3-grams, target",
-    "coverage_3_combined": "3-grams, both",
-}
-
+_NOTE_ON_WORTH = (
+    " Worth: how many times as much data of the second mixture gives what the first gives; \u221e: no amount within "
+    "a factor of 1,000 does."
+)
 _NOTE_ON_SENTENCES = (
     "Test sentences: the same difference between the runs at hand at the largest size at which both have score files "
     "(mean over seeds), with the interval and the p-value of sacrebleu's paired bootstrap: p is how often other test "
@@ -45,16 +48,15 @@ def mixtures_table(report: Report) -> Table:
             "Ahead",
             "Probability#",
             "Difference#",
-            "Alike#",
             "Cross at#",
             "Worth#",
             "Test sentences#",
             "p#",
         ),
         note=f"Compared at the largest size that both reached ({AGAIN}). Difference: the first less the second, in "
-        "points of the metric; above zero when the first is better. Alike: probability that they differ by less than "
-        "the noise of one run. Cross at: the last time, up to ten times the largest size. Worth: how many times as "
-        "much data of the second mixture gives what the first gives."
+        "points of the metric; above zero when the first is better. Cross at: where the one that is behind last gets "
+        "ahead, up to ten times the largest size."
+        + (_NOTE_ON_WORTH if any(pair.worth for pair in report.mixture_comparisons) else "")
         + (f" {_NOTE_ON_SENTENCES}" if any(pair.sentences for pair in report.mixture_comparisons) else ""),
     )
     names = labels(report)
@@ -67,7 +69,6 @@ def mixtures_table(report: Report) -> Table:
             names[pair.better],
             probability(pair.certainty),
             gain(pair.difference, pair.metric),
-            probability(pair.equal),
             interval(pair.crossing, partial(size, x=pair.x)) if pair.crossing else "unlikely",
             interval(pair.worth),
             *_on_sentences(pair),
@@ -84,54 +85,13 @@ def _on_sentences(pair: MixtureComparison) -> list[str]:
     return [gain(tested.difference, pair.metric) + where, number(tested.p_value, 2)]
 
 
-def worth_table(report: Report) -> Table:
-    """Return what a token of each language is worth for a task."""
-    table = Table(
-        "What a token of each language is worth",
-        columns("Task", "Metric", "Language", "Worth#", "In tokens of", "Misfit#", "Misfit from"),
-        note="A mixture is taken to climb the curve of the others at a speed that is the sum of share times worth. "
-        "Misfit: how far the mixtures' speeds depart from such a sum, as a standard deviation; with as many mixtures "
-        "as languages it is assumed (prior).",
-    )
-    setting = {curve.name: curve.setting for curve in report.curves}
-    for one in report.language_worths:
-        lead = [condition(setting[one.curves[0]]), one.metric.title]
-        for name, worth in sorted(one.worth.items(), key=lambda item: -item[1].value):
-            value = "1" if name == one.best else interval(worth, lambda v: number(v, 2))
-            table.add(lead, name, value, one.best, percent(one.misfit), "data and prior" if one.measured else "prior")
-    return table
-
-
-def untried_table(report: Report) -> Table:
-    """Return the forecasts of mixtures that nobody has trained."""
-    table = Table(
-        "Mixtures that nobody has trained",
-        columns(
-            "Task", "Mixture", "Metric", f"{report.x.symbol}#", "Value#", "Ahead of", "Probability#", "No forecast"
-        ),
-        note=f"From what the languages are worth ({AGAIN}). Probability: that it is ahead of the best mixture that was "
-        "trained, at the largest size that all mixtures reached.",
-    )
-    setting, names = {curve.name: curve.setting for curve in report.curves}, labels(report)
-    for one in report.language_worths:
-        for mixture in one.untried:
-            lead = [condition(setting[one.curves[0]]), mixture.label, one.metric.title]
-            if mixture.ahead is None:
-                table.add(lead, NONE, NONE, NONE, NONE, (mixture.problem or one.problem).partition("\n")[0])
-                continue
-            for i, at in enumerate(mixture.ahead.pretrain_tokens):
-                beside = (NONE, NONE) if i else (names[mixture.rival], probability(mixture.chance))
-                table.add(lead, size(float(at), one.x), predicted(mixture.ahead, i, one.metric), *beside, "")
-    return table
-
-
 def alignment_table(report: Report) -> Table:
     """Return alignment, baseline and gain of every mixture on its leading metric."""
     table = Table(
         "Alignment of the mixtures with the task",
         columns(
             "Curve", "A#", "Unigrams source#", "Unigrams target#", "3-grams source#", "3-grams target#", "Metric",
-            "Baseline#", "At the largest#", "Difference#", "Gain over the range#", "Kind",
+            "Baseline#", "Difference#", "Gain over the range#",
         ),
         note=_note(report),
     )  # fmt: skip
@@ -149,40 +109,18 @@ def alignment_table(report: Report) -> Table:
             *(NONE if measures.get(name) is None else decimal(measures[name], 2) for name in _SHOWN),
             metric.title,
             score(base, metric),
-            score(reached, metric),
             signed(None if base is None else sign * (reached - base), metric),
             signed(_gain_over_range(curve, sign), metric),
-            curve.kind.value,
         )
     return table
 
 
-def agreement_table(report: Report) -> Table:
-    """Return the rank correlation of each measure of alignment with what pretraining brought."""
-    table = Table(
-        "Does alignment rank the mixtures as pretraining did?",
-        columns("Task", "Metric", "Range", "Measure", "Mixtures#", "Gain#", "Difference#"),
-        note="Spearman's rank correlation: 1 for the same order, 0 for none, \u22121 for the reverse. Gain: of the "
-        "forecast's value from the smallest to the largest size that all mixtures reached; difference: of the value "
-        f"there against the baseline. {_chance(report)}",
-    )
-    curves = {curve.name: curve for curve in report.curves}
-    for agreement in report.alignment_agreements:
-        span = f"{size(agreement.from_tokens, agreement.x)}{NONE}{size(agreement.to_tokens, agreement.x)}"
-        lead = [condition(curves[agreement.curves[0]].setting), agreement.metric.title, span]
-        for row in agreement.correlations:
-            if row.measure in _TITLES:
-                cells = [NONE if value is None else decimal(value, 2, "+") for value in (row.gain, row.difference)]
-                table.add(lead, _TITLES[row.measure], str(row.mixtures), *cells)
-    return table
-
-
 def _note(report: Report) -> str:
-    """Return what the columns mean, and where there are too few mixtures for a rank correlation."""
+    """Return what the columns mean."""
     text = (
         "A = P_src P_tgt + 0.7 P_src + 0.8 P_tgt, P the share of a language in the mixture (Isik et al. 2025): 1 for "
-        "half source and half target, 0 for neither. Difference: of the largest size and the baseline without "
-        "pretraining, above zero when pretraining helped. Gain over the range: of the forecast's value from the "
+        "half source and half target, 0 for neither. Difference: measured at the largest size, less "
+        f"{report.x.none}; above zero when pretraining helped. Gain over the range: of the forecast's value from the "
         "smallest to the largest size of the curve."
     )
     sizes = sorted({curve.overlap.sample_tokens for curve in report.curves if curve.overlap})
@@ -193,22 +131,7 @@ def _note(report: Report) -> str:
             f"of {' and '.join(map(format_tokens, sizes))} tokens of the mixture. Both are measures of this tool, not "
             "of the paper."
         )
-    curves = {curve.name: curve for curve in report.curves}
-    few = [one for one in report.alignment_agreements if one.mixtures < FEWEST_MIXTURES]
-    if few:
-        had = "; ".join(f"{condition(curves[one.curves[0]].setting)}: {one.mixtures} fitted" for one in few)
-        text += f" Whether alignment ranks the mixtures as pretraining did takes at least three mixtures ({had})."
     return text
-
-
-def _chance(report: Report) -> str:
-    """Return how little the correlation of a few mixtures shows."""
-    counts = sorted({one.mixtures for one in report.alignment_agreements if one.correlations})
-    chances = "; ".join(f"with {count} once in {math.factorial(count):,}" for count in counts)
-    return (
-        f"With few mixtures it shows little: a random measure gives a perfect order by chance ({chances}), and several "
-        "measures were tried here."
-    )
 
 
 def _gain_over_range(curve: CurveResult, sign: float) -> float | None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from ...laws import Action
 from ..curve_result import LawResult
 from ..results import Entry, Report, Section, Task
+from .limits import limits
 from .markup import Markup, inline, join, tag
+from .numbers import Table
 from .style import CSS
-from .table import Table
 from .tables import all_tables, outcome_table
 from .wording import (
     action_title,
@@ -19,13 +20,11 @@ from .wording import (
     condition,
     enumerate_all,
     finding_sentence,
-    gain_sentence,
     headline,
-    kind_sentence,
     labels,
-    limit_sentence,
     mixture_sentence,
     next_sentence,
+    reasons,
     short_name,
     subtitle,
     worth_sentences,
@@ -42,9 +41,8 @@ _TONES = {
     Action.CHANGE_DATA: "warn",
     Action.RUN_MORE: "info",
 }
-_GOES_ON = (Action.ADD_DATA, Action.RUN_MORE)
 _SIGNS = {"good": "\u25b2", "calm": "\u25a0", "warn": "\u25c6", "info": "\u25cf"}
-_CLOSED = {"points", "remarks", "laws"}
+_CLOSED = {"values", "noise", "coefficients", "laws"}
 _UNBROKEN = {"Metric", "Law", "Coefficient", "Unit", "Identified", "Kind"}
 
 
@@ -58,20 +56,19 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
     forecasts = join(
         _section(report, section, place, names, drawings) for place, section in enumerate(report.sections, start=1)
     )
-    limits = [limit_sentence(limit, report.x) for limit in report.limits]
     sections = [
         ("forecast", "Forecast and advice", forecasts),
-        ("mixtures", "Which mixture is better", join([shown("mixtures", headed=False), shown("worth", "untried")])),
+        ("mixtures", "Which mixture is better", shown("mixtures", headed=False)),
         ("wanted", "Sizes for a wanted score", shown("wanted", headed=False)),
-        ("values", "Forecast in numbers", shown("values", "noise", "joint", "sizes")),
+        ("values", "Forecast in numbers", shown("values", "noise", "joint")),
         ("unplaced", "Models whose pretraining is unknown", shown("unplaced", headed=False)),
-        ("alignment", "Alignment with the task", join([shown("alignment", headed=False), shown("agreement")])),
-        ("laws", "Single laws", shown("coefficients", "remarks", "laws", "relations")),
+        ("alignment", "Alignment with the task", shown("alignment", headed=False)),
+        ("laws", "Single laws", shown("coefficients", "laws")),
         ("precisions", "Brevity penalty and precisions", shown("precisions", headed=False)),
         ("forgetting", "Forgetting", shown("forgetting", headed=False)),
-        ("limits", "What these data cannot show", _list(limits)),
+        ("limits", "What these data cannot show", _list(limits(report))),
         ("left-out", "Left out, and why", join([_list(report.remarks), shown("left-out", headed=False)])),
-        ("made", "How it was made", join([_made(report), shown("points")])),
+        ("made", "How it was made", _made(report)),
     ]
     sections = [section for section in sections if section[2]]
     version = f"fairseq_scaling {report.versions['fairseq_scaling']}"
@@ -149,10 +146,10 @@ def _answers(report: Report, task: Task, level: str) -> Markup:
 
 
 def _next(report: Report, task: Task) -> str:
-    """Return which run would tell most: of the mixture that is ahead, or of each that more data may help."""
+    """Return which run would tell most: of the mixture that is ahead, or of each that more data helps."""
     best = ahead_of_all(task, report.settings.likely)
     asked = [entry for entry in task.entries if entry.lead.advice and best in (None, entry.name)]
-    going = [entry for entry in asked if entry.lead.advice and entry.lead.advice.action in _GOES_ON]
+    going = [entry for entry in asked if entry.lead.advice and entry.lead.advice.action is Action.ADD_DATA]
     steps = [(short_name(entry), next_sentence(entry.lead)) for entry in going]
     return " ".join(
         f"{name}: {step[0].lower()}{step[1:]}" if len(task.entries) > 1 else step for name, step in steps if step
@@ -166,8 +163,7 @@ def _card(report: Report, entry: Entry, level: str) -> Markup:
     tone = _TONES[action]
     finding = report.finding(entry.name)
     beside = finding_sentence(finding) if finding and not finding.misleads else ""
-    why = kind_sentence(curve) if curve.advice else ""
-    more = [why, gain_sentence(curve), beside]
+    step = next_sentence(curve) if action is Action.RUN_MORE else ""
     return tag(
         "article",
         tag(
@@ -177,7 +173,7 @@ def _card(report: Report, entry: Entry, level: str) -> Markup:
             class_="top",
         ),
         tag("p", answer(curve), class_="advice"),
-        [tag("p", text, class_="reason") for text in more if text],
+        [tag("p", text, class_="reason") for text in (*reasons(report, curve), beside, step) if text],
         class_="card",
     )
 
@@ -204,7 +200,12 @@ def _written(table: Table) -> Markup:
     heads = [tag("th", c.title, scope="col", class_=kind) for c, kind in zip(table.columns, kinds, strict=True)]
     rows = []
     for row, following in zip(table.rows, [*table.rows[1:], None], strict=True):
-        cells = [tag("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)]
+        # Where the page is narrow a cell breaks before its interval, and nowhere else.
+        unbroken = [
+            cell.replace(", ", ",\u00a0").replace(" %", "\u00a0%") if kind == "n" else cell
+            for cell, kind in zip(row, kinds, strict=True)
+        ]
+        cells = [tag("td", cell, class_=kind) for cell, kind in zip(unbroken, kinds, strict=True)]
         rows.append(tag("tr", cells, class_="more" if following is not None and following[0] == "" else None))
     written = tag(
         "table",
@@ -248,6 +249,7 @@ def _made(report: Report) -> Markup:
         [
             tag("p", f"Read: {counted or 'nothing'} from"),
             tag("ul", [tag("li", tag("code", path)) for path in read.paths], class_="plain"),
+            tag("p", "Every point, its origin and what became of it are in ", tag("code", "points.csv"), "."),
             tag("p", "The same signature and the same points give the same numbers:"),
             tag("pre", tag("code", report.signature)),
             tag(

@@ -6,15 +6,16 @@ The page needs its colours without matplotlib, which is imported where something
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...laws import Prediction
 from ...quantities import format_tokens
-from ..curve_result import CurveResult, Forecast
+from ..curve_result import CurveResult
+from .wording import short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,70 +40,45 @@ class Label:
     colour: str
 
 
-@dataclass(frozen=True)
-class Span:
-    """The range of sizes that the panels of one column share; beyond ``largest`` there are no points."""
-
-    left: float
-    largest: float
-    right: float
-
-
-def series_key(curve: CurveResult) -> str:
-    """Return what a colour means: the mixture where it is known, else the curve."""
-    return curve.setting.mixture_label if curve.setting.mixture else curve.name
-
-
-def span_of(curves: Sequence[CurveResult]) -> Span | None:
-    """Return the range the curves need: to four times the largest size where there is a forecast."""
-    if not curves:
-        return None
-    largest = max(curve.largest for curve in curves)
-    ahead = any(curve.forecast for curve in curves)
-    return Span(min(curve.smallest for curve in curves) / 1.22, largest, largest * (4.0 if ahead else 1.2))
-
-
-def draw_panel(
-    axes: Axes, curves: Sequence[CurveResult], series: Sequence[str], span: Span | None, letters: int = 20
-) -> None:
+def draw_panel(axes: Axes, curves: Sequence[CurveResult], series: Sequence[str], letters: int = 20) -> None:
     """Draw the curves (of one metric, task and D_f) over their sizes.
 
     Args:
         axes: to draw into; its labels are right of it, where the caller left room.
         curves: what to draw.
         series: what colours and markers mean, in their order; one panel's colours are every panel's.
-        span: the range of sizes.
         letters: longest label; 0 for a panel without labels.
     """
     style(axes)
     axes.set_xscale("log")
-    if not curves or span is None:
+    if not curves:
         axes.text(0.5, 0.5, "no runs", transform=axes.transAxes, ha="center", va="center", color=MUTED)
         axes.set_yticks([])
         return
+    largest = max(curve.largest for curve in curves)
+    ahead = any(curve.forecast for curve in curves)
+    right = largest * (4.0 if ahead else 1.2)
     heights: list[float] = []
     edges: list[float] = []
     ends: list[Label] = []
     for curve in curves:
-        place = series.index(series_key(curve)) % len(PALETTE)
-        ends.append(_draw_curve(axes, curve, PALETTE[place], MARKERS[place], span.right, heights, letters))
-        if curve.forecast is not None:
-            edges += [edge for band in _bands(curve.forecast) for edge in _edges(band, span.right)]
+        place = series.index(short_name(curve)) % len(PALETTE)
+        ends.append(_draw_curve(axes, curve, PALETTE[place], MARKERS[place], right, heights, edges, letters))
     baseline = [point.value for curve in curves for point in curve.baseline]
     if baseline:
         level = float(np.mean(baseline))
         axes.axhline(level, color=MUTED, lw=1.1, ls=(0, (4, 2, 1, 2)), zorder=1.5)
         heights.append(level)
-        ends.append(Label(span.right, level, curves[0].x.none, "", MUTED))
+        ends.append(Label(right, level, curves[0].x.none, "", MUTED))
     low, high = _room(heights, edges)
     pad = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
-    axes.set_xlim(span.left, span.right)
+    axes.set_xlim(min(curve.smallest for curve in curves) / 1.22, right)
     axes.set_ylim(low - pad, high + 1.3 * pad)
     token_axis(axes)
-    if span.right > 2 * span.largest:
-        axes.axvspan(span.largest * 1.1, span.right, color=SHADE, lw=0, zorder=0)
+    if ahead:
+        axes.axvspan(largest * 1.1, right, color=SHADE, lw=0, zorder=0)
     if letters:
-        if span.right > 2 * span.largest:
+        if ahead:
             axes.text(0.995, 0.985, "forecast", transform=axes.transAxes, ha="right", va="top", fontsize=7, color=MUTED)
         _place_labels(axes, ends)
 
@@ -143,13 +119,20 @@ def token_axis(axes: Axes) -> None:
 
 
 def _draw_curve(
-    axes: Axes, curve: CurveResult, colour: str, marker: str, right: float, heights: list[float], letters: int
+    axes: Axes,
+    curve: CurveResult,
+    colour: str,
+    marker: str,
+    right: float,
+    heights: list[float],
+    edges: list[float],
+    letters: int,
 ) -> Label:
     heights += [point.value for point in curve.points]
     end_x, end_y, _ = curve.means[-1]
     small = 1.0 if letters else 0.72
     if curve.forecast is not None:
-        end_x, end_y = _draw_forecast(axes, curve, colour, right, heights)
+        end_x, end_y = _draw_forecast(axes, curve, colour, right, heights, edges)
     else:
         axes.plot(*zip(*[m[:2] for m in curve.means], strict=True), color=colour, lw=1.3, alpha=0.75, zorder=2)
     if len(curve.points) > len(curve.means):
@@ -168,7 +151,8 @@ def _draw_curve(
             marker=marker, ms=6.2 * small, ls="none", zorder=4,
             mfc=PAPER if hollow else colour, mec=colour if hollow else PAPER, mew=(1.5 if hollow else 0.8) * small,
         )  # fmt: skip
-    return Label(end_x, end_y, shorten(series_key(curve), letters), curve.kind.value, colour)
+    text = wrapped(short_name(curve), letters) if letters else ""
+    return Label(end_x, end_y, text, curve.kind.value, colour)
 
 
 def _draw_intervals(axes: Axes, curve: CurveResult, colour: str) -> None:
@@ -180,35 +164,25 @@ def _draw_intervals(axes: Axes, curve: CurveResult, colour: str) -> None:
 
 
 def _draw_forecast(
-    axes: Axes, curve: CurveResult, colour: str, right: float, heights: list[float]
+    axes: Axes, curve: CurveResult, colour: str, right: float, heights: list[float], edges: list[float]
 ) -> tuple[float, float]:
-    """Draw the forecast with its bands; return where its line ends."""
+    """Draw the forecast with its wide and its narrow band; return where its line ends."""
     assert curve.forecast is not None
-    line = curve.forecast.continued
-    x, y = line.pretrain_tokens, line.value
-    for band, alpha in zip(_bands(curve.forecast), (0.09, 0.14), strict=True):
-        _draw_band(axes, band, colour, alpha, right)
+    for band, alpha in ((curve.forecast.again, 0.09), (curve.forecast.continued, 0.14)):
+        shown = band.pretrain_tokens <= right * 1.01
+        x, lower, upper = (column[shown] for column in (band.pretrain_tokens, band.lower, band.upper))
+        axes.fill_between(x, lower, upper, color=colour, alpha=alpha, lw=0, zorder=1)
+        edges += [edge for edge in (*lower.tolist(), *upper.tolist()) if math.isfinite(edge)]
+    x, y = curve.forecast.continued.pretrain_tokens, curve.forecast.continued.value
     inside = (x >= curve.smallest / 1.16) & (x <= right * 1.01) & np.isfinite(y)
     measured = inside & (x <= curve.largest * 1.02)
     axes.plot(x[measured], y[measured], color=colour, lw=1.9, zorder=3)
     beyond = inside & (x >= curve.largest * 0.98)
     axes.plot(x[beyond], y[beyond], color=colour, lw=1.5, ls=(0, (3.5, 2)), zorder=3)
-    shown = y[inside]
-    if not shown.size:
+    if not inside.any():
         return curve.means[-1][:2]
-    heights += [float(shown.min()), float(shown.max())]
-    return float(x[inside][-1]), float(shown[-1])
-
-
-def _bands(forecast: Forecast) -> tuple[Prediction, Prediction]:
-    """Return the wide band and the narrow one."""
-    return forecast.again, forecast.continued
-
-
-def _edges(band: Prediction, right: float) -> list[float]:
-    shown = band.pretrain_tokens <= right * 1.01
-    both = np.concatenate([band.lower[shown], band.upper[shown]])
-    return [float(edge) for edge in both[np.isfinite(both)]]
+    heights += [float(y[inside].min()), float(y[inside].max())]
+    return float(x[inside][-1]), float(y[inside][-1])
 
 
 def _room(heights: Sequence[float], edges: Sequence[float]) -> tuple[float, float]:
@@ -218,12 +192,6 @@ def _room(heights: Sequence[float], edges: Sequence[float]) -> tuple[float, floa
     return max(min([low, *edges]), low - most), min(max([high, *edges]), high + most)
 
 
-def _draw_band(axes: Axes, band: Prediction, colour: str, alpha: float, right: float) -> None:
-    x = band.pretrain_tokens
-    inside = x <= right * 1.01
-    axes.fill_between(x[inside], band.lower[inside], band.upper[inside], color=colour, alpha=alpha, lw=0, zorder=1)
-
-
 def _place_labels(axes: Axes, ends: Sequence[Label]) -> None:
     """Write the labels right of the axes, at the height of their lines but never over each other."""
     figure = axes.get_figure()
@@ -231,11 +199,15 @@ def _place_labels(axes: Axes, ends: Sequence[Label]) -> None:
     bottom, top = axes.get_ylim()
     height = axes.get_position().height * figure.get_figheight() * 72.0  # type: ignore[union-attr]
     wanted = sorted(ends, key=lambda end: end.y)
-    sizes = [_LABEL_POINTS * 1.25 + (_KIND_POINTS * 1.3 if end.below else 0.0) for end in wanted]
+    lines = [end.text.count("\n") + 1 for end in wanted]
+    sizes = [
+        count * _LABEL_POINTS * 1.25 + (_KIND_POINTS * 1.3 if end.below else 0.0)
+        for count, end in zip(lines, wanted, strict=True)
+    ]
     natural = [min(max((end.y - bottom) / (top - bottom), 0.0), 1.0) for end in wanted]
     placed = spread([share * height for share in natural], sizes, height)
     left, right = axes.get_xlim()
-    for end, share, centre in zip(wanted, natural, placed, strict=True):
+    for end, count, share, centre in zip(wanted, lines, natural, placed, strict=True):
         middle = centre / height
         start = math.log(end.x / left) / math.log(right / left)
         axes.annotate(
@@ -244,7 +216,7 @@ def _place_labels(axes: Axes, ends: Sequence[Label]) -> None:
         )  # fmt: skip
         _write(axes, middle, _KIND_POINTS * 0.62 if end.below else 0.0, end.text, _LABEL_POINTS, end.colour)
         if end.below:
-            _write(axes, middle, -_LABEL_POINTS * 0.6, end.below, _KIND_POINTS, MUTED)
+            _write(axes, middle, -_LABEL_POINTS * 0.6 * count, end.below, _KIND_POINTS, MUTED)
 
 
 def _write(axes: Axes, height: float, shift: float, text: str, size: float, colour: str) -> None:
@@ -271,5 +243,6 @@ def spread(centres: Sequence[float], sizes: Sequence[float], height: float) -> l
     return placed
 
 
-def shorten(text: str, letters: int) -> str:
-    return text if len(text) <= letters else text[: max(letters - 1, 0)] + "\u2026"
+def wrapped(text: str, letters: int) -> str:
+    """Return a label on at most two lines of so many letters."""
+    return "\n".join(textwrap.wrap(text, letters, max_lines=2, placeholder="\u2026", break_on_hyphens=False))

@@ -10,14 +10,12 @@ from typing import Any
 from ...metrics import Metric, order
 from ...problems import count_problems
 from ...quantities import FINETUNE_TOKENS, PRETRAIN_TOKENS
-from ...scores.bootstrap import LEVEL
 from ..curve_result import PointResult, Setting, Use
 from ..forgetting import Forgetting
 from ..points import mixture_label
 from ..results import Report
-from .numbers import NONE, amount, decimal, score, size
-from .table import Table, columns, mean
-from .wording import SENTENCES, labels
+from .numbers import NONE, Table, amount, columns, decimal, mean, score, size
+from .wording import labels
 
 
 def precisions_table(report: Report) -> Table:
@@ -94,53 +92,6 @@ def forgetting_table(report: Report) -> Table:
     return table
 
 
-def points_table(report: Report) -> Table:
-    """Return every point with its origin, its interval over the test sentences where a score file has one, and its
-    learning rate where the runs were not all given the same."""
-    heads = (
-        "Curve",
-        "Metric",
-        f"{report.x.symbol}#",
-        "Of it unique#",
-        "Value#",
-        "Test sentences#",
-        "Seed#",
-        "Pretraining seed#",
-        "Learning rate#",
-        "Use",
-        "Origin",
-    )
-    note = f"Test sentences: {SENTENCES} ({LEVEL:.0%} interval, bootstrap of the score file)."
-    known = any(curve.has_intervals for curve in report.curves)
-    table = Table("All points", columns(*heads), note=note if known else "")
-    names = labels(report)
-    rates = {point.learning_rate for curve in report.curves for point in (*curve.baseline, *curve.points)} - {None}
-    for curve in report.curves:
-        for point in (*curve.baseline, *curve.points):
-            table.rows.append(
-                [
-                    names[curve.name],
-                    curve.metric.title,
-                    size(point.pretrain_tokens, curve.x),
-                    size(point.unique_tokens, curve.x),
-                    score(point.value, curve.metric),
-                    _bounds(point, curve.metric),
-                    *(NONE if seed is None else str(seed) for seed in (point.seed, point.pretrain_seed)),
-                    (point.learning_rate or NONE) if len(rates) > 1 else NONE,
-                    point.use.value,
-                    point.place,
-                ]
-            )
-    return table
-
-
-def _bounds(point: PointResult, metric: Metric) -> str:
-    """Return the interval of a score over the test sentences: ``[24.1, 25.9]``."""
-    if point.score_lower is None or point.score_upper is None:
-        return NONE
-    return f"[{score(point.score_lower, metric)}, {score(point.score_upper, metric)}]"
-
-
 def left_out_table(report: Report) -> Table:
     """Return everything that was read and not used, and everything that could not be read."""
     table = Table("Left out, and why", columns("Where", "What and why"))
@@ -152,7 +103,7 @@ def left_out_table(report: Report) -> Table:
         for reason, points in reasons.items():
             more = f" and {len(points) - 1} more" if len(points) > 1 else ""
             where = f"{curve.name}, {curve.metric.title} at {amount(points[0].pretrain_tokens, curve.x)}{more}"
-            table.rows.append([points[0].place, f"{where}: {reason}"])
+            table.rows.append([points[0].origin, f"{where}: {reason}"])
     for counted in count_problems(report.problems):
         more = f" and {len(counted.problems) - 1} more" if len(counted.problems) > 1 else ""
         table.rows.append([counted.first.place + more, counted.message])

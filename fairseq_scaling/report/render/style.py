@@ -84,7 +84,6 @@ nav ul {
 .card .top { display: flex; justify-content: space-between; align-items: baseline; gap: .8rem; flex-wrap: wrap; }
 .card .advice { font-size: 1.02rem; margin: .15rem 0 0; }
 .card .reason { font-size: .92rem; margin: 0 0 .35rem; }
-.card .small { color: var(--muted); font-weight: 400; font-size: .86rem; }
 .chip {
   display: inline-block; border-radius: 999px; padding: .1rem .7rem; font-size: .84rem;
   font-weight: 650; white-space: nowrap;
@@ -97,7 +96,6 @@ figure {
   margin: 1.1rem 0; background: var(--paper); border: 1px solid var(--line); border-radius: 10px;
   padding: 1.1rem 1.2rem .9rem;
 }
-figure h3 { margin: 0 0 .6rem; }
 figure svg {
   --large: 1.9px; display: block; width: 100%; height: auto;
   max-width: calc(var(--points) * var(--large)); min-width: min(34rem, var(--points) * var(--large));
@@ -112,15 +110,14 @@ figcaption { margin-top: .6rem; max-width: 52rem; }
   padding: .35rem .9rem; margin: .5rem 0;
 }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; }
-th, td { text-align: left; padding: .36rem .5rem; vertical-align: top; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; padding: .36rem .4rem; vertical-align: top; border-bottom: 1px solid var(--line); }
 tr:last-child td { border-bottom: 0; }
 tr.more td { border-bottom-color: transparent; padding-bottom: .1rem; }
 td.nb { white-space: nowrap; }
 thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; border-bottom-color: var(--muted); }
 th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; }
-td.n { white-space: nowrap; }
-td { overflow-wrap: anywhere; min-width: 4.5rem; }
-td.n, td.nb { min-width: 0; }
+td { overflow-wrap: anywhere; min-width: 5.5rem; }
+td.n, td.nb { min-width: 0; overflow-wrap: normal; }
 td:first-child { min-width: 7rem; }
 td:first-child, th:first-child { padding-left: 0; }
 td:last-child, th:last-child { padding-right: 0; }

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from ...laws import FACTORS
-from ...quantities import FINETUNE_TOKENS, PARAMETERS
 from ..curve_result import CurveResult, LawResult
-from ..joint import JointResult
 from ..results import Report, Task
 from . import run_tables
-from .mixture_tables import agreement_table, alignment_table, mixtures_table, untried_table, worth_table
-from .numbers import NONE, decimal, gain, interval, number, percent, predicted, probability, score, shape, size, unit
-from .table import Table, columns
+from .mixture_tables import alignment_table, mixtures_table
+from .numbers import (
+    NONE,
+    Table,
+    columns,
+    decimal,
+    gain,
+    interval,
+    number,
+    percent,
+    predicted,
+    probability,
+    score,
+    shape,
+    size,
+    unit,
+)
 from .wording import AGAIN, CONTINUED, capital, condition, labels, note, short_name, sizes
+
+_NOTE_ON_KINDS = (
+    "Kind: a curve that follows the law improves and goes on; a saturated one has stopped improving; of a trendless or "
+    "noisy one nothing stands out of the noise. Probability: of the kind."
+)
 
 
 def outcome_table(report: Report, task: Task) -> Table:
@@ -30,7 +46,7 @@ def outcome_table(report: Report, task: Task) -> Table:
             "Probability#",
             *(f"Gain at {factor:g}x#" for factor in FACTORS),
         ),
-        note=note(report),
+        note=f"{note(report)} {_NOTE_ON_KINDS}",
     )
     for entry in task.entries:
         for curve in entry.curves:
@@ -105,73 +121,30 @@ def noise_table(report: Report) -> Table:
     return table
 
 
-def relations_table(report: Report) -> Table:
-    """Return the exponential relation between the first score and cross-entropy, and whether it holds."""
-    table = Table(
-        "Score from cross-entropy",
-        columns("Curve", "k#", "R squared#", "Residual#", "Sizes#", "Holds"),
-        note="score = c exp(-k L), L the cross-entropy in nats (Gordon et al. 2021). Residual: root mean square of the "
-        "logarithms. Where it does not hold, cross-entropy cannot replace the score.",
-    )
-    names = labels(report)
-    for finding in report.metric_findings:
-        one = finding.relation
-        if one is not None:
-            cells = [number(one.k), number(one.r_squared, 2), percent(one.residual), str(one.budgets)]
-            table.add([names[finding.name]], *cells, "yes" if one.holds else "no")
-    return table
-
-
 def joint_table(report: Report) -> Table:
-    """Return what pretraining and finetuning data do together, where there are three finetuning sizes and more."""
+    """Return what pretraining data does together with finetuning data, or with the model's size."""
     table = Table(
-        "Pretraining and finetuning data together",
-        columns("Of", "Metric", "D_f", "alpha#", "beta#", "E#", "Residual#", "2x D_p#", "2x D_f#", "Both#"),
-        note="L = E + A / (D_p^alpha D_f^beta), fitted to all finetuning sizes of a mixture (Zhang et al. 2024). "
-        f"{_ENDS} Where twice the finetuning data gains more than twice the pretraining data, look for pairs first.",
-    )
-    for joint in report.joint:
-        if joint.second == FINETUNE_TOKENS:
-            table.add(*_joint_row(report, joint))
-    return table
-
-
-def model_sizes_table(report: Report) -> Table:
-    """Return what the model's size and pretraining data do together, where there are three sizes and more."""
-    table = Table(
-        "Model size and pretraining data together",
+        "Pretraining data together with finetuning data or model size",
         columns(
-            "Of",
-            "Metric",
-            "Sizes",
-            "alpha#",
-            "beta#",
-            "E#",
-            "Residual#",
-            "2x D_p#",
-            "2x N#",
-            "Both#",
+            "Of", "Metric", "With", "Sizes", "alpha#", "beta#", "E#", "Residual#", "2x D_p#", "2x the other#", "Both#",
             "Best N grows as#",
         ),
-        note="L = E + A / N^alpha + B / D_p^beta, fitted to all sizes N (Hoffmann et al. 2022). "
-        f"{_ENDS} Best N grows as: the power of compute C with which the best size grows, where C is proportional to "
-        "N D_p.",
-    )
+        note="Fitted to all sizes together: L = E + A / (D_p^alpha D_f^beta) with finetuning data (Zhang et al. 2024), "
+        "L = E + A / N^alpha + B / D_p^beta with the model's size (Hoffmann et al. 2022). The gains are those beyond "
+        "the largest sizes, in points of the metric, above zero when better. Where twice the finetuning data gains "
+        "more than twice the pretraining data, look for pairs first. Best N grows as: the power of compute C with "
+        "which the best size grows, where C is proportional to N D_p.",
+    )  # fmt: skip
+    settings = {curve.name: curve.setting for curve in report.curves}
     for joint in report.joint:
-        if joint.second == PARAMETERS and joint.size_exponent is not None:
-            table.add(*_joint_row(report, joint), f"C^{interval(joint.size_exponent)}")
+        one = settings[joint.curves[0]]
+        of = ", ".join(filter(None, [one.mixture_label if one.mixture else "", one.task])) or "all curves"
+        coefficients = [interval(joint.coefficients[name]) for name in ("alpha", "beta", "E")]
+        gains = [gain(doubled, joint.metric) for doubled in joint.doubled.values()]
+        grows = f"C^{interval(joint.size_exponent)}" if joint.size_exponent else NONE
+        lead = [of, joint.metric.title, joint.second.symbol]
+        table.add(lead, sizes(joint), *coefficients, percent(joint.residual), *gains, grows)
     return table
-
-
-_ENDS = "The gains are those beyond the largest sizes, in points of the metric, above zero when better."
-
-
-def _joint_row(report: Report, joint: JointResult) -> list[Any]:
-    setting = {curve.name: curve.setting for curve in report.curves}[joint.curves[0]]
-    of = ", ".join(filter(None, [setting.mixture_label if setting.mixture else "", setting.task])) or "all curves"
-    coefficients = [interval(joint.coefficients[name]) for name in ("alpha", "beta", "E")]
-    gains = [gain(one, joint.metric) for one in joint.doubled.values()]
-    return [[of], joint.metric.title, sizes(joint), *coefficients, percent(joint.residual), *gains]
 
 
 def coefficients_table(report: Report) -> Table:
@@ -196,22 +169,11 @@ def coefficients_table(report: Report) -> Table:
     return table
 
 
-def remarks_table(report: Report) -> Table:
-    """Return why coefficients are not identified, and other remarks on the fits."""
-    table = Table("Why coefficients are not identified, and remarks", columns("Curve", "Metric", "Law", "Remark"))
-    names = labels(report)
-    for curve in report.curves:
-        for law in _shown_laws(curve):
-            for reason in (*law.reasons, *law.notes):
-                table.add([names[curve.name], curve.metric.title, law.name], reason)
-    return table
-
-
 def laws_table(report: Report) -> Table:
     """Return all laws fitted to each curve and their errors."""
     table = Table(
         "All single laws",
-        columns("Curve", "Metric", "Law", "Held out#", "Residual#", "Coefficients#"),
+        columns("Curve", "Metric", "Law", "Held out#", "Residual#", "Coefficients#", "Remarks"),
         note="Errors are root mean squares of the logarithms, in per cent. Held out: on the points that were held out. "
         "Residual: on the points that were fitted, by degrees of freedom.",
     )
@@ -219,10 +181,10 @@ def laws_table(report: Report) -> Table:
     for curve in report.curves:
         lead = [names[curve.name], curve.metric.title]
         if curve.laws and curve.forecast:
-            table.add(lead, curve.forecast.name, percent(curve.forecast.held_out_rmsle), "", "")
+            table.add(lead, curve.forecast.name, percent(curve.forecast.held_out_rmsle), "", "", "")
         for law in curve.laws:
             errors = [percent(value) for value in (law.held_out_rmsle, law.sigma)]
-            table.add(lead, law.name, *errors, str(len(law.coefficients)))
+            table.add(lead, law.name, *errors, str(len(law.coefficients)), "; ".join((*law.reasons, *law.notes)))
     return table
 
 
@@ -230,23 +192,16 @@ def all_tables(report: Report) -> dict[str, Table]:
     """Return anchor -> table of the tables that have rows."""
     makers: dict[str, Callable[[Report], Table]] = {
         "mixtures": mixtures_table,
-        "worth": worth_table,
-        "untried": untried_table,
         "wanted": wanted_table,
         "values": forecast_table,
         "noise": noise_table,
         "joint": joint_table,
-        "sizes": model_sizes_table,
-        "relations": relations_table,
         "unplaced": run_tables.unplaced_table,
         "alignment": alignment_table,
-        "agreement": agreement_table,
         "precisions": run_tables.precisions_table,
         "forgetting": run_tables.forgetting_table,
         "coefficients": coefficients_table,
-        "remarks": remarks_table,
         "laws": laws_table,
-        "points": run_tables.points_table,
         "left-out": run_tables.left_out_table,
     }
     return {anchor: table.without_empty_columns() for anchor, make in makers.items() if (table := make(report)).rows}

@@ -11,20 +11,19 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from ..results import Report, Task
+from .numbers import Table
 from .run_tables import left_out_table, unplaced_table
-from .table import Table
 from .tables import outcome_table
 from .wording import (
     answer,
     condition,
     finding_sentence,
-    gain_sentence,
     headline,
     joint_sentence,
-    kind_sentence,
     mixture_sentence,
     next_sentence,
     note,
+    reasons,
     short_name,
     worth_sentences,
 )
@@ -66,9 +65,7 @@ def _print_task(report: Report, task: Task, console: Console) -> None:
     console.print(_rich_table(outcome_table(report, task)))
     for entry in task.entries:
         curve = entry.lead
-        sentences = [answer(curve)]
-        if curve.advice:
-            sentences += [kind_sentence(curve), gain_sentence(curve), next_sentence(curve)]
+        sentences = [answer(curve), *reasons(report, curve), next_sentence(curve)]
         _line(console, Text.assemble("\n", (short_name(entry), "bold"), ": ", " ".join(filter(None, sentences))))
         finding = report.finding(entry.name)
         if finding and (text := finding_sentence(finding)):

@@ -1,4 +1,4 @@
-"""All words of the report: numbers, names, and the sentences of verdicts, advice, comparisons and limits.
+"""All words of the report: numbers, names, and the sentences of verdicts, advice and comparisons.
 
 Terminal, page and figures take their words from here, so that a thing is said in one way everywhere.
 """
@@ -12,9 +12,9 @@ from ...metrics import Metric
 from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ..curve_result import CurveResult, Setting
 from ..joint import JointResult
-from ..limits import FEW_SIZES
-from ..results import Entry, Limit, LimitKind, MetricFinding, MixtureComparison, Report, Task
-from .numbers import amount, gain, interval, is_number, number, predicted, probability, probably, score, size
+from ..points import mixture_label
+from ..results import Entry, MetricFinding, MixtureComparison, Report, Task
+from .numbers import NONE, amount, interval, is_number, number, predicted, probability, probably, score, size
 
 _FEW, _MOST_SIZES = 3, 6
 """The page's heading names so many curves, and a list of sizes so many of them; more are counted."""
@@ -54,30 +54,6 @@ ALIGNED_BUT_WORSE = (
     "Not decided yet: {metric} gets worse (probability {p}) although the mixture is aligned with the task. Look at the "
     "learning rates, the length of the outputs and further seeds first"
 )
-LIMITS = {
-    LimitKind.SINGLE_MEASUREMENTS: "Each point of {number} of {of} curves is one measurement: the noise between "
-    "finetuning seeds is estimated from the scatter and from other studies. Two more seeds at two or three sizes would "
-    "measure it.",
-    LimitKind.ONE_PRETRAINING: "Each mixture was pretrained once. How much another pretraining run of the same mixture "
-    "would differ comes from other studies (see Noise), it was not measured.",
-    LimitKind.FEW_SIZES: "{number} of {of} curves have fewer than {few} sizes (the fewest: {fewest}).",
-    LimitKind.SHORT_RANGE: "The sizes span a factor of {factor} ({low} to {high}). Over so short a range curves of "
-    "different shape look alike.",
-    LimitKind.ONE_MODEL: "There is one model, {name}: the report cannot say whether another size behaves the same.",
-    LimitKind.ONE_FINETUNING_SIZE: "There is one finetuning size, {tokens} tokens. In the paper the gain shrinks as "
-    "the finetuning set grows (finding 4); these data cannot show it.",
-    LimitKind.NO_BASELINE: "{number} of {of} curves have no baseline ({none}): the report can say whether more "
-    "{x} help, but not whether any did.",
-    LimitKind.REPEATED_TEXT: "{number} of {of} curves were pretrained on repeated text, up to {times} times the same. "
-    "A repeated token counts like a new one here, but teaches less (Muennighoff et al. 2023): more new text would gain "
-    "more than the forecast says, more repetition less.",
-    LimitKind.UNEQUAL_LENGTHS: "Outputs are not equally long (brevity penalty {low} to {high}): part of what BLEU and "
-    "TER show is length. Read the n-gram precisions too; they do not count what is missing.",
-    LimitKind.FOREIGN_SIGNATURES: "Some scores were printed by fairseq, which does not record the tokenization. They "
-    "do not compare with other work; score the outputs with score-translations.",
-    LimitKind.ONE_METRIC: "There is one metric, {metric}: others may tell another story.",
-}
-
 SENTENCES = "the spread from the choice of test sentences, not between two runs"
 """What the bootstrap interval of a score is."""
 
@@ -97,7 +73,8 @@ def condition(setting: Setting, with_size: bool = True) -> str:
     parts = [setting.task]
     if with_size and setting.finetune_tokens is not None:
         parts.append(f"finetuned on {format_tokens(setting.finetune_tokens)} tokens")
-    return ", ".join(filter(None, [*parts, setting.architecture, setting.apart]))
+    start = f"continued from {setting.start}" if setting.start else ""
+    return ", ".join(filter(None, [*parts, setting.architecture, start, setting.apart]))
 
 
 def short_name(curve: CurveResult | Entry) -> str:
@@ -197,7 +174,10 @@ def kind_sentence(curve: CurveResult) -> str:
     if curve.verdict is None or not curve.means:
         return problem(curve)
     (low, first, _), (high, last, _) = curve.means[0], curve.means[-1]
-    span = f"{score(first, curve.metric)} at {size(low, curve.x)}, {score(last, curve.metric)} at {size(high, curve.x)}"
+    span = (
+        f"measured {score(first, curve.metric)} at {size(low, curve.x)}, "
+        f"{score(last, curve.metric)} at {size(high, curve.x)}"
+    )
     text = KINDS[curve.verdict.kind].format(metric=capital(curve.metric.title), span=span, x=curve.x.title)
     return text + ("" if curve.verdict.kind is VerdictKind.TOO_FEW else probably(curve.verdict.probability)) + "."
 
@@ -240,31 +220,72 @@ def _action(curve: CurveResult, advice: Advice) -> str:
     return (ACTIONS if curve.x.name == PRETRAIN_TOKENS.name else OTHER_ACTIONS)[advice.action]
 
 
+def reasons(report: Report, curve: CurveResult) -> list[str]:
+    """Return what the advice rests on: the curve, what pretraining brought, what counts, and what more would bring."""
+    if curve.advice is None:
+        return []
+    found = (kind_sentence(curve), brought(curve), worthwhile_sentence(report, curve), gain_sentence(curve))
+    return [*filter(None, found)]
+
+
+def brought(curve: CurveResult) -> str:
+    """Return by how much the score at the largest size is better than without pretraining; empty where not known."""
+    if curve.forecast is None or curve.forecast.above_baseline is None:
+        return ""
+    above = change(curve.forecast.above_baseline, curve.metric)
+    return f"Against {curve.x.none}, {curve.metric.title} at {size(curve.largest, curve.x)} is {above} ({AGAIN})."
+
+
+def worthwhile_sentence(report: Report, curve: CurveResult) -> str:
+    """Return where the gain comes from that the advice compares with; empty where it speaks of none."""
+    if curve.advice is None or curve.forecast is None or "{gain" not in _action(curve, curve.advice):
+        return ""
+    least = f"{score(curve.forecast.worthwhile, curve.metric)} {curve.metric.title}"
+    if report.settings.worthwhile is None:
+        return (
+            f"{least} is taken as the smallest gain worth the cost: 1 % of the score, or a fifth of a run's usual "
+            "noise if that is more; --worthwhile sets another."
+        )
+    return f"{least} is the smallest gain worth the cost, as --worthwhile says."
+
+
 def gain_sentence(curve: CurveResult) -> str:
     """Return what twice and ten times the size would change."""
     if curve.forecast is None:
         return ""
-    gains, metric = curve.forecast.gains, curve.metric
+    twice, tenfold = (curve.forecast.gains[factor] for factor in (2.0, 10.0))
     return (
-        f"Twice as many would {_change(gains[2.0], metric)}, ten times as many would "
-        f"{_change(gains[10.0], metric, False)} ({CONTINUED})."
+        f"With twice as many {curve.x.title} {curve.metric.title} is forecast to be "
+        f"{change(twice, curve.metric, f'{curve.forecast.level:.0%} interval: ')}, "
+        f"with ten times as many {change(tenfold, curve.metric)} ({CONTINUED})."
     )
 
 
-def _change(change: Estimate, metric: Metric, named: bool = True) -> str:
-    """Return ``raise BLEU by 1.05 [-0.40, 5.09]``; with lower-is-better metrics also whether that is better."""
-    up = (change.value >= 0) != metric.lower_is_better
-    amount = change if change.value >= 0 else Estimate(-change.value, -change.upper, -change.lower)
-    by = interval(amount, lambda value: score(value, metric))
-    judged = f" ({'better' if change.value >= 0 else 'worse'})" if metric.lower_is_better else ""
-    return f"{'raise' if up else 'lower'} {metric.title if named else 'it'} by {by}{judged}"
+def change(gain: Estimate, metric: Metric, head: str = "") -> str:
+    """Return ``1.05 better (0.40 worse to 5.09 better)``: in words a gain has no sign that could be misread."""
+    if not is_number(gain.value):
+        return NONE
+    if not (is_number(gain.lower) and is_number(gain.upper)):
+        return _judged(gain.value, metric)
+    ends = sorted((gain.lower, gain.upper), key=abs if gain.upper < 0 else None)
+    low, high = (_judged(end, metric) for end in ends)
+    if low.split()[1:] == high.split()[1:]:
+        low = low.split()[0]
+    return f"{_judged(gain.value, metric)} ({head}{low} to {high})"
+
+
+def _judged(gain: float, metric: Metric) -> str:
+    """Return a gain as ``0.40 better`` or ``0.40 worse``."""
+    size = score(abs(gain), metric)
+    return "unchanged" if float(size) == 0 else f"{size} {'better' if gain > 0 else 'worse'}"
 
 
 def next_sentence(curve: CurveResult) -> str:
     """Return which run would tell most."""
     if curve.advice is None or not is_number(curve.advice.next_budget):
         return ""
-    return f"The size that would tell most is {amount(curve.advice.next_budget, curve.x)}."
+    there = amount(curve.advice.next_budget, curve.x)
+    return f"Measure at {there}: that size would tell most about the gain at four times the data."
 
 
 def mixture_sentence(task: Task) -> str:
@@ -277,9 +298,10 @@ def mixture_sentence(task: Task) -> str:
     best = ahead_of_all(task)
     if best is None:
         top = max(task.comparisons, key=lambda pair: pair.certainty)
-        return "No mixture is ahead of all others. " + comparison_sentence(top, names)
-    closest = min((pair for pair in task.comparisons if best in pair.names), key=lambda p: p.certainty)
-    return comparison_sentence(closest, names)
+        return "No mixture is ahead of all others. The clearest: " + comparison_sentence(top, names)
+    rivals = [pair for pair in task.comparisons if best in pair.names]
+    closest = comparison_sentence(min(rivals, key=lambda pair: pair.certainty), names)
+    return capital(closest) if len(rivals) == 1 else f"{names[best]} is ahead of all others. The closest: {closest}"
 
 
 def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
@@ -290,10 +312,10 @@ def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
 
 
 def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
-    """Return ``A is ahead of B at 4M tokens (probability 93 %): +1.8 BLEU [-5.4, 7.4] (this mixture, run again).``"""
+    """Return ``at 4M tokens A is ahead of B (probability 93 %): its BLEU is 1.80 better (0.40 to 3.10 better)``."""
     text = (
-        f"{names[pair.better]} is ahead of {names[pair.worse]} at {amount(pair.pretrain_tokens, pair.x)}"
-        f"{probably(pair.certainty)}: {_lead(pair, pair.difference)} ({AGAIN})."
+        f"at {amount(pair.pretrain_tokens, pair.x)} {names[pair.better]} is ahead of {names[pair.worse]}"
+        f"{probably(pair.certainty)}: its {pair.metric.title} is {_lead(pair, pair.difference)} ({AGAIN})."
     )
     if pair.worth is not None and is_number(pair.worth.upper):
         first, second = (names[name] for name in pair.names)
@@ -311,7 +333,7 @@ def _lead(pair: MixtureComparison, difference: Estimate) -> str:
     """Return by how much the better one is ahead, where ``difference`` is of the first less the second."""
     if pair.better == pair.names[1]:
         difference = Estimate(-difference.value, -difference.upper, -difference.lower)
-    return f"{gain(difference, pair.metric)} {pair.metric.title}"
+    return change(difference, pair.metric)
 
 
 def worth_sentences(task: Task) -> list[str]:
@@ -328,14 +350,20 @@ def worth_sentences(task: Task) -> list[str]:
         head = f"What a token is worth for {worth.metric.title}, in tokens of {worth.best}: "
         sentences.append(f"{head}{enumerate_all(others)}.")
     for one in worth.untried:
+        label = mixture_label(one.mixture)
         if one.ahead is None or one.chance is None:
             why = "; ".join(line.strip() for line in (one.problem or worth.problem).splitlines())
-            sentences.append(f"Untried mixture {one.label}: no forecast. {capital(why)}.")
+            sentences.append(f"Untried mixture {label}: no forecast. {capital(why)}.")
             continue
         rival = next(short_name(entry) for entry in task.entries if entry.name == one.rival)
-        at = f"{predicted(one.ahead, 0, worth.metric)} at {amount(float(one.ahead.pretrain_tokens[0]), worth.x)}"
-        text = f"{one.label}: {worth.metric.title} {at} ({AGAIN}); ahead of {rival} with probability"
-        sentences.append(f"Untried mixture {text} {probability(one.chance)}.")
+        ahead = [
+            f"{predicted(one.ahead, i, worth.metric)} at {amount(float(at), worth.x)}"
+            for i, at in enumerate(one.ahead.pretrain_tokens)
+        ]
+        sentences.append(
+            f"Untried mixture {label}: {worth.metric.title} {enumerate_all(ahead)} ({AGAIN}); ahead of {rival} "
+            f"with probability {probability(one.chance)}, at {amount(float(one.ahead.pretrain_tokens[0]), worth.x)}."
+        )
     return sentences
 
 
@@ -349,10 +377,10 @@ def sizes(joint: JointResult) -> str:
 def joint_sentence(joint: JointResult) -> str:
     """Return what twice the pretraining data, and twice the second input, would gain."""
     name = capital(joint.metric.title)
-    first, second, _ = (_change(one, joint.metric, False) for one in joint.doubled.values())
+    first, second, _ = (change(one, joint.metric) for one in joint.doubled.values())
     text = (
         f"{name} over {PRETRAIN_TOKENS.title} and {joint.second.title} ({sizes(joint)}) together: "
-        f"twice the {PRETRAIN_TOKENS.title} would {first}, twice the {joint.second.title} would {second}."
+        f"{first} with twice the {PRETRAIN_TOKENS.title}, {second} with twice the {joint.second.title}."
     )
     if joint.size_exponent is not None:
         text += f" With C of compute the best size grows as C^{interval(joint.size_exponent)}."
@@ -368,31 +396,5 @@ def finding_sentence(finding: MetricFinding) -> str:
             "cross-entropy alone."
         )
     if finding.score_only:
-        return f"{capital(lead)} improves although cross-entropy does not."
-    if finding.others:
-        others = enumerate_all([metric.title for metric in finding.others])
-        return f"{capital(lead)} improves with cross-entropy, but {others} do{'es' * (len(finding.others) == 1)} not."
+        return f"{capital(lead)} improves although cross-entropy does not: the score decides."
     return ""
-
-
-def limit_sentence(limit: Limit, x: Quantity) -> str:
-    """Return what the data cannot show."""
-    given = dict(limit.values)
-    if limit.kind is LimitKind.SHORT_RANGE:
-        given = {
-            "factor": number(given["high"] / given["low"]),
-            "low": size(given["low"], x),
-            "high": size(given["high"], x),
-        }
-    elif limit.kind is LimitKind.REPEATED_TEXT:
-        given["times"] = number(given["times"], 2)
-    elif limit.kind is LimitKind.UNEQUAL_LENGTHS:
-        given = {name: f"{value:.2f}" for name, value in given.items()}
-    elif limit.kind is LimitKind.ONE_MODEL:
-        parameters = f" ({format_tokens(given['parameters'])} parameters)" if given["parameters"] else ""
-        given = {"name": f"{given['name']}{parameters}"}
-    elif limit.kind is LimitKind.ONE_FINETUNING_SIZE:
-        given = {"tokens": format_tokens(given["tokens"])}
-    elif limit.kind is LimitKind.ONE_METRIC:
-        given = {"metric": given["metric"].title}
-    return LIMITS[limit.kind].format(**given, few=FEW_SIZES, x=x.title, none=x.none)

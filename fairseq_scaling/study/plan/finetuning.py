@@ -41,26 +41,18 @@ class Finetuning(NamedTuple):
         return finetuning_folder(self.task, self.finetune_tokens, self.start)
 
     @property
-    def checkpoint(self) -> str | None:
-        """The checkpoint of the study's own that it starts from, as a path below ``{out}``."""
-        return checkpoint(start_folder(self.start)) if self.start.mixture is not None else None
-
-    @property
-    def starting_flags(self) -> dict[str, str | None]:
+    def starting_flags(self) -> dict[str, str]:
         """The flags that say what it starts from; none for the baseline."""
-        name = self.start.checkpoint
-        if name is not None:
-            return {"finetune-from-model": checkpoint_placeholder(name), "start-name": name}
-        return {"finetune-from-model": f"{{out}}/{self.checkpoint}" if self.checkpoint else None}
+        if self.start.checkpoint is not None:
+            place = checkpoint_placeholder(self.start.checkpoint)
+            return {"finetune-from-model": place, "start-name": self.start.checkpoint}
+        return {"finetune-from-model": f"{{out}}/{checkpoint(start_folder(self.start))}"} if self.start.mixture else {}
 
 
 def finetuning_jobs(context: Context) -> Iterator[Job]:
     """Yield finetuning, translation and score of every start; the baselines first: they need no pretraining."""
-    study = context.study
-    for task in study.finetuning.tasks:
-        for tokens in study.finetuning.sizes(task):
-            for start in study.starts():
-                yield from _seeds(context, Finetuning(task, tokens, start))
+    for run in context.study.finetunings():
+        yield from _seeds(context, Finetuning(*run))
 
 
 def _seeds(context: Context, run: Finetuning) -> Iterator[Job]:
@@ -68,48 +60,35 @@ def _seeds(context: Context, run: Finetuning) -> Iterator[Job]:
     section, start = context.study.finetuning, run.start
     group = f"finetune {'-'.join(run.task)}, D_f {format_tokens(run.finetune_tokens)}"
     needs, reads = context.after_corpus, {}
-    if run.checkpoint is None:
+    if start.mixture is None or start.pretrain_tokens is None:
         label = start.checkpoint or "baseline"
         group = f"{group}, {label}"
     else:
-        assert start.mixture is not None
-        assert start.pretrain_tokens is not None
         label = f"{start.mixture} {format_tokens(start.pretrain_tokens)}"
         label += seed_label(start.seed, context.study.pretraining.seeds)
         maker = job_id("pretrain", start_folder(start))
-        needs, reads = [*needs, maker], {run.checkpoint: maker}
+        needs, reads = [*needs, maker], {checkpoint(start_folder(start)): maker}
     label = f"{label} {'-'.join(run.task)} {format_tokens(run.finetune_tokens)}"
-    file = rate_file(run.folder)
-    rate = choice.placeholder(file) if section.learning_rates else None
-    if section.learning_rates and finetuning_settings(context.study, *run, rate)[1]["lr"] == rate:
-        yield from _candidates(context, run, needs, reads, label)
+    file, asked = rate_file(run.folder), section.learning_rates
+    rate = choice.placeholder(file) if asked else None
+    if asked and finetuning_settings(context.study, *run, rate)[1]["lr"] == rate:
+        candidates = {}
+        for lr in asked.grid:  # with the first seed
+            folder, own = f"{choice_folder(run.folder)}/lr{lr}", f"try lr {lr}, {label}"
+            job = replace(
+                _finetuning(context, run, section.seeds[0], folder, lr, asked.by),
+                label=own, needs=needs, reads=reads, candidate=True, group="finetune: try learning rates",
+            )  # fmt: skip
+            by_score = asked.by != "cross_entropy"
+            candidates[lr] = [job, *(evaluation_jobs(context, job, run.task, own, ["valid"]) if by_score else ())]
+            yield from candidates[lr]
+        yield choice.choice_job(run.folder, asked.by, candidates, label)
         needs, reads = [*needs, f"choose/{run.folder}"], {**reads, file: f"choose/{run.folder}"}
     for seed in section.seeds:
         job = _finetuning(context, run, seed, f"{run.folder}/seed{seed}", rate)
         own = label + seed_label(seed, section.seeds)
         yield replace(job, label=f"finetune {own}", needs=needs, reads=reads, group=group)
         yield from evaluation_jobs(context, job, run.task, own)
-
-
-def _candidates(
-    context: Context, run: Finetuning, needs: list[str], reads: dict[str, str], label: str
-) -> Iterator[Job]:
-    """Yield a finetuning for each learning rate, with the first seed, and the choice on the validation set."""
-    section = context.study.finetuning
-    asked = section.learning_rates
-    assert asked is not None
-    candidates = {}
-    for rate in asked.grid:
-        folder = f"{choice_folder(run.folder)}/lr{rate}"
-        own = f"try lr {rate}, {label}"
-        job = replace(
-            _finetuning(context, run, section.seeds[0], folder, rate, asked.by),
-            label=own, needs=needs, reads=reads, candidate=True, group="finetune: try learning rates",
-        )  # fmt: skip
-        scored = asked.by != "cross_entropy"
-        candidates[rate] = [job, *(evaluation_jobs(context, job, run.task, own, ["valid"]) if scored else ())]
-        yield from candidates[rate]
-    yield choice.choice_job(run.folder, asked.by, candidates, label)
 
 
 def _finetuning(

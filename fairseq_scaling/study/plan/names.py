@@ -26,16 +26,16 @@ def mixture_name(mixture: Mixture) -> str:
     return "-".join(f"{language}{share.replace('/', 'of')}" for language, share in pairs)
 
 
-def pretraining_folder(mixture: Mixture, seed: int, budget: int) -> str:
-    """Return the folder of a pretraining from the budget before to ``budget`` tokens."""
-    return f"pretraining/{mixture_name(mixture)}/seed{seed}/{exact_tokens(budget)}"
+def pretraining_folder(mixture: Mixture, seed: int) -> str:
+    """Return the folder of a pretraining; below it, each budget has its own."""
+    return f"pretraining/{mixture_name(mixture)}/seed{seed}"
 
 
 def start_folder(start: Start) -> str:
     """Return the folder of the pretraining whose checkpoint a finetuning starts from."""
     assert start.mixture is not None
     assert start.pretrain_tokens is not None
-    return pretraining_folder(start.mixture, start.seed, start.pretrain_tokens)
+    return f"{pretraining_folder(start.mixture, start.seed)}/{exact_tokens(start.pretrain_tokens)}"
 
 
 def checkpoint(folder: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..settings.given import given_files
-from ..stages import position
+from ..settings.given import fitting_options, given_files
+from ..stages import STAGES, position
 from . import pricing
 from .context import Context
 from .finetuning import finetuning_jobs
-from .fitting import fit_job
+from .flags import options
 from .jobs import Job, Plan
 from .pretraining import pretraining_jobs
 from .text import alignment_jobs, text_jobs
@@ -38,7 +39,7 @@ def make_plan(study: Study, vocabulary: int | None = None) -> Plan:
         *finetuning_jobs(context),
     ]
     jobs.sort(key=_order)
-    jobs.append(fit_job(study, jobs))
+    jobs.append(_fit_job(study, jobs))
     corpus = "corpus" if study.corpus is None else str(study.folder / study.corpus)
     jobs = [_with_resources(study, job) for job in jobs]
     return Plan(study.name, jobs, corpus, str(study.folder), study.threads, given_files(study))
@@ -58,3 +59,28 @@ def _with_resources(study: Study, job: Job) -> Job:
     named = {"mem_mb": asked.memory, "runtime": asked.time, "gpu": asked.gpus}
     told = {name: value for name, value in named.items() if value is not None} | asked.snakemake
     return replace(job, threads=asked.threads or study.threads, resources=told)
+
+
+def _fit_job(study: Study, jobs: Sequence[Job]) -> Job:
+    """Return the fit over the runs that are reported. Candidates, and runs of earlier settings, are left out.
+
+    The job runs in the study's folder, so that the results name the runs in the same way wherever the study lies.
+    """
+    reported = [job for job in jobs if job.stage in ("pretrain", "finetune", "score") and not job.candidate]
+    makers = {job.writes[0]: job.id for job in reported}
+    folders = dict.fromkeys(path.rsplit("/", 1)[0] for path in makers)  # several files of scores in one folder
+    alignment = {job.writes[0]: job.id for job in jobs if job.stage == "alignment"}
+    makers |= alignment
+    return Job(
+        id="fit/results",
+        stage="fit",
+        label="fit the laws",
+        argv=["fit-scaling", *folders, *alignment, "--out", "results", *options(fitting_options(study))],
+        needs=list(makers.values()),
+        reads=makers,
+        writes=["results"],
+        output="results/table.txt",
+        log="logs/fit.log",
+        seconds=STAGES["fit"].seconds,
+        group="fit the laws",
+    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...mixture import Mixture
 from ...quantities import format_tokens
 from ..settings.given import checkpoint_placeholder
 from . import choice, pricing
-from .flags import Argv, fairseq_train, flags, pretraining_settings
+from .flags import fairseq_train, flags, pretraining_settings
 from .jobs import UNFINISHED, Job, Work
 from .names import (
     checkpoint,
@@ -25,6 +25,7 @@ from .names import (
 )
 
 if TYPE_CHECKING:
+    from ..settings.sections import PretrainingRateChoice
     from .context import Context
 
 
@@ -41,104 +42,95 @@ def pretraining_jobs(context: Context) -> Iterator[Job]:
         # An override of this mixture may give a rate of its own.
         if asked and pretraining_settings(context.study, mixture, rate)["lr"] == rate:
             if deciding is None:
-                yield from _candidates(context, mixture, tried)
+                yield from _candidates(context, mixture, tried, asked)
                 deciding = mixture if asked.per == "study" else None
             needs, reads = [*needs, f"choose/{tried}"], {file: f"choose/{tried}"}
         for seed in section.seeds:
+            run = Pretraining(mixture, seed, rate, pretraining_folder(mixture, seed), section.budgets_of(mixture))
             label = f"pretrain {mixture}" + seed_label(seed, section.seeds)
             before: dict[str, str] = {}
-            for number, budget in enumerate(section.budgets_of(mixture), start=1):
-                job = replace(
-                    _pretraining(context, mixture, seed, rate, number),
-                    label=f"{label} to {format_tokens(budget)}", needs=[*needs, *before.values()],
-                    reads={**reads, **before}, group=f"pretrain {mixture}",
-                )  # fmt: skip
-                yield job
+            for number, budget in enumerate(run.budgets, start=1):
+                job = _job(context, run, number, f"{label} to {format_tokens(budget)}", [*needs, *before.values()])
+                yield replace(job, reads={**reads, **before}, group=f"pretrain {mixture}")
                 before = {job.checkpoint: job.id}
 
 
-def _candidates(context: Context, mixture: Mixture, tried: str) -> Iterator[Job]:
+class Pretraining(NamedTuple):
+    """A run, or with ``is_candidate`` a short one that tries a learning rate, whose checkpoints no job reads."""
+
+    mixture: Mixture
+    seed: int
+    rate: str | None
+    folder: str
+    budgets: list[int]
+    is_candidate: bool = False
+
+    def folder_at(self, number: int) -> str:
+        """Return the folder of the training to a budget (numbered from 1)."""
+        return self.folder if self.is_candidate else f"{self.folder}/{exact_tokens(self.budgets[number - 1])}"
+
+    def cost(self, context: Context, number: int) -> tuple[Work, int]:
+        """Return the work up to a budget (numbered from 1), and the bytes of its checkpoint."""
+        if context.shape is None or not number:
+            return Work(), 0
+        budget = self.budgets[number - 1]
+        settings = pretraining_settings(context.study, self.mixture, self.rate)
+        work = pricing.pretraining(context.study, context.shape, self.mixture, budget)
+        return work, 0 if self.is_candidate else pricing.checkpoint_bytes(context.shape, settings)
+
+
+def _candidates(context: Context, mixture: Mixture, tried: str, asked: PretrainingRateChoice) -> Iterator[Job]:
     """Yield a short pretraining for each learning rate, and the choice between them."""
-    section = context.study.pretraining
-    asked = section.learning_rates
-    assert asked is not None
-    candidates = {}
+    seed, candidates = context.study.pretraining.seeds[0], {}
     for rate in asked.grid:
-        job = _candidate(context, mixture, f"{choice_folder(tried)}/lr{rate}", rate, asked.budget)
-        label = f"try lr {rate}, pretrain {mixture}"
-        group = "pretrain: try learning rates"
-        candidates[rate] = [replace(job, label=label, needs=context.after_corpus, group=group)]
+        run = Pretraining(mixture, seed, rate, f"{choice_folder(tried)}/lr{rate}", [asked.budget], True)
+        job = _job(context, run, 1, f"try lr {rate}, pretrain {mixture}", context.after_corpus)
+        candidates[rate] = [replace(job, group="pretrain: try learning rates", candidate=True)]
         yield from candidates[rate]
     yield choice.choice_job(tried, "cross_entropy", candidates, f"{mixture}")
 
 
-def _pretraining(context: Context, mixture: Mixture, seed: int, rate: str | None, number: int) -> Job:
+def _job(context: Context, run: Pretraining, number: int, label: str, needs: list[str]) -> Job:
     """Return the pretraining from one budget to the next.
 
     It continues from the checkpoint of the budget before, bit for bit as one run would. A single run could not be used
     before its last budget, nor could a budget be added to it.
     """
-    budgets = context.study.pretraining.budgets_of(mixture)
-    budget, before = budgets[number - 1], budgets[number - 2] if number > 1 else 0
-    folder = pretraining_folder(mixture, seed, budget)
-    work, kept = _cost(context, mixture, rate, budget)
-    argv = _argv(context, mixture, seed, folder, rate, budgets)
-    if before:
-        work = work.minus(_cost(context, mixture, rate, before)[0])
-        start = checkpoint(pretraining_folder(mixture, seed, before))
-        argv += flags({"continue-once": f"{{out}}/{start}"})
-    argv += flags({"max-epoch": number})  # an epoch ends at each budget
-    job = _job(context, folder, argv, budget, before, work)
-    return replace(job, result=f"checkpoint{number}.pt", kept=kept)
-
-
-def _candidate(context: Context, mixture: Mixture, folder: str, rate: str, budget: int) -> Job:
-    """Return a short pretraining. No job reads its checkpoint, so it leaves none."""
-    work, _ = _cost(context, mixture, rate, budget)
-    argv = _argv(context, mixture, context.study.pretraining.seeds[0], folder, rate, [budget])
-    return replace(_job(context, folder, [*argv, "--no-epoch-checkpoints"], budget, 0, work), candidate=True)
-
-
-def _job(context: Context, folder: str, argv: Argv, budget: int, before: int, work: Work) -> Job:
-    """Return the job of a pretraining from ``before`` to ``budget`` tokens."""
+    section, folder = context.study.pretraining, run.folder_at(number)
+    budget, before = run.budgets[number - 1], run.budgets[number - 2] if number > 1 else 0
+    work, kept = run.cost(context, number)
+    work = work.minus(run.cost(context, number - 1)[0])
+    start = f"{{out}}/{checkpoint(run.folder_at(number - 1))}" if before else None
+    argv = [
+        *fairseq_train("scaling_pretraining", context.study),
+        *flags({
+            "mixture": str(run.mixture),
+            "budgets": ",".join(map(exact_tokens, run.budgets)),
+            "repeat": section.repeat_of(run.mixture),
+            "start-from": None if section.start is None else checkpoint_placeholder(section.start),
+            "start-name": section.start,
+            "input-length": section.input_length,
+            "seed": run.seed,
+            "save-dir": f"{{out}}/{folder}/{UNFINISHED}",
+            "continue-once": start,
+        }),
+        *flags(pretraining_settings(context.study, run.mixture, run.rate)),
+        # An epoch ends at each budget.
+        *flags({"no-epoch-checkpoints": True} if run.is_candidate else {"max-epoch": number}),
+    ]  # fmt: skip
     return Job(
         id=job_id("pretrain", folder),
         stage="pretrain",
-        label="",
+        label=label,
         argv=argv,
+        needs=needs,
         writes=[train_log(folder), checkpoint(folder)],
+        result="" if run.is_candidate else f"checkpoint{number}.pt",
         log=train_log(f"{folder}/{UNFINISHED}"),
         seconds=context.seconds("pretrain", work, budget - before),
         goal=("pretrain_tokens", budget),
         goal_start=before,
         tokens=budget - before,
         work=work,
+        kept=kept,
     )
-
-
-def _argv(
-    context: Context, mixture: Mixture, seed: int, folder: str, rate: str | None, budgets: list[int]
-) -> Argv:  # fmt: skip
-    section = context.study.pretraining
-    return [
-        *fairseq_train("scaling_pretraining", context.study),
-        *flags({
-            "mixture": str(mixture),
-            "budgets": ",".join(map(exact_tokens, budgets)),
-            "repeat": section.repeat_of(mixture),
-            "start-from": None if section.start is None else checkpoint_placeholder(section.start),
-            "start-name": section.start,
-            "input-length": section.input_length,
-            "seed": seed,
-            "save-dir": f"{{out}}/{folder}/{UNFINISHED}",
-        }),
-        *flags(pretraining_settings(context.study, mixture, rate)),
-    ]  # fmt: skip
-
-
-def _cost(context: Context, mixture: Mixture, rate: str | None, budget: int) -> tuple[Work, int]:
-    """Return the work of a pretraining from nothing to a budget, and the bytes of its checkpoint."""
-    if context.shape is None:
-        return Work(), 0
-    work = pricing.pretraining(context.study, context.shape, mixture, budget)
-    return work, pricing.checkpoint_bytes(context.shape, pretraining_settings(context.study, mixture, rate))

@@ -72,19 +72,15 @@ def print_plan(
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def _disk(size: int) -> str:
-    return decimal(size) if size else ""
-
-
 def _columns(rows: Sequence[Sequence[Job]], pending: set[str], hardware: Hardware | None) -> list[_Column]:
     works = [Work.total(job.work for job in jobs) for jobs in rows]
     columns = [
         _Column("jobs", [str(len(jobs)) for jobs in rows]),
-        _Column("to do", [_left(jobs, pending) for jobs in rows]),
+        _Column("to do", [str(sum(job.id in pending for job in jobs) or "done") for jobs in rows]),
         _Column("tokens", [_number(sum(job.tokens for job in jobs)) for jobs in rows]),
         _Column("encoder\nFLOPs", [_flops(work.encoder_flops) for work in works]),
         _Column("decoder\nFLOPs", [_flops(work.decoder_flops) for work in works]),
-        _Column("disk", [_disk(sum(job.kept for job in jobs)) for jobs in rows]),
+        _Column("disk", [decimal(size) if size else "" for size in (sum(job.kept for job in jobs) for jobs in rows)]),
     ]
     if hardware is None:
         return [*columns, _Column("about", [format_duration(sum(job.seconds for job in jobs)) for jobs in rows])]
@@ -140,11 +136,6 @@ def _measured(plan: Plan, jobs: Sequence[Progress]) -> tuple[float, float]:
         sum(plan.by_id[job.id].work.flops * job.measured_fraction for job in done),
         sum(job.measured * max(1, int(plan.by_id[job.id].resources.get("gpu", 1))) for job in done),
     )
-
-
-def _left(jobs: Sequence[Job], pending: set[str]) -> str:
-    left = sum(job.id in pending for job in jobs)
-    return str(left) if left else "done"
 
 
 def _number(tokens: int) -> str:

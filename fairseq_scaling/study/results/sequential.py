@@ -192,11 +192,7 @@ def advice(fits: Path) -> Advice:
 
 
 def advice_apart(plan: Plan, folder: StudyFolder) -> Advice:
-    """Return the advice of a plan whose runs are there, without touching the results.
-
-    Raises:
-        DataError: the fit fails, or holds no score.
-    """
+    """Return the advice of a plan whose runs are there, without touching the results (DataError: the fit fails)."""
     out = folder.private / "earlier"
     out.mkdir(parents=True, exist_ok=True)
     with (out / "fit.log").open("wb") as log:

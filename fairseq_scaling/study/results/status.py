@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Column, Table
 from rich.text import Text
 
-from ..plan.jobs import Job, Plan
+from ..plan.jobs import Plan
 from ..run.folder import StudyFolder
 from ..run.lock import is_running
 from ..run.pending import pending_jobs
@@ -31,16 +31,21 @@ class ProgressDisplay:
     def __init__(self, plan: Plan, capacity: Capacity, console: Console) -> None:
         self._plan, self._console = plan, console
         self._whole, self._takes = capacity.whole, {job.id: capacity.taken_by(job) for job in plan.jobs}
-        self._live: Live | None = None
+        rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        self._live = Bar(
+            TextColumn("{task.description}", style="bold"), BarColumn(12), TextColumn("{task.fields[summary]}"),
+            TextColumn("{task.fields[running]}", style="dim", markup=False, table_column=rest),
+            console=console, refresh_per_second=4, transient=True, expand=True,
+        )  # fmt: skip
+        self._row = self._live.add_task(plan.name, total=1.0, summary="", running="")
         self._last_line = -_SECONDS_BETWEEN_LINES
 
     def update(self, jobs: list[Progress]) -> None:
         """Show the state of the jobs: at once on a terminal, about every half minute elsewhere."""
         if self._console.is_terminal:
-            if self._live is None:
-                self._live = Live(console=self._console, refresh_per_second=4, transient=True)
-                self._live.start()
-            self._live.update(self._row(jobs))
+            done, running = fraction_done(jobs), _running(self._plan, jobs)
+            self._live.update(self._row, completed=done, summary=self._summary(jobs), running=running)
+            self._live.start()
         elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self._console.print(self.line(jobs), soft_wrap=True, highlight=False)
@@ -59,23 +64,11 @@ class ProgressDisplay:
         self._console.print(Text(text), soft_wrap=True)
 
     def close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
+        self._live.stop()
 
     def _summary(self, jobs: Sequence[Progress]) -> str:
         done, left = counts(jobs)["finished"], format_duration(seconds_left(jobs, self._whole, self._takes))
         return f"{fraction_done(jobs):.0%} done, {done} of {len(jobs)} jobs, about {left} left"
-
-    def _row(self, jobs: Sequence[Progress]) -> Table:
-        row = Table.grid(padding=(0, 1), expand=True)
-        row.add_column(no_wrap=True)
-        row.add_column(width=12)
-        row.add_column(no_wrap=True)
-        row.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-        bar = ProgressBar(total=1.0, completed=fraction_done(jobs), width=12)
-        name, running = Text(self._plan.name, style="bold"), Text(_running(self._plan, jobs), style="dim")
-        row.add_row(name, bar, self._summary(jobs), running)
-        return row
 
 
 def _running(plan: Plan, jobs: Sequence[Progress]) -> str:
@@ -101,7 +94,8 @@ def print_status(plan: Plan, folder: StudyFolder) -> None:
     table = Table(title=f"Study {plan.name} ({'running' if live else 'not running'})")
     for title in ("stage", "done", "running", "failed", "to do"):
         table.add_column(title, justify="left" if title == "stage" else "right")
-    failed = [job for job in plan.jobs if _has_failed(folder, job)]
+    recorded = ((job, folder.record(job.id)) for job in plan.jobs)
+    failed = [job for job, record in recorded if record is not None and record["state"] == "failed"]
     for stage in STAGES:
         of_stage = [job for job in jobs if job.stage == stage]
         if of_stage:
@@ -118,8 +112,3 @@ def print_status(plan: Plan, folder: StudyFolder) -> None:
         console.print(f"Not run: {settled}", soft_wrap=True, highlight=False)
     if folder.report.exists() and not pending:
         console.print(f"Report: {folder.report}", soft_wrap=True, highlight=False)
-
-
-def _has_failed(folder: StudyFolder, job: Job) -> bool:
-    record = folder.record(job.id)
-    return record is not None and record["state"] == "failed"

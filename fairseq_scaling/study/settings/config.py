@@ -15,7 +15,7 @@ from ..stages import STAGES
 from . import flags as _flags
 from . import messages as _messages
 from . import yaml_text as _yaml
-from .fields import Also, Name, Options, Positive, different, member
+from .fields import Also, Name, Options, Positive, all_different, member
 from .sections import (
     NO_PRETRAINING,
     Checkpoint,
@@ -46,7 +46,11 @@ class Study(Section):
     pretraining: Annotated[
         Pretraining, BeforeValidator(lambda value: NO_PRETRAINING if value is None else value), Also({"type": "null"})
     ] = Field(default_factory=lambda: NO_PRETRAINING)  # fmt: skip
-    checkpoints: list[Checkpoint] = []
+    checkpoints: Annotated[
+        list[Checkpoint],
+        all_different("checkpoints: name", lambda one: one.name),
+        all_different("checkpoints: file", lambda one: one.file),
+    ] = []
     finetuning: Finetuning
     translation: Translation = Translation()
     scoring: Options = {}
@@ -75,13 +79,6 @@ class Study(Section):
         for name in own:
             member("scoring", name, list(tasks), "finetuning.tasks")
         return {tasks[name]: _flags.step_options(options) for name, options in own.items()}
-
-    @field_validator("checkpoints")
-    @classmethod
-    def _different_checkpoints(cls, checkpoints: list[Checkpoint]) -> list[Checkpoint]:
-        different([one.name for one in checkpoints], "checkpoints: name")
-        different([one.file for one in checkpoints], "checkpoints: file")
-        return checkpoints
 
     @field_validator("resources")
     @classmethod
@@ -163,16 +160,20 @@ class Study(Section):
         for one in self.checkpoints:
             yield Start(pretrain_tokens=None, checkpoint=one.name)
 
+    def finetunings(self, skipped: bool = False) -> Iterator[tuple[tuple[str, str], int, Start]]:
+        """Yield task, D_f in tokens and start of each finetuning; ``skipped``: also those that overrides leave out."""
+        left_out = [override for override in self.finetuning.overrides if override.skip]
+        for task in self.finetuning.tasks:
+            for tokens in self.finetuning.sizes(task):
+                for start in self.starts():
+                    if skipped or not any(override.applies(start, tokens, task) for override in left_out):
+                        yield task, tokens, start
+
     def _overrides_match(self) -> None:
         """Refuse an override that no run meets: it is a typing error that would change nothing in silence."""
         for override in self.finetuning.overrides:
-            if not any(
-                override.applies(start, tokens, task)
-                for start in self.starts()
-                for task in self.finetuning.tasks
-                for tokens in self.finetuning.sizes(task)
-            ):
-                given = override.model_dump(exclude_none=True, exclude={"fairseq", "updates"})
+            if not any(override.applies(start, tokens, task) for task, tokens, start in self.finetunings(skipped=True)):
+                given = override.model_dump(exclude_none=True, exclude={"fairseq", "updates", "skip"})
                 raise SettingError(
                     "finetuning.overrides", {key: str(value) for key, value in given.items()}, "no run meets this",
                     "compare it with mixtures, budgets, checkpoints, finetune_tokens and tasks",

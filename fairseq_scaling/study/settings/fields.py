@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -13,8 +13,6 @@ from ...errors import SettingError
 from ...mixture import Mixture
 from ...quantities import parse_tokens
 from . import flags as _flags
-
-T = TypeVar("T")
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,4})?")
 _SUBSET = re.compile(r"valid|test[A-Za-z0-9]*")
@@ -119,12 +117,17 @@ def rising(values: list[int], setting: str) -> list[int]:
     return values
 
 
-def different(values: list[T], setting: str) -> list[T]:
-    """Return ``values``; SettingError where one is listed twice."""
-    for position, value in enumerate(values):
-        if value in values[:position]:
-            raise SettingError(setting, value, "is listed twice", "name it once")
-    return values
+def all_different(setting: str, key: Callable[[Any], Any] = lambda value: value) -> AfterValidator:
+    """Return the validator that refuses a list in which two values have the same key."""
+
+    def check(values: list[Any]) -> list[Any]:
+        keys = [key(value) for value in values]
+        for position, found in enumerate(keys):
+            if found in keys[:position]:
+                raise SettingError(setting, found, "is listed twice", "name it once")
+        return values
+
+    return AfterValidator(check)
 
 
 class Also:
@@ -171,7 +174,5 @@ Options = Annotated[dict[str, Any], BeforeValidator(_flags.step_options), _MAPPI
 FairseqFlags = Annotated[dict[str, Any], BeforeValidator(_flags.fairseq_flags), _MAPPING]
 PretrainingFlags = Annotated[dict[str, Any], BeforeValidator(_flags.pretraining_flags), _MAPPING]
 Budgets = Annotated[list[Tokens], Field(min_length=1), AfterValidator(lambda budgets: rising(budgets, "budgets"))]
-Seeds = Annotated[
-    list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(lambda seeds: different(seeds, "seeds"))
-]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), all_different("seeds")]
 Positive = Annotated[int, Field(gt=0)]

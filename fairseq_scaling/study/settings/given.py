@@ -29,19 +29,19 @@ def checkpoint_placeholder(name: str) -> str:
 
 def scoring_options(study: Study, task: tuple[str, str]) -> dict[str, Any]:
     """Return the options of ``scoring`` for a task, those of the task alone winning; files as placeholders."""
-    sections = _option_sections(study)
-    return {**sections["scoring"], **sections.get(_task_section(task), {})}
+    sections, _ = _options_and_files(study)
+    return {**sections["scoring"], **sections.get(f"scoring.{'-'.join(task)}", {})}
 
 
 def fitting_options(study: Study) -> dict[str, Any]:
     """Return the options of ``fitting``, the files that they name as placeholders."""
-    return _option_sections(study)["fitting"]
+    return _options_and_files(study)[0]["fitting"]
 
 
 def given_files(study: Study) -> dict[str, str]:
     """Return placeholder -> path of every file that the study reads, whether it is there or not."""
     files = {checkpoint_placeholder(one.name): study.folder / one.file for one in study.checkpoints}
-    files |= {_option_placeholder(*place): study.folder / path for place, path in _named(study).items()}
+    files |= {f"{{{option}}}": study.folder / path for option, path in _options_and_files(study)[1].items()}
     if study.text is not None and study.text.vocabulary is not None:
         files |= {word: study.folder / study.text.vocabulary / name for word, name in _NAMES.items()}
     return {word: str(path) for word, path in files.items()}
@@ -64,53 +64,33 @@ def check_given(study: Study) -> None:
             "  name the folder in which scaling-convert from-hf has written the checkpoint, or a corpus folder"
         )
     problems += [
-        f"{section}.{name} = {path}: there is no file {files[_option_placeholder(section, name)]}\n"
+        f"{option.replace(':', '.')} = {path}: there is no file {files[f'{{{option}}}']}\n"
         "  paths begin at the folder of study.yaml"
-        for (section, name), path in _named(study).items()
-        if _option_placeholder(section, name) in missing
+        for option, path in _options_and_files(study)[1].items()
+        if f"{{{option}}}" in missing
     ]
     if problems:
         raise DataError("\n".join(problems))
 
 
 def given_rows(study: Study) -> int | None:
-    """Return the size of the dictionary that the study is given, or None where it is given none.
-
-    Raises:
-        DataError: that file is no dictionary.
-    """
+    """Return the size of the dictionary that a study is given, None for none (DataError: the file is no dictionary)."""
     files = given_files(study)
     return len(read_symbols(Path(files[DICTIONARY]))) if DICTIONARY in files else None
 
 
-def _given_options(study: Study) -> dict[str, dict[str, Any]]:
-    """Return section of study.yaml -> options of a command, as they are written; one section for each task's own."""
-    tasks = {_task_section(task): own for task, own in study.scoring_by_task.items()}
-    return {"scoring": study.common_scoring, **tasks, "fitting": study.fitting}
+def _options_and_files(study: Study) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return section of study.yaml -> options of a command, one section for each task's own, files as placeholders.
 
-
-def _option_sections(study: Study) -> dict[str, dict[str, Any]]:
-    """Return the same with placeholders instead of the files that the options name."""
-    sections = _given_options(study)
-    for section, name in _named(study):
-        sections[section] = {**sections[section], name: _option_placeholder(section, name)}
-    return sections
-
-
-def _named(study: Study) -> dict[tuple[str, str], str]:
-    """Return (section, option) -> file, as it is written in study.yaml."""
-    named = {
-        (section, name): options.get(name)
-        for section, options in _given_options(study).items()
-        for name in _FILE_OPTIONS[section.partition(".")[0]]
-    }
-    # With a brace it is a pattern of paths, which a mapping may be instead.
-    return {place: value for place, value in named.items() if isinstance(value, str) and "{" not in value}
-
-
-def _task_section(task: tuple[str, str]) -> str:
-    return f"scoring.{'-'.join(task)}"
-
-
-def _option_placeholder(section: str, name: str) -> str:
-    return f"{{{section}:{name}}}"
+    And the files, as they are written: ``section:option`` -> path; in braces it is the placeholder.
+    """
+    tasks = {f"scoring.{'-'.join(task)}": own for task, own in study.scoring_by_task.items()}
+    sections = {"scoring": dict(study.common_scoring), **tasks, "fitting": dict(study.fitting)}
+    files = {}
+    for section, options in sections.items():
+        for name in _FILE_OPTIONS[section.partition(".")[0]]:
+            path = options.get(name)
+            if isinstance(path, str) and "{" not in path:  # with a brace it is a pattern, which a mapping may be
+                files[f"{section}:{name}"] = path
+                options[name] = f"{{{section}:{name}}}"
+    return sections, files

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     Tag,
-    field_validator,
     model_validator,
 )
 
@@ -37,9 +37,9 @@ from .fields import (
     Seeds,
     Subset,
     Tokens,
+    all_different,
     as_list,
     baseline_section,
-    different,
     member,
     rising,
 )
@@ -116,13 +116,7 @@ class Model(Section):
 class RateChoice(Section):
     """Learning rates to choose from; one run for each, and the best on validation text decides."""
 
-    grid: Annotated[list[Rate], Field(min_length=2)]
-
-    @field_validator("grid")
-    @classmethod
-    def _different_rates(cls, grid: list[str]) -> list[str]:
-        different([float(rate) for rate in grid], "grid")
-        return grid
+    grid: Annotated[list[Rate], Field(min_length=2), all_different("grid", float)]
 
 
 class PretrainingRateChoice(RateChoice):
@@ -166,7 +160,7 @@ class Pretraining(Section):
     additional tokens. ``repeat`` is how often text may be read, for every language or by language.
     """
 
-    mixtures: Annotated[list[PretrainingMixture], Field(min_length=1)]
+    mixtures: Annotated[list[PretrainingMixture], Field(min_length=1), all_different("mixtures")]
     budgets: Budgets
     input_length: Positive = 512
     seeds: Seeds = [1]
@@ -176,20 +170,10 @@ class Pretraining(Section):
     fairseq: PretrainingFlags = {}
     overrides: list[PretrainingOverride] = []
 
-    @field_validator("mixtures")
-    @classmethod
-    def _different_mixtures(cls, mixtures: list[Mixture]) -> list[Mixture]:
-        seen: list[Mixture] = []
-        for mixture in mixtures:
-            if any(dict(mixture) == dict(other) for other in seen):
-                raise SettingError("mixtures", mixture, "is listed twice", "name every mixture once")
-            seen.append(mixture)
-        return mixtures
-
     @model_validator(mode="after")
     def _overrides_apply(self) -> Pretraining:
         for override in self.overrides:
-            if not any(dict(override.mixture) == dict(mixture) for mixture in self.mixtures):
+            if override.mixture not in self.mixtures:
                 known = "; ".join(map(str, self.mixtures))
                 raise SettingError(
                     "pretraining.overrides: mixture", override.mixture, "not in mixtures", f"known: {known}"
@@ -198,7 +182,7 @@ class Pretraining(Section):
 
     def override(self, mixture: Mixture) -> PretrainingOverride:
         """Return what is said of one mixture alone; an empty override where nothing is."""
-        own = (other for other in self.overrides if dict(other.mixture) == dict(mixture))
+        own = (other for other in self.overrides if other.mixture == mixture)
         return next(own, PretrainingOverride(mixture=str(mixture)))
 
     def repeat_of(self, mixture: Mixture) -> str | None:
@@ -219,20 +203,24 @@ NO_PRETRAINING = Pretraining.model_construct(mixtures=[], budgets=[])
 
 
 class FinetuningOverride(Section):
-    """Flags for the finetuning runs that agree with every condition given (pretrain_tokens 0: the baseline)."""
+    """Flags for the finetuning runs that agree with every condition given (pretrain_tokens 0: the baseline).
+
+    ``skip`` leaves these runs out of the study.
+    """
 
     mixture: PretrainingMixture | None = None
     checkpoint: str | None = None
     pretrain_tokens: Budget | None = None
     finetune_tokens: Tokens | None = None
     task: Pair | None = None
+    skip: bool = False
     updates: Positive | None = None
     fairseq: FairseqFlags = {}
 
     def applies(self, start: Start, finetune_tokens: int, task: tuple[str, str]) -> bool:
         """Tell whether a run meets every condition."""
         return (
-            (self.mixture is None or (start.mixture is not None and dict(self.mixture) == dict(start.mixture)))
+            self.mixture in (None, start.mixture)
             and self.checkpoint in (None, start.checkpoint)
             and self.pretrain_tokens in (None, start.pretrain_tokens)
             and self.finetune_tokens in (None, finetune_tokens)
@@ -247,7 +235,7 @@ class Baseline(Section):
     fairseq: FairseqFlags = {}
 
 
-_Sizes = Annotated[list[Tokens], Field(min_length=1)]
+_Sizes = Annotated[list[Tokens], Field(min_length=1), AfterValidator(lambda sizes: rising(sizes, "finetune_tokens"))]
 
 
 class Finetuning(Section):
@@ -256,7 +244,7 @@ class Finetuning(Section):
     ``finetune_tokens`` is one list for all tasks, or one for each: ``{en-de: [6M, 31M], en-ro: [0.6M]}``.
     """
 
-    tasks: Annotated[list[Pair], Field(min_length=1)]
+    tasks: Annotated[list[Pair], Field(min_length=1), all_different("tasks")]
     finetune_tokens: Annotated[
         Annotated[_Sizes, Tag("<list>")] | Annotated[dict[Pair, _Sizes], Tag("<mapping>")],
         Discriminator(lambda value: "<mapping>" if isinstance(value, dict) else "<list>"),
@@ -270,18 +258,6 @@ class Finetuning(Section):
     learning_rates: FinetuningRateChoice | None = None
     fairseq: FairseqFlags = {}
     overrides: list[FinetuningOverride] = []
-
-    @field_validator("finetune_tokens")
-    @classmethod
-    def _rising_sizes(cls, tokens: Any) -> Any:
-        for sizes in tokens.values() if isinstance(tokens, dict) else [tokens]:
-            rising(sizes, "finetune_tokens")
-        return tokens
-
-    @field_validator("tasks")
-    @classmethod
-    def _different_tasks(cls, tasks: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        return different(tasks, "tasks")
 
     @model_validator(mode="after")
     def _every_task_has_sizes(self) -> Finetuning:
@@ -308,15 +284,10 @@ class Translation(Section):
     """
 
     subset: Annotated[
-        list[Subset], BeforeValidator(as_list), Field(min_length=1), Also({"type": "string"})
+        list[Subset], BeforeValidator(as_list), Field(min_length=1), all_different("subset"), Also({"type": "string"})
     ] = ["test"]  # fmt: skip
     beam: Positive = 4
     fairseq: FairseqFlags = {}
-
-    @field_validator("subset")
-    @classmethod
-    def _different_subsets(cls, subsets: list[str]) -> list[str]:
-        return different(subsets, "subset")
 
 
 class Resources(Section):

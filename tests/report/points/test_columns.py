@@ -368,14 +368,6 @@ def test_a_model_whose_name_is_a_number_names_a_curve(tmp_path: Path) -> None:
     assert list(dict.fromkeys(point.curve for point in table.points)) == ["60M", "300M"]
 
 
-def test_values_at_one_size_that_differ_in_an_unread_column_are_asked_about(tmp_path: Path) -> None:
-    text = "tokens,bleu,lr,time\n" + rows("{d},1{i},0.1,{i}1", "{d},2{i},0.3,{i}2")
-    table = read(tmp_path, text)
-    assert kinds(table) == [ColumnProblem.NOT_READ, TableProblem.MAYBE_CURVES]
-    assert "--columns curve=lr" in table.problems[1].message
-    assert kinds(read(tmp_path, text, TableOptions({"curve": "lr"}))) == [ColumnProblem.NOT_READ]
-
-
 def test_over_another_quantity_each_d_p_is_a_curve(tmp_path: Path) -> None:
     text = "finetune_tokens,pretrain_tokens,bleu\n" + rows("{d},1e9,1{i}", "{d},3B,2{i}", "{d},0,{i}")
     table = read(tmp_path, text, TableOptions(x="finetune_tokens"))

@@ -9,7 +9,7 @@ import pytest
 from fairseq_scaling.logs import RunRecord
 from fairseq_scaling.report.fitting import to_curve
 from fairseq_scaling.report.points import Point, curve_name, mixture_label
-from fairseq_scaling.report.points.curves import CurvePoints, CurveProblem, collect
+from fairseq_scaling.report.points.curves import CurvePoints, collect
 from fairseq_scaling.report.run_points import points_of_runs
 from tests.report.example import SIZES, run, study
 
@@ -106,28 +106,6 @@ def test_an_accuracy_in_per_cent_is_told_how_to_say_so() -> None:
     assert "--scale accuracy=100" in curve.left_out[0][1]
     (curve,) = collect([row(1e6, 45.0, metric="accuracy", scale=100.0)]).curves
     assert (len(curve.points), curve.about.upper) == (1, 100.0)
-
-
-@pytest.mark.parametrize(
-    ("metric", "values", "mixed"),
-    [
-        ("bleu", [0.28, 0.30, 31.0, 33.0, 34.0], True),
-        ("bleu", [28.0, 0.30, 31.0, 33.0, 0.34], True),
-        ("accuracy", [0.41, 0.45, 52.0, 0.55], True),
-        ("bleu", [0.3, 0.8, 2.0, 8.0, 20.0, 32.0], False),
-        ("bleu", [0.4, 0.3, 0.5, 0.4, 12.1, 15.3], False),
-        ("bleu", [0.31, 0.52, 0.45, 0.8, 0.95, 1.32], False),
-        ("cross_entropy", [3.0, 1.0, 0.5, 0.2], False),
-    ],
-)
-def test_two_scales_in_one_curve_are_named_and_a_rise_from_zero_is_not(
-    metric: str, values: list[float], mixed: bool
-) -> None:
-    points = [
-        row(1e6 * 2**i, v, metric=metric, lower_is_better=metric == "cross_entropy") for i, v in enumerate(values)
-    ]
-    kinds = [problem.kind for problem in collect(points).problems]
-    assert (CurveProblem.MIXED_SCALES in kinds) == mixed
 
 
 def test_the_order_in_which_a_mixture_is_written_makes_no_curve_of_its_own() -> None:

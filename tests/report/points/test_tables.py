@@ -24,16 +24,16 @@ def test_the_four_required_columns_are_enough(tmp_path: Path) -> None:
     assert read.problems == []
     (point,) = read.points
     assert (point.curve, point.metric, point.pretrain_tokens, point.value) == ("en-fr", "bleu", 250_000, 12.5)
-    assert (point.held_out, point.seed, point.weight, point.lower_is_better) == (False, None, 1.0, False)
+    assert (point.held_out, point.seed, point.lower_is_better) == (False, None, False)
     assert (point.file, point.line) == (str(tmp_path / "scores.csv"), 2)
 
 
 def test_optional_columns_are_read(tmp_path: Path) -> None:
-    header = HEADER + ",held_out,seed,mixture,finetune_tokens,weight,source_lang,target_lang"
-    row = 'c,cross_entropy,1e6,2.5,1,7,"en:0.5,fr:0.5",0.2M,0.5,en,fr'
+    header = HEADER + ",held_out,seed,mixture,finetune_tokens,source_lang,target_lang"
+    row = 'c,cross_entropy,1e6,2.5,1,7,"en:0.5,fr:0.5",0.2M,en,fr'
     (point,) = read_table(table(tmp_path, f"{header}\n{row}\n")).points
     assert point.held_out
-    assert (point.seed, point.weight, point.finetune_tokens) == (7, 0.5, 200_000)
+    assert (point.seed, point.finetune_tokens) == (7, 200_000)
     assert point.mixture == "en:0.5,fr:0.5"
     assert point.lower_is_better
     assert point.task == "en-fr"
@@ -76,7 +76,6 @@ def test_a_bad_row_is_named_and_the_good_ones_stay(tmp_path: Path, row: str, sai
     [
         ("held_out", "maybe", "held_out is neither 0 nor 1; it is 'maybe'"),
         ("seed", "1.5", "seed is not a whole number; it is 1.5"),
-        ("weight", "0", "weight is not above zero; it is 0"),
         ("mixture", "en:0.5", "sum to 0.5"),
         ("finetune_tokens", "lots", "finetune_tokens is not a number of tokens; it is 'lots'"),
         ("lower_is_better", "1", "of bleu higher is better"),

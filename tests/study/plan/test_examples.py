@@ -13,6 +13,7 @@ from fairseq_scaling.study.plan import pricing
 from fairseq_scaling.study.plan.jobs import Plan, Work
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
+from preprocess.sources import Request
 from preprocess.sources.wmt import WmtSource
 from tests.study.helpers import PAPER, table, value_of
 
@@ -73,7 +74,7 @@ def test_the_training_pairs_of_the_grid_are_of_its_languages(name: str, monkeypa
     pairs = ["-".join(pair) for pair in text.pairs]
     held_out = {(pair, split): text.fetch[split][pair] for pair in pairs for split in ("valid", "test")}
     monkeypatch.setattr(shutil, "which", lambda _: "mtdata")
-    WmtSource({}, text.fetch["pair"], held_out)
+    WmtSource(Request(parallel=text.fetch["pair"], given=held_out))
     assert list(text.fetch["pair"]) == pairs
 
 

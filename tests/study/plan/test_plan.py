@@ -144,6 +144,13 @@ def test_later_settings_win_and_reach_only_the_runs_they_name(values: dict[str, 
     assert all(value_of(words, "dropout") == "0.1" and "--clip-norm" not in words for words in jobs.values())
 
 
+def test_runs_that_an_override_skips_are_not_planned(values: dict[str, Any], plan_of: PlanOf) -> None:
+    whole = {job.id for job in plan_of(values).of_stage("finetune")}
+    values["finetuning"]["overrides"] = [{"mixture": "de:1", "pretrain_tokens": "1M", "skip": True}]
+    skipped = whole - {job.id for job in plan_of(values).of_stage("finetune")}
+    assert skipped == {job for job in whole if "/de1/seed1/1M/" in job} != set()
+
+
 def test_words_name_no_folder_of_this_machine(values: dict[str, Any], plan_of: PlanOf, tmp_path: Path) -> None:
     plan = plan_of(values)
     assert not [word for job in plan.jobs for word in job.argv if str(tmp_path) in word]

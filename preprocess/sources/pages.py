@@ -1,12 +1,18 @@
-"""Running text of manual pages (roff with the ``man`` macros)."""
+"""Text of LibreOffice's help pages (HTML whose paragraphs carry the same id in every language) and of manual pages
+(roff with the ``man`` macros)."""
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 
 from .base import split_sentences
 
+_PARAGRAPH = re.compile(r"<(p|h[1-6])\s([^>]*)>(.*?)</\1>", re.DOTALL)
+_ID = re.compile(r'\bid="([^"]+)"')
+_CODE = re.compile(r'\bclass="[^"]*code')
+_BREAK, _TAG = re.compile(r"<br\s*/?>"), re.compile(r"<[^>]*>")
 _VERBATIM_START, _VERBATIM_END = (".EX", ".nf", ".TS", ".SY"), (".EE", ".fi", ".TE", ".YS")
 _FONT_MACRO = re.compile(r"\.\s*(B|I|BR|IR|RB|RI|BI|IB|SM|SB)\s+(.*)")
 _WORD = re.compile(r'"((?:[^"]|"")*)"|(\S+)')
@@ -26,6 +32,17 @@ _ESCAPES = (
     (re.compile(r'\\".*'), ""),
     (re.compile(r"\\e|\\\(rs|\\\[rs\]"), r"\\"),
 )
+
+
+def read_help_page(page: str) -> Iterator[tuple[str, str]]:
+    """Yield (paragraph id, text) of a help page; program code and empty paragraphs are left out."""
+    for _, attributes, content in _PARAGRAPH.findall(page):
+        identity = _ID.search(attributes)
+        if identity is None or _CODE.search(attributes):
+            continue
+        text = " ".join(html.unescape(_TAG.sub("", _BREAK.sub(" ", content))).split())
+        if text:
+            yield identity[1], text
 
 
 def read_manual_page(page: str) -> Iterator[str]:
