@@ -39,7 +39,7 @@ score-translations, alignment files of scaling-alignment, and CSV tables.
                                              the same where the paths say it
 
 \b
-A table is CSV with any separator, or JSON. Columns are known by their names
+A table is CSV (comma, semicolon or tab) or JSON. Columns are known by name
 (tokens, steps, D_p ...; bleu, eval_loss, acc ...; model, seed, stderr), one
 column a metric; what was taken for what is printed. Where that is wrong:
   fit-scaling a.csv --columns pretrain_tokens=tokens,bleu=score,curve=model

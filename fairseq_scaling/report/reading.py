@@ -17,7 +17,7 @@ from .points import Point
 from .points.curves import Unplaced
 from .points.roles import TableOptions
 from .points.sheets import TABLE_ENDINGS
-from .points.tables import is_known_table, is_named_table, read_table
+from .points.tables import is_known_table, read_table
 from .run_points import Choice, RunProblem, points_of_runs
 
 OWN_FILES = {"points.csv", "predictions.csv", "fits.json", "report.html"}
@@ -82,7 +82,7 @@ def read_inputs(
         if path.is_dir():
             tables += _tables_in(path, mapping)
             others.append(path)
-        elif is_named_table(path):
+        elif path.suffix.lower() in TABLE_ENDINGS or is_known_table(path):
             tables.append(path)
         else:
             others.append(path)

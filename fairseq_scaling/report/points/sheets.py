@@ -1,4 +1,4 @@
-"""Files of rows and columns, as text: CSV of any separator, JSON, JSON lines."""
+"""Files of rows and columns, as text: CSV with comma, semicolon or tab, JSON, JSON lines."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from .doubts import doubtful_scales, without_twins
 from .numbers import Number, column_mark, grouping_mark, is_missing, parse_number
 from .point import Point, fixed_pretraining
 from .roles import Roles, TableOptions, ValueColumn
-from .sheets import JSON_ENDINGS, TABLE_ENDINGS, Row, Sheet, read_sheet
+from .sheets import JSON_ENDINGS, Row, Sheet, read_sheet
 
 _TRUE, _FALSE = {"1", "true", "yes"}, {"", "0", "false", "no"}
 _PAIR = re.compile(r"([A-Za-z]{2,3}(?:_[A-Za-z]+)?)\s*(?:-|->|\u2192|\u2013|>|_to_|2)\s*([A-Za-z]{2,3}(?:_[A-Za-z]+)?)")
@@ -76,11 +76,6 @@ class _BadRow(Exception):
         return self.kind.at(file, line, **self.fields)
 
 
-def is_named_table(path: Path) -> bool:
-    """Return whether a file that the user names is a table: by its ending, or because its columns can be told."""
-    return path.suffix.lower() in TABLE_ENDINGS or is_known_table(path)
-
-
 def is_known_table(path: Path) -> bool:
     """Return whether the columns of a file can be told by their names."""
     sheet = read_sheet(path, limit=None if path.suffix.lower() in JSON_ENDINGS else _BEGINNING)
@@ -96,7 +91,7 @@ def read_table(path: Path, name: str | None = None, options: TableOptions | None
     ``curve, metric, pretrain_tokens, value`` nothing is guessed. An x value of 0 marks a baseline.
 
     Args:
-        path: CSV of any separator, JSON or JSON lines.
+        path: CSV, JSON or JSON lines.
         name: how the file is called in problems and points; default: the path as given.
         options: what the user says of tables.
     """

@@ -132,12 +132,16 @@ def _forecast(group: _Group) -> Drawing:
         _titles(axes, metric, budget if len(sizes) > 1 else 0)
         axes.set_xlabel(group.x.title, color=INK, fontsize=9, parse_math=False)
     level = next((f"{c.forecast.level:.0%} " for c in group.curves if c.forecast), "")
+    drawn = [curve for curve in group.curves if curve.metric == metric]
+    hollow = " (hollow: held out)" if any(point.held_out for curve in drawn for point in curve.points) else ""
     caption = (
-        f"{capital(metric.title)} over {group.x.title}. Large marks: means of the runs "
-        f"(hollow: held out); small marks: single runs. Line: forecast, dashed beyond the data, with its {level}band "
-        f"for {CONTINUED}; the pale band is for {AGAIN}."
+        f"{capital(metric.title)} over {group.x.title}. Large marks: means of the runs{hollow}; small marks: single "
+        f"runs. Line: forecast, dashed beyond the data, with its {level}band for {CONTINUED}; the pale band is for "
+        f"{AGAIN}."
     )
-    if any(curve.has_intervals for curve in group.curves if curve.metric == metric):
+    if any(curve.baseline for curve in drawn):
+        caption += f" Dash-dotted: {group.x.none}."
+    if any(curve.has_intervals for curve in drawn):
         caption += f" Thin upright lines at single runs: {SENTENCES} (bootstrap)."
     return _render(figure, f"scaling-{group.slug}", f"{metric.title}: {group.title}", caption, group, True)
 
