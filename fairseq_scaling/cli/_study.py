@@ -10,9 +10,8 @@ from ..errors import DataError
 from ..study.plan.jobs import Plan
 from ..study.plan.planner import make_plan
 from ..study.results.sequential import as_decided
+from ..study.run.folder import Source, StudyFolder
 from ..study.run.lock import is_running
-from ..study.run.source import Source
-from ..study.run.state import StudyFolder
 
 study_argument = click.argument("study", type=click.Path(path_type=Path), metavar="STUDY.yaml")
 out_option = click.option(

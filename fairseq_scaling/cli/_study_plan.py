@@ -103,9 +103,10 @@ def schema() -> None:
 def choose(runs: tuple[str, ...], by: str, out: Path) -> None:
     """Choose a learning rate among runs that tried one each, by the validation set; a job of a study calls this."""
     from ..study.plan import choice
-    from ..study.run.state import write_whole
+    from ..study.run.folder import write_whole
 
     pairs = [run.partition("=") for run in runs]
     found = choice.choose({rate: Path(folder) for rate, _, folder in pairs}, by)
-    write_whole(out, json.dumps(found, indent=1))
+    write_whole(out.with_name("choice.json"), json.dumps(found, indent=1))
+    write_whole(out, f"{found['chosen']}\n")
     click.echo(choice.describe(found))

@@ -29,9 +29,10 @@ def report(study: Path | None, out: Path | None, settings: tuple[str, ...], to: 
     The table of a finished study is printed as it is. Otherwise, and with --to, the laws are fitted again.
     """
     from ..study.results.interim import fit_interim
+    from ..study.run.pending import pending_jobs
 
     plan, folder = open_started(study, out, settings)
-    if to is None and not folder.pending(plan, plan.jobs):
+    if to is None and not pending_jobs(plan, folder):
         click.echo(folder.table.read_text("utf-8").rstrip())
         click.echo(f"Report: {folder.report}")
         return

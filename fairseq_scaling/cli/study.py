@@ -13,10 +13,9 @@ import click
 
 from ..errors import SettingError
 from ..study.plan.jobs import Plan
+from ..study.run.folder import Source, StudyFolder
 from ..study.run.progress import Progress
 from ..study.run.scheduling import Scheduling
-from ..study.run.source import Source
-from ..study.run.state import StudyFolder
 from ..study.stages import STAGES
 from ._study import open_started, open_study, out_option, set_option, started_argument, study_argument
 from ._study_plan import choose, plan, schema
@@ -184,7 +183,9 @@ def _run_sequentially(plan: Plan, folder: StudyFolder, scheduling: Scheduling, s
 
 
 def _print_pending(plan: Plan, folder: StudyFolder, until: str | None, sequential: bool) -> None:
-    pending = folder.pending(plan, plan.until(until) if until else plan.jobs)
+    from ..study.run.pending import pending_jobs
+
+    pending = pending_jobs(plan, folder, plan.until(until) if until else None)
     for job in pending:
         click.echo(f"{job.stage:<14} {job.label}")
     # Which of them a sequential run leaves out only the scores can say.

@@ -20,9 +20,9 @@ class Stage:
         start: first guess of the seconds to import fairseq and torch and to load data and model.
         priority: of the jobs that could start, those with the highest start first. Many jobs wait for a pretraining; a
             finetuned model is evaluated before the next finetuning starts, so that there are results early.
-        trains: whether the result depends on the number of GPUs, because each takes a batch of its own.
+        trains: whether it trains a model: its jobs resume, and depend on the number of GPUs, as each takes a batch of
+            its own.
         uses_gpu: whether a job takes a GPU where there is one.
-        resumable: whether a job that was stopped continues; the others start again in an empty folder.
         resources: what a cluster is asked for where study.yaml is silent. The profile's default-resources say it for
             the stages without an entry: the profile's set-resources would win over study.yaml.
     """
@@ -34,14 +34,13 @@ class Stage:
     priority: int = 4
     trains: bool = False
     uses_gpu: bool = False
-    resumable: bool = False
     resources: Mapping[str, int] = field(default_factory=dict)
 
 
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("fetch", "text.fetch", seconds=60, resumable=True),
+        Stage("fetch", "text.fetch", seconds=60),
         Stage("clean", "text.clean", seconds=90),
         Stage("sentencepiece", "text.sentencepiece", seconds=20),
         Stage("encode", "text.encode", seconds=30),
@@ -49,12 +48,12 @@ STAGES = {
         Stage("choose", "pretraining.learning_rates or finetuning.learning_rates", seconds=2),
         Stage(
             "pretrain", "model.fairseq, pretraining.fairseq or its overrides",
-            start=8, priority=3, trains=True, uses_gpu=True, resumable=True,
+            start=8, priority=3, trains=True, uses_gpu=True,
             resources={"mem_mb": 8000, "runtime": 1440},
         ),
         Stage(
             "finetune", "model.fairseq, checkpoints, finetuning.fairseq, its baseline or its overrides",
-            start=8, priority=0, trains=True, uses_gpu=True, resumable=True,
+            start=8, priority=0, trains=True, uses_gpu=True,
         ),
         Stage("translate", "translation.fairseq", start=8, priority=1, uses_gpu=True),
         Stage("score", "scoring", seconds=4, priority=2),

@@ -57,7 +57,7 @@ def preprocess(words: list[str], flags: dict[str, str]) -> None:
     out = Path(flags["out"])
     if out.suffix != ".model":
         out.mkdir(parents=True, exist_ok=True)
-        out = out / ("corpus.json" if words[0] == "encode" else "text.txt")
+        out = out / {"fetch": "raw.json", "clean": "clean.json", "encode": "corpus.json"}[words[0]]
     out.write_text(json.dumps({"fingerprint": os.environ.get("FAKE_FINGERPRINT", "abc")}))
 
 
@@ -71,17 +71,20 @@ def choose(words: list[str], flags: dict[str, str]) -> None:
     assert words[0] == "choose"
     assert all((Path(folder) / "train.log").exists() for folder in runs.values())
     chosen = os.environ.get("FAKE_CHOICE") or next(iter(runs))
-    Path(flags["out"]).write_text(json.dumps({"chosen": chosen}))
+    Path(flags["out"]).write_text(chosen)
+    Path(flags["out"]).with_name("choice.json").write_text(json.dumps({"chosen": chosen}))
 
 
 def train(words: list[str], flags: dict[str, str]) -> None:
     folder = Path(flags["save-dir"])
     last = folder / "checkpoint_last.pt"
     done = 0
-    if last.exists():
-        with zipfile.ZipFile(last) as file:
-            done = int(file.read("steps"))
-        print(f"| Loaded checkpoint with {done} steps", flush=True)
+    for start in (last, Path(flags.get("continue-once", "/nowhere"))):
+        if start.exists():
+            with zipfile.ZipFile(start) as file:
+                done = int(file.read("steps"))
+            print(f"| Loaded checkpoint with {done} steps", flush=True)
+            break
     if "finetune-from-model" in flags and not Path(flags["finetune-from-model"]).exists():
         sys.exit("no such checkpoint")
     budgets = flags.get("budgets", "").split(",") if "budgets" in flags else []

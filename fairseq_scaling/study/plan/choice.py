@@ -1,13 +1,12 @@
 """Learning rates that a study chooses while it runs: one short or whole run for each, the best on validation text.
 
-The choice is a job of its own and leaves a small JSON file. The commands of the trainings that follow hold a
-placeholder for the chosen value. So they are known before the choice is made, and a choice made again with the same
-outcome leaves every training valid.
+The choice is a job of its own and leaves two files: ``choice.json``, and the chosen rate alone in ``learning_rate``.
+The commands of the trainings that follow hold a placeholder for the chosen rate. So they are known before the choice is
+made, and a choice made again with the same outcome leaves every training valid.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from ...errors import DataError
 from ...quantities import format_tokens
 from ..stages import STAGES
 from .jobs import Job
-from .names import choice_file
+from .names import rate_file
 
 if TYPE_CHECKING:
     from ...logs import RunRecord
@@ -30,27 +29,27 @@ _NOT_YET = "1"
 
 
 def placeholder(file: str) -> str:
-    """Return the placeholder of the value in a choice file, which is a path below the study's folder."""
+    """Return the placeholder of a chosen rate; ``file`` holds it, a path below the study's folder."""
     return f"{{chosen:{file}}}"
 
 
-def choice_job(tried: str, by: str, candidates: Mapping[str, Job], label: str) -> Job:
-    """Return the choice between candidates: learning rate -> the last of the jobs that try it.
+def choice_job(tried: str, by: str, candidates: Mapping[str, Sequence[Job]], label: str) -> Job:
+    """Return the choice between candidates: learning rate -> the training that tries it, and what scores it.
 
     ``tried`` is the folder whose rate is chosen: ``pretraining/de1``.
     """
-    file = choice_file(tried)
-    runs = [f"{rate}={{out}}/{job.writes[0].rsplit('/', 1)[0]}" for rate, job in candidates.items()]
+    file = rate_file(tried)
+    runs = [f"{rate}={{out}}/{jobs[0].folder}" for rate, jobs in candidates.items()]
+    read = {job.writes[0]: job.id for jobs in candidates.values() for job in jobs if job.stage != "translate"}
     return Job(
         id=f"choose/{tried}",
         stage="choose",
         label=f"choose lr, {label}",
         argv=["scaling-study", "choose", *runs, "--by", by, "--out", f"{{out}}/{file}"],
-        needs=[job.id for job in candidates.values()],
-        reads={job.writes[0]: job.id for job in candidates.values()},
-        writes=[file],
-        owns=[file],
-        log=f"{file.removesuffix('.json')}.log",
+        needs=list(read.values()),
+        reads=read,
+        writes=[file, f"{file.rpartition('/')[0]}/choice.json"],
+        log=f"{file.rpartition('/')[0]}/choice.log",
         seconds=STAGES["choose"].seconds,
         group="choose learning rates",
         candidate=True,
@@ -63,7 +62,7 @@ def filled(word: str, folder: Path) -> str:
 
 
 def missing(argv: Sequence[str], folder: Path) -> Path | None:
-    """Return the choice file that a command waits for and that holds no choice yet, if there is one."""
+    """Return the file that a command waits for and that holds no chosen rate yet, if there is one."""
     files = (folder / match[1] for word in argv if (match := _PLACEHOLDER.search(word)))
     return next((file for file in files if chosen(file) is None), None)
 
@@ -71,8 +70,8 @@ def missing(argv: Sequence[str], folder: Path) -> Path | None:
 def chosen(file: Path) -> str | None:
     """Return the chosen learning rate as study.yaml writes it, or None where there is no choice."""
     try:
-        return str(json.loads(file.read_text("utf-8"))["chosen"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return file.read_text("utf-8").strip() or None
+    except OSError:
         return None
 
 

@@ -34,12 +34,12 @@ def evaluation_jobs(
 
     The files of the first test set are ``generate.txt`` and ``scores.json``; those of a further one name it.
     """
-    study, folder = context.study, finetune.owns[0]
+    study, folder = context.study, finetune.folder
     work = pricing.translation(context.shape, study.translation.beam) if context.shape else Work()
     for number, subset in enumerate(subsets or study.translation.subset):
         mark = subset if number else ""
         own = f"{label} {mark}" if mark else label
-        model = f"{folder}/checkpoint_last.pt"
+        model = finetune.checkpoint
         generated = f"{folder}/{with_subset('generate.txt', mark)}"
         scores = f"{folder}/{with_subset('scores.json', mark)}"
         translate = Job(
@@ -50,7 +50,6 @@ def evaluation_jobs(
             needs=[finetune.id],
             reads={model: finetune.id},
             writes=[generated],
-            owns=[generated],
             output=generated,
             log=f"{folder}/{with_subset('generate.log', mark)}",
             seconds=context.seconds("translate", work, work.decoder_positions),
@@ -67,7 +66,6 @@ def evaluation_jobs(
             needs=[translate.id],
             reads={generated: translate.id},
             writes=[scores],
-            owns=[scores],
             log=f"{folder}/{with_subset('score.log', mark)}",
             seconds=STAGES["score"].seconds,
             group="score",

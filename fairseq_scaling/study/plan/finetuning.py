@@ -11,16 +11,17 @@ from ..settings.given import checkpoint_placeholder
 from . import choice, pricing
 from .evaluation import evaluation_jobs
 from .flags import batch_tokens, fairseq_train, finetuning_settings, flags
-from .jobs import Job, Work
+from .jobs import UNFINISHED, Job, Work
 from .names import (
-    budget_checkpoint,
-    choice_file,
+    checkpoint,
     choice_folder,
     exact_tokens,
     finetuning_folder,
     job_id,
-    pretraining_folder,
+    rate_file,
     seed_label,
+    start_folder,
+    train_log,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Finetuning(NamedTuple):
         if self.start.checkpoint is not None:
             place = checkpoint_placeholder(self.start.checkpoint)
             return {"finetune-from-model": place, "start-name": self.start.checkpoint}
-        return {"finetune-from-model": f"{{out}}/{budget_checkpoint(self.start)}"} if self.start.mixture else {}
+        return {"finetune-from-model": f"{{out}}/{checkpoint(start_folder(self.start))}"} if self.start.mixture else {}
 
 
 def finetuning_jobs(context: Context) -> Iterator[Job]:
@@ -65,11 +66,10 @@ def _seeds(context: Context, run: Finetuning) -> Iterator[Job]:
     else:
         label = f"{start.mixture} {format_tokens(start.pretrain_tokens)}"
         label += seed_label(start.seed, context.study.pretraining.seeds)
-        folder = pretraining_folder(start.mixture, start.seed)
-        maker = f"{job_id('pretrain', folder)}/{exact_tokens(start.pretrain_tokens)}"
-        needs, reads = [*needs, maker], {budget_checkpoint(start): maker}
+        maker = job_id("pretrain", start_folder(start))
+        needs, reads = [*needs, maker], {checkpoint(start_folder(start)): maker}
     label = f"{label} {'-'.join(run.task)} {format_tokens(run.finetune_tokens)}"
-    file, asked = choice_file(run.folder), section.learning_rates
+    file, asked = rate_file(run.folder), section.learning_rates
     rate = choice.placeholder(file) if asked else None
     if asked and finetuning_settings(context.study, *run, rate)[1]["lr"] == rate:
         candidates = {}
@@ -80,9 +80,8 @@ def _seeds(context: Context, run: Finetuning) -> Iterator[Job]:
                 label=own, needs=needs, reads=reads, candidate=True, group="finetune: try learning rates",
             )  # fmt: skip
             by_score = asked.by != "cross_entropy"
-            jobs = [job, *(evaluation_jobs(context, job, run.task, own, ["valid"]) if by_score else ())]
-            candidates[lr] = jobs[-1]
-            yield from jobs
+            candidates[lr] = [job, *(evaluation_jobs(context, job, run.task, own, ["valid"]) if by_score else ())]
+            yield from candidates[lr]
         yield choice.choice_job(run.folder, asked.by, candidates, label)
         needs, reads = [*needs, f"choose/{run.folder}"], {**reads, file: f"choose/{run.folder}"}
     for seed in section.seeds:
@@ -105,7 +104,7 @@ def _finetuning(
     work, kept = Work(), 0
     if context.shape is not None:
         work = pricing.finetuning(context.shape, trained)
-        kept = 0 if chosen_by == "cross_entropy" else pricing.kept_bytes(context.shape, settings, updates)
+        kept = 0 if chosen_by == "cross_entropy" else pricing.checkpoint_bytes(context.shape, settings)
     further = [subset for subset in study.translation.subset if subset not in ("valid", "test")]
     subsets = ["valid"] if chosen_by else ["valid", "test", *further]
     if section.upstream_validation and run.start.mixture is not None and not chosen_by:
@@ -120,7 +119,7 @@ def _finetuning(
             "valid-subset": subsets,
             "max-update": updates,
             "seed": seed,
-            "save-dir": f"{{out}}/{folder}",
+            "save-dir": f"{{out}}/{folder}/{UNFINISHED}",
             "no-epoch-checkpoints": True,
             "no-save": chosen_by == "cross_entropy",
         }),
@@ -131,9 +130,9 @@ def _finetuning(
         stage="finetune",
         label="",
         argv=argv,
-        writes=[f"{folder}/train.log"],
-        owns=[folder],
-        log=f"{folder}/train.log",
+        writes=[train_log(folder), checkpoint(folder)],
+        result="" if chosen_by == "cross_entropy" else "checkpoint_last.pt",
+        log=train_log(f"{folder}/{UNFINISHED}"),
         seconds=context.seconds("finetune", work, trained),
         goal=("num_updates", updates),
         tokens=trained,

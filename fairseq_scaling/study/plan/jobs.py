@@ -16,6 +16,8 @@ from ..stages import STAGES
 
 _TO_FIT = 3  # budgets of a curve: fewer have no forecast
 _EARLY = 10  # more than the priorities of the stages differ
+# Where a training works until it has finished (see ``run.training``).
+UNFINISHED = ".unfinished"
 
 
 class Work(NamedTuple):
@@ -60,10 +62,10 @@ class Job:
         argv: the command with placeholders (see ``flags``).
         needs: ids of the jobs that must have finished before.
         reads: files of those jobs that this one needs, by path below the study's folder -> id of the job that makes it.
-        writes: files below the study's folder that exist when it has finished.
-        owns: files or folders below the study's folder that are removed before it starts afresh.
+        writes: its outputs: files (of the fit a folder) below the study's folder that are there when it has finished.
+        result: of a training, the checkpoint among fairseq's that becomes its output; "" where no job reads it.
         output: where standard output goes (below the study's folder), or "" where it goes to the log.
-        log: where everything else goes.
+        log: where everything else goes; that of a training becomes its output ``train.log``.
         seconds: first guess of its duration on its threads.
         goal: what its log counts: (key of the log records, last value), or None.
         goal_start: the value that its log begins with: the budget before.
@@ -83,7 +85,7 @@ class Job:
     needs: list[str] = field(default_factory=list)
     reads: dict[str, str] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
-    owns: list[str] = field(default_factory=list)
+    result: str = ""
     output: str = ""
     log: str = ""
     seconds: float = 0.0
@@ -100,6 +102,16 @@ class Job:
     @property
     def run(self) -> str:
         return self.id.split("/", 1)[1]
+
+    @property
+    def folder(self) -> str:
+        """The folder of its first output."""
+        return self.writes[0].rpartition("/")[0]
+
+    @property
+    def checkpoint(self) -> str:
+        """Of a training, its checkpoint."""
+        return self.writes[1]
 
     @property
     def budgets(self) -> list[str]:
@@ -202,11 +214,6 @@ class Plan:
                 wanted.add(name)
                 queue.extend(self.by_id[name].needs)
         return [job for job in self.jobs if job.id in wanted]
-
-    def chain(self, job: Job) -> list[str]:
-        """Return the ids of the pretrainings to the earlier budgets of the same run, the first one first."""
-        before = [need for need in job.needs if need.startswith("pretrain/")] if job.stage == "pretrain" else []
-        return [name for need in before for name in (*self.chain(self.by_id[need]), need)]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)

@@ -27,13 +27,25 @@ def mixture_name(mixture: Mixture) -> str:
 
 
 def pretraining_folder(mixture: Mixture, seed: int) -> str:
+    """Return the folder of a pretraining; below it, each budget has its own."""
     return f"pretraining/{mixture_name(mixture)}/seed{seed}"
 
 
-def budget_checkpoint(start: Start) -> str:
-    """Return the checkpoint that a pretraining of the study leaves at a budget."""
+def start_folder(start: Start) -> str:
+    """Return the folder of the pretraining whose checkpoint a finetuning starts from."""
     assert start.mixture is not None
-    return f"{pretraining_folder(start.mixture, start.seed)}/checkpoint{start.number}.pt"
+    assert start.pretrain_tokens is not None
+    return f"{pretraining_folder(start.mixture, start.seed)}/{exact_tokens(start.pretrain_tokens)}"
+
+
+def checkpoint(folder: str) -> str:
+    """Return the checkpoint that a training leaves in its folder."""
+    return f"{folder}/checkpoint_last.pt"
+
+
+def train_log(folder: str) -> str:
+    """Return the log that a training leaves in its folder."""
+    return f"{folder}/train.log"
 
 
 def finetuning_folder(task: tuple[str, str], finetune_tokens: int, start: Start) -> str:
@@ -51,9 +63,9 @@ def choice_folder(folder: str) -> str:
     return f"{CANDIDATES}/{folder}"
 
 
-def choice_file(folder: str) -> str:
-    """Return the file that holds the chosen learning rate."""
-    return f"{choice_folder(folder)}/choice.json"
+def rate_file(folder: str) -> str:
+    """Return the file that holds the chosen learning rate and nothing else; ``choice.json`` beside it says why."""
+    return f"{choice_folder(folder)}/learning_rate"
 
 
 def with_subset(file: str, subset: str) -> str:

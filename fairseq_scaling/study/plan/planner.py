@@ -66,7 +66,7 @@ def _fit_job(study: Study, jobs: Sequence[Job]) -> Job:
 
     The job runs in the study's folder, so that the results name the runs in the same way wherever the study lies.
     """
-    reported = [job for job in jobs if job.stage in ("pretrain", "score") and not job.candidate]
+    reported = [job for job in jobs if job.stage in ("pretrain", "finetune", "score") and not job.candidate]
     makers = {job.writes[0]: job.id for job in reported}
     folders = dict.fromkeys(path.rsplit("/", 1)[0] for path in makers)  # several files of scores in one folder
     alignment = {job.writes[0]: job.id for job in jobs if job.stage == "alignment"}
@@ -78,8 +78,7 @@ def _fit_job(study: Study, jobs: Sequence[Job]) -> Job:
         argv=["fit-scaling", *folders, *alignment, "--out", "results", *options(fitting_options(study))],
         needs=list(makers.values()),
         reads=makers,
-        writes=["results/report.html"],
-        owns=["results"],
+        writes=["results"],
         output="results/table.txt",
         log="logs/fit.log",
         seconds=STAGES["fit"].seconds,

@@ -11,8 +11,18 @@ from ...quantities import format_tokens
 from ..settings.given import checkpoint_placeholder
 from . import choice, pricing
 from .flags import fairseq_train, flags, pretraining_settings
-from .jobs import Job, Work
-from .names import choice_file, choice_folder, exact_tokens, job_id, mixture_name, pretraining_folder, seed_label
+from .jobs import UNFINISHED, Job, Work
+from .names import (
+    checkpoint,
+    choice_folder,
+    exact_tokens,
+    job_id,
+    mixture_name,
+    pretraining_folder,
+    rate_file,
+    seed_label,
+    train_log,
+)
 
 if TYPE_CHECKING:
     from ..settings.sections import PretrainingRateChoice
@@ -26,7 +36,7 @@ def pretraining_jobs(context: Context) -> Iterator[Job]:
     deciding = None
     for mixture in section.mixtures:
         tried = f"pretraining/{mixture_name(mixture if deciding is None else deciding)}"
-        file = choice_file(tried)
+        file = rate_file(tried)
         rate = choice.placeholder(file) if asked else None
         needs, reads = context.after_corpus, {}
         # An override of this mixture may give a rate of its own.
@@ -38,11 +48,11 @@ def pretraining_jobs(context: Context) -> Iterator[Job]:
         for seed in section.seeds:
             run = Pretraining(mixture, seed, rate, pretraining_folder(mixture, seed), section.budgets_of(mixture))
             label = f"pretrain {mixture}" + seed_label(seed, section.seeds)
-            before: list[str] = []
+            before: dict[str, str] = {}
             for number, budget in enumerate(run.budgets, start=1):
-                job = _job(context, run, number, f"{label} to {format_tokens(budget)}", [*needs, *before])
-                yield replace(job, id=f"{job.id}/{exact_tokens(budget)}", reads=reads, group=f"pretrain {mixture}")
-                before = [f"{job.id}/{exact_tokens(budget)}"]
+                job = _job(context, run, number, f"{label} to {format_tokens(budget)}", [*needs, *before.values()])
+                yield replace(job, reads={**reads, **before}, group=f"pretrain {mixture}")
+                before = {job.checkpoint: job.id}
 
 
 class Pretraining(NamedTuple):
@@ -55,15 +65,18 @@ class Pretraining(NamedTuple):
     budgets: list[int]
     is_candidate: bool = False
 
+    def folder_at(self, number: int) -> str:
+        """Return the folder of the training to a budget (numbered from 1)."""
+        return self.folder if self.is_candidate else f"{self.folder}/{exact_tokens(self.budgets[number - 1])}"
+
     def cost(self, context: Context, number: int) -> tuple[Work, int]:
-        """Return the work up to a budget (numbered from 1), and the bytes that the checkpoints take then."""
+        """Return the work up to a budget (numbered from 1), and the bytes of its checkpoint."""
         if context.shape is None or not number:
             return Work(), 0
         budget = self.budgets[number - 1]
-        updates = pricing.pretraining_updates(context.study, self.mixture, budget)
         settings = pretraining_settings(context.study, self.mixture, self.rate)
         work = pricing.pretraining(context.study, context.shape, self.mixture, budget)
-        return work, pricing.kept_bytes(context.shape, settings, updates, 0 if self.is_candidate else number)
+        return work, 0 if self.is_candidate else pricing.checkpoint_bytes(context.shape, settings)
 
 
 def _candidates(context: Context, mixture: Mixture, tried: str, asked: PretrainingRateChoice) -> Iterator[Job]:
@@ -72,21 +85,22 @@ def _candidates(context: Context, mixture: Mixture, tried: str, asked: Pretraini
     for rate in asked.grid:
         run = Pretraining(mixture, seed, rate, f"{choice_folder(tried)}/lr{rate}", [asked.budget], True)
         job = _job(context, run, 1, f"try lr {rate}, pretrain {mixture}", context.after_corpus)
-        candidates[rate] = replace(job, group="pretrain: try learning rates", candidate=True)
-        yield candidates[rate]
+        candidates[rate] = [replace(job, group="pretrain: try learning rates", candidate=True)]
+        yield from candidates[rate]
     yield choice.choice_job(tried, "cross_entropy", candidates, f"{mixture}")
 
 
 def _job(context: Context, run: Pretraining, number: int, label: str, needs: list[str]) -> Job:
     """Return the pretraining from one budget to the next.
 
-    All budgets of a run train in one folder, one after the other. Each continues from ``checkpoint_last.pt``, bit for
-    bit as one run would. A single run could not be used before its last budget, nor could Snakemake add a budget to it.
+    It continues from the checkpoint of the budget before, bit for bit as one run would. A single run could not be used
+    before its last budget, nor could a budget be added to it.
     """
-    section, folder = context.study.pretraining, run.folder
+    section, folder = context.study.pretraining, run.folder_at(number)
     budget, before = run.budgets[number - 1], run.budgets[number - 2] if number > 1 else 0
-    (work, kept), (done, there) = run.cost(context, number), run.cost(context, number - 1)
-    work = work.minus(done)
+    work, kept = run.cost(context, number)
+    work = work.minus(run.cost(context, number - 1)[0])
+    start = f"{{out}}/{checkpoint(run.folder_at(number - 1))}" if before else None
     argv = [
         *fairseq_train("scaling_pretraining", context.study),
         *flags({
@@ -97,7 +111,8 @@ def _job(context: Context, run: Pretraining, number: int, label: str, needs: lis
             "start-name": section.start,
             "input-length": section.input_length,
             "seed": run.seed,
-            "save-dir": f"{{out}}/{folder}",
+            "save-dir": f"{{out}}/{folder}/{UNFINISHED}",
+            "continue-once": start,
         }),
         *flags(pretraining_settings(context.study, run.mixture, run.rate)),
         # An epoch ends at each budget.
@@ -109,13 +124,13 @@ def _job(context: Context, run: Pretraining, number: int, label: str, needs: lis
         label=label,
         argv=argv,
         needs=needs,
-        writes=[f"{folder}/train.log"],
-        owns=[folder],
-        log=f"{folder}/train.log",
+        writes=[train_log(folder), checkpoint(folder)],
+        result="" if run.is_candidate else f"checkpoint{number}.pt",
+        log=train_log(f"{folder}/{UNFINISHED}"),
         seconds=context.seconds("pretrain", work, budget - before),
         goal=("pretrain_tokens", budget),
         goal_start=before,
         tokens=budget - before,
         work=work,
-        kept=kept - there,
+        kept=kept,
     )

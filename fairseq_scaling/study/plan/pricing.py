@@ -34,8 +34,6 @@ _DEFAULT_PIECES = 2000
 # Guesses, as long as no corpus is there: positions of a sentence, and of a test set on either side.
 _SENTENCE = flags.PAIR_TOKENS
 _TEST_POSITIONS = 80_000
-# A pretraining keeps its last and its best checkpoint beside those of the budgets; a finetuning keeps these two.
-_FURTHER_CHECKPOINTS = 2
 
 # Dense peak of one device in FLOP/s, in the type that training uses there (bfloat16; float16 on T4 and V100; tensor
 # cores, without sparsity), from the makers' data sheets: NVIDIA T4, V100 (SXM2), A100 (SXM4), L4, H100 (SXM5), GeForce
@@ -211,14 +209,3 @@ def checkpoint_bytes(shape: Shape, settings: dict[str, Any]) -> int:
     half = any(settings.get(flag) for flag in ("fp16", "bf16"))
     moments = 8 if settings.get("optimizer") == "adam" else 0
     return shape.parameters * ((2 if half else 4) + moments)
-
-
-def kept_bytes(shape: Shape, settings: dict[str, Any], updates: int, budgets: int = 0) -> int:
-    """Return the bytes that a training of so many updates leaves behind, with one checkpoint for each of its budgets.
-
-    Of those that it saves at intervals on the way, fairseq keeps the newest few, or all.
-    """
-    interval, keep = (int(settings.get(f"{verb}-interval-updates") or 0) for verb in ("save", "keep"))
-    between = (updates - 1) // interval if interval > 0 else 0
-    between = min(between, keep) if keep > 0 else between
-    return (budgets + _FURTHER_CHECKPOINTS + between) * checkpoint_bytes(shape, settings)

@@ -26,28 +26,28 @@ def text_jobs(context: Context) -> Iterator[Job]:
     given = text.vocabulary is not None
     model = [SENTENCEPIECE, "--dictionary", DICTIONARY] if given else [trained]
     steps = [
-        ("fetch", "fetch text", [*asked, *options(text.fetch)], "text/raw", []),
-        ("clean", "clean text", [raw, "--out", clean, *options(text.clean)], "text/clean", ["fetch/text"]),
+        ("fetch", "fetch text", [*asked, *options(text.fetch)], "text/raw/raw.json", []),
+        ("clean", "clean text", [raw, "--out", clean, *options(text.clean)], "text/clean/clean.json", ["fetch/text"]),
         (
             "sentencepiece", "train SentencePiece",
             [clean, "--out", trained, *options(text.sentencepiece)], "text/sentencepiece.model", ["clean/text"],
         ),
         (
-            "encode", "encode", [clean, "--model", *model, "--out", "{corpus}", *options(text.encode)], "corpus",
-            ["clean/text", *([] if given else ["sentencepiece/text"])],
+            "encode", "encode", [clean, "--model", *model, "--out", "{corpus}", *options(text.encode)],
+            "corpus/corpus.json", ["clean/text", *([] if given else ["sentencepiece/text"])],
         ),
     ]  # fmt: skip
     for stage, label, words, output, needs in steps:
         if stage == "sentencepiece" and given:
             continue
+        step = "train-sentencepiece" if stage == "sentencepiece" else stage
         yield Job(
             id=f"{stage}/text",
             stage=stage,
             label=label,
-            argv=["scaling-preprocess", "train-sentencepiece" if stage == "sentencepiece" else stage, *words],
+            argv=["scaling-preprocess", step, *words, "--overwrite"],  # what an earlier start has left there
             needs=needs,
-            writes=["corpus/corpus.json"] if stage == "encode" else [output],
-            owns=[output],
+            writes=[output],
             log=f"logs/{stage}.log",
             seconds=STAGES[stage].seconds,
             kept=context.corpus_bytes if stage == "encode" else 0,
@@ -70,7 +70,6 @@ def alignment_jobs(context: Context) -> Iterator[Job]:
         argv=["scaling-alignment", "{corpus}", *measured, *options(study.alignment)],
         needs=context.after_corpus,
         writes=[ALIGNMENT],
-        owns=[ALIGNMENT],
         log="logs/alignment.log",
         seconds=STAGES["alignment"].seconds,
         group="measure alignment",

@@ -17,7 +17,7 @@ from .jobs import budgets_of, mixture_of
 
 if TYPE_CHECKING:
     from ...data.corpus import Corpus
-    from ..run.state import StudyFolder
+    from ..run.folder import StudyFolder
     from .jobs import Job, Plan
 
 
@@ -44,7 +44,7 @@ def made_corpus(plan: Plan, folder: StudyFolder) -> Corpus | None:
     Raises:
         DataError: the corpus is damaged.
     """
-    is_made = all(folder.up_to_date(plan, job) for job in plan.until("encode"))
+    is_made = all(folder.has_made(job) for job in plan.until("encode"))
     return find_corpus(folder.corpus(plan)) if is_made else None
 
 

@@ -20,9 +20,10 @@ from ...errors import DataError
 from ...versions import installed_version
 from ..plan.jobs import Plan
 from ..plan.names import CANDIDATES
+from ..run.folder import StudyFolder
 from ..run.lock import is_running
+from ..run.pending import pending_jobs
 from ..run.programs import PACKAGE
-from ..run.state import StudyFolder
 
 # Of the commands of a study, those whose versions decide its numbers.
 _PACKAGES = ("ve-fairseq", "torch", "numpy", "scipy", "sacrebleu", "sentencepiece", "sacremoses", "snakemake")
@@ -88,7 +89,7 @@ def _check_finished(plan: Plan, folder: StudyFolder) -> None:
         raise DataError(f"{folder.path}: this study is running\n  Export it when it has ended: scaling-study status")
     if not folder.report.exists():
         raise DataError(f"{folder.path}: no results yet\n  Finish it first: scaling-study run")
-    if pending := folder.pending(plan, plan.jobs):
+    if pending := pending_jobs(plan, folder):
         raise DataError(
             f"{folder.path}: {len(pending)} of {len(plan.jobs)} jobs are not done with these settings, the first of "
             f"them: {pending[0].label}\n"

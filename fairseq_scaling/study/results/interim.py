@@ -13,9 +13,10 @@ from typing import IO
 
 from ...errors import SettingError
 from ..plan.jobs import Job, Plan
+from ..run.folder import StudyFolder
 from ..run.job import NOTHING_FITTED, resolve
+from ..run.pending import pending_jobs
 from ..run.progress import Progress
-from ..run.state import StudyFolder
 
 _TABLE, _LOG = "table.txt", "fit.log"
 
@@ -44,12 +45,12 @@ def fit_interim(plan: Plan, folder: StudyFolder, out: Path | None = None) -> Int
     out = out or folder.interim
     _check_writable(out)
     (job,) = plan.of_stage("fit")
-    waiting = {other.id for other in folder.pending(plan, plan.jobs)}
+    waiting = {other.id for other in pending_jobs(plan, folder)}
     scored = plan.reported("score")
     there = [other for other in scored if other.id not in waiting]
     if not there:
         return Interim(0, len(scored), NOTHING_FITTED)
-    code = run_fit(plan, folder, interim_argv(plan, folder, job, waiting, out))
+    code = run_fit(plan, folder, interim_argv(plan, job, waiting, out))
     return Interim(len(there), len(scored), code)
 
 
@@ -86,7 +87,7 @@ class InterimReports:
         if first_table:
             self._early.clear()
         self._folder.interim.mkdir(parents=True, exist_ok=True)
-        argv = interim_argv(self._plan, self._folder, fit[0], waiting, self._folder.interim)
+        argv = interim_argv(self._plan, fit[0], waiting, self._folder.interim)
         with (self._folder.interim / _TABLE).open("wb") as table, (self._folder.interim / _LOG).open("wb") as log:
             self._fit = subprocess.Popen(
                 resolve(self._folder, self._plan, replace(fit[0], argv=argv)), cwd=self._folder.path,
@@ -141,12 +142,9 @@ def fit_argv(plan: Plan, out: str) -> list[str]:
     return argv
 
 
-def interim_argv(plan: Plan, folder: StudyFolder, fit: Job, waiting: Set[str], out: Path) -> list[str]:
+def interim_argv(plan: Plan, fit: Job, waiting: Set[str], out: Path) -> list[str]:
     """Return the command of the fit without the inputs that are not there yet, writing to ``out``."""
-    missing = set()
-    for name, maker in fit.reads.items():
-        # The log of a pretraining that goes on holds whole records of the budgets that it has passed.
-        there = (folder.path / name).exists() if plan.by_id[maker].stage == "pretrain" else maker not in waiting
-        if not there:
-            missing |= {name, name.rpartition("/")[0]}
+    missing = {
+        word for name, maker in fit.reads.items() if maker in waiting for word in (name, name.rpartition("/")[0])
+    }
     return [word for word in fit_argv(plan, str(out.absolute())) if word not in missing]

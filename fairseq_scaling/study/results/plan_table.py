@@ -14,10 +14,11 @@ from ...quantities import format_tokens
 from ..plan.jobs import Job, Plan, Work
 from ..plan.pricing import Hardware
 from ..plan.text_check import unread
+from ..run.folder import StudyFolder
 from ..run.lock import is_running
+from ..run.pending import pending_jobs
 from ..run.progress import Progress, format_duration, seconds_left
 from ..run.scheduling import Capacity
-from ..run.state import StudyFolder
 from ..run.workflow import observe_jobs
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def print_plan(
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDTH_OF_A_FILE
-    pending = {job.id for job in folder.pending(plan, plan.jobs)}
+    pending = {job.id for job in pending_jobs(plan, folder)}
     groups: dict[str, list[Job]] = {}
     for job in plan.jobs:
         groups.setdefault(job.label if every_job else job.group, []).append(job)

@@ -7,7 +7,7 @@ nothing is done twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from ...mixture import Mixture
 from ...quantities import format_tokens
 from ..plan.flags import options
 from ..plan.jobs import Job, Plan, budgets_of, mixture_of
+from ..run.folder import StudyFolder
 from ..run.job import NOTHING_FITTED
+from ..run.pending import pending_jobs
 from ..run.progress import format_duration
-from ..run.state import StudyFolder
 from .interim import fit_argv, run_fit
 
 RunPlan = Callable[[Plan, Mapping[str, int]], int]
+Pending = Callable[[Plan, StudyFolder], Sequence[Job]]
 Advice = dict[str, dict[str, tuple[str, str, bool]]]
 
 
@@ -57,7 +59,9 @@ class Settled:
         )
 
 
-def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callable[[str], None]) -> int:
+def run_sequentially(
+    plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callable[[str], None], ask: Pending = pending_jobs
+) -> int:
     """Run a plan budget by budget; return how many jobs were done.
 
     The first round takes as many budgets as a verdict needs, and all that are evaluated already, so that the results
@@ -68,6 +72,7 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
     Args:
         run: runs a part of the plan, in which mixtures stop after so many budgets (see ``workflow.run_plan``).
         tell: is given a text about each mixture that is settled.
+        ask: tells which jobs of the plan have to run.
 
     Raises:
         DataError: the results hold no score.
@@ -77,8 +82,9 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
     last = budgets_by_mixture(plan)
     if not last:
         return run(plan, {})  # of checkpoints that the study is given there is nothing to stop
+    waiting = {job.id for job in ask(plan, folder)}
     reached = {
-        mixture: max(min(FEWEST_BUDGETS, len(budgets)), evaluated(plan, folder, mixture))
+        mixture: max(min(FEWEST_BUDGETS, len(budgets)), evaluated(plan, waiting, mixture))
         for mixture, budgets in last.items()
     }
 
@@ -100,10 +106,12 @@ def run_sequentially(plan: Plan, folder: StudyFolder, run: RunPlan, tell: Callab
             part = limited(plan, limits_at({**reached, **{mixture: reached[mixture] - 1 for mixture in older}}))
             found = advice_apart(part, folder) if older else {}
             before = {mixture: curves for mixture, curves in found.items() if mixture in older}
-        for mixture in going:
-            if is_settled(now.get(mixture, {}), before.get(mixture, {})):
-                settled[mixture] = _settle(plan, folder, mixture, reached[mixture], now[mixture])
-                tell(str(settled[mixture]))
+        ended = [mixture for mixture in going if is_settled(now.get(mixture, {}), before.get(mixture, {}))]
+        if ended:
+            waiting = {job.id for job in ask(plan, folder)}
+        for mixture in ended:
+            settled[mixture] = _settle(plan, folder, waiting, mixture, reached[mixture], now[mixture])
+            tell(str(settled[mixture]))
         before = now
         remarks = [str(one) for one in settled.values()]
         folder.write_limits(limits, remarks)
@@ -133,14 +141,12 @@ def budgets_by_mixture(plan: Plan) -> dict[str, list[int]]:
     return found
 
 
-def evaluated(plan: Plan, folder: StudyFolder, mixture: str) -> int:
-    """Return how many budgets of a mixture, from the first one on, are finetuned, translated and scored everywhere."""
-    jobs = _numbered(plan, mixture)
-    first = [job for job, _ in jobs if job.stage == "pretrain"]
-    own = {job.id for job in first}
-    if folder.pending(plan, plan.with_needs(need for job in first for need in job.needs if need not in own)):
-        return 0
-    undone = [number for job, number in jobs if not folder.is_done(plan, job)]
+def evaluated(plan: Plan, waiting: Set[str], mixture: str) -> int:
+    """Return how many budgets of a mixture, from the first one on, are finetuned, translated and scored everywhere.
+
+    ``waiting`` are the ids of the jobs that have to run.
+    """
+    undone = [number for job, number in _numbered(plan, mixture) if job.id in waiting]
     return min([number - 1 for number in undone], default=len(budgets_by_mixture(plan)[mixture]))
 
 
@@ -153,7 +159,7 @@ def limited(plan: Plan, limits: Mapping[str, int], remarks: Sequence[str] = ()) 
     jobs = []
     for job in plan.jobs:
         if job.stage == "fit":
-            left = _without(plan, job, beyond)
+            left = _without(job, beyond)
             jobs.append(replace(left, argv=[*left.argv, *options({"remark": remarks})]))
         elif job.id not in beyond:
             jobs.append(job)
@@ -204,10 +210,11 @@ def is_settled(now: Mapping[str, tuple[str, str, bool]], before: Mapping[str, tu
 
 
 def _settle(
-    plan: Plan, folder: StudyFolder, mixture: str, reached: int, curves: Mapping[str, tuple[str, str, bool]]
-) -> Settled:
+    plan: Plan, folder: StudyFolder, waiting: Set[str], mixture: str, reached: int,
+    curves: Mapping[str, tuple[str, str, bool]],
+) -> Settled:  # fmt: skip
     jobs = _numbered(plan, mixture)
-    left = [job for job, number in jobs if number > reached and not folder.is_done(plan, job)]
+    left = [job for job, number in jobs if number > reached and job.id in waiting]
     budgets = budgets_by_mixture(plan)[mixture]
     return Settled(
         mixture=mixture,
@@ -236,15 +243,10 @@ def _measured(folder: StudyFolder, jobs: Sequence[tuple[Job, int]]) -> float:
     return spent / planned if planned else 1.0
 
 
-def _without(plan: Plan, fit: Job, dropped: set[str]) -> Job:
-    """Return the fit without what the dropped jobs make. The log of a pretraining is there from its first budget on."""
-    reads: dict[str, str] = {}
-    for name, maker in fit.reads.items():
-        left = [one for one in (*plan.chain(plan.by_id[maker]), maker) if one not in dropped]
-        if left:
-            reads[name] = left[-1]
-    gone = set(fit.reads) - set(reads)
-    gone |= {name.rpartition("/")[0] for name in gone} - {name.rpartition("/")[0] for name in reads}
+def _without(fit: Job, dropped: Set[str]) -> Job:
+    """Return the fit without what the dropped jobs make."""
+    reads = {name: maker for name, maker in fit.reads.items() if maker not in dropped}
+    gone = {name.rpartition("/")[0] for name in fit.reads} - {name.rpartition("/")[0] for name in reads}
     return replace(
         fit, argv=[word for word in fit.argv if word not in gone], needs=list(reads.values()), reads=reads
     )  # fmt: skip

@@ -14,10 +14,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..plan.jobs import Plan
+from ..run.folder import StudyFolder
 from ..run.lock import is_running
+from ..run.pending import pending_jobs
 from ..run.progress import Progress, counts, format_duration, fraction_done, seconds_left
 from ..run.scheduling import Capacity
-from ..run.state import StudyFolder
 from ..run.workflow import describe_failure, observe_jobs
 from ..stages import STAGES
 
@@ -88,13 +89,13 @@ def print_status(plan: Plan, folder: StudyFolder) -> None:
     """Print how many jobs of each stage are done, run, failed or wait, the failures, and the time left."""
     console = Console()
     live = is_running(folder)
-    pending = {job.id for job in folder.pending(plan, plan.jobs)}
+    pending = {job.id for job in pending_jobs(plan, folder)}
     jobs = observe_jobs(plan, folder, plan.jobs, pending, live)
     table = Table(title=f"Study {plan.name} ({'running' if live else 'not running'})")
     for title in ("stage", "done", "running", "failed", "to do"):
         table.add_column(title, justify="left" if title == "stage" else "right")
-    unfinished = ((job, folder.record(job.id)) for job in plan.jobs if job.id in pending)
-    failed = [job for job, record in unfinished if record is not None and record["state"] == "failed"]
+    recorded = ((job, folder.record(job.id)) for job in plan.jobs)
+    failed = [job for job, record in recorded if record is not None and record["state"] == "failed"]
     for stage in STAGES:
         of_stage = [job for job in jobs if job.stage == stage]
         if of_stage:

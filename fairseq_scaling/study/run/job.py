@@ -1,10 +1,6 @@
-"""Run one job of a study: ``python -m fairseq_scaling.study.run.job STUDY_FOLDER JOB [ATTEMPT ATTEMPTS]``.
+"""Run one job of a study, in its folder: ``python -m fairseq_scaling.study.run.job OUTPUT [ATTEMPT RETRIES]``.
 
-Snakemake calls this, and calls it again while a job fails, up to ATTEMPTS times.
-
-A training that was stopped resumes from its last checkpoint. One whose command or inputs have changed starts again from
-nothing. One that finished with this command and these inputs is not run again, unless files that a later job needs were
-removed.
+OUTPUT is the first output of the job. Snakemake calls this, and calls it again while a job fails, up to RETRIES times.
 """
 
 from __future__ import annotations
@@ -22,12 +18,14 @@ from typing import IO
 from ...errors import ScalingError
 from ..plan import choice
 from ..plan.jobs import Job, Plan
-from ..stages import STAGES
+from ..plan.names import train_log
+from ..stages import STAGES, position
+from . import training
+from .folder import Record, StudyFolder
 from .gpus import free_gpus
 from .lock import alone
 from .programs import PACKAGE, find_program, run_program
 from .progress import fraction_in_log
-from .state import StudyFolder
 
 # The exit code of fit-scaling where no curve has enough points for a law. Its files are written all the same, and the
 # report says so: the study is done.
@@ -42,13 +40,17 @@ _KEEP_MEMORY = ":".join(
 
 
 def main() -> int:
-    folder = StudyFolder(Path(sys.argv[1]))
+    folder = StudyFolder(Path.cwd())
     plan = Plan.read(folder.plan_path)
-    job = plan.by_id[sys.argv[2]]
-    attempt, attempts = (int(word) for word in sys.argv[3:5] or ("1", "1"))
+    job = next(job for job in plan.jobs if job.writes[0] == sys.argv[1])
+    attempt, retries = (int(word) for word in sys.argv[2:4] or ("1", "0"))
     with alone(folder.private / "running" / f"{job.id}.lock") as lock, free_gpus(job) as (gpu, gpu_locks):
-        code = run_job(folder, plan, job, attempt, attempts, gpu, [lock, *gpu_locks])
-        return _check_corpus(folder, plan, job) if code == 0 and job.stage == "encode" else code
+        if position(job.stage) > position("encode") and too_little_text(folder, plan):
+            return 2
+        code = run_job(folder, plan, job, attempt, retries + 1, gpu, [lock, *gpu_locks])
+        if code == 0 and job.stage == "encode":
+            _check_corpus(folder, plan, job)
+        return code
 
 
 def run_job(
@@ -67,43 +69,37 @@ def run_job(
         environment: further variables for the command.
         locks: file descriptors that the command holds open as long as it runs, whatever happens to this process.
     """
-    identity = folder.identity(plan, job)
-    if folder.up_to_date(plan, job) and not folder.lost(plan, job):
-        folder.mark_done(job.id)
-        return 0
-    record = folder.record(job.id)
-    if attempt > 1 and record is not None and record["state"] == "failed":
+    before = folder.record(job.id) if attempt > 1 else None
+    if before is not None and before["state"] == "failed":
         # The attempt before has found that no further one can help.
-        return int(record["code"])
-    stuck_before = attempt > 1 and record is not None and record.get("stuck", False)
-    if not (STAGES[job.stage].resumable and folder.resumable(plan, job)):
-        folder.remove(plan, job)
-
+        return int(before["code"])
+    trains, log = STAGES[job.stage].trains, folder.path / job.log
+    ready = trains and training.begin(folder, plan, job)
     command = resolve(folder, plan, job)
-    log = folder.path / job.log
-    record = {
-        "state": "running", "identity": identity, "command": command, "log": str(log),
-        "started": time.time(), "fraction": fraction_in_log(log, job.goal, job.goal_start), "host": platform.node(),
-        "process": os.getpid(), "attempt": attempt, "attempts": attempts,
+    started, fraction = time.time(), fraction_in_log(log, job.goal, job.goal_start)
+    record: Record = {
+        "state": "running", "argv": job.argv, "command": command, "log": str(log), "started": started,
+        "fraction": fraction, "host": platform.node(), "process": os.getpid(), "attempt": attempt, "attempts": attempts,
     }  # fmt: skip
     folder.write_record(job.id, record)
-    code = _run(folder, plan, job, command, environment or {}, locks)
+    code = 0 if ready else _run(folder, plan, job, command, environment or {}, locks)
     hopeless = code in _HOPELESS
-    if code == 0 and (missing := _missing(folder, plan, job)):
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"The command ended without an error, but these files are not there: {', '.join(missing)}.\n")
-            file.write("The next start begins this job afresh.\n")
+    if trains and job.candidate and choice.diverged(log):
+        code = 0  # a rate at which training diverges has been tried, too: the choice knows it from the log
+    if code == 0 and trains:
+        training.end(folder, job)
+    if code == 0 and (missing := [name for name in job.writes if not (folder.path / name).exists()]):
+        with _open_log(log, append=True) as file:
+            text = f"The command ended without an error, but these files are not there: {', '.join(missing)}.\n"
+            file.write(f"{text}The next start begins this job afresh.\n".encode())
         code, hopeless = 1, True
-        # No identity: resumed, it would only end without these files again.
-        record["identity"] = ""
-    record |= {"code": code, "seconds": time.time() - record["started"]}
+    record |= {"code": code, "seconds": time.time() - started}
     if code == 0:
         folder.write_record(job.id, {**record, "state": "finished"})
-        folder.mark_done(job.id)
         return 0
     # A second failure at the same place is the settings' or the data's fault: a further attempt only costs time.
-    record["stuck"] = code > 0 and fraction_in_log(log, job.goal, job.goal_start) <= record["fraction"]
-    final = hopeless or attempt >= attempts or (stuck_before and record["stuck"])
+    record["stuck"] = code > 0 and fraction_in_log(log, job.goal, job.goal_start) <= fraction
+    final = hopeless or attempt >= attempts or (before is not None and before.get("stuck") and record["stuck"])
     folder.write_record(job.id, {**record, "state": "failed" if final else "retry"})
     return code
 
@@ -122,33 +118,25 @@ def resolve(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
     return [find_program(argv[0]) or argv[0], *argv[1:]]
 
 
-def _check_corpus(folder: StudyFolder, plan: Plan, job: Job) -> int:
-    """Record a job that has made a corpus as failed where the text is too little for the study; return the exit code.
+def too_little_text(folder: StudyFolder, plan: Plan) -> bool:
+    """Tell whether the study has made a corpus that is too small for it."""
+    return any("too_little" in (folder.record(job.id) or {}) for job in plan.of_stage("encode"))
 
-    The corpus stays and stays valid: a study that asks less of it does not make it again.
+
+def _check_corpus(folder: StudyFolder, plan: Plan, job: Job) -> None:
+    """Record a job that has made a corpus as failed where the text is too little for the study.
+
+    The corpus stays: a study that asks less of it does not make it again.
     """
     from ..plan.text_check import check_text, find_corpus
 
-    record = folder.record(job.id) or {}
     try:
         if (corpus := find_corpus(folder.corpus(plan))) is not None:
             check_text(plan, corpus)
     except ScalingError as error:
-        folder.done_path(job.id).unlink(missing_ok=True)
-        if record["state"] != "failed":  # else it was told in the attempt before
-            with (folder.path / job.log).open("a", encoding="utf-8") as log:
-                log.write(f"{error}\n")
-        folder.write_record(job.id, {**record, "state": "failed", "code": 2, "made": True})
-        return 2
-    if record["state"] != "finished":
-        folder.write_record(job.id, {**record, "state": "finished", "code": 0})
-    return 0
-
-
-def _missing(folder: StudyFolder, plan: Plan, job: Job) -> list[str]:
-    """Return the files that a job should have left and has not: its own, and those that jobs to come read."""
-    own = [name for name in job.writes if not (folder.path / name).exists()]
-    return list(dict.fromkeys([*own, *folder.lost(plan, job)]))
+        with (folder.path / job.log).open("a", encoding="utf-8") as log:
+            log.write(f"{error}\n")
+        folder.write_record(job.id, {**(folder.record(job.id) or {}), "state": "failed", "code": 2, "too_little": True})
 
 
 def _run(
@@ -175,10 +163,12 @@ def _run(
         environment.setdefault("GLIBC_TUNABLES", _KEEP_MEMORY)
     cwd = plan.source_folder if job.stage == "fetch" else str(folder.path)
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(_open_log(folder.path / job.log, append=STAGES[job.stage].resumable))
-        if job.candidate and job.stage in ("translate", "score") and _has_diverged(folder, job):
+        log = stack.enter_context(_open_log(folder.path / job.log, append=STAGES[job.stage].trains))
+        evaluates = job.stage in ("translate", "score")
+        if job.candidate and evaluates and choice.diverged(folder.path / train_log(job.folder)):
             log.write(b"The training of this candidate diverged: there is nothing to translate or to score.\n")
-            _leave_empty(folder, job.writes)
+            for name in job.writes:
+                (folder.path / name).touch()
             return 0
         output: IO[bytes] = log
         result = folder.path / job.output
@@ -193,26 +183,9 @@ def _run(
             return 127
     if job.stage == "fit" and code == NOTHING_FITTED:
         code = 0
-    if job.candidate and job.stage in ("pretrain", "finetune") and _has_diverged(folder, job):
-        # A rate at which training diverges has been tried, too: the choice knows it from the log.
-        _leave_empty(folder, folder.lost(plan, job))
-        code = 0
     if job.output and code == 0:
-        result.parent.mkdir(parents=True, exist_ok=True)
         part.replace(result)
     return code
-
-
-def _has_diverged(folder: StudyFolder, job: Job) -> bool:
-    """Tell whether the training that a job is, or whose model it reads, diverged."""
-    return choice.diverged((folder.path / job.log).with_name("train.log"))
-
-
-def _leave_empty(folder: StudyFolder, names: Sequence[str]) -> None:
-    """Make the files that jobs to come wait for, with nothing in them: of a candidate's training even the model."""
-    for name in names:
-        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder.path / name).touch()
 
 
 def _open_log(path: Path, append: bool) -> IO[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...errors import DataError, SettingError
-from .state import StudyFolder
+from .folder import StudyFolder
 
 # A study that was killed needs a moment to end its children, and to take its jobs from a cluster's queue; its successor
 # waits that long for the lock.

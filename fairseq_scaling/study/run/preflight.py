@@ -26,9 +26,10 @@ from ... import __version__
 from ...errors import DataError, ScalingError, SettingError
 from ..plan.jobs import Job, Plan
 from ..stages import STAGES
+from .folder import StudyFolder, write_whole
 from .job import resolve
+from .pending import decided_by
 from .programs import PACKAGE
-from .state import StudyFolder, write_whole
 
 
 def check_flags(plan: Plan, folder: StudyFolder, jobs: Sequence[Job]) -> None:
@@ -43,7 +44,7 @@ def check_flags(plan: Plan, folder: StudyFolder, jobs: Sequence[Job]) -> None:
     starts = {place: job.id for job in reversed(jobs) for place in plan.given_to(job) if job.stage == "finetune"}
     starting = set(starts.values()) if (folder.corpus(plan) / "corpus.json").is_file() else set()
     argv = [[job.id, resolve(folder, plan, job), job.id in starting] for job in jobs]
-    text = json.dumps([argv, [folder.identity(plan, plan.by_id[name]) for name in sorted(starting)]])
+    text = json.dumps([argv, [decided_by(plan, plan.by_id[name]) for name in sorted(starting)]])
     passed = folder.private / "flags-checked"
     key = hashlib.sha256(f"{__version__} {text}".encode()).hexdigest()
     if passed.exists() and passed.read_text("utf-8") == key:

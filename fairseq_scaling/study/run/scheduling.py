@@ -19,14 +19,15 @@ import yaml
 from ...errors import DataError
 from ..plan.jobs import Job
 from ..stages import STAGES
+from .folder import StudyFolder, write_whole
 from .gpus import GPUS_VARIABLE, gpus_needed
-from .state import StudyFolder, write_whole
 
 PROFILES = Path(__file__).parent / "profiles"
 # How long Snakemake gets to end its jobs when a study is stopped. A cluster's queue may answer late.
 _PATIENCE_HERE = 4.0
 _PATIENCE_CLUSTER = 30.0
 _JOBS_BY_DEFAULT = 100
+_COMPARED_BYTES = 100_000_000
 # Programs that Snakemake's SLURM executor calls; the command that tells the state of a job is a setting of the profile.
 _SLURM_PROGRAMS = ("sbatch", "scancel")
 _SLURM_STATUS = "sacct"
@@ -168,6 +169,29 @@ class Scheduling:
         return {**environment, GPUS_VARIABLE: ",".join(self.gpus), **hidden}
 
 
+def workflow_command(folder: StudyFolder, plan: Path, to_do: Path) -> list[str]:
+    """Return Snakemake's command for a study, as far as it decides which jobs have to run.
+
+    Args:
+        plan: file with the table of all jobs.
+        to_do: file with the ids of those that are to run: only these wait for checkpoints.
+    """
+    return [
+        sys.executable, "-m", "snakemake",
+        "--snakefile", str(Path(__file__).parent / "Snakefile"),
+        "--directory", str(folder.path),
+        # Not "code" and "software-env": a new release of this package must not train everything again. Not "input":
+        # checkpoints are inputs of the jobs alone that are to run.
+        "--rerun-triggers", "mtime", "params",
+        "--rerun-incomplete",
+        # Up to this size, content counts instead of modification time: it holds for everything but checkpoints.
+        "--max-checksum-file-size", str(_COMPARED_BYTES),
+        # Its lock would outlive a kill; the study has one that does not.
+        "--nolock",
+        "--config", f"plan={plan}", f"to_do={to_do}",
+    ]  # fmt: skip
+
+
 def snakemake_command(
     folder: StudyFolder,
     scheduling: Scheduling,
@@ -179,19 +203,12 @@ def snakemake_command(
     Args:
         targets: the jobs to do, with all that they need; none: all.
     """
+    plan, to_do = (path.relative_to(folder.path) for path in (folder.plan_path, folder.to_do_path))
     command = [
-        sys.executable, "-m", "snakemake",
-        "--snakefile", str(Path(__file__).parent / "Snakefile"),
-        "--directory", str(folder.path),
-        # Not "code" and "software-env": a new release of this package must not train everything again.
-        "--rerun-triggers", "mtime", "params", "input",
-        "--rerun-incomplete",
+        *workflow_command(folder, plan, to_do), f"retries={scheduling.retries}",
         "--keep-going",
-        # Its lock would outlive a kill; the study has one that does not.
-        "--nolock",
         "--scheduler", "greedy",
         "--retries", str(scheduling.retries),
-        "--config", f"plan={folder.plan_path.relative_to(folder.path)}", f"retries={scheduling.retries}",
     ]  # fmt: skip
     if scheduling.profile:
         command += ["--profile", str(scheduling.profile)]
@@ -206,13 +223,8 @@ def snakemake_command(
         command += ["--set-resources", *(f"{stage}:gpu={number}" for stage, number in _gpus_of(jobs).items())]
     command += scheduling.arguments
     if targets:
-        command += ["--", *_marks(folder, targets)]
+        command += ["--", *(job.writes[0] for job in targets)]
     return command
-
-
-def _marks(folder: StudyFolder, jobs: Sequence[Job]) -> list[str]:
-    """Return what Snakemake looks at to see whether jobs are done."""
-    return [str(folder.done_path(job.id).relative_to(folder.path)) for job in jobs]
 
 
 def find_profile(name: str) -> Path:

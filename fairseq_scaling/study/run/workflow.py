@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -17,14 +18,15 @@ from pathlib import Path
 from ...errors import DataError, ScalingError, SettingError
 from ..plan.jobs import Job, Plan
 from ..stages import STAGES
+from .folder import Record, Source, StudyFolder, check_corpus, write_whole
 from .gpus import check_gpus
 from .lock import locked
+from .pending import pending_jobs
 from .preflight import check_flags
 from .programs import SERVERS_VARIABLE, find_program
 from .progress import Progress, calibrated, fraction_in_log
 from .scheduling import Scheduling, snakemake_command
-from .source import Source
-from .state import Record, StudyFolder, check_corpus, write_whole
+from .training import tidy
 
 _TICK = 1.0
 # Parts of a path that fairseq and its configuration (OmegaConf) read as something else.
@@ -74,7 +76,12 @@ def run_plan(
             source.keep(folder)
         folder.write_limits(limits or {}, folder.settled if limits else ())
         jobs = plan.until(until) if until else plan.jobs
-        pending = folder.pending(plan, jobs)
+        pending = pending_jobs(plan, folder, jobs)
+        waiting = {job.id for job in pending}
+        done = [job for job in jobs if job.id not in waiting]
+        tidy(folder, done)
+        for job in done:
+            _now_enough(folder, job)
         if not pending:
             return 0
         scheduling.check()
@@ -84,11 +91,13 @@ def run_plan(
         check_programs(pending)
         check_flags(plan, folder, pending)
         scheduling.capacity.note(folder)
+        write_whole(folder.to_do_path, json.dumps(sorted(waiting)))
         for job in pending:
             _forget(folder, job)
         code = _supervised(plan, folder, jobs, pending, scheduling, observe, announce_failure, lock)
+        tidy(folder, [job for job in pending if _state(folder, job) == "finished"])
         for job in pending:
-            if _end_record(folder, job) and announce_failure:
+            if _end_record(folder, job, code) and announce_failure:
                 announce_failure(describe_failure(folder, job))
     failed = [job for job in pending if _state(folder, job) == "failed"]
     if failed:
@@ -176,16 +185,14 @@ def _supervised(
     lock: int,
 ) -> int:
     """Run Snakemake to its end and return its exit code; on KeyboardInterrupt end it and all its jobs first."""
-    targets = _last(jobs) if len(jobs) < len(plan.jobs) else []
+    targets = jobs if len(jobs) < len(plan.jobs) else []
     supervisor = [sys.executable, "-m", "fairseq_scaling.study.run.supervise", str(scheduling.patience)]
     command = [*supervisor, *snakemake_command(folder, scheduling, jobs, targets)]
-    names = {job.id for job in pending}
     announced: set[tuple[str, int]] = set()
 
     def show() -> None:
         if observe:
-            # The marks of the jobs to do were removed before: one that is there was made in this run.
-            left = {name for name in names if not folder.done_path(name).exists()}
+            left = {job.id for job in pending if _state(folder, job) != "finished"}
             observe(observe_jobs(plan, folder, jobs, left, live=True))
 
     show()  # at once: Snakemake takes seconds to start
@@ -227,30 +234,33 @@ def _supervised(
             process.wait()
 
 
-def _last(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs that no other one of ``jobs`` needs."""
-    needed = {need for job in jobs for need in job.needs}
-    return [job for job in jobs if job.id not in needed]
-
-
 def _forget(folder: StudyFolder, job: Job) -> None:
-    """Make a pending job look undone to Snakemake, and not yet failed or running to the progress line."""
-    folder.done_path(job.id).unlink(missing_ok=True)
-    record = folder.record(job.id)
-    if record and record["state"] in ("failed", "retry", "running"):
+    """Make a pending job look not yet finished, failed or running to the progress line."""
+    if record := folder.record(job.id):
+        record.pop("too_little", None)
         folder.write_record(job.id, {**record, "state": "stopped"})
 
 
-def _end_record(folder: StudyFolder, job: Job) -> bool:
-    """Record a job as failed that is recorded as running although the study has ended; tell whether it was so.
+def _now_enough(folder: StudyFolder, job: Job) -> None:
+    """Record a corpus as finished that was too small for the settings of an earlier start."""
+    record = folder.record(job.id)
+    if record is not None and record.pop("too_little", False):
+        folder.write_record(job.id, {**record, "state": "finished", "code": 0})
 
-    It was killed together with the process that keeps its record: by the cluster, for memory or time, or by hand.
+
+def _end_record(folder: StudyFolder, job: Job, code: int) -> bool:
+    """Record a job as failed that is recorded as running although Snakemake has ended; tell whether it was so.
+
+    It was killed together with the process that keeps its record: by the cluster, for memory or time, or by hand. A job
+    that was not run in a study that is done was found to be up to date, because its corpus or rate is the same again.
     """
     record = folder.record(job.id)
-    if record is None or record["state"] not in ("retry", "running"):
-        return False
-    folder.write_record(job.id, {**record, "state": "failed"})
-    return True
+    killed = record is not None and record["state"] in ("retry", "running")
+    if record is not None and killed:
+        folder.write_record(job.id, {**record, "state": "failed"})
+    elif record is not None and record["state"] == "stopped" and code == 0:
+        folder.write_record(job.id, {**record, "state": "finished"})
+    return killed
 
 
 def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> Progress:
@@ -258,7 +268,7 @@ def _progress(folder: StudyFolder, job: Job, pending: set[str], live: bool) -> P
     base = Progress(job.id, job.stage, tuple(job.needs), job.seconds, min(STAGES[job.stage].start, job.seconds))
     if record is None:
         return base
-    if job.id not in pending and record["state"] == "finished":
+    if job.id not in pending and record["state"] in ("finished", "stopped"):
         seconds = float(record.get("seconds", 0))
         share = 1.0 - _resumed_at(record)
         ended = float(record.get("started", 0)) + seconds

@@ -23,6 +23,7 @@ _OWN_FLAGS = {
     "user-dir": "",
     "save-dir": "",
     "restore-file": "",
+    "continue-once": "pretraining.start",
     "finetune-from-model": "checkpoints",
     "start-name": "checkpoints",
     "path": "",

@@ -14,8 +14,9 @@ from fairseq_scaling.errors import DataError
 from fairseq_scaling.study.plan import choice
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.job import run_job
-from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.run.pending import decided_by
 from fairseq_scaling.study.settings.config import load_study
 from tests.study.conftest import Fakes
 from tests.study.helpers import kinds, set_environment, value_of
@@ -56,7 +57,7 @@ def test_a_training_waits_for_the_choice_and_holds_its_placeholder(
 ) -> None:
     plan = plan_of(choosing, write_study)
     job = plan.by_id["pretrain/de1/seed1/1M"]
-    assert value_of(job.argv, "lr") == "{chosen:.study/candidates/pretraining/de1/choice.json}"
+    assert value_of(job.argv, "lr") == "{chosen:.study/candidates/pretraining/de1/learning_rate}"
     assert "choose/pretraining/de1" in job.needs
     short = plan.by_id["pretrain/candidates/pretraining/de1/lr3e-2"]
     assert (value_of(short.argv, "lr"), value_of(short.argv, "budgets")) == ("3e-2", "100k")
@@ -67,7 +68,7 @@ def test_one_mixture_can_decide_for_all(choosing: dict[str, Any], write_study: W
     plan = plan_of(choosing, write_study)
     assert [job.id for job in plan.of_stage("choose") if "pretraining" in job.id] == ["choose/pretraining/en0.5-fr0.5"]
     rates = {value_of(job.argv, "lr") for job in plan.of_stage("pretrain") if not job.candidate}
-    assert rates == {"{chosen:.study/candidates/pretraining/en0.5-fr0.5/choice.json}"}
+    assert rates == {"{chosen:.study/candidates/pretraining/en0.5-fr0.5/learning_rate}"}
 
 
 def test_a_rate_that_an_override_or_the_baseline_gives_is_not_chosen(
@@ -148,9 +149,9 @@ def test_a_training_whose_rate_is_not_chosen_fails_and_can_be_tried_again(
     record = folder.record(job.id)
     assert record is not None
     assert record["state"] == "retry"
-    file = folder.path / ".study/candidates/pretraining/de1/choice.json"
+    file = folder.path / ".study/candidates/pretraining/de1/learning_rate"
     file.parent.mkdir(parents=True)
-    file.write_text('{"chosen": "0.01"}')
+    file.write_text("0.01")
     assert run_job(folder, plan, job, 2, 2) == 0
     assert kinds(fakes.started()) == {"fairseq-train": 1}
 
@@ -161,16 +162,13 @@ def test_another_corpus_changes_trainings_whose_rate_stays(
     del choosing["text"]
     choosing["corpus"] = "corpus"
     (tmp_path / "corpus").mkdir()
-    plan, folder = plan_of(choosing, write_study), StudyFolder(tmp_path / "out")
-    for job in plan.of_stage("choose"):
-        (folder.path / job.writes[0]).parent.mkdir(parents=True, exist_ok=True)
-        (folder.path / job.writes[0]).write_text('{"chosen": "0.01"}')
+    plan = plan_of(choosing, write_study)
     trained = [plan.by_id["pretrain/de1/seed1/1M"], plan.by_id["finetune/en-fr/200k/baseline/seed1"]]
-    identities = []
+    deciding = []
     for content in ("abc", "other"):
         (tmp_path / "corpus/corpus.json").write_text(json.dumps({"fingerprint": content}))
-        identities.append([folder.identity(plan, job) for job in trained])
-    assert not set(identities[0]) & set(identities[1])
+        deciding.append([decided_by(plan, job) for job in trained])
+    assert all(one != other for one, other in zip(*deciding, strict=True))
 
 
 def test_upstream_cross_entropy_decides_in_a_pretraining(tmp_path: Path) -> None:
@@ -232,7 +230,7 @@ def test_who_reads_the_whole_folder_finds_no_candidate(choosing: dict[str, Any],
     """``fit-scaling FOLDER`` leaves out what begins with a dot."""
     plan = plan_of(choosing, write_study)
     candidates = [job for job in plan.jobs if job.candidate]
-    assert all(name.startswith(".study/") for job in candidates for name in [*job.writes, *job.owns, job.log])
+    assert all(name.startswith(".study/") for job in candidates for name in [*job.writes, job.log])
 
 
 def test_a_candidate_that_diverges_has_been_tried(tmp_path: Path) -> None:
@@ -273,11 +271,10 @@ def test_a_candidate_that_diverged_is_not_translated_where_scores_decide(
     choosing["finetuning"]["learning_rates"]["by"] = "bleu"
     plan, folder = plan_of(choosing, write_study), StudyFolder(tmp_path / "out")
     name = "candidates/finetuning/en-fr/200k/baseline/lr0.002"
-    jobs = [plan.by_id[f"{stage}/{name}"] for stage in ("finetune", "translate", "score")]
-    for job in jobs:
+    for stage in ("finetune", "translate", "score"):
+        job = plan.by_id[f"{stage}/{name}"]
         assert run_job(folder, plan, job) == 0
-        assert folder.is_done(plan, job)
-    assert not folder.pending(plan, jobs)
+        assert all((folder.path / output).exists() for output in job.writes)
     run = folder.path / ".study" / name
     assert "nothing to translate" in (run / "generate.log").read_text()
     with pytest.raises(DataError, match="did all diverge"):

@@ -19,7 +19,7 @@ Write = Callable[[dict[str, Any] | str], Path]
 def pretrainings(values: dict[str, Any], write_study: Write, **changed: Any) -> list[Job]:
     """Return one pretraining of each run, to its last budget."""
     values["pretraining"] |= changed
-    runs = {job.log: job for job in make_plan(load_study(write_study(values))).of_stage("pretrain")}
+    runs = {job.run.rpartition("/")[0]: job for job in make_plan(load_study(write_study(values))).of_stage("pretrain")}
     return list(runs.values())
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from fairseq_scaling.study.plan.flags import flags, options
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.names import exact_tokens
 from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.run import scheduling
 from fairseq_scaling.study.settings.config import load_study
 from fairseq_scaling.study.stages import STAGES
 from tests.study.helpers import value_of
@@ -59,14 +61,15 @@ def test_a_pretraining_continues_from_budget_to_budget_and_each_finetuning_takes
         assert value_of(job.argv, "max-epoch") == str(number)  # an epoch ends at each budget
         assert value_of(job.argv, "mixture") == "de:1"
         assert [need for need in job.needs if need.startswith("pretrain/")] == ([before.id] if before else [])
+        assert job.flag("continue-once") == (f"{{out}}/{before.checkpoint}" if before else "")
     assert [job.tokens for job in chain] == [500_000, 500_000, 1_000_000]
     # A later budget changes nothing about the earlier ones.
     assert value_of(chain[0].deciding_argv, "budgets") == "500k"
     assert "--max-epoch" not in chain[0].deciding_argv
     starts = {job.id: value_of(job.argv, "finetune-from-model") for job in plan.of_stage("finetune") if "de1" in job.id}
     assert starts == {
-        f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/checkpoint{number}.pt"
-        for number, budget in enumerate(["500k", "1M", "2M"], start=1)
+        f"finetune/en-fr/200k/de1/seed1/{budget}/seed1": f"{{out}}/pretraining/de1/seed1/{budget}/checkpoint_last.pt"
+        for budget in ("500k", "1M", "2M")
     }
     tuned = [job for job in plan.of_stage("finetune") if "de1" in job.id]
     assert all(maker.id in job.needs for maker, job in zip(chain, tuned, strict=True))
@@ -156,7 +159,7 @@ def test_words_name_no_folder_of_this_machine(values: dict[str, Any], plan_of: P
 def test_the_fit_reads_exactly_the_runs_of_the_study(values: dict[str, Any], plan_of: PlanOf) -> None:
     plan = plan_of(values)
     words = plan.of_stage("fit")[0].argv
-    folders = {job.log.rsplit("/", 1)[0] for job in plan.jobs if job.stage in ("pretrain", "finetune")}
+    folders = {job.folder for job in plan.jobs if job.stage in ("pretrain", "finetune")}
     assert set(words[1 : words.index("--out")]) == {*folders, "alignment.json"}
 
 
@@ -261,3 +264,19 @@ def test_flags_of_every_kind() -> None:
 @pytest.mark.parametrize("tokens", [1, 999, 1000, 250_000, 1_234_567, 123_450_000, 1_000_000_000, 7_654_321_000])
 def test_short_token_counts_mean_exactly_what_they_stand_for(tokens: int) -> None:
     assert parse_tokens(exact_tokens(tokens)) == tokens
+
+
+def test_every_stage_has_its_rule_and_every_job_the_outputs_of_that_rule(
+    plan_of: PlanOf, values: dict[str, Any]
+) -> None:
+    """So that a new stage is not forgotten in the Snakefile."""
+    text = (Path(scheduling.__file__).parent / "Snakefile").read_text()
+    rules = dict(re.findall(r"^(?:rule|checkpoint) (\w+):\n(.*?)\n(?:\n|\Z)", text, re.S | re.M))
+    assert set(rules) - {"all"} == set(STAGES)
+    values["pretraining"]["learning_rates"] = {"grid": [0.1, 0.2], "budget": "0.5M"}
+    values["translation"] = {"subset": ["test", "test1"]}
+    for job in plan_of(values).jobs:
+        outputs = re.findall(r'"([^"]+)"', re.search(r"output: (.*)", rules[job.stage])[1])  # type: ignore[index]
+        assert len(outputs) == len(job.writes)
+        for name, pattern in zip(job.writes, outputs, strict=True):
+            assert re.fullmatch(re.escape(pattern).replace(r"\{run\}", ".+").replace(r"\{subset\}", ".*"), name)

@@ -69,17 +69,13 @@ def test_a_checkpoint_is_as_large_as_what_pytorch_writes() -> None:
     assert pricing.checkpoint_bytes(shape, {"optimizer": "t5_adafactor", "fp16": True}) == 2 * shape.parameters
 
 
-@pytest.mark.parametrize(
-    ("updates", "interval", "keep", "files"),
-    [(5000, 5000, 1, 5), (5001, 5000, 1, 6), (90_000, 5000, 1, 6), (12_000, 5000, None, 7), (12_000, None, 1, 5)],
-)
-def test_the_newest_checkpoint_between_budgets_stays(
-    updates: int, interval: int | None, keep: int | None, files: int
-) -> None:
-    """Beside three budgets, the last and the best."""
-    shape = Shape(**SMALL, **KINDS[0], vocabulary=97)
-    settings = {"save-interval-updates": interval, "keep-interval-updates": keep}
-    assert pricing.kept_bytes(shape, settings, updates, 3) == files * pricing.checkpoint_bytes(shape, settings)
+def test_a_training_leaves_one_checkpoint(values: dict[str, Any], write_study: Write) -> None:
+    study = load_study(write_study(values))
+    shape = pricing.shape_of(study, 4000)
+    assert shape is not None
+    size = pricing.checkpoint_bytes(shape, {"optimizer": "t5_adafactor"})
+    trained = [job for job in make_plan(study, 4000).jobs if job.stage in ("pretrain", "finetune")]
+    assert {job.kept for job in trained} == {size}
 
 
 def test_updates_are_batches_on_all_gpus(values: dict[str, Any], write_study: Write) -> None:

@@ -22,7 +22,7 @@ from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.plan.text_check import check_text, find_corpus, unread
 from fairseq_scaling.study.run import job
-from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
 from tests import toy
 
@@ -119,13 +119,16 @@ def test_a_corpus_that_a_study_makes_is_checked_as_soon_as_it_is_there_and_kept_
         if command[1] == "encode":
             shutil.copytree(corpus.path, folder.path / "corpus")
         else:
-            Path(command[command.index("--out") + 1]).mkdir(parents=True)
+            (output,) = [name for one in plan.jobs if one.argv[1] == command[1] for name in one.writes]
+            (folder.path / output).parent.mkdir(parents=True, exist_ok=True)
+            (folder.path / output).touch()
         return 0
 
     monkeypatch.setattr(job, "run_program", make)
 
-    def run(stage: str, attempt: int = 1) -> int:
-        monkeypatch.setattr(sys, "argv", ["job", str(folder.path), f"{stage}/text", str(attempt), "3"])
+    def run(job_id: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["job", plan.by_id[job_id].writes[0], "1", "2"])
+        monkeypatch.chdir(folder.path)
         return job.main()
 
     def write_plan() -> tuple[Path, Plan]:
@@ -136,21 +139,21 @@ def test_a_corpus_that_a_study_makes_is_checked_as_soon_as_it_is_there_and_kept_
 
     study, plan = write_plan()
     encode = plan.by_id["encode/text"]
-    assert [run(stage) for stage in ("fetch", "clean", "sentencepiece")] == [0, 0, 0]
-    assert (run("encode"), run("encode", 2)) == (2, 2)
+    assert [run(f"{stage}/text") for stage in ("fetch", "clean", "sentencepiece", "encode")] == [0, 0, 0, 0]
+    # The corpus is made, and nothing that reads it starts.
+    assert run("finetune/aa-bb/20M/baseline/seed1") == 2
     log = (folder.path / encode.log).read_text()
     assert log.count("too little text\n  finetuning of aa-bb: finetune_tokens = 20M: the corpus holds") == 1
     record = folder.record(encode.id)
     assert record is not None
     assert record["state"] == "failed"
-    assert not folder.is_done(plan, encode)
     # Whoever asks again is told at once, and what asks for less has its corpus.
     result = CliRunner().invoke(main, ["plan", str(study), "--out", str(folder.path)])
     assert (result.exit_code, "too little text" in result.output) == (2, True), result.output
     fitting["finetuning"]["finetune_tokens"] = ["1k"]
-    _, plan = write_plan()
-    assert run("encode") == 0
-    assert folder.is_done(plan, plan.by_id["encode/text"])
+    study, _ = write_plan()
+    result = CliRunner().invoke(main, ["plan", str(study), "--out", str(folder.path)])
+    assert (result.exit_code, "too little text" in result.output) == (0, False), result.output
     assert made == ["fetch", "clean", "train-sentencepiece", "encode"]
 
 

@@ -13,8 +13,8 @@ from fairseq_scaling.study.plan.jobs import Work
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.plan.text_check import unread
 from fairseq_scaling.study.results.plan_table import closing_lines
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.scheduling import Capacity
-from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
 from tests.study.helpers import table
 
@@ -59,9 +59,8 @@ def test_what_is_done_is_told_with_its_measured_speed(
         for name in job.writes:
             (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
             (folder.path / name).write_text("{}")
-        identity = folder.identity(plan, job)
-        folder.write_record(job.id, {"identity": identity, "state": "finished", "seconds": 10.0})
-        folder.mark_done(job.id)
+        folder.write_record(job.id, {"argv": job.argv, "state": "finished", "seconds": 10.0})
+    (folder.path / ".snakemake").mkdir()
     trained = [job for job in plan.jobs if job.stage in ("pretrain", "finetune")]
     speed = Work.total(job.work for job in trained).flops / (10 * len(trained))
     rows, text = table(write_study(values), "--out", folder.path, "--hardware", "a100", "--price", "2")
@@ -85,9 +84,7 @@ def test_what_is_left_is_priced_at_the_measured_speed_of_a_device(
     job = next(job for job in plan.of_stage("finetune") if "baseline" in job.id)
     (folder.path / job.writes[0]).parent.mkdir(parents=True)
     (folder.path / job.writes[0]).write_text("")
-    identity = folder.identity(plan, job)
-    folder.write_record(job.id, {"identity": identity, "state": "finished", "seconds": 3600.0})
-    folder.mark_done(job.id)
+    folder.write_record(job.id, {"argv": job.argv, "state": "finished", "seconds": 3600.0})
     device = pricing.hardware("a100", None, 0.3, 1, 6.0)
     left = sum(other.work.flops for other in plan.jobs if other.id != job.id)
     lines = closing_lines(plan, folder, {other.id for other in plan.jobs} - {job.id}, Capacity(), device)

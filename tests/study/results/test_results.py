@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import tarfile
@@ -16,10 +17,12 @@ import yaml
 
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.results import export as exporting
 from fairseq_scaling.study.results.interim import InterimReports, interim_argv
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.lock import locked
+from fairseq_scaling.study.run.pending import pending_jobs
 from fairseq_scaling.study.run.progress import Progress
-from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
 from tests.study.conftest import Fakes, Finished
 
@@ -34,11 +37,10 @@ def checkpoints(out: Path) -> set[str]:
 
 def test_cleaning_says_how_much_it_would_remove_and_removes_nothing_unasked(finished: Path, fakes: Fakes) -> None:
     before = checkpoints(finished)
-    size = sum((finished / name).stat().st_size for name in before if name.endswith("last.pt"))
+    size = sum((finished / name).stat().st_size for name in before if name.startswith("finetuning/"))
     result = fakes.run("clean", "--out", finished)
     assert result.returncode == 0, result.stderr
     assert "3 files: finetuned models that are translated and scored; to have them again: finetuning" in result.stdout
-    assert "2 files: what finished pretrainings would go on from" in result.stdout
     assert f"Nothing was removed. --yes removes these {size} bytes." in result.stdout or "kB" in result.stdout
     assert checkpoints(finished) == before
 
@@ -47,8 +49,7 @@ def test_a_cleaned_study_is_still_finished_and_keeps_everything_but_checkpoints(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
     before = {path for path in finished.rglob("*") if path.is_file() and path.suffix != ".pt"}
-    (finished / "pretraining/de1/seed1/checkpoint_1_5000.pt").write_text("saved between two budgets")
-    budgets = {name for name in checkpoints(finished) if name.endswith("checkpoint1.pt")}
+    budgets = {name for name in checkpoints(finished) if name.startswith("pretraining/")}
     assert fakes.run("clean", "--out", finished, "--yes").returncode == 0
     assert checkpoints(finished) == budgets
     assert fakes.run("clean", "--out", finished, "--yes").stdout == "Nothing can be removed.\n"
@@ -69,8 +70,8 @@ def test_cleaning_keeps_what_a_run_to_come_reads(
     values["finetuning"]["overrides"] = [{"mixture": "de:1", "fairseq": {"lr": "5e-4"}}]
     study = write_study(values)
     assert fakes.run("clean", study, "--out", finished, "--pretrained", "--yes").returncode == 0
-    assert "pretraining/de1/seed1/checkpoint1.pt" in checkpoints(finished)
-    assert "pretraining/en0.5-fr0.5/seed1/checkpoint1.pt" not in checkpoints(finished)
+    assert "pretraining/de1/seed1/1M/checkpoint_last.pt" in checkpoints(finished)
+    assert "pretraining/en0.5-fr0.5/seed1/1M/checkpoint_last.pt" not in checkpoints(finished)
 
 
 def test_a_running_study_is_not_cleaned(finished: Path, fakes: Fakes) -> None:
@@ -88,7 +89,7 @@ def test_an_archive_has_the_same_bytes_wherever_the_study_lies(
     for name in ("one", "a longer one"):
         out = tmp_path / name
         shutil.copytree(finished_once[0], out)
-        log = out / "pretraining/de1/seed1/train.log"
+        log = out / "logs/clean.log"
         log.write_text(f"{log.read_text()}saved {out}/pretraining/x.pt, corpus {out}/corpus\n")
         archive = tmp_path / f"{name}.tar.gz"
         result = fakes.run("export", "--out", out, "--archive", archive)
@@ -96,7 +97,7 @@ def test_an_archive_has_the_same_bytes_wherever_the_study_lies(
         archives.append(archive.read_bytes())
     assert archives[0] == archives[1]
     with tarfile.open(tmp_path / "one.tar.gz") as tar:
-        text = tar.extractfile("small/pretraining/de1/seed1/train.log").read().decode()  # type: ignore[union-attr]
+        text = tar.extractfile("small/logs/clean.log").read().decode()  # type: ignore[union-attr]
     assert text.endswith("saved {out}/pretraining/x.pt, corpus {corpus}\n")
 
 
@@ -159,7 +160,7 @@ def test_a_study_that_is_half_done_or_runs_is_not_exported(finished: Path, fakes
     with locked(StudyFolder(finished)):
         result = fakes.run(*words)
     assert (result.returncode, "this study is running" in result.stderr) == (2, True)
-    (finished / ".study/records/score/en-fr/200k/de1/seed1/1M/seed1.json").unlink()
+    (finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/scores.json").unlink()
     result = fakes.run(*words)
     assert (result.returncode, "2 of 17 jobs are not done" in result.stderr) == (2, True)
 
@@ -175,20 +176,30 @@ def test_an_archive_holds_how_learning_rates_were_chosen(finished: Path, fakes: 
     assert exported(tmp_path / "a", f"{inside}/lr0.1/train.log") == "saved {out}/x\n"
 
 
+def test_a_study_whose_folder_cannot_be_written_is_asked_about_by_its_records(
+    finished: Path, values: dict[str, Any], write_study: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    folder = StudyFolder(finished)
+    assert pending_jobs(make_plan(load_study(write_study(values))), folder) == []
+    values["translation"] = {"beam": 5}
+    pending = pending_jobs(make_plan(load_study(write_study(values))), folder)
+    assert {job.stage for job in pending} == {"translate", "score", "fit"}
+
+
 def test_an_interim_report_reads_the_scored_runs_alone(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
 ) -> None:
     study = write_study(values)
     assert fakes.run("report", study, "--out", finished).stdout.startswith("the table of results\nReport: ")
-    record = finished / ".study/records/score/en-fr/200k/de1/seed1/1M/seed1.json"
-    record.unlink()
+    (finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/scores.json").unlink()
     result = fakes.run("report", study, "--out", finished)
     assert result.returncode == 0, result.stderr
     assert "small: 2 of 3 runs are scored." in result.stdout
     assert (finished / "interim/report.html").exists()
     plan, folder = make_plan(load_study(study)), StudyFolder(finished)
     (fit,) = plan.of_stage("fit")
-    words = interim_argv(plan, folder, fit, {job.id for job in folder.pending(plan, plan.jobs)}, tmp_path)
+    words = interim_argv(plan, fit, {job.id for job in pending_jobs(plan, folder)}, tmp_path)
     assert set(fit.argv) - set(words) == {"finetuning/en-fr/200k/de1/seed1/1M/seed1", "results"}
     assert "nothing to do" not in fakes.run("run", study, "--out", finished, "--dry-run").stdout
 
@@ -272,20 +283,18 @@ def test_a_setting_replaced_for_a_run_is_replaced_when_the_study_is_asked_about(
     assert "give it, too" in refused.stderr
 
 
-def test_the_archive_says_a_command_that_a_shell_understands(finished: Path, tmp_path: Path, fakes: Fakes) -> None:
+def test_the_archive_says_a_command_that_a_shell_understands(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Remarks of a sequential study hold blanks, quotes and ends of lines."""
     folder = StudyFolder(finished)
     plan = Plan.read(folder.plan_path)
     (fit,) = plan.of_stage("fit")
     remark = 'de:1 is settled:\n  it\'s "enough"'
     fit.argv.extend(["--remark", remark])
-    folder.plan_path.write_text(plan.to_json())
-    record = folder.record(fit.id)
-    assert record is not None
-    folder.write_record(fit.id, {**record, "identity": folder.identity(plan, fit)})
+    monkeypatch.setattr(exporting, "pending_jobs", lambda plan, folder: [])
     archive = tmp_path / "study.tar.gz"
-    result = fakes.run("export", "--out", finished, "--archive", archive)
-    assert result.returncode == 0, result.stderr
+    exporting.export(plan, folder, archive)
     with tarfile.open(archive) as tar:
         (name,) = [name for name in tar.getnames() if name.endswith("README.txt")]
         file = tar.extractfile(name)

@@ -13,7 +13,7 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.laws.verdict import FEWEST_BUDGETS
-from fairseq_scaling.study.plan.jobs import Plan
+from fairseq_scaling.study.plan.jobs import Job, Plan
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.results.cleaning import removable
 from fairseq_scaling.study.results.sequential import (
@@ -25,8 +25,8 @@ from fairseq_scaling.study.results.sequential import (
     limited,
     run_sequentially,
 )
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.job import run_job
-from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
 from tests.study.conftest import Fakes
 from tests.study.fake_program import ENDING
@@ -47,19 +47,35 @@ def study(values: dict[str, Any], write_study: Callable[[dict[str, Any]], Path],
     return write_study(values)
 
 
+def ask_here(plan: Plan, folder: StudyFolder) -> list[Job]:
+    """Return the jobs that did not finish with their command, or need one that did not, without asking Snakemake."""
+    waiting: dict[str, Job] = {}
+    for job in plan.jobs:
+        record = folder.record(job.id) or {}
+        there = all((folder.path / name).exists() for name in job.writes)
+        if not there or record.get("argv") != job.argv or set(job.needs) & set(waiting):
+            waiting[job.id] = job
+    return list(waiting.values())
+
+
 def run_here(folder: StudyFolder) -> RunPlan:
     """Return what runs a part of a plan, job by job in this process, as ``workflow.run_plan`` does with Snakemake."""
 
     def run(part: Plan, limits: Mapping[str, int]) -> int:
         folder.plan_path.parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / ".snakemake").mkdir(exist_ok=True)  # Snakemake takes over what is there
         folder.plan_path.write_text(part.to_json())
         folder.write_limits(limits, folder.settled if limits else ())
-        pending = folder.pending(part, part.jobs)
+        pending = ask_here(part, folder)
         for job in pending:
             assert run_job(folder, part, job) == 0, job.label
         return len(pending)
 
     return run
+
+
+def run_all(plan: Plan, folder: StudyFolder, told: list[str]) -> int:
+    return run_sequentially(plan, folder, run_here(folder), told.append, ask_here)
 
 
 def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_only_the_rest(
@@ -71,7 +87,7 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     set_environment(monkeypatch, fakes.environment(FAKE_ADVICE=json.dumps(said)))
     plan, folder = make_plan(load_study(study)), StudyFolder(tmp_path / "out")
     told: list[str] = []
-    run_sequentially(plan, folder, run_here(folder), told.append)
+    run_all(plan, folder, told)
     (text,) = told
     assert text.startswith("de:1 is settled: not pretrained beyond 8M of 16M tokens.\n")
     assert "Saved: 8M tokens of pretraining and 1 finetunings, about " in text
@@ -83,32 +99,22 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
         "fit-scaling": 3,
     }  # fmt: skip
     german = tmp_path / "out/pretraining/de1/seed1"
-    assert (german / "checkpoint5.pt").exists()
-    assert not (german / "checkpoint6.pt").exists()
+    assert (german / "8M/checkpoint_last.pt").exists()
+    assert not (german / "16M").exists()
     assert f"Not run: {text.splitlines()[0]}" in fakes.run("status", "--out", tmp_path / "out").stdout
     fit = folder.record("fit/results")
     assert fit is not None
     assert fit["command"][-2:] == ["--remark", text]
-    assert german / "checkpoint_last.pt" not in [path for kind in removable(plan, folder, True) for path in kind.files]
+    kept = {
+        path.parts[-4] for kind in removable(plan, folder, True) for path in kind.files if "pretraining" in path.parts
+    }
+    assert kept == {"en0.5-fr0.5"}
 
     # The same command comes to the same decisions: it only asks for the advice of a budget before.
-    assert run_sequentially(plan, folder, run_here(folder), told.append) == 0
+    assert run_all(plan, folder, told) == 0
     assert told == [text, text]
     assert kinds(fakes.started()) == {"fit-scaling": 1}
     assert folder.limits == {"de:1": 5}
-
-    # A removed checkpoint is made again where a run needs it, from the beginning: the last one lies behind it. What was
-    # trained to later budgets is trained again with it.
-    limits = {"de:1": 5}
-    (german / "checkpoint1.pt").unlink()
-    shutil.rmtree(tmp_path / "out/finetuning/en-fr/200k/de1/seed1/500k")
-    run_here(folder)(limited(plan, limits), limits)
-    assert kinds(fakes.started()) == {
-        "fairseq-train": 5 + 1, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
-    }  # fmt: skip
-    assert (german / "checkpoint1.pt").exists()
-    loaded = [line.split()[4] for line in (german / "train.log").read_text().splitlines() if "Loaded" in line]
-    assert loaded == ["1", "3", "5", "6"]  # the steps at four of six budgets; it began afresh for the first
 
     run_here(folder)(plan, {})
     assert folder.settled == []
@@ -118,7 +124,7 @@ def test_a_settled_mixture_is_pretrained_no_further_and_a_full_run_later_does_on
     assert kinds(fakes.started()) == {
         "fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
     }  # fmt: skip
-    assert "Loaded checkpoint with 8 steps" in (german / "train.log").read_text()
+    assert "Loaded checkpoint with 8 steps" in (german / "16M/train.log").read_text()
 
 
 def test_nothing_that_is_evaluated_is_left_out_and_only_what_was_not_done_is_saved(
@@ -130,11 +136,11 @@ def test_nothing_that_is_evaluated_is_left_out_and_only_what_was_not_done_is_sav
     run_here(folder)(plan, {})
     fakes.started()
     told: list[str] = []
-    assert run_sequentially(plan, folder, run_here(folder), told.append) == 0
+    assert run_all(plan, folder, told) == 0
     assert (told, fakes.started(), folder.limits) == ([], [], {})
     # Without the last evaluation five budgets are settled, and the pretraining that is done to its end is not saved.
     shutil.rmtree(tmp_path / "out/finetuning/en-fr/200k/de1/seed1/16M")
-    run_sequentially(plan, folder, run_here(folder), told.append)
+    run_all(plan, folder, told)
     (text,) = told
     assert text.startswith("de:1 is settled: not finetuned beyond 8M of 16M tokens.\n")
     assert "Saved: 0 tokens of pretraining and 1 finetunings, about " in text
@@ -144,20 +150,15 @@ def test_nothing_that_is_evaluated_is_left_out_and_only_what_was_not_done_is_sav
     assert len([word for word in fit["command"] if "/de1/seed1/" in word and word.startswith("finetuning/")]) == 5
 
 
-def test_what_is_evaluated_counts_while_its_pretraining_goes_on_and_not_with_other_settings(
-    study: Path, fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_environment(monkeypatch, fakes.environment())
-    plan, folder = make_plan(load_study(study)), StudyFolder(tmp_path / "out")
-    assert evaluated(plan, folder, "de:1") == 0
-    limits = {"de:1": 2, "en:0.5,fr:0.5": 2}
-    run_here(folder)(limited(plan, limits), limits)
-    assert evaluated(plan, folder, "de:1") == 2
-    third = plan.by_id["pretrain/de1/seed1/2M"]
-    folder.write_record(third.id, {"identity": folder.identity(plan, third), "state": "running"})
-    assert evaluated(plan, folder, "de:1") == 2
-    other = make_plan(load_study(study, ["pretraining.fairseq.lr=0.5"]))
-    assert evaluated(other, folder, "de:1") == 0
+def test_budgets_count_that_are_evaluated_from_the_first_on(study: Path) -> None:
+    plan = make_plan(load_study(study))
+    everything = {job.id for job in plan.jobs}
+    assert evaluated(plan, everything, "de:1") == 0
+    assert evaluated(plan, set(), "de:1") == len(BUDGETS)
+    third = {"pretrain/de1/seed1/2M"}
+    assert evaluated(plan, third, "de:1") == 2
+    assert evaluated(plan, third, "en:0.5,fr:0.5") == len(BUDGETS)
+    assert evaluated(plan, third | {"score/en-fr/200k/de1/seed1/1M/seed1"}, "de:1") == 1
 
 
 def test_commands_know_the_decisions_whichever_way_the_study_is_named(
@@ -167,7 +168,7 @@ def test_commands_know_the_decisions_whichever_way_the_study_is_named(
     set_environment(monkeypatch, fakes.environment(FAKE_ADVICE=json.dumps(said)))
     out = tmp_path / "out"
     plan, folder = make_plan(load_study(study)), StudyFolder(out)
-    run_sequentially(plan, folder, run_here(folder), lambda text: None)
+    run_all(plan, folder, [])
     assert as_decided(plan, folder) == Plan.read(folder.plan_path)
     named: list[tuple[str | Path, ...]] = [("--out", out), (study, "--out", out)]
     status, same = (fakes.run("status", *words).stdout for words in named)
@@ -180,7 +181,7 @@ def test_commands_know_the_decisions_whichever_way_the_study_is_named(
     text = (tmp_path / "small/README.txt").read_text()
     words = shlex.split(text[text.index("fit-scaling ", text.index("The laws again")) :])
     runs = [word for word in words if word.startswith(("finetuning/", "pretraining/"))]
-    assert len(runs) == 2 + 2 * 5
+    assert len(runs) == 2 * 5 + 2 * 5
     assert all((tmp_path / "small" / run).is_dir() for run in runs)
     # A study that now has fewer budgets is none that was stopped.
     fewer = make_plan(load_study(study, ["pretraining.budgets=[0.5M, 1M]"]))
@@ -211,7 +212,7 @@ def test_what_reads_a_later_budget_is_left_out_and_the_commands_of_the_rest_stay
     assert not dropped & set(fit.needs)
     assert not [word for word in fit.argv if "/de1/seed1/2M/" in word]
     assert [word for word in fit.argv if "/de1/seed1/1M/" in word]
-    assert fit.reads["pretraining/de1/seed1/train.log"] == "pretrain/de1/seed1/1M"
+    assert fit.reads["pretraining/de1/seed1/1M/train.log"] == "pretrain/de1/seed1/1M"
     assert limited(plan, {"de:1": 6}) == plan
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.fingerprint import code_fingerprint
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.scheduling import Scheduling
-from fairseq_scaling.study.run.state import StudyFolder
 from tests.study.conftest import Fakes
 
 pytestmark = pytest.mark.usefixtures("one_budget")

@@ -15,9 +15,9 @@ import pytest
 from fairseq_scaling.errors import DataError, SettingError
 from fairseq_scaling.study.plan.jobs import Job
 from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.gpus import GPUS_VARIABLE, check_gpus, find_gpus, free_gpus, parse_gpus
 from fairseq_scaling.study.run.scheduling import Scheduling
-from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.run.workflow import run_plan
 from fairseq_scaling.study.settings.config import load_study
 from tests.study.conftest import Fakes

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fairseq_scaling.errors import DataError
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.lock import alone, is_running, locked
-from fairseq_scaling.study.run.state import StudyFolder
 
 
 def test_a_study_runs_while_its_lock_is_held(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from fairseq_scaling.errors import DataError, SettingError
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.run import preflight
-from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.settings.config import load_study
 
 Write = Callable[[dict[str, Any] | str], Path]

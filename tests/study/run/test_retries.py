@@ -12,9 +12,9 @@ import pytest
 
 from fairseq_scaling.study.plan.jobs import Job, Plan
 from fairseq_scaling.study.plan.planner import make_plan
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.job import run_job
 from fairseq_scaling.study.run.lock import alone
-from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.run.workflow import describe_failure
 from fairseq_scaling.study.settings.config import load_study
 from tests.study.conftest import Fakes
@@ -92,7 +92,9 @@ def test_a_new_start_of_the_study_tries_what_was_given_up(
 
 
 def test_a_job_whose_keeper_was_killed_is_told_as_ended_from_outside(write: Path, fakes: Fakes, tmp_path: Path) -> None:
-    result = fakes.run("run", write, "--out", tmp_path / "out", "--retries", "0", FAKE_KILL="baseline/seed1 ")
+    result = fakes.run(
+        "run", write, "--out", tmp_path / "out", "--retries", "0", FAKE_KILL="baseline/seed1/.unfinished "
+    )
     assert result.returncode == 1
     assert "finetune baseline en-fr 200k failed (ended from outside)" in result.stderr
     assert "Snakemake ended" not in result.stderr
@@ -102,9 +104,9 @@ def test_a_job_whose_keeper_was_killed_is_told_as_ended_from_outside(write: Path
 def test_a_job_that_still_runs_somewhere_is_waited_for(baseline: Baseline, fakes: Fakes) -> None:
     """A cluster can run a job of a study whose starter has gone; nothing may train in its folder beside it."""
     folder, _, job = baseline
-    command = [sys.executable, "-m", "fairseq_scaling.study.run.job", str(folder.path), job.id]
+    command = [sys.executable, "-m", "fairseq_scaling.study.run.job", job.writes[0]]
     with alone(folder.private / "running" / f"{job.id}.lock"):
-        process = subprocess.Popen(command, env=fakes.environment())
+        process = subprocess.Popen(command, env=fakes.environment(), cwd=folder.path)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=2)
         assert folder.record(job.id) is None

@@ -13,6 +13,7 @@ import yaml
 
 from fairseq_scaling.errors import DataError
 from fairseq_scaling.study.plan.jobs import Job
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.scheduling import (
     PROFILES,
     Capacity,
@@ -21,7 +22,6 @@ from fairseq_scaling.study.run.scheduling import (
     find_profile,
     snakemake_command,
 )
-from fairseq_scaling.study.run.state import StudyFolder
 from tests.study.conftest import Fakes
 
 JOBS = [Job("pretrain/x", "pretrain", "p", []), Job("fit/results", "fit", "f", [])]

@@ -84,7 +84,7 @@ def test_a_study_goes_through_slurm_survives_a_killed_job_is_stopped_and_goes_on
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     out = tmp_path / "out"
     words = ("run", tmp_path / "study.yaml", "--out", out, "--profile", profile)
-    log = out / "pretraining/en0.5-fr0.5/seed1/train.log"
+    log = out / "pretraining/en0.5-fr0.5/seed1/1M/.unfinished/train.log"
     errors = tmp_path / "errors"
 
     process = start_study(errors, fakes.command(*words), fakes.environment(FAKE_HANG="2", **cluster.environment))
@@ -95,9 +95,10 @@ def test_a_study_goes_through_slurm_survives_a_killed_job_is_stopped_and_goes_on
     told = cluster.ask("squeue", "--noheader", f"--jobs={job}", "--format=%C %m %l").split()
     cluster.ask("scancel", job)
     # The finetuning hangs at its second step, too. Now the whole study is stopped.
-    finetuning = out / "finetuning/en-fr/200k/en0.5-fr0.5/seed1/1M/seed1/train.log"
-    wait_for(lambda: finetuning.exists() and finetuning.read_text().count("num_updates") == 2)
-    assert "Loaded checkpoint with 2 steps" in log.read_text()
+    finetuning = out / "finetuning/en-fr/200k/en0.5-fr0.5/seed1/1M/seed1"
+    unfinished = finetuning / ".unfinished/train.log"
+    wait_for(lambda: unfinished.exists() and unfinished.read_text().count("num_updates") == 2)
+    assert "Loaded checkpoint with 2 steps" in (out / "pretraining/en0.5-fr0.5/seed1/1M/train.log").read_text()
     assert record["attempts"] == 3
     assert told == ["2", "100M", "9:00"]
     process.send_signal(signal.SIGINT)
@@ -108,7 +109,7 @@ def test_a_study_goes_through_slurm_survives_a_killed_job_is_stopped_and_goes_on
     result = fakes.run(*words, **cluster.environment)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == ["the table of results", f"Report: {out}/results/report.html"]
-    assert "Loaded checkpoint with 2 steps" in finetuning.read_text()
+    assert "Loaded checkpoint with 2 steps" in (finetuning / "train.log").read_text()
     assert kinds(fakes.started()) == {
         "fairseq-train": 1, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1,
     }  # fmt: skip

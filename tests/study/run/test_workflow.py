@@ -16,10 +16,11 @@ import pytest
 from fairseq_scaling.cli.fit_scaling import EXIT_NOTHING_FITTED
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
-from fairseq_scaling.study.run import scheduling, state
+from fairseq_scaling.study.run import pending, scheduling
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.job import NOTHING_FITTED, run_job
+from fairseq_scaling.study.run.pending import decided_by, pending_jobs
 from fairseq_scaling.study.run.scheduling import Capacity
-from fairseq_scaling.study.run.state import StudyFolder
 from fairseq_scaling.study.run.workflow import refusals
 from fairseq_scaling.study.settings.config import load_study
 from tests.study.conftest import Fakes, Finished
@@ -85,11 +86,10 @@ def test_a_changed_setting_runs_again_what_depends_on_it_and_nothing_else(
 def test_fits_are_made_again_where_the_code_that_makes_them_has_changed(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = StudyFolder(finished)
-    plan = Plan.read(folder.plan_path)
-    assert folder.pending(plan, plan.jobs) == []
-    monkeypatch.setattr(state, "code_fingerprint", lambda *packages: "of another version")
-    assert [job.stage for job in folder.pending(plan, plan.jobs)] == ["fit"]
+    plan = Plan.read(StudyFolder(finished).plan_path)
+    before = {job.id: decided_by(plan, job) for job in plan.jobs}
+    monkeypatch.setattr(pending, "code_fingerprint", lambda *packages: "of another version")
+    assert [job.stage for job in plan.jobs if decided_by(plan, job) != before[job.id]] == ["fit"]
 
 
 def test_a_further_mixture_runs_alone(finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write) -> None:
@@ -108,8 +108,7 @@ def test_a_further_budget_goes_on_from_the_last_one_and_lets_what_was_made_of_it
     values["pretraining"]["budgets"] = ["1M", "2M"]
     study = write_study(values)
     plan = make_plan(load_study(study))
-    pending = StudyFolder(finished).pending(plan, plan.jobs)
-    assert [job.stage for job in pending if "/1M/" in job.id] == []
+    assert [job.stage for job in pending_jobs(plan, StudyFolder(finished)) if "/1M" in job.id] == []
     result = fakes.run("run", study, "--out", finished)
     assert result.returncode == 0, result.stderr
     started = fakes.started()
@@ -117,7 +116,7 @@ def test_a_further_budget_goes_on_from_the_last_one_and_lets_what_was_made_of_it
         "fairseq-train": 2 + 2, "fairseq-generate": 2, "score-translations": 2, "fit-scaling": 1,
     }  # fmt: skip
     assert not [line for line in started if "/1M/" in line]
-    assert "Loaded checkpoint with 10 steps" in (finished / "pretraining/de1/seed1/train.log").read_text()
+    assert "Loaded checkpoint with 10 steps" in (finished / "pretraining/de1/seed1/2M/train.log").read_text()
     # One budget less trains nothing; the same budgets again neither.
     for budgets in (["1M"], ["1M", "2M"]):
         values["pretraining"]["budgets"] = budgets
@@ -125,16 +124,19 @@ def test_a_further_budget_goes_on_from_the_last_one_and_lets_what_was_made_of_it
         assert kinds(fakes.started()) == {"fit-scaling": 1}
 
 
-def test_a_further_budget_trains_from_the_beginning_where_there_is_nothing_to_go_on_from(
+def test_a_further_budget_has_a_removed_checkpoint_made_again_and_lets_what_was_made_of_it_stand(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
-    (finished / "pretraining/de1/seed1/checkpoint_last.pt").unlink()
+    (finished / "pretraining/de1/seed1/1M/checkpoint_last.pt").unlink()
     values["pretraining"]["budgets"] = ["1M", "2M"]
-    assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
-    # Only the 2M runs are new: a checkpoint made again is the same, bit for bit.
-    assert kinds(fakes.started())["fairseq-train"] == 2 + 2
-    assert "Loaded" not in (finished / "pretraining/de1/seed1/train.log").read_text()
-    assert (finished / "pretraining/de1/seed1/checkpoint2.pt").exists()
+    study = write_study(values)
+    assert fakes.run("run", study, "--out", finished).returncode == 0
+    # Of the 1M runs one pretraining alone: a checkpoint made again is the same, bit for bit.
+    started = [line.split("/out/")[1] for line in fakes.started() if line.startswith("fairseq-train")]
+    assert [line for line in started if "/1M/" in line] == ["pretraining/de1/seed1/1M/.unfinished"]
+    assert len(started) == 1 + 2 + 2
+    assert "Loaded" not in (finished / "pretraining/de1/seed1/1M/train.log").read_text()
+    assert "nothing to do" in fakes.run("run", study, "--out", finished).stdout
 
 
 def test_a_budget_in_between_trains_again_and_runs_anew_what_comes_behind_it(
@@ -146,17 +148,16 @@ def test_a_budget_in_between_trains_again_and_runs_anew_what_comes_behind_it(
     started = fakes.started()
     assert kinds(started)["fairseq-train"] == 4 + 4
     # The second budget continues from the first, and not from the 10 steps of the run before.
-    lines = (finished / "pretraining/de1/seed1/train.log").read_text().splitlines()
+    lines = (finished / "pretraining/de1/seed1/1M/train.log").read_text().splitlines()
     assert [line for line in lines if "Loaded" in line] == ["| Loaded checkpoint with 5 steps"]
 
 
 def test_a_number_of_gpus_is_part_of_a_training(finished: Path, values: dict[str, Any], write_study: Write) -> None:
     """Each takes a batch of its own: with another number it is another run."""
-    folder = StudyFolder(finished)
     for gpus, stages in ((1, set()), (4, {"pretrain", "finetune", "translate", "score", "fit"})):
         values["resources"] = {"default": {"gpus": gpus}}
         plan = make_plan(load_study(write_study(values)))
-        assert {job.stage for job in folder.pending(plan, plan.jobs)} == stages
+        assert {job.stage for job in pending_jobs(plan, StudyFolder(finished))} == stages
 
 
 def test_a_corpus_made_again_with_the_same_content_lets_the_trainings_stand(
@@ -169,6 +170,7 @@ def test_a_corpus_made_again_with_the_same_content_lets_the_trainings_stand(
     study = write_study(values)
     assert fakes.run("run", study, "--out", finished).returncode == 0
     assert kinds(fakes.started()) == {"scaling-preprocess": 3}
+    assert "100% done, 17 of 17 jobs" in fakes.run("status", "--out", finished).stdout
     values["text"]["clean"] = {"max-words": 40}
     again = fakes.run("run", write_study(values), "--out", finished, "--until", "pretrain", FAKE_FINGERPRINT="other")
     assert again.returncode == 0, again.stderr
@@ -183,19 +185,19 @@ def test_removed_results_are_made_again(
     assert kinds(fakes.started()) == {"fit-scaling": 1}
 
 
-def test_a_removed_measurement_is_made_again_and_the_fit_stands(
+def test_a_removed_measurement_is_made_again_and_the_fit_with_it(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
     (finished / "alignment.json").unlink()
     assert fakes.run("run", write_study(values), "--out", finished).returncode == 0
-    assert kinds(fakes.started()) == {"scaling-alignment": 1}
+    assert kinds(fakes.started()) == {"scaling-alignment": 1, "fit-scaling": 1}
     assert (finished / "alignment.json").exists()
 
 
 def test_removed_checkpoints_are_made_again_only_when_a_run_needs_them(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
-    for checkpoint in finished.glob("pretraining/*/seed1/*.pt"):
+    for checkpoint in finished.glob("pretraining/*/seed1/*/*.pt"):
         checkpoint.unlink()
     study = write_study(values)
     assert "nothing to do" in fakes.run("run", study, "--out", finished).stdout
@@ -208,16 +210,16 @@ def test_removed_checkpoints_are_made_again_only_when_a_run_needs_them(
     result = fakes.run("run", study, "--out", finished)
     assert result.returncode == 0, result.stderr
     started = fakes.started()
-    assert kinds(started) == {"fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1}
+    assert kinds(started) == {"fairseq-train": 2, "fairseq-generate": 1, "score-translations": 1, "fit-scaling": 1}
     assert all("/de1/" in line for line in started if line.startswith("fairseq-train"))
-    assert (finished / "pretraining/de1/seed1/checkpoint1.pt").exists()
-    assert "Loaded" not in (finished / "pretraining/de1/seed1/train.log").read_text()
+    assert (finished / "pretraining/de1/seed1/1M/checkpoint_last.pt").exists()
+    assert "Loaded" not in (finished / "pretraining/de1/seed1/1M/train.log").read_text()
 
 
 def test_a_translation_that_needs_a_removed_model_has_it_trained_again_from_a_removed_checkpoint(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write
 ) -> None:
-    (finished / "pretraining/de1/seed1/checkpoint1.pt").unlink()
+    (finished / "pretraining/de1/seed1/1M/checkpoint_last.pt").unlink()
     (finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/checkpoint_last.pt").unlink()
     values["translation"] = {"beam": 5}
     result = fakes.run("run", write_study(values), "--out", finished)
@@ -227,7 +229,8 @@ def test_a_translation_that_needs_a_removed_model_has_it_trained_again_from_a_re
         "fairseq-train": 2, "fairseq-generate": 3, "score-translations": 3, "fit-scaling": 1,
     }  # fmt: skip
     trained = [line.split("/out/")[1] for line in started if line.startswith("fairseq-train")]
-    assert trained == ["pretraining/de1/seed1", "finetuning/en-fr/200k/de1/seed1/1M/seed1"]
+    folders = ["pretraining/de1/seed1/1M", "finetuning/en-fr/200k/de1/seed1/1M/seed1"]
+    assert trained == [f"{folder}/.unfinished" for folder in folders]
 
 
 def test_a_pretraining_that_left_no_checkpoint_for_a_budget_fails_and_then_starts_afresh(
@@ -239,12 +242,13 @@ def test_a_pretraining_that_left_no_checkpoint_for_a_budget_fails_and_then_start
     log = finished / job.log
     set_environment(monkeypatch, fakes.environment(FAKE_FORGET="checkpoint2.pt"))
     assert run_job(folder, plan, job) == 1
-    assert "these files are not there: pretraining/de1/seed1/checkpoint2.pt" in log.read_text()
-    assert not folder.is_done(plan, job)
+    assert "these files are not there: pretraining/de1/seed1/2M/train.log, " in log.read_text()
     monkeypatch.delenv("FAKE_FORGET")
     assert run_job(folder, plan, job) == 0
-    assert "Loaded" not in log.read_text()
-    assert folder.is_done(plan, job)
+    # From the checkpoint of the budget before, and not from what was left of the failed start.
+    text = (finished / job.writes[0]).read_text()
+    assert text.count("Loaded") == 1
+    assert "not there" not in text
 
 
 def test_a_study_that_cannot_be_fitted_is_done_and_keeps_its_table(
@@ -257,7 +261,6 @@ def test_a_study_that_cannot_be_fitted_is_done_and_keeps_its_table(
     set_environment(monkeypatch, fakes.environment(FAKE_FIT_CODE=str(NOTHING_FITTED)))
     assert run_job(folder, plan, job) == 0
     assert folder.table.read_text() == "the table of results\n"
-    assert folder.is_done(plan, job)
 
 
 def test_a_fit_that_ends_with_a_traceback_has_failed_although_its_report_is_there(
@@ -267,10 +270,10 @@ def test_a_fit_that_ends_with_a_traceback_has_failed_although_its_report_is_ther
     plan, folder = make_plan(load_study(write_study(values))), StudyFolder(finished)
     (job,) = plan.of_stage("fit")
     set_environment(monkeypatch, fakes.environment(FAKE_FIT_CODE="1"))
+    shutil.rmtree(finished / "results")  # as Snakemake does before it starts a job
     assert run_job(folder, plan, job) == 1
     assert folder.report.exists()
     assert not folder.table.exists()
-    assert not folder.is_done(plan, job)
 
 
 def test_a_failed_job_is_shown_with_command_log_and_last_lines_and_the_others_go_on(
@@ -278,8 +281,8 @@ def test_a_failed_job_is_shown_with_command_log_and_last_lines_and_the_others_go
 ) -> None:
     values["finetuning"]["updates"] = 200
     study = write_study(values)
-    result = fakes.run("run", study, "--out", finished, FAKE_FAIL="pretraining/de1/seed1/checkpoint1.pt")
-    log = finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/train.log"
+    result = fakes.run("run", study, "--out", finished, FAKE_FAIL="pretraining/de1/seed1/1M/checkpoint_last.pt")
+    log = finished / "finetuning/en-fr/200k/de1/seed1/1M/seed1/.unfinished/train.log"
     assert result.returncode == 1
     assert "finetune de:1 1M en-fr 200k failed (exit code 3)" in result.stderr
     assert f"log: {log}" in result.stderr
@@ -305,7 +308,8 @@ def test_a_stopped_study_leaves_no_process_and_goes_on_where_it_was(
 ) -> None:
     values["pretraining"]["fairseq"] = {"lr": "7e-4"}
     study = write_study(values)
-    log = finished / "pretraining/de1/seed1/train.log"
+    run = finished / "pretraining/de1/seed1/1M"
+    log = run / ".unfinished/train.log"
     process = subprocess.Popen(
         fakes.command("run", study, "--out", finished, "--cores", "2"),
         env=fakes.environment(FAKE_HANG="2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -325,7 +329,8 @@ def test_a_stopped_study_leaves_no_process_and_goes_on_where_it_was(
 
     again = fakes.run("run", study, "--out", finished, "--cores", "2")
     assert again.returncode == 0, again.stderr
-    assert "Loaded checkpoint with" in log.read_text()
+    assert "Loaded checkpoint with" in (run / "train.log").read_text()
+    assert sorted(path.name for path in run.iterdir()) == ["checkpoint_last.pt", "train.log"]
     # The text and the baseline were done and are not done again.
     started = fakes.started()
     assert "scaling-preprocess" not in kinds(started)
@@ -418,24 +423,46 @@ def test_what_slurm_refuses_is_told_in_its_own_words(tmp_path: Path) -> None:
     assert refusals(tmp_path / "none") == ""
 
 
-def test_a_last_budget_that_is_moved_trains_afresh_and_leaves_the_earlier_ones_valid(
+def test_a_last_budget_that_is_moved_continues_from_the_one_before(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the folder holds lies behind the new budget's predecessor: it must not be resumed from there."""
+    """What was trained to the former last budget lies behind that: it must not be resumed from there."""
     set_environment(monkeypatch, fakes.environment())
     folder = StudyFolder(finished)
-    for budgets, loaded in ((["1M", "2M"], ["| Loaded checkpoint with 10 steps"]), (["1M", "4M"], [])):
-        values["pretraining"]["budgets"] = budgets
+    for last in ("2M", "4M"):
+        values["pretraining"]["budgets"] = ["1M", last]
         plan = make_plan(load_study(write_study(values)))
-        first, last = (job for job in plan.of_stage("pretrain") if "de1" in job.id)
-        assert folder.is_done(plan, first)
-        assert not folder.is_done(plan, last)
-        assert run_job(folder, plan, last) == 0
-        lines = (finished / last.log).read_text().splitlines()
-        assert [line for line in lines if "Loaded" in line] == loaded
-        assert folder.is_done(plan, first)
-        assert folder.is_done(plan, last)
-    assert folder.record("pretrain/de1/seed1/2M") is None
+        assert run_job(folder, plan, plan.by_id[f"pretrain/de1/seed1/{last}"]) == 0
+        lines = (finished / f"pretraining/de1/seed1/{last}/train.log").read_text().splitlines()
+        assert [line for line in lines if "Loaded" in line] == ["| Loaded checkpoint with 10 steps"]
+
+
+def test_a_training_that_had_ended_when_the_study_was_killed_is_not_trained_again(
+    finished: Path, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake removes the outputs of a job whose end it has not seen."""
+    set_environment(monkeypatch, fakes.environment())
+    folder = StudyFolder(finished)
+    plan = Plan.read(folder.plan_path)
+    job = plan.by_id["finetune/en-fr/200k/de1/seed1/1M/seed1"]
+    outputs = [finished / name for name in job.writes]
+    assert run_job(folder, plan, job) == 0
+    made = [path.read_bytes() for path in outputs]
+    for path in outputs:
+        path.unlink()
+    assert run_job(folder, plan, job) == 0
+    assert [path.read_bytes() for path in outputs] == made
+    assert len(fakes.started()) == 1
+
+
+def test_a_folder_of_an_older_version_is_refused_with_what_still_reads_it(
+    fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "out/.study/done").mkdir(parents=True)
+    result = fakes.run("run", write_study(values), "--out", tmp_path / "out")
+    assert result.returncode == 2
+    assert "an older version of this package has run this study" in result.stderr
+    assert "fit-scaling and scaling-report still read the runs" in result.stderr
 
 
 def test_a_study_can_be_looked_at_with_snakemake_itself(finished: Path, fakes: Fakes) -> None:
@@ -443,7 +470,7 @@ def test_a_study_can_be_looked_at_with_snakemake_itself(finished: Path, fakes: F
     file = Path(scheduling.__file__).with_name("Snakefile")
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", str(file), "--config", "plan=.study/plan.json",
-        "--cores", "2", "--rerun-triggers", "mtime", "params", "input",
+        "--cores", "2", "--rerun-triggers", "mtime", "params",
     ]  # fmt: skip
 
     def ask(*words: str) -> str:
@@ -455,8 +482,8 @@ def test_a_study_can_be_looked_at_with_snakemake_itself(finished: Path, fakes: F
         return result.stdout + result.stderr
 
     assert "Nothing to be done" in ask("--dry-run")
-    assert "run: de1/seed1/1M" in ask("--dag")
-    assert (finished / ".study/benchmarks/pretrain/de1/seed1/1M.tsv").exists()
+    assert "run: pretraining/de1/seed1/1M" in ask("--dag")
+    assert (finished / ".study/benchmarks/pretrain/pretraining/de1/seed1/1M.tsv").exists()
     plan = Plan.read(finished / ".study/plan.json")
     for job in plan.of_stage("translate"):
         job.argv[job.argv.index("--beam") + 1] = "5"

@@ -18,8 +18,9 @@ from fairseq_scaling.study.plan import pricing
 from fairseq_scaling.study.plan.jobs import Plan
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.results.sequential import limited
+from fairseq_scaling.study.run.folder import StudyFolder
 from fairseq_scaling.study.run.job import resolve
-from fairseq_scaling.study.run.state import StudyFolder
+from fairseq_scaling.study.run.pending import decided_by
 from fairseq_scaling.study.settings.config import load_study, study_schema
 from fairseq_scaling.study.settings.given import check_given, given_rows
 from tests.study.conftest import Fakes
@@ -170,9 +171,9 @@ def test_files_that_scoring_and_fitting_name_begin_at_the_folder_of_study_yaml_a
     assert value_of(resolve(folder, plan, fit), "mapping") == str(tmp_path / "runs.csv")
     assert not [word for job in plan.jobs for word in job.argv if str(tmp_path) in word]
     # Its content decides, and for the scores alone.
-    before = [folder.identity(plan, job) for job in (score, tune)]
+    before = [decided_by(plan, job) for job in (score, tune)]
     save(tmp_path / "comet/model.ckpt", "another comet")
-    after = [folder.identity(plan, job) for job in (score, tune)]
+    after = [decided_by(plan, job) for job in (score, tune)]
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
     given["fitting"]["mapping"] = "{mixture}/*.log"
     plan = plan_of(given, write_study)
@@ -197,7 +198,7 @@ def test_every_checkpoint_is_finetuned_on_every_task_size_and_seed(given: dict[s
     assert all(not job.needs and "upstream" not in " ".join(job.argv) for job in plan.of_stage("finetune"))
     (fit,) = plan.of_stage("fit")
     assert {word for word in fit.argv if word.startswith("finetuning/")} == {
-        job.owns[0] for job in plan.of_stage("finetune")
+        job.folder for job in plan.of_stage("finetune")
     }
     assert "alignment.json" not in fit.argv
     assert Plan.from_json(plan.to_json()) == plan
@@ -238,7 +239,7 @@ def test_flags_and_learning_rates_can_be_those_of_one_checkpoint(given: dict[str
     runs = {job.run.split("/")[-2]: job.argv for job in plan.reported("finetune")}
     assert {name: value_of(words, "lr") for name, words in runs.items()} == {
         "baseline": "3e-3", "mt5-base": "5e-4",
-        "mt5-small": "{chosen:.study/candidates/finetuning/en-fr/200k/checkpoints/mt5-small/choice.json}",
+        "mt5-small": "{chosen:.study/candidates/finetuning/en-fr/200k/checkpoints/mt5-small/learning_rate}",
     }  # fmt: skip
     assert [value_of(runs[name], "max-update") for name in ("mt5-small", "mt5-base")] == ["100", "7"]
     given["finetuning"]["overrides"][0]["checkpoint"] = "mt5-bsae"
@@ -256,7 +257,7 @@ def test_the_price_of_a_finetuning_is_that_of_the_vocabulary_it_is_given(
         costs = {(job.work, job.kept, job.tokens) for job in plan.of_stage("finetune")}
         assert len(costs) == 1, "a checkpoint costs what the baseline does"
     job = large.of_stage("finetune")[0]
-    assert job.kept == 2 * pricing.checkpoint_bytes(shape, {"optimizer": "t5_adafactor"})
+    assert job.kept == pricing.checkpoint_bytes(shape, {"optimizer": "t5_adafactor"})
     assert job.work.flops > small.of_stage("finetune")[0].work.flops
 
 
@@ -308,19 +309,18 @@ def test_another_vocabulary_encodes_again_and_a_further_checkpoint_runs_alone(
     del both["corpus"]
     for name in ("dict.txt", "sentencepiece.model"):
         (tmp_path / "models" / name).write_text("a 1\n")
-    folder = StudyFolder(tmp_path / "new")
     plan = plan_of(both, write_study)
     (encode,) = plan.of_stage("encode")
-    before = folder.identity(plan, encode)
+    before = decided_by(plan, encode)
     (tmp_path / "models/dict.txt").write_text("b 1\n")
-    assert folder.identity(plan, encode) != before
+    assert decided_by(plan, encode) != before
 
 
 def test_cleaning_leaves_given_checkpoints_and_an_archive_names_them_by_content(
     finished: Path, fakes: Fakes, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    log = out / "finetuning/en-fr/200k/checkpoints/mt5-small/seed1/train.log"
+    log = out / "finetuning/en-fr/200k/checkpoints/mt5-small/seed1/generate.log"
     log.write_text(f"{log.read_text()}from {tmp_path}/models/small.pt\n")
     assert fakes.run("clean", "--out", out, "--yes", "--pretrained").returncode == 0
     assert not list(out.rglob("*.pt"))
