@@ -216,8 +216,8 @@ def snakemake_command(
     else:
         command += ["--cores", str(scheduling.cores or count_cores()), "--latency-wait", "5"]
         # Its limit of jobs a second makes Snakemake look at all waiting jobs once a second for every job that ended:
-        # an eighth of a core in a study of 300 jobs.
-        command += ["--max-jobs-per-timespan", "100000/10m"]
+        # an eighth of a core in a study of 300 jobs. Nor does Snakemake end before this span is over.
+        command += ["--max-jobs-per-timespan", "100000/3s"]
     if scheduling.gpus:
         command += ["--resources", f"gpu={len(scheduling.gpus)}"]
         command += ["--set-resources", *(f"{stage}:gpu={number}" for stage, number in _gpus_of(jobs).items())]

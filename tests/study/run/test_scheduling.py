@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,12 @@ def test_here_all_cores_work_and_on_a_cluster_the_profile_decides() -> None:
     assert Scheduling(profile=slurm).capacity == Capacity(queue=100)
     assert "--jobs 7" in command(Scheduling(cores=7, profile=slurm))
     assert Scheduling(cores=7, profile=slurm).capacity == Capacity(queue=7)
+
+
+def test_snakemake_looks_at_its_limit_of_jobs_after_seconds() -> None:
+    """Until that span is over it does not end, although all jobs have."""
+    span = command(Scheduling()).partition("--max-jobs-per-timespan 100000/")[2].split()[0]
+    assert re.fullmatch(r"[1-9]s", span)
 
 
 def test_gpus_limit_what_trains_and_nothing_else() -> None:
