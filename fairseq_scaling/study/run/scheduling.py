@@ -192,6 +192,10 @@ def workflow_command(folder: StudyFolder, plan: Path, to_do: Path) -> list[str]:
     ]  # fmt: skip
 
 
+_JOBS_PER_SECOND = 50
+"""The span of Snakemake's limit of jobs has a second for so many jobs."""
+
+
 def snakemake_command(
     folder: StudyFolder,
     scheduling: Scheduling,
@@ -215,9 +219,9 @@ def snakemake_command(
         command += ["--jobs", str(scheduling.cores)] if scheduling.cores else []
     else:
         command += ["--cores", str(scheduling.cores or count_cores()), "--latency-wait", "5"]
-        # Its limit of jobs a second makes Snakemake look at all waiting jobs once a second for every job that ended:
-        # an eighth of a core in a study of 300 jobs. Nor does Snakemake end before this span is over.
-        command += ["--max-jobs-per-timespan", "100000/3s"]
+        # In each span of its limit of jobs Snakemake looks at all waiting jobs, once for every job that has ended: with
+        # the default, a second, an eighth of a core in a study of 300 jobs. At the end it waits for the span.
+        command += ["--max-jobs-per-timespan", f"100000/{1 + len(jobs) // _JOBS_PER_SECOND}s"]
     if scheduling.gpus:
         command += ["--resources", f"gpu={len(scheduling.gpus)}"]
         command += ["--set-resources", *(f"{stage}:gpu={number}" for stage, number in _gpus_of(jobs).items())]
