@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from fairseq_scaling.errors import CheckpointError, SettingError
+from fairseq_scaling.errors import SettingError
 from fairseq_scaling.run import Change, RunDescription, Stage
 from fairseq_scaling.tasks._resuming import changes_on_resume
 from tests.tasks.hostile import save_checkpoint, small_corpus
@@ -99,20 +99,6 @@ def test_another_mixture_is_refused_but_not_another_way_to_write_it(corpus: Path
     resume(pretrained, corpus, PRETRAINING, "--mixture", "bb:1/2,aa:1/2")
     with pytest.raises(SettingError, match=r"mixture = aa:0.25,bb:0.75: .* trained with aa:0.5,bb:0.5"):
         resume(pretrained, corpus, PRETRAINING, "--mixture", "aa:0.25,bb:0.75")
-
-
-def test_a_run_of_an_older_version_with_another_order_of_languages_is_refused(
-    corpus: Path, pretrained: Path, tmp_path: Path
-) -> None:
-    state = torch.load(pretrained, weights_only=True)
-    noted = state["extra_state"]["ScalingPretrainingTask"]["fairseq_scaling"]
-    noted["run"] |= {"format": 1, "mixture": {"bb": "1/2", "aa": "1/2"}}
-    torch.save(state, tmp_path / "old.pt")
-    with pytest.raises(CheckpointError, match="took the languages in the order bb, aa"):
-        resume(tmp_path / "old.pt", corpus, PRETRAINING)
-    noted["run"]["mixture"] = {"aa": "1/2", "bb": "1/2"}
-    torch.save(state, tmp_path / "old.pt")
-    resume(tmp_path / "old.pt", corpus, PRETRAINING)
 
 
 def test_processes_may_be_shared_otherwise_where_an_update_holds_the_same_batches() -> None:

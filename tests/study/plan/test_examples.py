@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fairseq_scaling.study.plan import pricing
-from fairseq_scaling.study.plan.jobs import Plan, Work
+from fairseq_scaling.study.plan.jobs import Job, Plan, Work
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
 from preprocess.sources import Request
@@ -26,13 +26,18 @@ def plan_of(name: str) -> Plan:
     return make_plan(load_study(PAPER / f"{name}.yaml"))
 
 
+def run_of(job: Job) -> str:
+    """The folder of a training; that of a pretraining has one for each budget."""
+    return re.sub("^(pretraining/.*)/.*", r"\1", job.folder)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_readme_of_the_papers_grid_says_what_plan_prints(name: str, tmp_path: Path) -> None:
     rows, _ = table(PAPER / f"{name}.yaml", "--hardware", "a100", "--out", tmp_path)
     (line,) = re.findall(rf"^\| \[`{name}.yaml`\].*$", (PAPER / "README.md").read_text("utf-8"), re.M)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     trained = [job for job in plan_of(name).jobs if job.stage in ("pretrain", "finetune")]
-    assert int(cells[2].replace(",", "")) == len({re.sub("(pretraining/.*)/.*", r"\1", job.folder) for job in trained})
+    assert int(cells[2].replace(",", "")) == len(set(map(run_of, trained)))
     assert cells[3:] == rows["all"][2:]
 
 
@@ -88,10 +93,10 @@ def test_the_small_grid_is_a_thousandth_of_the_large_one() -> None:
     tokens: list[dict[str, list[int]]] = [{}, {}]
     for plan, found in zip((large, small), tokens, strict=True):
         for job in plan.reported("pretrain"):
-            found.setdefault(job.log, []).append(job.tokens)
+            found.setdefault(run_of(job), []).append(job.tokens)
     assert set(tokens[0]) == set(tokens[1])
-    for log, numbers in tokens[0].items():  # the text of Romanian ends before the last budgets of the large grid
-        assert numbers == [1000 * number for number in tokens[1][log][: len(numbers)]]
+    for run, numbers in tokens[0].items():  # the text of Romanian ends before the last budgets of the large grid
+        assert numbers == [1000 * number for number in tokens[1][run][: len(numbers)]]
     assert Work.total(job.work for job in small.jobs).flops < Work.total(job.work for job in large.jobs).flops / 1000
 
 
