@@ -64,7 +64,9 @@ class ProgressDisplay:
         self._console.print(Text(text), soft_wrap=True)
 
     def close(self) -> None:
-        self._live.stop()
+        """Take the line away."""
+        if self._console.is_terminal:  # elsewhere nothing was started, and rich would write an empty line
+            self._live.stop()
 
     def _summary(self, jobs: Sequence[Progress]) -> str:
         done, left = counts(jobs)["finished"], format_duration(seconds_left(jobs, self._whole, self._takes))
