@@ -51,20 +51,17 @@ def difference_of_mixtures(first: Forecast, second: Forecast, pretrain_tokens: A
 
     In points of the metric, positive where the first is better. What a finetuning seed does to both cancels.
     """
-    sign = first.state.repeats.sign
-    one, two = (sign * forecast.draws(np.ravel(pretrain_tokens)) for forecast in (first, second))
-    return one - two - _difference_of_effects(first, second)[:, None]
+    one, two, shift = _oriented(first, second, np.ravel(pretrain_tokens))
+    return one - two - shift[:, None]
 
 
 def compare_mixtures(first: Forecast, second: Forecast, pretrain_tokens: float) -> MixtureComparison:
     """Return which of two curves is ahead at ``pretrain_tokens``, with what probability, and what its data is worth."""
-    sign = first.state.repeats.sign
     low = min(10 ** first.state.repeats.z[0], 10 ** second.state.repeats.z[0])
     high = max(first.largest, second.largest)
     grid = np.geomspace(low / 30, 30 * high, 90)
     at = np.r_[pretrain_tokens, grid]
-    one, two = sign * first.draws(at), sign * second.draws(at)
-    shift = _difference_of_effects(first, second)
+    one, two, shift = _oriented(first, second, at)
     difference = one - two - shift[:, None]
     forecast = (grid >= low) & (grid <= FACTORS[-1] * high)
     crossings = _last_crossings(difference[:, 1:][:, forecast], grid[forecast])
@@ -137,6 +134,12 @@ def relate(score: Curve, loss: Curve) -> Relation | None:
     r_squared = 1 - left / spread if spread > 0 else float("nan")
     residual = float(np.sqrt(left / y.size))
     return Relation(-float(slope), float(intercept), r_squared, residual, y.size, bool(slope < 0 and r_squared > 0.8))
+
+
+def _oriented(first: Forecast, second: Forecast, tokens: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return draws of both curves at ``tokens`` [d, n], up is better, and what runs and seeds add to the first [d]."""
+    sign = first.state.repeats.sign
+    return sign * first.draws(tokens), sign * second.draws(tokens), _difference_of_effects(first, second)
 
 
 def _difference_of_effects(first: Forecast, second: Forecast) -> FloatArray:

@@ -205,6 +205,7 @@ def spoil(folder: Path, how: str) -> None:
         ("bad sentencepiece", r"is no SentencePiece model"),
         ("embeddings", r"encoder\.embed_tokens\.weight is not the same as shared\.weight"),
         ('model_type="umt5"', r"another architecture, umt5\n.*T5, mT5, ByT5"),
+        ('model_type="bart"', r"another architecture, bart"),
         ('feed_forward_proj="gated-silu"', r"feed_forward_proj is 'gated-silu', not one of relu"),
         ("tie_word_embeddings=true", r'another output layer\n.*"tie_word_embeddings": false'),
         ("d_kv=8", r"weight decoder\.layers\.0\.attention\.\w has the shape \(.*\), in the model it has \("),

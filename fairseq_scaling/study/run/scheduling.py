@@ -27,6 +27,7 @@ PROFILES = Path(__file__).parent / "profiles"
 _PATIENCE_HERE = 4.0
 _PATIENCE_CLUSTER = 30.0
 _JOBS_BY_DEFAULT = 100
+_JOBS_PER_SECOND = 50  # the span of Snakemake's limit of jobs has a second for so many
 _COMPARED_BYTES = 100_000_000
 # Programs that Snakemake's SLURM executor calls; the command that tells the state of a job is a setting of the profile.
 _SLURM_PROGRAMS = ("sbatch", "scancel")
@@ -190,10 +191,6 @@ def workflow_command(folder: StudyFolder, plan: Path, to_do: Path) -> list[str]:
         "--nolock",
         "--config", f"plan={plan}", f"to_do={to_do}",
     ]  # fmt: skip
-
-
-_JOBS_PER_SECOND = 50
-"""The span of Snakemake's limit of jobs has a second for so many jobs."""
 
 
 def snakemake_command(
