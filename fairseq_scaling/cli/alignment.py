@@ -58,8 +58,7 @@ def main(corpus: Path, tasks: tuple[str, ...], mixtures: tuple[str, ...], sample
                  the shares: 0 to 2.5
 
     A is the paper's measure; the others are this project's. Whether they predict the gain from pretraining better than
-    A is an open question: fit-scaling prints the rank correlation of each with the measured gains, once a task has
-    three mixtures.
+    A is an open question: the report of fit-scaling shows them beside the measured gains.
 
     Exit codes: 0 done, 2 something to mend (the message says what).
     """
