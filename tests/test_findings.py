@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import importlib
 import itertools
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fairseq_scaling.alignment_file import Alignment, alignment_object
 from fairseq_scaling.mixture import Mixture
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
@@ -24,21 +26,20 @@ RISES = np.array([4.0, 5.0, 6.0, 7.0, 8.0])
 
 
 @pytest.fixture(scope="module")
-def findings() -> Any:
-    spec = importlib.util.spec_from_file_location("findings", FOLDER / "findings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look up annotations
-    spec.loader.exec_module(module)
-    return module
+def findings() -> Iterator[Any]:
+    """The program, with its neighbours ``beside`` and ``measured``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield importlib.import_module("findings")
+        for name in ("findings", "beside", "measured"):
+            del sys.modules[name]
 
 
 def made_up(findings: Any, folder: Path, bleu: dict[tuple[str, str, int], Any], penalty: Any = 1.0) -> Any:
     """A study of three seeds: BLEU by (task, mixture, D_f), ``RISES`` where none is given; 3 without pretraining."""
     generator = np.random.default_rng(1)
     penalties = np.broadcast_to(penalty, len(BUDGETS))
-    rows, runs = [], []
+    rows, runs, forgetting = [], [], []
     mixtures = ("en:0.5,fr:0.5", "de:0.5,en:0.5", "fr:1", "en:1", "de:1")
     for task, mixture in itertools.product(SIZES, mixtures):
         source, target = task.split("-")
@@ -56,19 +57,25 @@ def made_up(findings: Any, folder: Path, bleu: dict[tuple[str, str, int], Any], 
                 loss = 3 - 0.1 * place + generator.normal(0, 0.005)
                 rows.append({**own, "metric": "bleu", "pretrain_tokens": tokens, "value": score})
                 rows.append({**own, "metric": "cross_entropy", "pretrain_tokens": tokens, "value": loss})
+                forgetting.append({"task": task, **own, "pretrain_tokens": tokens, "before": 2.0, "after": 5.0 + place})
                 precision = 100 * np.exp(np.log(score / 100) - np.log(penalties[place]))
                 shares = {language: str(share) for language, share in Mixture.parse(mixture).items()}
                 runs.append(
                     {"run": {**about, "mixture": shares, "pretrain_tokens": tokens},
                      "scores": {"bleu": {"brevity_penalty": penalties[place], "precisions": [precision] * 4}}}
                 )  # fmt: skip
-    findings.RESULTS, findings.RUNS = folder, folder / "runs.jsonl"
     with (folder / "points.csv").open("w", encoding="utf-8", newline="") as out:
         table = csv.DictWriter(out, rows[0])
         table.writeheader()
         table.writerows(rows)
-    findings.RUNS.write_text("".join(json.dumps(run) + "\n" for run in runs), "utf-8")
-    return findings.Study.read()
+    pairs = [(Mixture.parse(mixture), *task.split("-")) for task in SIZES for mixture in mixtures]
+    measured = [
+        Alignment(mixture, *pair, {"alignment": mixture.alignment(*pair)}, "", 1, (1, 1)) for mixture, *pair in pairs
+    ]
+    (folder / "alignment.json").write_text(json.dumps(alignment_object(measured, "", 1)), "utf-8")
+    for name, lines in (("runs", runs), ("forgetting", forgetting)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return findings.Study.read(folder, folder)
 
 
 def outcomes(findings: Any, study: Any) -> dict[str, str]:
@@ -110,11 +117,16 @@ def test_a_study_that_does_not(findings: Any, tmp_path: Path) -> None:
 
 
 def test_tables_figures_and_the_plan_agree_on_what_is_run(findings: Any, tmp_path: Path) -> None:
-    study = made_up(findings, tmp_path, {})
-    text = findings.beside(study)
-    assert text.count("| en-fr |") == text.count("| en-de |") == 4
-    assert "| de | 25k | 3.00 | +4.9" in text
-    drawn = list(findings.draw_figures(study, tmp_path / "figures"))
+    best_first = {("en-fr", "en:0.5,fr:0.5"): 4, ("en-fr", "fr:1"): 2, ("en-fr", "en:1"): 0, ("en-fr", "de:1"): -2}
+    study = made_up(findings, tmp_path, {(*key, 100_000): RISES + more for key, more in best_first.items()})
+    scores, ranks, gains, forgot, joint = findings.beside.beside(study).split(":\n\n")[1:]
+    assert scores.count("| en-fr |") == scores.count("| en-de |") == 4
+    assert "| en-fr | alignment | +1.0 |" in ranks
+    assert "| de | 25k | 3.00 | +4.9" in gains
+    assert "| en-de | de + en | 2.00, 5.00 | 2.00, 6.00 |" in forgot
+    assert "E + A" in forgot.splitlines()[-1]
+    assert joint.count("\n") == 1  # nothing was fitted here
+    drawn = list(findings.beside.draw_figures(study, tmp_path / "figures"))
     assert [file.stem[:9] for file in drawn] == ["finding-1", "findings-", "findings-", "finding-4", "finding-5"]
     settings = load_study(FOLDER)
     jobs = make_plan(settings).of_stage("finetune")

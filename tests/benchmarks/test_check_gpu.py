@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -148,3 +150,32 @@ def test_a_part_without_time_is_skipped_and_said(tmp_path: Path, monkeypatch: py
     gpu_speed.throughput(late)
     check_gpu.several_jobs(late)
     assert {line[2] for line in late.lines} == {"skipped"}
+
+
+def test_fairseq_trains_without_scikit_learn_and_scipy(tmp_path: Path) -> None:
+    """The machine without network gets neither: fairseq imports them, and finds empty modules."""
+    program = f"""
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+class Missing:  # hides the installed ones, in any folder but that of the stand-ins
+    def find_spec(self, name, path=None, target=None):
+        if name in ("sklearn", "scipy"):
+            if spec := PathFinder.find_spec(name, [place for place in sys.path if place == {str(tmp_path)!r}]):
+                return spec
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Missing())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "sklearn" else found(name, *rest)
+from tests.benchmarks import check_gpu
+check_gpu.stand_in_for_scikit_learn(Path({str(tmp_path)!r}))
+import fairseq.criterions.sentence_prediction as used
+assert used.f1_score is None and used.pearsonr is None
+assert "scikit" not in str(sys.modules["sklearn"].__file__) and {str(tmp_path)!r} in sys.modules["scipy"].__file__
+print("imported")
+"""
+    found = subprocess.run([sys.executable, "-c", program], cwd=check_gpu.ROOT, capture_output=True, text=True)
+    assert found.stdout.endswith("imported\n"), found.stderr

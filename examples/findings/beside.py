@@ -1,0 +1,197 @@
+"""What plan.md shows without a rule: tables, the power of the design, and a figure for each finding."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measured import BOTH, MAIN_SIZE, METRICS, OTHER, SIZES, TASKS, Key, Study, mixtures_of, short
+from scipy import stats
+
+from fairseq_scaling import laws
+from fairseq_scaling.quantities import format_tokens
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def beside(study: Study) -> str:
+    """Return the tables, as Markdown."""
+    parts = (
+        ("Scores at the largest D_p, means of the seeds, by alignment", _scores(study)),
+        ("Rank correlation of what alignment says beforehand with the scores of the four mixtures", _ranks(study)),
+        ("Gain of pretraining on 4 million tokens by D_f, en-fr, means of the seeds", _gains_by_size(study)),
+        ("Upstream cross-entropy before and after finetuning, D_f 100k, means of seeds and languages", _forgot(study)),
+        ("Cross-entropy of en-fr over D_p and D_f, E + A / (D_p^alpha D_f^beta)", _joint(study)),
+    )
+    return "\n\n".join(f"{title}:\n\n{shown}" for title, shown in parts)
+
+
+def _scores(study: Study) -> str:
+    rows = []
+    for task, mixture in itertools.product(TASKS, range(4)):
+        name = mixtures_of(task)[mixture]
+        bleu, loss = (study.at_largest(task, name, metric) for metric in METRICS)
+        forecast = study.forecast(task, name)
+        kind, alignment = laws.diagnose(forecast).kind.value, float(forecast.curve.attributes["alignment"])
+        rows.append((task, short(name), f"{alignment:g}", f"{bleu:.2f}", f"{loss:.3f}", kind))
+    return table(("task", "mixture", "alignment", "BLEU", "cross-entropy", "BLEU's curve"), rows)
+
+
+def _ranks(study: Study) -> str:
+    """Spearman's correlation over four mixtures; that of cross-entropy with its sign turned, so that 1 is agreement."""
+    measured: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for one in study.alignments:
+        for name, value in one.measures.items():
+            measured[f"{one.source_lang}-{one.target_lang}", name][str(one.mixture)] = value
+    rows = []
+    for (task, name), values in measured.items():
+        mixtures = mixtures_of(task)
+        said = [values[mixture] for mixture in mixtures]
+        found = (
+            stats.spearmanr(said, [sign * study.at_largest(task, mixture, metric) for mixture in mixtures]).statistic
+            for metric, sign in zip(METRICS, (1, -1), strict=True)
+        )
+        rows.append((task, name.replace("_", " "), *(f"{value:+.1f}" for value in found)))
+    return table(("task", "measure", "BLEU", "cross-entropy"), rows)
+
+
+def _gains_by_size(study: Study) -> str:
+    rows = []
+    for mixture in (BOTH["en-fr"], OTHER["en-fr"]):
+        bleu, loss = (study.gains("en-fr", mixture, metric).means for metric in METRICS)
+        for place, size in enumerate(SIZES):
+            without = float(np.mean(list(study.baselines("en-fr", size, "bleu").values())))
+            gains = f"{bleu[place]:+.2f}", f"{bleu[place] / without:.0%}", f"{loss[place]:+.3f}"
+            rows.append((short(mixture), format_tokens(size), f"{without:.2f}", *gains))
+    return table(("mixture", "D_f", "BLEU without", "gain in BLEU", "as a share", "gain in cross-entropy"), rows)
+
+
+def _forgot(study: Study) -> str:
+    losses: dict[tuple[str, str], dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    for one in study.forgetting:
+        if one["finetune_tokens"] == MAIN_SIZE and one["before"] is not None:
+            tokens = round(one["pretrain_tokens"], -3)
+            losses[one["task"], one["mixture"]][tokens].append((one["before"], one["after"]))
+    budgets = sorted({tokens for found in losses.values() for tokens in found})
+    rows = []
+    for (task, mixture), found in sorted(losses.items()):
+        means = {tokens: np.mean(pairs, 0) for tokens, pairs in found.items()}
+        shown = ("{:.2f}, {:.2f}".format(*means[tokens]) if tokens in means else "" for tokens in budgets)
+        rows.append((task, short(mixture), *shown))
+    return table(("task", "mixture", *map(format_tokens, budgets)), rows)
+
+
+def _joint(study: Study) -> str:
+    rows = []
+    for law in study.joint:
+        estimates = law["coefficients"] | {f"gain of twice {name}": gain for name, gain in law["doubled"].items()}
+        for name, one in estimates.items():
+            rows.append((law["curves"][0], name, f"{one['value']:.3g} [{one['lower']:.3g}, {one['upper']:.3g}]"))
+    return table(("first of the curves", "estimate", "value"), rows)
+
+
+DEPTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
+"""Falls of BLEU, in points, that ``power`` tries."""
+STUDIES = 40
+RUNS = 3
+"""Seeds of the simulated studies."""
+
+
+def power(study: Study, generator: np.random.Generator) -> Iterator[tuple[float, float]]:
+    """Yield the depth of a fall, and the share of simulated studies in which the alarm has at least 0.8.
+
+    Simulated is en-fr pretrained on German, with its own points in cross-entropy: BLEU rises by 2 points to the middle
+    budget and has fallen by the depth at the largest; three seeds, with the noise and the effects of whole runs that
+    the forecast has measured.
+    """
+    score, loss = (study.forecast("en-fr", OTHER["en-fr"], metric) for metric in ("bleu", "cross_entropy"))
+    budgets = np.unique(score.curve.pretrain_tokens)
+    steps = np.log(budgets / budgets[0])
+    middle = budgets.size // 2
+    for depth in DEPTHS:
+        truth = np.interp(steps, steps[[0, middle, -1]], [4.0, 6.0, 6.0 - depth])
+        seen = 0
+        for _ in range(STUDIES):
+            shared = generator.normal(0, np.hypot(score.shared_by_run.sd.value, score.shared_by_seed.sd.value), RUNS)
+            noise = generator.normal(0, score.noise.sd.value, (RUNS, budgets.size))
+            values = truth + shared[:, None] + noise
+            runs = np.repeat(np.arange(RUNS), budgets.size)
+            made = laws.Curve("simulated", "bleu", np.tile(budgets, RUNS), values.ravel(), seeds=runs, runs=runs)
+            simulated, cross_entropy = laws.forecast([made, loss.curve])
+            seen += laws.alarm(simulated, cross_entropy).probability >= 0.8
+        yield depth, seen / STUDIES
+
+
+COLOURS = ("#0b6e99", "#d1495b", "#2e8540", "#b07d12")
+
+
+def draw_figures(study: Study, folder: Path) -> Iterator[Path]:
+    """Draw a figure for each finding as in the paper: a metric over D_p, a line for each mixture or D_f."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams |= {"svg.hashsalt": "findings", "axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
+
+    def save(figure: Any, name: str) -> Path:
+        for axes in figure.axes:
+            axes.set_xscale("log")
+            axes.set_xlabel("pretraining tokens")
+        figure.axes[0].legend(frameon=False)
+        figure.tight_layout()
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        plt.close(figure)
+        return folder / f"{name}.svg"
+
+    def line(axes: Any, key: Key, colour: str, label: str) -> None:
+        forecast, curve = study.forecasts[key], study.curves[key]
+        grid = np.geomspace(curve.pretrain_tokens.min(), 4 * forecast.largest, 50)
+        band = forecast.predict(grid)
+        axes.plot(grid, band.value, color=colour, label=label)
+        axes.fill_between(grid, band.lower, band.upper, color=colour, alpha=0.12, lw=0)
+        axes.plot(curve.pretrain_tokens, curve.values, ".", color=colour, ms=5)
+        axes.set_ylabel(curve.about.title + (" (nats per token)" if curve.about.is_loss else ""))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3.2))
+    for colour, task in zip(COLOURS, TASKS, strict=False):
+        for axes, metric in zip(panels, METRICS, strict=True):
+            line(axes, Key(task, BOTH[task], MAIN_SIZE, metric), colour, f"{task}, {short(BOTH[task])}")
+    yield save(figure, "finding-1-aligned")
+
+    for task in TASKS:
+        figure, panels = plt.subplots(1, 2, figsize=(8, 3.2))
+        for colour, mixture in zip(COLOURS, mixtures_of(task), strict=True):
+            for axes, metric in zip(panels, METRICS, strict=True):
+                line(axes, Key(task, mixture, MAIN_SIZE, metric), colour, short(mixture))
+        for axes, metric in zip(panels, METRICS, strict=True):
+            for value in study.baselines(task, MAIN_SIZE, metric).values():
+                axes.axhline(value, color="grey", lw=0.7, ls=":")
+        figure.suptitle(f"{task}, D_f {format_tokens(MAIN_SIZE)}; dotted: no pretraining")
+        yield save(figure, f"findings-2-3-mixtures-{task}")
+
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3.2))
+    for axes, metric in zip(panels, METRICS, strict=True):
+        for colour, size in zip(COLOURS, SIZES, strict=False):
+            line(axes, Key("en-fr", BOTH["en-fr"], size, metric), colour, f"D_f {format_tokens(size)}")
+            for value in study.baselines("en-fr", size, metric).values():
+                axes.axhline(value, color=colour, lw=0.7, ls=":")
+    figure.suptitle(f"en-fr, {short(BOTH['en-fr'])}; dotted: no pretraining")
+    yield save(figure, "finding-4-finetuning-tokens")
+
+    figure, axes = plt.subplots(figsize=(5, 3.2))
+    for key, one in study.lengths().items():
+        colour = COLOURS[mixtures_of(key.task).index(key.mixture)]
+        style = "-" if key.task == "en-fr" else "--"
+        label = f"{key.task}, {short(key.mixture)}" if key.finetune_tokens == MAIN_SIZE else None
+        axes.plot(list(one.penalty), list(one.penalty.values()), style, marker=".", color=colour, label=label, lw=1)
+    axes.set_ylabel("brevity penalty")
+    yield save(figure, "finding-5-brevity-penalty")
