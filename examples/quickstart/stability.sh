@@ -34,7 +34,7 @@ repeat() {
 }
 
 for i in $(seq "$repetitions"); do
-    repeat "seeds-$i" --set "pretraining.seeds=[$((2 * i + 1)), $((2 * i + 2))]" --set "finetuning.seeds=[$((i + 1))]"
+    repeat "seeds-$i" --set "pretraining.seeds=[$((3 * i + 3)), $((3 * i + 4)), $((3 * i + 5))]" --set "finetuning.seeds=[$((i + 2))]"
 done
 repeat float32 --set model.fairseq.matmul-precision=highest
 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 repeat avx2
