@@ -6,9 +6,8 @@
 #
 # for example: nice examples/quickstart/stability.sh work/stability
 #
-# One run of the study takes 43 minutes and 0.9 GB on the machine of README.md, so ten repetitions (the default) and the two
-# further ones about nine hours and 10 GB in WORK. Stopped and started again, the command goes on where it was. The text is
-# made once.
+# TIME. Stopped and started again, the command goes on where it was. The text is made once. What a finished repetition
+# advises is kept in stability/, so that another day or another machine can run the next ones; what is kept is not run again.
 set -euo pipefail
 folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$folder/../.." && pwd)
@@ -24,6 +23,7 @@ mkdir -p "$work"
 # repeat NAME [options of scaling-study run]
 repeat() {
     local out=$work/$1
+    [ ! -e "$folder/stability/$1.json" ] || return 0
     shift
     if [ ! -e "$out" ]; then
         cp -a "$work/text" "$out.part"
@@ -31,6 +31,7 @@ repeat() {
     fi
     "$bin/scaling-study" run "$study" --out "$out" --cores "$cores" "$@" > "$out.log" 2>&1 ||
         { echo "$out failed: $out.log says why" >&2; return 1; }
+    "$bin/python" "$folder/stability.py" keep "$out"
 }
 
 for i in $(seq "$repetitions"); do
@@ -39,4 +40,4 @@ done
 repeat float32 --set model.fairseq.matmul-precision=highest
 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 repeat avx2
 
-exec "$bin/python" "$folder/stability_table.py" "$work"/seeds-* "$work/float32" "$work/avx2"
+exec "$bin/python" "$folder/stability.py" table
