@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from fairseq_scaling.alignment_file import Alignment, alignment_object
 from fairseq_scaling.mixture import Mixture
@@ -116,16 +117,36 @@ def test_a_study_that_does_not(findings: Any, tmp_path: Path) -> None:
                      "5": "refuted"}  # fmt: skip
 
 
-def test_tables_figures_and_the_plan_agree_on_what_is_run(findings: Any, tmp_path: Path) -> None:
+def test_with_a_point_missing_nothing_is_read_from_the_study(
+    findings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made_up(findings, tmp_path, {})
+    assert study.incomplete() == []
+    lines = (tmp_path / "points.csv").read_text("utf-8").splitlines()
+    last = max(place for place, line in enumerate(lines) if "en-fr de:1 400000" in line and ",bleu,4000000," in line)
+    (tmp_path / "points.csv").write_text("\n".join([*lines[:last], *lines[last + 1 :]]) + "\n", "utf-8")
+    study = findings.Study.read(tmp_path, tmp_path)
+    monkeypatch.setattr(findings.Study, "read", lambda: study)
+    refused = CliRunner().invoke(findings.main, ["table"])
+    assert refused.exit_code == 1
+    assert refused.output.endswith("not there:\n  en-fr, de, D_f 400000, bleu\n")
+
+
+def test_tables_figures_and_the_plan_agree_on_what_is_run(
+    findings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     best_first = {("en-fr", "en:0.5,fr:0.5"): 4, ("en-fr", "fr:1"): 2, ("en-fr", "en:1"): 0, ("en-fr", "de:1"): -2}
     study = made_up(findings, tmp_path, {(*key, 100_000): RISES + more for key, more in best_first.items()})
-    scores, ranks, gains, forgot, joint = findings.beside.beside(study).split(":\n\n")[1:]
+    monkeypatch.setattr(findings.Study, "read", lambda: study)
+    printed = CliRunner().invoke(findings.main, ["table"], catch_exceptions=False).output
+    assert printed.count("confirmed |") + printed.count("refuted |") + printed.count("open |") == 7
+    scores, ranks, gains, forgot, joint = printed.split(":\n\n")[1:]
     assert scores.count("| en-fr |") == scores.count("| en-de |") == 4
     assert "| en-fr | alignment | +1.0 |" in ranks
     assert "| de | 25k | 3.00 | +4.9" in gains
     assert "| en-de | de + en | 2.00, 5.00 | 2.00, 6.00 |" in forgot
     assert "E + A" in forgot.splitlines()[-1]
-    assert joint.count("\n") == 1  # nothing was fitted here
+    assert joint.strip().count("\n") == 1  # nothing was fitted here
     drawn = list(findings.beside.draw_figures(study, tmp_path / "figures"))
     assert [file.stem[:9] for file in drawn] == ["finding-1", "findings-", "findings-", "finding-4", "finding-5"]
     settings = load_study(FOLDER)

@@ -90,8 +90,15 @@ class Study:
         made = {}
         for curve in load(results / "points.csv"):
             about = curve.attributes
-            task = f"{about['source_lang']}-{about['target_lang']}"
-            made[Key(task, about["mixture"], int(about["finetune_tokens"]), curve.metric)] = curve
+            key = Key(
+                f"{about['source_lang']}-{about['target_lang']}",
+                about["mixture"],
+                int(about["finetune_tokens"]),
+                curve.metric,
+            )
+            if key in made:
+                raise ValueError(f"{key} has two curves: were the seeds run on the same text?")
+            made[key] = curve
         with (results / "points.csv").open(encoding="utf-8", newline="") as lines:
             points = list(csv.DictReader(lines))
         fits, alignment = results / "fits.json", seeds / "alignment.json"
@@ -104,6 +111,25 @@ class Study:
             alignments=read_alignment_file(alignment) if alignment.exists() else [],
         )
 
+    def incomplete(self) -> list[Key]:
+        """Return the curves without three seeds at each of five budgets, or without a baseline of each seed."""
+        expected = [
+            Key(task, mixture, size, metric)
+            for metric in METRICS
+            for task in TASKS
+            for mixture in mixtures_of(task)
+            for size in (SIZES if task == "en-fr" and mixture in (BOTH[task], OTHER[task]) else (MAIN_SIZE,))
+        ]
+        return [key for key in expected if not self._is_complete(key)]
+
+    def _is_complete(self, key: Key) -> bool:
+        curve = self.curves.get(key)
+        seeds = set(self.baselines(key.task, key.finetune_tokens, key.metric))
+        if curve is None or curve.seeds is None or len(seeds) != 3:
+            return False
+        places = {(int(seed), size) for seed, size in zip(curve.seeds, curve.pretrain_tokens, strict=True)}
+        return places == {(seed, size) for seed in seeds for size in set(curve.pretrain_tokens)} and len(places) == 15
+
     @cached_property
     def forecasts(self) -> dict[Key, laws.Forecast]:
         return dict(zip(self.curves, laws.forecast(list(self.curves.values())), strict=True))
@@ -112,7 +138,7 @@ class Study:
         return self.forecasts[Key(task, mixture, size, metric)]
 
     def alarm(self, task: str, mixture: str) -> float:
-        """Probability that cross-entropy improves while BLEU stands still or falls."""
+        """Probability that cross-entropy improves while BLEU falls, or rises and falls, as fit-scaling reports it."""
         return laws.alarm(self.forecast(task, mixture), self.forecast(task, mixture, "cross_entropy")).probability
 
     def at_largest(self, task: str, mixture: str, metric: str) -> float:
@@ -137,8 +163,10 @@ class Study:
         last = curve.pretrain_tokens == curve.pretrain_tokens.max()
         without = self.baselines(key.task, key.finetune_tokens, key.metric)
         assert curve.seeds is not None
-        gains = [value - without[int(seed)] for seed, value in zip(curve.seeds[last], curve.values[last], strict=True)]
-        return np.array(gains) * (-1 if curve.about.lower_is_better else 1)
+        gains = {
+            seed: value - without[int(seed)] for seed, value in zip(curve.seeds[last], curve.values[last], strict=True)
+        }
+        return np.array([gains[seed] for seed in sorted(gains)]) * (-1 if curve.about.lower_is_better else 1)
 
     def lengths(self) -> dict[Key, Lengths]:
         """How much of the change of every curve in BLEU is a change of length."""
