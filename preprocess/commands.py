@@ -106,7 +106,7 @@ def fetch(out: Path, languages: str, pairs: str, overwrite: bool, **options: Any
       scaling-preprocess fetch --source wmt --source mc4 --languages en,de --pairs en-de --out work/raw \\
         --pair en-de=Statmt-news_commentary-16-deu-eng --valid en-de=wmt13 --test en-de=wmt14
     Generated languages of known kinship (no network):
-      scaling-preprocess fetch --source generated --languages ga,gb,gc,gd,gx --pairs ga-gb --out work/raw
+      scaling-preprocess fetch --source generated --languages ga,gb,gc,gd --pairs ga-gb --out work/raw
     """
     from .fetch import fetch as run
     from .remarks import PACKAGES_AT_FAULT, source_remarks

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 SURE = 0.95
 """Probability from which a row counts as found."""
-ALIGNED, HARMFUL = "ga:0.5,gb:0.5", "gx:1"
-OTHERS = ("gc:1", "gd:1", HARMFUL)
+ALIGNED, HARMFUL = "ga:0.5,gb:0.5", "gc:1"
+OTHERS = (HARMFUL, "gd:1")
 
 
 class Row(NamedTuple):
@@ -47,7 +47,7 @@ def rows(document: dict[str, Any]) -> list[Row]:
         said = f"ahead with probability {probability:.2f}"
         made.append(Row(f"{ALIGNED} is ahead of {other}", said, probability >= SURE))
     advised = harmful["advice"]["action"]
-    made.append(Row(f"more of {HARMFUL} is not advised", advised, advised not in ("add data", "run more points")))
+    made.append(Row(f"{HARMFUL} harms", advised, advised == "change the data"))
     return made
 
 

@@ -17,13 +17,9 @@ the same in both languages. Monolingual texts of two languages never say the sam
 ``gb``   the target: subject object verb, adjective behind noun, other letters; no word in common with ga
 ``gc``   a sister of gb: its order, endings, and 80 % of its words with the same meaning; the others are its own
 ``gd``   unrelated: own letters, words and endings, verb first
-``gx``   harmful: every word form is one of gb, with the meaning of another word of gb; gb's order reversed and
-         its endings exchanged
 ======== ==============================================================================================
 
-What must come out for ga-gb where all else is equal: ``ga:0.5,gb:0.5``, ``ga`` and ``gb`` help; ``gc`` helps more than
-``gd``; ``gx`` helps least or harms, though it shares all its pieces with the target. Which pieces are shared says
-nothing of the meaning: that is why gx is here.
+What comes out of them for ga-gb: examples/control.
 
 The text depends on the seed, the number of words and the language alone: the same on every machine, a longer text
 begins with the shorter one. Only ``random.Random.random`` is used, whose values Python guarantees.
@@ -61,8 +57,6 @@ class Language:
         consonants, vowels: of its own syllables; two languages without a common consonant share no word.
         parent: the language from which word forms are taken; the own ones follow ``consonants`` and ``vowels``.
         cognates: share of the words that are the parent's with the same meaning; its endings are the parent's too.
-        false_friends: share of the words whose form is the parent's for another meaning; its endings are the parent's,
-            exchanged.
     """
 
     order: str
@@ -71,7 +65,6 @@ class Language:
     vowels: str
     parent: str | None = None
     cognates: float = 0.0
-    false_friends: float = 0.0
 
 
 LANGUAGES = {
@@ -79,7 +72,6 @@ LANGUAGES = {
     "gb": Language("SOV", False, "bdgvrz", "eoy"),
     "gc": Language("SOV", False, "ćđģłř", "ëöÿ", parent="gb", cognates=0.8),
     "gd": Language("VSO", True, "fhwxqj", "âîû"),
-    "gx": Language("VOS", True, "bdgvrz", "eoy", parent="gb", false_friends=1.0),
 }
 
 
@@ -200,15 +192,16 @@ class Grammar:
         self.lexicon: dict[str, list[Word]] = {}
         for kind, size in sizes.items():
             own = [Word(next(forms), int(draw() * _GENDERS)) for _ in range(size)]
-            self.lexicon[kind] = own if parent is None else _inherited(language, own, parent.lexicon[kind], draw)
+            if parent is not None:
+                pairs = zip(own, parent.lexicon[kind], strict=True)
+                own = [cognate if draw() < language.cognates else word for word, cognate in pairs]
+            self.lexicon[kind] = own
         # Articles, adpositions and the negation are short words that no stem is; endings are single letters or two.
         self._functions = short[: _PLACES + 8]
         vowels, consonants = language.vowels, language.consonants
         self._endings = _shuffled([vowel + end for vowel in vowels for end in ("", *consonants)], draw)
         if parent is not None:
             self._functions, self._endings = parent._functions, parent._endings
-            if language.false_friends:
-                self._functions, self._endings = self._functions[::-1], self._endings[::-1]
 
     def sentence(self, meaning: Meaning) -> str:
         """Return what a meaning is called in this language: words between single spaces, ended by a full stop."""
@@ -258,19 +251,6 @@ class _Zipf:
 
     def _rank(self, random: Callable[[], float], size: int) -> int:
         return bisect.bisect_left(self._weights, random() * self._weights[size - 1], hi=size - 1)
-
-
-def _inherited(language: Language, own: list[Word], parent: list[Word], random: Callable[[], float]) -> list[Word]:
-    """Return the lexicon of a daughter: cognates, false friends (a permutation of the parent's words), own words."""
-    permuted = _shuffled(parent, random)
-    lexicon = []
-    for word, cognate, false_friend in zip(own, parent, permuted, strict=True):
-        choice = random()
-        if choice < language.cognates:
-            lexicon.append(cognate)
-        else:
-            lexicon.append(false_friend if choice < language.cognates + language.false_friends else word)
-    return lexicon
 
 
 def _shuffled(items: Sequence[_Item], random: Callable[[], float]) -> list[_Item]:

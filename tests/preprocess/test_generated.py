@@ -72,8 +72,6 @@ def test_kinship_is_that_of_the_table() -> None:
     shared = {language: len(set(stems) & set(target)) / 300 for language, stems in lexicons.items()}
     # 300 draws of probability .8: five standard deviations are .115.
     assert same["gc"] == shared["gc"] == pytest.approx(0.8, abs=0.115)
-    assert shared["gx"] == 1.0
-    assert same["gx"] < 0.05  # a random permutation leaves one word in its place on average
     assert shared["ga"] == shared["gd"] == 0.0
 
 

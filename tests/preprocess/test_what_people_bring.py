@@ -257,9 +257,9 @@ def test_the_expected_text_is_told_from_another(write_raw: WriteRaw, tmp_path: P
 
 def test_generated_text_goes_through_all_steps(tmp_path: Path) -> None:
     options = {"generated_sentences": 300, "generated_pairs": 300, "generated_words": 200, "generated_seed": 1}
-    request = Request(["ga", "gx"], ["ga-gb"], options=options)
-    fetch(lambda: [open_source("generated", request)], ["ga", "gx"], ["ga-gb"], tmp_path / "raw")
+    request = Request(["ga", "gc"], ["ga-gb"], options=options)
+    fetch(lambda: [open_source("generated", request)], ["ga", "gc"], ["ga-gb"], tmp_path / "raw")
     settings = CleanSettings(valid=20, test=20, mono_valid=20, language_check=False)
     manifest = clean(tmp_path / "raw", tmp_path / "clean", settings)
     assert manifest["pairs"]["ga-gb"]["train"] > 200
-    assert manifest["text"]["changed"] == {"pairs ga-gb": {}, "mono ga": {}, "mono gx": {}}
+    assert manifest["text"]["changed"] == {"pairs ga-gb": {}, "mono ga": {}, "mono gc": {}}
