@@ -25,6 +25,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def beside(study: Study) -> str:
     """Return the tables, as Markdown."""
     parts = (
+        ("BLEU at 4 million tokens as predicted from the four smaller budgets (not in the plan)", _predicted(study)),
         ("Scores at the largest D_p, means of the seeds, by alignment", _scores(study)),
         ("Rank correlation of what alignment says beforehand with the scores of the four mixtures", _ranks(study)),
         ("Gain of pretraining on 4 million tokens by D_f, en-fr, means of the seeds", _gains_by_size(study)),
@@ -45,22 +46,40 @@ def _scores(study: Study) -> str:
     return table(("task", "mixture", "alignment", "BLEU", "cross-entropy", "BLEU's curve"), rows)
 
 
+def _predicted(study: Study) -> str:
+    cut = {
+        key: replace(curve, held_out=curve.pretrain_tokens == curve.pretrain_tokens.max())
+        for key, curve in study.curves.items()
+    }
+    forecasts = dict(zip(cut, laws.forecast(list(cut.values())), strict=True))
+    rows = []
+    for key, forecast in forecasts.items():
+        if key.metric == "bleu":
+            curve = cut[key]
+            largest = float(curve.pretrain_tokens.max())
+            ahead = forecast.predict(largest)
+            law = float(laws.fit(curve, "log_law", protocol="paper").values(largest))
+            shown = f"{np.mean(curve.values[curve.held_out]):.2f}", f"{law:.2f}"
+            interval = f"{ahead.value:.2f} [{ahead.lower:.2f}, {ahead.upper:.2f}]"
+            rows.append((key.task, short(key.mixture), format_tokens(key.finetune_tokens), *shown, interval))
+    return table(("task", "mixture", "D_f", "measured", "log-law", "forecast"), rows)
+
+
 def _ranks(study: Study) -> str:
     """Spearman's correlation over four mixtures; that of cross-entropy with its sign turned, so that 1 is agreement."""
-    measured: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    measured: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
     for one in study.alignments:
         for name, value in one.measures.items():
-            measured[f"{one.source_lang}-{one.target_lang}", name][str(one.mixture)] = value
+            measured[name][f"{one.source_lang}-{one.target_lang}", str(one.mixture)] = value
     rows = []
-    for (task, name), values in measured.items():
-        mixtures = mixtures_of(task)
-        said = [values[mixture] for mixture in mixtures]
-        found = (
-            stats.spearmanr(said, [sign * study.at_largest(task, mixture, metric) for mixture in mixtures]).statistic
-            for metric, sign in zip(METRICS, (1, -1), strict=True)
-        )
-        rows.append((task, name.replace("_", " "), *(f"{value:+.1f}" for value in found)))
-    return table(("task", "measure", "BLEU", "cross-entropy"), rows)
+    for name, values in measured.items():
+        found = []
+        for task, (metric, sign) in itertools.product(TASKS, zip(METRICS, (1, -1), strict=True)):
+            mixtures = mixtures_of(task)
+            reached = [sign * study.at_largest(task, mixture, metric) for mixture in mixtures]
+            found.append(stats.spearmanr([values[task, mixture] for mixture in mixtures], reached).statistic)
+        rows.append((name.replace("_", " "), *(f"{value:+.1f}" for value in found)))
+    return table(("measure", *(f"{task}, {title}" for task in TASKS for title in ("BLEU", "cross-entropy"))), rows)
 
 
 def _gains_by_size(study: Study) -> str:
@@ -94,10 +113,11 @@ def _forgot(study: Study) -> str:
 def _joint(study: Study) -> str:
     rows = []
     for law in study.joint:
-        estimates = law["coefficients"] | {f"gain of twice {name}": gain for name, gain in law["doubled"].items()}
-        for name, one in estimates.items():
-            rows.append((law["curves"][0], name, f"{one['value']:.3g} [{one['lower']:.3g}, {one['upper']:.3g}]"))
-    return table(("first of the curves", "estimate", "value"), rows)
+        estimates = [*law["coefficients"].values(), *law["doubled"].values()]
+        shown = (f"{one['value']:.2g} [{one['lower']:.2g}, {one['upper']:.2g}]" for one in estimates)
+        rows.append((law["curves"][0].split(" / ")[1], *shown))
+    names = ("E", "log A", "alpha", "beta", "gain of twice D_p", "of twice D_f", "of twice both")
+    return table(("mixture", *names), rows)
 
 
 DEPTHS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -148,7 +168,8 @@ def draw_figures(study: Study, folder: Path) -> Iterator[Path]:
         for axes in figure.axes:
             axes.set_xscale("log")
             axes.set_xlabel("pretraining tokens")
-        figure.axes[0].legend(frameon=False)
+        if not figure.axes[0].get_legend():
+            figure.axes[0].legend(frameon=False)
         figure.tight_layout()
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         plt.close(figure)
@@ -190,11 +211,13 @@ def draw_figures(study: Study, folder: Path) -> Iterator[Path]:
     figure.suptitle(f"en-fr, {short(BOTH['en-fr'])}; dotted: no pretraining")
     yield save(figure, "finding-4-finetuning-tokens")
 
-    figure, axes = plt.subplots(figsize=(5, 3.2))
+    figure, axes = plt.subplots(figsize=(6.4, 3.2))
     for key, one in study.lengths().items():
         colour = COLOURS[mixtures_of(key.task).index(key.mixture)]
         style = "-" if key.task == "en-fr" else "--"
         label = f"{key.task}, {short(key.mixture)}" if key.finetune_tokens == MAIN_SIZE else None
         axes.plot(list(one.penalty), list(one.penalty.values()), style, marker=".", color=colour, label=label, lw=1)
+    axes.axhline(1, color="grey", lw=0.7, ls=":")
     axes.set_ylabel("brevity penalty")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     yield save(figure, "finding-5-brevity-penalty")
