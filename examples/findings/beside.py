@@ -152,6 +152,7 @@ def power(study: Study, generator: np.random.Generator) -> Iterator[tuple[float,
         yield depth, seen / STUDIES
 
 
+TICKS = (62_500, 250_000, 1_000_000, 4_000_000, 16_000_000)
 COLOURS = ("#0b6e99", "#d1495b", "#2e8540", "#b07d12")
 
 
@@ -167,7 +168,8 @@ def draw_figures(study: Study, folder: Path) -> Iterator[Path]:
     def save(figure: Any, name: str) -> Path:
         for axes in figure.axes:
             axes.set_xscale("log")
-            axes.set_xlabel("pretraining tokens")
+            axes.set_xticks(TICKS, [format_tokens(tokens) for tokens in TICKS])
+            axes.minorticks_off()
         if not figure.axes[0].get_legend():
             figure.axes[0].legend(frameon=False)
         figure.tight_layout()
@@ -177,11 +179,17 @@ def draw_figures(study: Study, folder: Path) -> Iterator[Path]:
 
     def line(axes: Any, key: Key, colour: str, label: str) -> None:
         forecast, curve = study.forecasts[key], study.curves[key]
-        grid = np.geomspace(curve.pretrain_tokens.min(), 4 * forecast.largest, 50)
+        grid = np.append(
+            np.geomspace(curve.pretrain_tokens.min(), forecast.largest, 40),
+            forecast.largest * np.geomspace(1.01, 4, 20),
+        )
         band = forecast.predict(grid)
-        axes.plot(grid, band.value, color=colour, label=label)
+        seen = grid <= 1.001 * forecast.largest
+        axes.plot(grid[seen], band.value[seen], color=colour, label=label)
+        axes.plot(grid[~seen], band.value[~seen], color=colour, ls="--")
         axes.fill_between(grid, band.lower, band.upper, color=colour, alpha=0.12, lw=0)
         axes.plot(curve.pretrain_tokens, curve.values, ".", color=colour, ms=5)
+        axes.set_xlabel("pretraining tokens; dashed: forecast")
         axes.set_ylabel(curve.about.title + (" (nats per token)" if curve.about.is_loss else ""))
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -212,12 +220,12 @@ def draw_figures(study: Study, folder: Path) -> Iterator[Path]:
     yield save(figure, "finding-4-finetuning-tokens")
 
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
-    for key, one in study.lengths().items():
+    for key, one in sorted(study.lengths().items(), reverse=True):
         colour = COLOURS[mixtures_of(key.task).index(key.mixture)]
         style = "-" if key.task == "en-fr" else "--"
         label = f"{key.task}, {short(key.mixture)}" if key.finetune_tokens == MAIN_SIZE else None
         axes.plot(list(one.penalty), list(one.penalty.values()), style, marker=".", color=colour, label=label, lw=1)
     axes.axhline(1, color="grey", lw=0.7, ls=":")
-    axes.set_ylabel("brevity penalty")
+    axes.set(xlabel="pretraining tokens", ylabel="brevity penalty")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     yield save(figure, "finding-5-brevity-penalty")
