@@ -6,7 +6,8 @@
 #
 # for example: nice examples/quickstart/stability.sh work/stability
 #
-# TIME. Stopped and started again, the command goes on where it was. The text is made once. What a finished repetition
+# One run of the study takes 23 minutes and 0.6 GB on the machine of README.md, so all twelve about five hours and 8 GB in
+# WORK. Stopped and started again, the command goes on where it was. The text is made once. What a finished repetition
 # advises is kept in stability/, so that another day or another machine can run the next ones; what is kept is not run again.
 set -euo pipefail
 folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

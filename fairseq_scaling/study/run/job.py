@@ -70,10 +70,12 @@ def run_job(
         locks: file descriptors that the command holds open as long as it runs, whatever happens to this process.
     """
     before = folder.record(job.id) if attempt > 1 else None
-    if before is not None and before["state"] == "failed":
-        # The attempt before has found that no further one can help.
-        return int(before["code"])
     trains, log = STAGES[job.stage].trains, folder.path / job.log
+    if before is not None and before["state"] == "failed":
+        # The attempt before has found that no further one can help. Before this one Snakemake has deleted what it said.
+        if not log.exists() or not log.stat().st_size:
+            log.write_text(before["said"], "utf-8")
+        return int(before["code"])
     ready = trains and training.begin(folder, plan, job)
     command = resolve(folder, plan, job)
     started, fraction = time.time(), fraction_in_log(log, job.goal, job.goal_start)
@@ -100,7 +102,8 @@ def run_job(
     # A second failure at the same place is the settings' or the data's fault: a further attempt only costs time.
     record["stuck"] = code > 0 and fraction_in_log(log, job.goal, job.goal_start) <= fraction
     final = hopeless or attempt >= attempts or (before is not None and before.get("stuck") and record["stuck"])
-    folder.write_record(job.id, {**record, "state": "failed" if final else "retry"})
+    said = log.read_bytes()[-20_000:].decode("utf-8", "replace")
+    folder.write_record(job.id, {**record, "state": "failed" if final else "retry", "said": said})
     return code
 
 

@@ -128,10 +128,12 @@ def describe_failure(folder: StudyFolder, job: Job) -> str:
     code = record.get("code")
     how = "ended from outside" if code is None else f"exit code {code}"
     again = f"; it is tried again, {record['attempt']} of {record['attempts']} times done" if _again(record) else ""
+    # The log itself may just have been deleted for the next attempt.
+    said = "\n".join(record.get("said", "").splitlines()[-12:]) or tail(folder.path / job.log, 12)
     return (
         f"{job.label} failed ({how}{again})\n"
         f"  command: {command}\n  log: {folder.path / job.log}\n  its last lines:\n"
-        + "\n".join(f"    {line}" for line in tail(folder.path / job.log, 12).splitlines())
+        + "\n".join(f"    {line}" for line in said.splitlines())
     )
 
 

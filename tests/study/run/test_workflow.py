@@ -302,6 +302,20 @@ def test_a_failed_job_is_shown_with_command_log_and_last_lines_and_the_others_go
     }  # fmt: skip
 
 
+def test_what_a_refused_step_says_outlives_the_attempts_that_snakemake_still_makes(
+    fakes: Fakes, values: dict[str, Any], write_study: Write, tmp_path: Path
+) -> None:
+    """Before each attempt Snakemake deletes the log of the one before."""
+    result = fakes.run(
+        "run", write_study(values), "--out", tmp_path / "out", FAKE_FAIL="train-sentencepiece", FAKE_CODE="2"
+    )
+    assert result.returncode == 1
+    assert "train SentencePiece failed (exit code 2)" in result.stderr
+    assert "its last lines:\n    something is wrong here" in result.stderr
+    assert (tmp_path / "out/logs/sentencepiece.log").read_text() == "something is wrong here\n"
+    assert [line.split()[2] for line in fakes.started()] == ["fetch", "clean", "train-sentencepiece"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_study_leaves_no_process_and_goes_on_where_it_was(
     finished: Path, fakes: Fakes, values: dict[str, Any], write_study: Write, number: signal.Signals
