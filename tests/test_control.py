@@ -37,7 +37,7 @@ def findings(reached: dict[str, float], rises: float, harmful: str) -> dict[str,
     return {
         "curves": [
             {"name": f"{mixture} {metric}", "metric": metric, "setting": {"mixture": mixture}, "forecast": forecast,
-             "advice": {"action": harmful if mixture == "gc:1" else "add data"}}
+             "advice": {"action": harmful if mixture == "gd:1" else "add data"}}
             for mixture in reached for metric in ("bleu", "chrf")
         ],
         "mixture_comparisons": [
@@ -48,7 +48,7 @@ def findings(reached: dict[str, float], rises: float, harmful: str) -> dict[str,
     }  # fmt: skip
 
 
-RIGHT = {"ga:0.5,gb:0.5": 9.0, "gc:1": 3.0, "gd:1": 5.0}
+RIGHT = {"ga:0.5,gb:0.5": 9.0, "gc:1": 5.0, "gd:1": 3.0}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ RIGHT = {"ga:0.5,gb:0.5": 9.0, "gc:1": 3.0, "gd:1": 5.0}
         (RIGHT, 0.99, "run more points", 1),
         (RIGHT, 0.99, "stop", 1),
         (RIGHT, 0.9, "change the data", 1),  # BLEU does not surely improve
-        ({**RIGHT, "gd:1": 8.8}, 0.99, "change the data", 1),  # ahead of gd, but not surely
+        ({**RIGHT, "gc:1": 8.8}, 0.99, "change the data", 1),  # ahead of gc, but not surely
         (dict(reversed(RIGHT.items())), 0.99, "change the data", 0),  # the order of the comparisons does not matter
     ],
 )

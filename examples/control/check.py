@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 SURE = 0.95
 """Probability from which a row counts as found."""
-ALIGNED, HARMFUL = "ga:0.5,gb:0.5", "gc:1"
-OTHERS = (HARMFUL, "gd:1")
+ALIGNED, HARMFUL = "ga:0.5,gb:0.5", "gd:1"
+OTHERS = ("gc:1", HARMFUL)
 
 
 class Row(NamedTuple):
