@@ -140,7 +140,8 @@ def test_tables_figures_and_the_plan_agree_on_what_is_run(
     monkeypatch.setattr(findings.Study, "read", lambda: study)
     printed = CliRunner().invoke(findings.main, ["table"], catch_exceptions=False).output
     assert printed.count("confirmed |") + printed.count("refuted |") + printed.count("open |") == 7
-    scores, ranks, gains, forgot, joint = printed.split(":\n\n")[1:]
+    predicted, scores, ranks, gains, forgot, joint = printed.split(":\n\n")[1:]
+    assert predicted.count("| 100k |") == 8
     assert scores.count("| en-fr |") == scores.count("| en-de |") == 4
     assert "| alignment | +1.0 |" in ranks
     assert "| de | 25k | 3.00 | +4.9" in gains
