@@ -37,12 +37,12 @@ def beside(study: Study) -> str:
 
 def _scores(study: Study) -> str:
     rows = []
-    for task, mixture in itertools.product(TASKS, range(4)):
-        name = mixtures_of(task)[mixture]
-        bleu, loss = (study.at_largest(task, name, metric) for metric in METRICS)
-        forecast = study.forecast(task, name)
-        kind, alignment = laws.diagnose(forecast).kind.value, float(forecast.curve.attributes["alignment"])
-        rows.append((task, short(name), f"{alignment:g}", f"{bleu:.2f}", f"{loss:.3f}", kind))
+    for task in TASKS:
+        for mixture in mixtures_of(task):
+            bleu, loss = (study.at_largest(task, mixture, metric) for metric in METRICS)
+            forecast = study.forecast(task, mixture)
+            kind, alignment = laws.diagnose(forecast).kind.value, float(forecast.curve.attributes["alignment"])
+            rows.append((task, short(mixture), f"{alignment:g}", f"{bleu:.2f}", f"{loss:.3f}", kind))
     return table(("task", "mixture", "alignment", "BLEU", "cross-entropy", "BLEU's curve"), rows)
 
 

@@ -156,25 +156,18 @@ def test_fairseq_trains_without_scikit_learn_and_scipy(tmp_path: Path) -> None:
     """The machine without network gets neither: fairseq imports them, and finds empty modules."""
     program = f"""
 import sys
-from importlib.machinery import PathFinder
 from pathlib import Path
-
-class Missing:  # hides the installed ones, in any folder but that of the stand-ins
-    def find_spec(self, name, path=None, target=None):
-        if name in ("sklearn", "scipy"):
-            if spec := PathFinder.find_spec(name, [place for place in sys.path if place == {str(tmp_path)!r}]):
-                return spec
-            raise ModuleNotFoundError(name, name=name)
-
-sys.meta_path.insert(0, Missing())
-import importlib.util
-found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "sklearn" else found(name, *rest)
 from tests.benchmarks import check_gpu
-check_gpu.stand_in_for_scikit_learn(Path({str(tmp_path)!r}))
+
+folder = Path({str(tmp_path)!r})
+sys.modules["sklearn"] = None  # as where it is missing
+check_gpu.stand_in_for_scikit_learn(folder)
+del sys.modules["sklearn"]
+assert sys.path[-1] == str(folder)
+sys.path.insert(0, str(folder))  # before those that are installed here
 import fairseq.criterions.sentence_prediction as used
 assert used.f1_score is None and used.pearsonr is None
-assert "scikit" not in str(sys.modules["sklearn"].__file__) and {str(tmp_path)!r} in sys.modules["scipy"].__file__
+assert all(Path(sys.modules[name].__file__).is_relative_to(folder) for name in ("sklearn", "scipy"))
 print("imported")
 """
     found = subprocess.run([sys.executable, "-c", program], cwd=check_gpu.ROOT, capture_output=True, text=True)

@@ -25,7 +25,7 @@ from .folder import Record, StudyFolder
 from .gpus import free_gpus
 from .lock import alone
 from .programs import PACKAGE, find_program, run_program
-from .progress import fraction_in_log
+from .progress import fraction_in_log, tail
 
 # The exit code of fit-scaling where no curve has enough points for a law. Its files are written all the same, and the
 # report says so: the study is done.
@@ -74,7 +74,7 @@ def run_job(
     if before is not None and before["state"] == "failed":
         # The attempt before has found that no further one can help. Before this one Snakemake has deleted what it said.
         if not log.exists() or not log.stat().st_size:
-            log.write_text(before["said"], "utf-8")
+            log.write_text(f"{before['said']}\n", "utf-8")
         return int(before["code"])
     ready = trains and training.begin(folder, plan, job)
     command = resolve(folder, plan, job)
@@ -102,8 +102,7 @@ def run_job(
     # A second failure at the same place is the settings' or the data's fault: a further attempt only costs time.
     record["stuck"] = code > 0 and fraction_in_log(log, job.goal, job.goal_start) <= fraction
     final = hopeless or attempt >= attempts or (before is not None and before.get("stuck") and record["stuck"])
-    said = log.read_bytes()[-20_000:].decode("utf-8", "replace")
-    folder.write_record(job.id, {**record, "state": "failed" if final else "retry", "said": said})
+    folder.write_record(job.id, {**record, "state": "failed" if final else "retry", "said": tail(log, 200)})
     return code
 
 

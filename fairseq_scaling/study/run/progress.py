@@ -66,11 +66,11 @@ def fraction_in_log(log: Path, goal: tuple[str, int] | None, start: int = 0) -> 
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - _TAIL_BYTES))
-            tail = file.read()
+            ending = file.read()
     except OSError:
         return 0.0
     value = re.compile(rb'"(?:train_|valid_)?' + re.escape(key).encode() + rb'": "?([0-9.e+]+)"?')
-    for line in reversed(tail.splitlines()):
+    for line in reversed(ending.splitlines()):
         if b"SCALING_RUN" not in line and (found := value.search(line)):
             return min(1.0, max(0.0, (float(found[1]) - start) / (end - start)))
     return 0.0
@@ -247,3 +247,14 @@ def counts(jobs: Sequence[Progress]) -> Mapping[str, int]:
     for job in jobs:
         found[job.state] += 1
     return found
+
+
+def tail(path: Path, lines: int) -> str:
+    """Return the last lines of a text file, or a word about why there are none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 20_000))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return "(no log)"
+    return "\n".join(text.splitlines()[-lines:]) or "(empty)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import re
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from .lock import locked
 from .pending import pending_jobs
 from .preflight import check_flags
 from .programs import SERVERS_VARIABLE, find_program
-from .progress import Progress, calibrated, fraction_in_log
+from .progress import Progress, calibrated, fraction_in_log, tail
 from .scheduling import Scheduling, snakemake_command
 from .training import tidy
 
@@ -129,11 +128,11 @@ def describe_failure(folder: StudyFolder, job: Job) -> str:
     how = "ended from outside" if code is None else f"exit code {code}"
     again = f"; it is tried again, {record['attempt']} of {record['attempts']} times done" if _again(record) else ""
     # The log itself may just have been deleted for the next attempt.
-    said = "\n".join(record.get("said", "").splitlines()[-12:]) or tail(folder.path / job.log, 12)
+    said = record.get("said") or tail(folder.path / job.log, 12)
     return (
         f"{job.label} failed ({how}{again})\n"
         f"  command: {command}\n  log: {folder.path / job.log}\n  its last lines:\n"
-        + "\n".join(f"    {line}" for line in said.splitlines())
+        + "\n".join(f"    {line}" for line in said.splitlines()[-12:])
     )
 
 
@@ -163,17 +162,6 @@ def check_programs(jobs: Sequence[Job]) -> None:
             raise DataError(f"{name} is not installed\n  In the project's folder: pip install '.[study]'")
     if importlib.util.find_spec("snakemake") is None:
         raise DataError("Snakemake is not installed\n  In the project's folder: pip install '.[study]'")
-
-
-def tail(path: Path, lines: int) -> str:
-    """Return the last lines of a text file, or a word about why there are none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 20_000))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return "(no log)"
-    return "\n".join(text.splitlines()[-lines:]) or "(empty)"
 
 
 def _supervised(
