@@ -1,23 +1,35 @@
 """What repetitions of the quickstart advise; see stability.sh.
 
-python stability.py keep STUDY_FOLDER    take over what this repetition advises, into stability/
-python stability.py table                print what all of them advise
+python stability.py keep STUDY_FOLDER    take over the points of this repetition, into stability/
+python stability.py table                fit all of them and print what they advise
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 KEPT = Path(__file__).parent / "stability"
 
 
 def keep(folder: Path) -> None:
-    """Take over advice and gains of each curve, and which mixture is ahead, from the fits of a finished study."""
-    fits = json.loads((folder / "results/fits.json").read_text("utf-8"))
+    """Take over the points of a finished study; what it advises follows from them."""
+    KEPT.mkdir(exist_ok=True)
+    shutil.copyfile(folder / "results/points.csv", KEPT / f"{folder.name}.csv")
+
+
+def advised(points: Path) -> dict[str, Any]:
+    """Return advice and gains of each curve, and which mixture is ahead, as ``fit-scaling`` gives them for a table."""
+    with TemporaryDirectory() as folder:
+        command = [str(Path(sys.executable).with_name("fit-scaling")), str(points), "--out", folder]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        fits = json.loads((Path(folder) / "fits.json").read_text("utf-8"))
     curves = [
         {
             "curve": f"{curve['metric']}, {curve['setting']['mixture_label']}",
@@ -26,18 +38,12 @@ def keep(folder: Path) -> None:
         }
         for curve in fits["curves"]
     ]
-    ahead = {
-        pair["metric"]: {key: pair[key] for key in ("names", "probability", "equal")}
-        for pair in fits["mixture_comparisons"]
-    }
-    KEPT.mkdir(exist_ok=True)
-    text = json.dumps({"versions": fits["versions"], "curves": curves, "ahead": ahead}, indent=1)
-    (KEPT / f"{folder.name}.json").write_text(text + "\n", "utf-8")
+    return {"curves": curves, "ahead": {pair["metric"]: pair for pair in fits["mixture_comparisons"]}}
 
 
 def table() -> None:
     """Print how many repetitions agree on each curve, and which mixture is ahead in each."""
-    found = {file.stem: json.loads(file.read_text("utf-8")) for file in sorted(KEPT.glob("*.json"))}
+    found = {file.stem: advised(file) for file in sorted(KEPT.glob("*.csv"))}
     advice: dict[str, Counter[str]] = {}
     for study in found.values():
         for curve in study["curves"]:

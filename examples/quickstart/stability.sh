@@ -7,8 +7,9 @@
 # for example: nice examples/quickstart/stability.sh work/stability
 #
 # One run of the study takes 23 minutes and 0.6 GB on the machine of README.md, so all twelve about five hours and 8 GB in
-# WORK. Stopped and started again, the command goes on where it was. The text is made once. What a finished repetition
-# advises is kept in stability/, so that another day or another machine can run the next ones; what is kept is not run again.
+# WORK. Stopped and started again, the command goes on where it was. The text is made once. The points of a finished
+# repetition are kept in stability/, so that another day or another machine can run the next ones; what is kept is not run
+# again.
 set -euo pipefail
 folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$folder/../.." && pwd)
@@ -24,7 +25,7 @@ mkdir -p "$work"
 # repeat NAME [options of scaling-study run]
 repeat() {
     local out=$work/$1
-    [ ! -e "$folder/stability/$1.json" ] || return 0
+    [ ! -e "$folder/stability/$1.csv" ] || return 0
     shift
     if [ ! -e "$out" ]; then
         cp -a "$work/text" "$out.part"

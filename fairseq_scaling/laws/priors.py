@@ -48,7 +48,8 @@ class ShapePrior:
     the gain itself is half-normal with that scale."""
     still_to_come: float = 4.0
     """A shape that gains c times what it has gained over the observed range, counted to 1.3 decades, until the horizon
-    weighs 1 / (1 + (c / still_to_come)^2)."""
+    weighs 1 / (1 + (c / still_to_come)^2). What a curve has gained counts together with the typical gain (that of
+    ``log_gain``; root of the sum of squares): one that has gained little may not have begun to rise."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class NoisePrior:
     BLEU at all ten points; a rate that falls to 0 makes them differ by a third of that."""
     shared_spread: float = 0.7
     """Standard deviation of the logarithm of both."""
+    drift: tuple[float, ...] = (0.0, 0.5, 0.9)
+    """Shares of the variance of the noise, equally likely, that are the drift of a pretraining run: how far it is ahead
+    or behind at some budgets only, in all its finetunings there. One run does not show it."""
+    reach: float = 0.6
+    """Decades over which the drift is alike (Ornstein-Uhlenbeck in log D). Of 0.2 to 6 decades 0.4 and 0.8 were the
+    likeliest for the runs of ``examples/`` (docs/statistics.md)."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ class Model:
         self.determinants = np.array([np.linalg.slogdet(kernel)[1] for kernel in self.kernels])
         # the weight of what is still to come is normalised within a family
         u = np.random.default_rng(3).standard_normal((100_000, 6))
-        of = [np.exp(self.shape(np.full(len(u), kind), u, self.z)[1]).mean() for kind in range(4)]
+        typical = np.full(len(u), np.exp(SHAPE.log_gain[0]) * self.width)
+        of = [np.exp(self.shape(np.full(len(u), kind), u, typical, self.z)[1]).mean() for kind in range(4)]
         self.family_prior = np.log(FAMILIES / of)
 
     @staticmethod
@@ -75,7 +76,7 @@ class Model:
         family = family[:, None]
         return np.select([family == RISE, family == FLAT, family == FALL], [made, 0 * made, -made], made - fallen)
 
-    def shape(self, family, u, z):
+    def shape(self, family, u, gain, z):
         """Return scaled heights at z [c, n], the logarithm of the weight [c], and the height at the horizon [c]."""
         inside = np.linspace(self.low, self.high, 17)
         made = self.raw(family, u, np.r_[inside, self.high + SHAPE.horizon, z])
@@ -86,6 +87,7 @@ class Model:
         made = made - made[:, :17].mean(1, keepdims=True)
         end = made[:, 17] - made[:, 0]
         ahead = np.maximum(np.where(family == FALL, -end, end) - 1, 0) * self.width / SHAPE.still_to_come
+        ahead = ahead * gain / np.hypot(gain, np.exp(SHAPE.log_gain[0]) * self.width)
         below = np.where(family == BEND, np.maximum(-end, 0) * self.width / (2 * SHAPE.still_to_come), 0.0)
         with np.errstate(divide="ignore"):
             weight = np.where(usable, -np.log1p(ahead**2) - np.log1p(below**2), -np.inf)
@@ -94,7 +96,7 @@ class Model:
     def log_posterior(self, state):
         family, u, level, log_gain, size, rough, shared, difference = state
         gain = np.where(family == FLAT, 0.0, np.exp(log_gain))
-        heights, weight, end = self.shape(family, u, self.z)
+        heights, weight, end = self.shape(family, u, gain, self.z)
         made = weight + self.family_prior[family] - 0.5 * (u**2).sum(1)
         reached = level + gain * end
         made = np.where((reached < 0) | (reached > self.upper), -np.inf, made)
@@ -160,7 +162,7 @@ class Model:
         """Return the curve at z = ``at`` [c, n], its discrepancy drawn given the budgets."""
         family, u, level, log_gain, size, rough, *_ = state
         gain = np.where(family == FLAT, 0.0, np.exp(log_gain))
-        heights = self.shape(family, u, np.r_[self.z, at])[0]
+        heights = self.shape(family, u, np.ones(len(u)), np.r_[self.z, at])[0]
         made = level[:, None] + gain[:, None] * heights
         left, ahead = self.y - made[:, : self.z.size], made[:, self.z.size :].copy()
         across, among = self.kernel(at, self.z), self.kernel(at, at)

@@ -22,7 +22,7 @@ from .shapes import Family, Shapes
 LEVEL_SPREAD = 3.0
 """Prior standard deviation of the level around the mean of the budgets, in units of the curve: next to no prior."""
 _USUAL_DECADES = 1.3
-_NEGLIGIBLE = 15.0  # of the logarithm of a weight
+_NEGLIGIBLE = 10.0  # of the logarithm of a weight
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,9 @@ class Scaled:
     Attributes:
         heights: at the budgets [k, b]; starts, spans, middles: of the scaling [k].
         ends: heights at the horizon [k]; before: heights at D = 0 [k].
-        gain_precision: of the prior of the gain [k]; log_prior: of the shapes [k].
+        gain_precision: of the prior of the gain [k]; log_prior: of the shapes, but for what is still to come [k].
+        ahead: gain from the last budget to the horizon, in units of ``still_to_come`` [k].
+        typical: the gain over the budgets that is typical of curves, in units of the curve.
     """
 
     heights: FloatArray
@@ -146,6 +148,8 @@ class Scaled:
     is_flat: NDArray[np.bool_]
     gain_precision: FloatArray
     log_prior: FloatArray
+    ahead: FloatArray
+    typical: float
 
     @classmethod
     def of(cls, repeats: Repeats, shapes: Shapes) -> Scaled:
@@ -163,23 +167,29 @@ class Scaled:
         before = -starts / spans
         width = float(np.clip(high - low, 0.2, 3.0) / _USUAL_DECADES)
         prior = shapes.prior
-        ahead = np.where(falls, -ends, ends) - 1
-        penalty = np.log1p((np.maximum(ahead, 0) * width / prior.still_to_come) ** 2)
-        penalty += np.where(bends, np.log1p((np.maximum(-ends, 0) * width / (2 * prior.still_to_come)) ** 2), 0.0)
-        weight = np.where(usable, np.exp(-penalty), 0.0)
+        ahead = np.maximum(np.where(falls, -ends, ends) - 1, 0) * width / prior.still_to_come
+        below = np.where(bends, np.maximum(-ends, 0) * width / (2 * prior.still_to_come), 0.0)
+        weight = np.where(usable, 1 / (1 + below**2), 0.0)
+        # A family has its probability on a curve that gains as much as is typical.
+        expected = weight / (1 + 0.5 * ahead**2)
         shares = (prior.rise, prior.flat, prior.fall, prior.bend)
         for kind in Family:
-            weight[family == kind] *= shares[kind] / max(weight[family == kind].sum(), 1e-300)
+            weight[family == kind] *= shares[kind] / max(expected[family == kind].sum(), 1e-300)
         with np.errstate(divide="ignore"):
             log_prior = np.log(weight)
+        typical = float(np.exp(prior.log_gain[0])) * width
         heights = (shapes.heights(repeats.z, low, high) - starts[:, None]) / spans[:, None] - middles[:, None]
         heights[is_flat] = 0.0
         precision = np.where(is_flat, 1e12, 1 / (shapes.gain_scale * width) ** 2)
-        return cls(heights, starts, spans, middles, ends - middles, before - middles, is_flat, precision, log_prior)
+        return cls(heights, starts, spans, middles, ends - middles, before - middles, is_flat, precision,
+                   log_prior, ahead, typical)  # fmt: skip
 
 
 def _weigh_ends(made: Explained, baseline: tuple[float, int] | None) -> None:
     """Weigh the shapes by where they end and start.
+
+    Much more to come than was gained is improbable. But a curve that has gained less than is typical may not have begun
+    to rise: what is to come is compared with what it gained and with the typical gain.
 
     What lies outside the metric's range at the horizon, and gains below 0, are taken off: both are other shapes'
     business. Only what is not negligible for its size of noise is looked at, and only sizes that the repeats and this
@@ -203,6 +213,8 @@ def _weigh_ends(made: Explained, baseline: tuple[float, int] | None) -> None:
     inside += _log_share((repeats.upper - end) / np.sqrt(variance)) + _log_share(
         (end - repeats.lower) / np.sqrt(variance)
     )
+    gained = np.maximum(mean[1], 0.0) ** 2
+    inside -= np.log1p(made.scaled.ahead[shape] ** 2 * gained / (gained + made.scaled.typical**2))
     if baseline is not None:
         value, runs = baseline
         start, variance = at(made.scaled.before[shape])

@@ -2,13 +2,17 @@
 
 A measurement is ``curve(D) + u + v + e``: u is what its pretraining run does at every budget, v what its finetuning
 seed does at every budget, e the noise of the run, with standard deviations ``k_u sigma``, ``k_v sigma`` and ``sigma``.
-Given k_u and k_v the rest is a linear model with free means of the budgets; its restricted likelihood (Patterson and
-Thompson 1971) is exact, and what it leaves for the shapes are the means of the budgets with their covariance.
+A share of the variance of e is the drift of the pretraining run: how far it is ahead or behind changes slowly with D.
+Given k_u, k_v and that share the rest is a linear model with free means of the budgets; its restricted likelihood
+(Patterson and Thompson 1971) is exact, and what it leaves for the shapes are the means of the budgets with their
+covariance.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +29,9 @@ class Repeats:
         z: log10 of the budgets [b]; values: their means [b].
         sizes: noise of one run at every budget, relative to the curve's [b].
         covariance: of the means, shared effects aside, in units of sigma^2 [b, b].
-        typical: how many runs a budget has, the median.
-        log_likelihood: of the repeats, over NOISE_GRID x SHARED_GRID (run) x SHARED_GRID (seed) [s, g, g].
+        typical: how many independent runs a budget is worth, the median.
+        log_likelihood: of the repeats, over NOISE_GRID x SHARED_GRID (run) x SHARED_GRID (seed) [s, g, g], up to a
+            constant of the points.
         runs, seeds: share of the points that each pretraining run and each finetuning seed has.
         noise: centre of the prior of sigma, in units; spread: its scale in decades.
         unit, sign: of the values; lower, upper: bounds of the metric, in units and oriented.
@@ -81,32 +86,12 @@ def reduce_to_budgets(curve: Curve) -> Repeats:
             scatter = np.where(errors > 0, errors / typical, 1.0) ** 2
     runs = _indicators(curve.runs, usable)
     seeds = _indicators(curve.seeds, usable)
-    y = sign * values / unit
-    grid = noise / unit * 10**NOISE_GRID
-    likelihood = np.zeros((grid.size, SHARED_GRID.size, SHARED_GRID.size))
-    of_budget = (budget[:, None] == np.arange(z.size)).astype(float)
-    best, made = -np.inf, list[_Restricted]()
-    for i, run in enumerate(SHARED_GRID):
-        if i and runs[1].shape[1] < 2:
-            likelihood[:, i] = likelihood[:, 0]
-            continue
-        for j, seed in enumerate(SHARED_GRID):
-            if j and seeds[1].shape[1] < 2:
-                likelihood[:, i, j] = likelihood[:, i, 0]
-                continue
-            fit = _restricted(y, of_budget, scatter, [(run, runs[1]), (seed, seeds[1])])
-            made = made or [fit, fit]  # without shared effects, and with the likeliest
-            likelihood[:, i, j] = -fit.freedom * np.log(grid) - 0.5 * fit.log_determinants - 0.5 * fit.squares / grid**2
-            if likelihood[:, i, j].max() > best:
-                best, made[1] = likelihood[:, i, j].max(), fit
-    alone, fit = made
-    # What shared effects add to all budgets alike is no noise between them: the common mean gets the variance that it
-    # would have without them.
-    covariance = fit.covariance - (_common_variance(fit.covariance) - _common_variance(alone.covariance))
-    counts = np.bincount(budget)
+    sigmas = noise / unit * 10**NOISE_GRID
+    told = _weigh_repeats(sign * values / unit, z, budget, scatter, runs[1], seeds[1], sigmas, noise_weights(spread))
+    typical = 1 / (told.drift / runs[1].shape[1] + (1 - told.drift) / np.median(np.bincount(budget)))
     bounds = sorted((sign * about.lower / unit, sign * about.upper / unit))
     return Repeats(
-        z, fit.means, sizes, covariance, float(np.median(counts)), likelihood - likelihood.max(),
+        z, told.means, sizes, told.covariance, typical, told.log_likelihood,
         dict(zip(runs[0], runs[1].mean(0), strict=True)), dict(zip(seeds[0], seeds[1].mean(0), strict=True)),
         noise / unit, spread, unit, sign, bounds[0], bounds[1], about.noise_is_relative,
     )  # fmt: skip
@@ -128,6 +113,18 @@ def shared_weights(median: float) -> FloatArray:
     ratio = np.maximum(SHARED_GRID, 0.2)[None] * 10 ** NOISE_GRID[:, None] / median
     logs = -0.5 * (np.log(ratio) / NOISE.shared_spread) ** 2
     return logs - np.log(np.exp(logs).sum(1, keepdims=True))
+
+
+def shared_prior() -> FloatArray:
+    """Return the logarithm of the prior weights of both shared effects for every size of the noise [s, g, g]."""
+    return shared_weights(NOISE.run)[:, :, None] + shared_weights(NOISE.seed)[:, None, :]
+
+
+def _drift(z: FloatArray) -> FloatArray:
+    """Return the covariance of a run's drift at log10 D [b, b]: Ornstein-Uhlenbeck less its mean, on average 1."""
+    alike = np.exp(-np.abs(z[:, None] - z[None]) / NOISE.reach)
+    centred = alike - alike.mean(0) - alike.mean(1)[:, None] + alike.mean()
+    return centred / max(float(np.trace(centred)) / z.size, 1e-12)
 
 
 def between_curves() -> FloatArray:
@@ -155,8 +152,66 @@ def _indicators(names: NDArray[np.object_] | None, usable: NDArray[np.bool_]) ->
     return list(distinct), (which[:, None] == np.arange(distinct.size)).astype(float)
 
 
-@dataclass(frozen=True)
-class _Restricted:
+class _Weighed(NamedTuple):
+    """Log likelihood of the repeats [s, g, g]; means [b], their covariance [b, b] and the share of the drift, averaged
+    over the posterior of what runs and seeds share."""
+
+    log_likelihood: FloatArray
+    means: FloatArray
+    covariance: FloatArray
+    drift: float
+
+
+def _weigh_repeats(
+    y: FloatArray,
+    z: FloatArray,
+    budget: NDArray[np.int_],
+    scatter: FloatArray,
+    runs: FloatArray,
+    seeds: FloatArray,
+    sigmas: FloatArray,
+    log_noise: FloatArray,
+) -> _Weighed:
+    """Return what measurements y [n] at z[budget] say of the effects of their runs and seeds (indicators [n, k]).
+
+    ``scatter`` [n] is the variance of every measurement in units of sigma^2, ``log_noise`` the prior of ``sigmas`` [s].
+    """
+    of_budget = (budget[:, None] == np.arange(z.size)).astype(float)
+    own, of_run, of_seed = np.diag(scatter), runs @ runs.T, seeds @ seeds.T
+    drifting = _drift(z)[budget][:, budget] * np.sqrt(np.outer(scatter, scatter)) * of_run
+    # What one run or one seed adds to all its budgets, and how it drifts, its scores do not show.
+    several_runs, several_seeds = runs.shape[1] > 1, seeds.shape[1] > 1
+    run_sizes, seed_sizes = (SHARED_GRID if several else SHARED_GRID[:1] for several in (several_runs, several_seeds))
+    shares = NOISE.drift if several_runs and z.size > 2 else (0.0,)
+    of_prior = log_noise[:, None, None]
+    if several_runs:
+        of_prior = of_prior + shared_weights(NOISE.run)[:, :, None]
+    if several_seeds:
+        of_prior = of_prior + shared_weights(NOISE.seed)[:, None, :]
+    logs, fits = [], []
+    for run, seed, share in product(run_sizes, seed_sizes, shares):
+        covariance = (1 - share) * own + share * drifting + run**2 * of_run + seed**2 * of_seed
+        fits.append(_restricted(y, of_budget, covariance))
+        freedom, determinants, squares = fits[-1][:3]
+        logs.append(-freedom * np.log(sigmas) - 0.5 * determinants - 0.5 * squares / sigmas**2)
+    likelihood = np.reshape(logs, (run_sizes.size, seed_sizes.size, len(shares), sigmas.size)) - np.log(len(shares))
+    posterior = np.logaddexp.reduce(likelihood + np.moveaxis(of_prior, 0, -1)[:, :, None], -1)
+    weights = np.exp(posterior - posterior.max()).ravel()
+    weights /= weights.sum()
+    # What runs and seeds add to all budgets alike is no noise between them: the common mean gets the variance that it
+    # would have without them.
+    alone = _common_variance(fits[0].covariance)
+    levelled = [fit.covariance - (_common_variance(fit.covariance) - alone) for fit in fits]
+    whole = (sigmas.size, SHARED_GRID.size, SHARED_GRID.size)
+    return _Weighed(
+        np.broadcast_to(np.moveaxis(np.logaddexp.reduce(likelihood, 2), -1, 0), whole),
+        np.tensordot(weights, [fit.means for fit in fits], 1),
+        np.tensordot(weights, levelled, 1),
+        float(weights @ np.tile(shares, run_sizes.size * seed_sizes.size)),
+    )
+
+
+class _Restricted(NamedTuple):
     freedom: int
     log_determinants: float
     squares: float
@@ -164,13 +219,8 @@ class _Restricted:
     covariance: FloatArray
 
 
-def _restricted(
-    y: FloatArray, design: FloatArray, scatter: FloatArray, shared: list[tuple[float, FloatArray]]
-) -> _Restricted:
+def _restricted(y: FloatArray, design: FloatArray, covariance: FloatArray) -> _Restricted:
     """Return the restricted likelihood's parts and the means, with covariances in units of sigma^2."""
-    covariance = np.diag(scatter)
-    for size, indicator in shared:
-        covariance = covariance + size**2 * indicator @ indicator.T
     factor = np.linalg.cholesky(covariance)
     white, target = np.linalg.solve(factor, design), np.linalg.solve(factor, y)
     precision = white.T @ white

@@ -16,7 +16,7 @@ import numpy as np
 from ..curve import FloatArray
 from ..priors import NOISE, ROUGHNESS, SHARED_GRID
 from .evidence import Explained, correlation
-from .noise import between_curves, noise_weights, shared_weights
+from .noise import between_curves, noise_weights, shared_prior
 from .shapes import Family
 
 DRAWS = 4000
@@ -38,7 +38,7 @@ def share_noise(curves: Sequence[Explained]) -> list[NoiseWeights]:
     curves say on their effect is one piece of evidence, not many, and counts once.
     """
     step = between_curves()
-    prior = shared_weights(NOISE.run)[:, :, None] + shared_weights(NOISE.seed)[:, None, :]
+    prior = shared_prior()
     messages = []
     for one in curves:
         given_shapes = one.repeats.log_likelihood + prior

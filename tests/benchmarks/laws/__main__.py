@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.laws forecasts simulated|shared|advice|alarms|separation|worth|speed [--repeats 50]
     python -m tests.benchmarks.laws real TABLE.csv ... [--every 1] [--leave-out]
+    python -m tests.benchmarks.laws studies POINTS.csv ... [--hold-out 1]
     python -m tests.benchmarks.laws table tests/laws/data/chinchilla.csv [--curves CURVES.csv]
     python -m tests.benchmarks.laws chinchilla tests/laws/data/chinchilla.csv [--draws 4000] [--starts 0]
     python -m tests.benchmarks.laws extrapolation CURVES.csv [--first 4]
@@ -28,6 +29,7 @@ from .forecasts import PARTS, forecasts
 from .optimum import optimum
 from .real import real
 from .speed import speed
+from .studies import studies
 from .table import table
 
 
@@ -56,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tables.add_argument(
         "--leave-out", action="store_true", help="learn the prior anew for every group, from the other groups alone"
     )
+    command(studies, hold_out=1).add_argument("tables", type=Path, nargs="+", metavar="POINTS.csv")
     whole = command(table, True, draws=4000, starts=500, problems=20, repeats=1000, peer_repeats=100)
     whole.add_argument("--curves", type=Path, metavar="CURVES.csv")
     command(chinchilla, True, draws=4000, starts=0)
