@@ -297,6 +297,31 @@ def test_what_one_seed_does_at_all_budgets_widens_the_mixture_but_not_the_gain()
     assert gain.upper - gain.lower < 2.5
 
 
+def test_finetunings_of_one_checkpoint_that_are_alike_count_less_than_others():
+    """The same six scores at every budget: both finetunings of a checkpoint are alike, or as different as any two."""
+    g = np.random.default_rng(3)
+    alike = np.array([-1.0, -0.9, -0.1, 0.1, 0.9, 1.0])  # of three checkpoints, two finetunings each
+    other = np.array([-1.0, 0.1, -0.9, 1.0, -0.1, 0.9])
+
+    def width(scores):
+        apart = [scores.reshape(3, 2)[g.permutation(3)].ravel() for _ in RISE]
+        values = (np.array(RISE)[:, None] + apart).ravel()
+        runs, seeds = np.tile(np.repeat([1, 2, 3], 2), 6), np.tile([1, 2], 18)
+        made = forecast(values, tokens=np.repeat(TOKENS, 6), runs=runs, seeds=seeds)
+        return made.gained.upper - made.gained.lower
+
+    assert width(alike) > 1.2 * width(other)
+
+
+def test_a_curve_that_has_gained_little_may_be_about_to_rise():
+    """German for English-German in examples/findings: four budgets say 2.97 to 3.83, the fifth came to 6.28."""
+    tokens = np.array([62445.0, 174915, 499905, 1399895])
+    start = laws.forecast(curve([2.97, 3.37, 3.40, 3.83], tokens=tokens))[0]
+    grown = laws.forecast(curve([2.97, 5.37, 7.40, 9.83], tokens=tokens))[0]
+    upper = [one.gains[10.0].upper / max(one.gained.value, 0.1) for one in (start, grown)]
+    assert upper[0] > 3 * upper[1]
+
+
 # -- calibration and independent computation ---------------------------------------------------------------------------
 
 

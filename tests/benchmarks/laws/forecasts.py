@@ -238,8 +238,8 @@ def advice(repeats: int) -> None:
             g = np.random.default_rng([22, seeds, repeat])
             clean = g.uniform(15, 30) + between * g.standard_normal(6)
             said.append(laws.advise(laws.forecast(bleu(clean, g, noise, seeds))[0]).action)
-        counts = {action.value: np.mean([a is action for a in said]).round(3) for action in laws.Action}
-        print(f"flat, {label}: {counts}", flush=True)
+        shares = ", ".join(f"{action.value} {np.mean([a is action for a in said]):.3f}" for action in laws.Action)
+        print(f"flat, {label}: {shares}", flush=True)
 
 
 def _bend(budgets: int, rise: float, fall: float, peak: int) -> np.ndarray:
