@@ -31,7 +31,6 @@ class Metric:
         scale: the value of a perfect score (or of one error per word); None where the metric has no such scale.
         is_loss: whether it is a loss (cross-entropy, perplexity, error), not a score.
         tokenized: whether its value depends on the tokenizer, which sacrebleu chooses by the target language.
-        scorer: the package with which ``score-translations`` computes it; empty where it is only read.
     """
 
     name: str
@@ -47,7 +46,6 @@ class Metric:
     scale: float | None = None
     is_loss: bool = False
     tokenized: bool = False
-    scorer: str = ""
 
     def at_scale(self, scale: float | None) -> Metric:
         """Return the metric measured on another scale: BLEU at scale 1 goes from 0 to 1, accuracy at 100 to 100.
@@ -76,9 +74,9 @@ class Metric:
         return self.lower <= value <= self.upper
 
 
-def _percent(name: str, title: str, noise: float, *aliases: str, tokenized: bool = False, scorer: str = "") -> Metric:
+def _percent(name: str, title: str, noise: float, *aliases: str, tokenized: bool = False) -> Metric:
     """A score from 0 to 100, larger is better."""
-    return Metric(name, title, "0-100", False, 0.0, 100.0, noise, False, 2, aliases, 100.0, False, tokenized, scorer)
+    return Metric(name, title, "0-100", False, 0.0, 100.0, noise, False, 2, aliases, 100.0, False, tokenized)
 
 
 def _share(name: str, title: str, *aliases: str) -> Metric:
@@ -86,14 +84,14 @@ def _share(name: str, title: str, *aliases: str) -> Metric:
     return Metric(name, title, "0-1", False, 0.0, 1.0, 0.01, False, 4, aliases, 1.0)
 
 
-def _edits(name: str, title: str, *aliases: str, scorer: str = "") -> Metric:
+def _edits(name: str, title: str, *aliases: str) -> Metric:
     """Errors per 100 words: 0 is perfect, and there may be more than 100."""
-    return Metric(name, title, "0-100+", True, 0.0, inf, 0.7, False, 2, aliases, 100.0, scorer=scorer)
+    return Metric(name, title, "0-100+", True, 0.0, inf, 0.7, False, 2, aliases, 100.0)
 
 
-def _model(name: str, title: str, *aliases: str, scorer: str = "") -> Metric:
+def _model(name: str, title: str, *aliases: str) -> Metric:
     """A score that a trained model gives: about 1 is perfect, but no bound is certain."""
-    return Metric(name, title, "", False, -inf, inf, 0.005, False, 4, aliases, 1.0, scorer=scorer)
+    return Metric(name, title, "", False, -inf, inf, 0.005, False, 4, aliases, 1.0)
 
 
 def _loss(name: str, title: str, unit: str, *aliases: str, lower: float = 0.0) -> Metric:
@@ -105,24 +103,21 @@ METRICS: dict[str, Metric] = {
     for metric in (
         _percent(
             "bleu", "BLEU", 0.5, "sacrebleu", "bleu4", "bleu_4", "corpus_bleu", "bleu_score",
-            tokenized=True, scorer="sacrebleu",
+            tokenized=True,
         ),
         _percent("spbleu", "spBLEU", 0.5, "sp_bleu"),
-        _percent("chrf", "chrF", 0.5, "chrf2", "chr_f", "chrf_score", scorer="sacrebleu"),
+        _percent("chrf", "chrF", 0.5, "chrf2", "chr_f", "chrf_score"),
         _percent("chrf_pp", "chrF++", 0.5, "chrfpp", "chrf2++", "chrfplusplus"),
-        _edits("ter", "TER", "ter_score", scorer="sacrebleu"),
+        _edits("ter", "TER", "ter_score"),
         _edits("wer", "WER", "word_error_rate"),
         _edits("cer", "CER", "character_error_rate"),
-        _model(
-            "comet", "COMET", "comet22", "comet_22", "wmt22_comet_da", "comet_da", "cometkiwi", "comet_score",
-            scorer="unbabel-comet",
-        ),
+        _model("comet", "COMET", "comet22", "comet_22", "wmt22_comet_da", "comet_da", "cometkiwi", "comet_score"),
         _model("bleurt", "BLEURT"),
         _model("bertscore", "BERTScore", "bert_score", "bertscore_f1"),
         _percent("meteor", "METEOR", 0.5),
         _percent("rouge_1", "ROUGE-1", 0.5, "rouge1"),
         _percent("rouge_2", "ROUGE-2", 0.5, "rouge2"),
-        _percent("rouge_l", "ROUGE-L", 0.5, "rougel", "rougelsum", "rouge_lsum", scorer="rouge-score"),
+        _percent("rouge_l", "ROUGE-L", 0.5, "rougel", "rougelsum", "rouge_lsum"),
         _percent("rouge", "ROUGE", 0.5),
         _share("accuracy", "accuracy", "acc", "top1", "top_1", "accuracy_score"),
         _share("accuracy_norm", "normalised accuracy", "acc_norm"),

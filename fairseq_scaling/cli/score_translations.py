@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import DataError, SettingError
-from ..metrics import METRICS
+from ..scores.scoring import METRICS
 from .common import Command, shows_errors
 
 if TYPE_CHECKING:
     from ..scores.generation import Generation
     from ..scores.score_file import Score
 
-_SCORED = {metric.name: f"{metric.name} ({metric.scorer})" for metric in METRICS.values() if metric.scorer}
-"""Metrics that are computed, with the package that does it."""
 _file = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -48,7 +46,7 @@ _file = click.Path(path_type=Path, dir_okay=False)
     "-m",
     default="bleu,chrf,ter",
     show_default=True,
-    help=f"Of {', '.join(_SCORED.values())}; with commas.",
+    help=f"Of {', '.join(METRICS)}; with commas. rouge_l needs the package rouge-score, comet unbabel-comet.",
 )
 @click.option("--out", "-o", type=_file, metavar="FILE.json", help="Where to write the scores.")
 @click.option(
@@ -119,8 +117,8 @@ def main(
     from ..scores.text import read_text
 
     wanted = list(dict.fromkeys(metric.strip() for metric in metrics.split(",") if metric.strip()))
-    if not wanted or not set(wanted) <= set(_SCORED):
-        raise SettingError("--metrics", metrics, f"no such metric: {metrics}", f"choose from {', '.join(_SCORED)}")
+    if not wanted or not set(wanted) <= set(METRICS):
+        raise SettingError("--metrics", metrics, f"no such metric: {metrics}", f"choose from {', '.join(METRICS)}")
     if out is not None and not out.absolute().parent.is_dir():
         raise SettingError("--out", out, "there is no such folder", f"mkdir -p {out.parent}")
     generation = _read(generated, plain, join)

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from .advice import Action, Advice, advise
-from .compare import Alarm, MixtureComparison, alarm, compare_mixtures, difference_of_mixtures, relate
+from .compare import Alarm, MixtureComparison, alarm, compare_mixtures, difference_of_mixtures
 from .curve import Curve
 from .fitted import Fit
 from .fitting import PAPER_BUDGETS, fit, fit_many
@@ -71,6 +71,5 @@ __all__ = [
     "fitted_budgets",
     "forecast",
     "laws_for",
-    "relate",
     "worth_of_languages",
 ]

@@ -66,10 +66,9 @@ def advise(forecast: Forecast) -> Advice:
 
 
 def _adds_nothing(forecast: Forecast) -> bool:
-    """Return whether pretraining has brought nothing: flat, and not above the score without it where that is known."""
+    """Return whether pretraining has brought nothing: flat, and not above the score without it, which must be known."""
     above = forecast.above_baseline
-    flat = forecast.shape.flat >= 0.5
-    return flat if above is None else flat and above.value < forecast.margin
+    return above is not None and above.value < forecast.margin and forecast.shape.flat >= 0.5
 
 
 def _hopeless(forecast: Forecast) -> bool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .curve import Curve, FloatArray
-from .forecast import FACTORS, Forecast, first_reached
-from .results import Estimate, estimate_from_draws
+from .curve import FloatArray
+from .forecast import FACTORS, Forecast
+from .results import Estimate, estimate_from_draws, first_reached
 from .verdict import chance_worse
 
 
@@ -103,37 +103,6 @@ def alarm(score: Forecast, cross_entropy: Forecast) -> Alarm:
     improves = float(np.mean(cross_entropy.late_change > 0))
     change = estimate_from_draws(score.late_change, score.level)
     return Alarm(score.curve.name, score.curve.metric, falls * improves, change)
-
-
-@dataclass(frozen=True)
-class Relation:
-    """score = exp(log_c - k L) over the budgets that have both (Gordon, Duh and Kaplan, EMNLP 2021).
-
-    ``residual`` is the root mean square of the logarithms; ``holds``: it leaves less than a fifth of the variance.
-    """
-
-    k: float
-    log_c: float
-    r_squared: float
-    residual: float
-    budgets: int
-    holds: bool
-
-
-def relate(score: Curve, loss: Curve) -> Relation | None:
-    """Return how a score depends on the cross-entropy of the same runs; None with fewer than three common budgets."""
-    ours, theirs = score.groups(), loss.groups()
-    _, first, second = np.intersect1d(ours.pretrain_tokens, theirs.pretrain_tokens, return_indices=True)
-    y, x = ours.values[first], theirs.values[second]
-    keep = y > 0
-    if keep.sum() < 3 or score.lower_is_better or np.ptp(x[keep]) <= 0:
-        return None
-    y, x = np.log(y[keep]), x[keep]
-    slope, intercept = np.polyfit(x, y, 1)
-    left, spread = float(np.sum((y - intercept - slope * x) ** 2)), float(np.sum((y - y.mean()) ** 2))
-    r_squared = 1 - left / spread if spread > 0 else float("nan")
-    residual = float(np.sqrt(left / y.size))
-    return Relation(-float(slope), float(intercept), r_squared, residual, y.size, bool(slope < 0 and r_squared > 0.8))
 
 
 def _oriented(first: Forecast, second: Forecast, tokens: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -213,29 +212,6 @@ class Curve:
         residual = values - of_budget[budget] - of_seed[seed] + values.mean()
         return float(np.sqrt(np.sum(residual**2) / freedom)), freedom
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the curve as plain JSON types; ``Curve.from_dict`` reads it back."""
-        return {
-            "name": self.name,
-            "metric": self.metric,
-            "pretrain_tokens": self.pretrain_tokens.tolist(),
-            "values": [float(value) if np.isfinite(value) else None for value in self.values],
-            "held_out": self.held_out.tolist(),
-            "seeds": None if self.seeds is None else self.seeds.tolist(),
-            "weights": None if self.weights is None else self.weights.tolist(),
-            "runs": None if self.runs is None else self.runs.tolist(),
-            "stderr": None if self.stderr is None else [None if np.isnan(e) else float(e) for e in self.stderr],
-            "baseline": self.baseline.tolist() if isinstance(self.baseline, np.ndarray) else self.baseline,
-            "baseline_seeds": None if self.baseline_seeds is None else self.baseline_seeds.tolist(),
-            "lower_is_better": self.lower_is_better,
-            "attributes": {key: _plain(value) for key, value in self.attributes.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Curve:
-        """Return the curve that ``to_dict`` wrote."""
-        return cls(**{**data, "values": [np.nan if value is None else value for value in data["values"]]})
-
 
 @dataclass(frozen=True)
 class Groups:
@@ -263,15 +239,3 @@ class Groups:
 
 def _known(seed: Any) -> bool:
     return seed is not None and seed == seed and not (isinstance(seed, Real) and seed < 0)
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()} if type(value) is dict else str(value)
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return str(value)

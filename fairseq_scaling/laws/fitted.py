@@ -12,9 +12,8 @@ from .curve import Curve, FloatArray
 from .law import Law
 from .numerics import predicting
 from .plotting import plot_curve
-from .results import Estimate, HeldOutError, LeftOut, Prediction, json_array, json_number
+from .results import Estimate, HeldOutError, LeftOut, Prediction
 
-_DRAWN = 81
 """Points of the curve that a fit file holds for drawing."""
 
 
@@ -86,35 +85,6 @@ class Fit:
         tokens = self.curve.pretrain_tokens
         grid = np.geomspace(tokens[tokens > 0].min(), style.pop("reach", 4.0) * tokens.max(), 200)
         return plot_curve(self.curve, {self.law.title: self.predict(grid)}, self.used, axes, **style)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain JSON types; complete enough to judge the fit and to draw it again."""
-        tokens, state = self.curve.pretrain_tokens, self.state
-        drawn = self.predict(np.geomspace(tokens[tokens > 0].min(), 10 * tokens.max(), _DRAWN))
-        about_law = {key: getattr(self.law, key) for key in ("name", "title", "formula", "latex", "source")}
-        plain = {key: getattr(self, key) for key in ("protocol", "interval", "delta", "level", "degrees_of_freedom",
-                                                     "identified", "iterations", "converged")}  # fmt: skip
-        return {
-            "curve": self.curve.to_dict(),
-            "law": about_law,
-            "coefficients": {name: estimate.to_dict() for name, estimate in self.coefficients.items()},
-            **plain,
-            **{key: json_number(getattr(self, key)) for key in ("objective", "sigma", "condition_number")},
-            "used": np.flatnonzero(self.used).tolist(),
-            "held_out": np.flatnonzero(self.judged).tolist(),
-            "left_out": [point.to_dict() for point in self.left_out],
-            "residuals": json_array(self.residuals),
-            "reasons": list(self.reasons),
-            "notes": list(self.notes),
-            "held_out_error": None if self.held_out is None else self.held_out.to_dict(),
-            "drawn": drawn.to_dict(),
-            "internal": {
-                "names": list(self.law.internal),
-                "theta": json_array(state.theta),
-                "covariance": json_array(state.covariance),
-                **{key: json_number(getattr(state.scale, key)) for key in ("middle", "half", "level")},
-            },
-        }
 
     def __repr__(self) -> str:
         head = f"{self.law.name} fitted to {self.curve.name} ({self.curve.metric}): {self.law.formula}"

@@ -25,7 +25,7 @@ from .numerics.posterior import DRAWS, Posterior, share_noise
 from .numerics.shapes import sample_shapes
 from .plotting import grid_of_axes, plot_curve
 from .priors import LOSS_SHAPE, SHAPE
-from .results import Estimate, Prediction, estimate_from_draws
+from .results import Estimate, Prediction, estimate_from_draws, first_reached
 
 FEWEST_BUDGETS = 3
 """No forecast is made from fewer distinct budgets."""
@@ -63,9 +63,6 @@ class ShapeProbabilities:
     """Rises, then falls."""
     leaps: float
     """Rises, most of it within a factor of about two in D."""
-
-    def to_dict(self) -> dict[str, float]:
-        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -267,7 +264,7 @@ class Forecast:
         return estimate_from_draws(drawn, self.level)
 
     def __repr__(self) -> str:
-        shape = ", ".join(f"{name} {share:.0%}" for name, share in self.shape.to_dict().items() if share >= 0.01)
+        shape = ", ".join(f"{name} {share:.0%}" for name, share in vars(self.shape).items() if share >= 0.01)
         lines = [f"Forecast of {self.curve.name} ({self.curve.about.title}): {shape}"]
         lines.append(f"  at {self.largest:.3g} tokens {self.reached}")
         lines += [f"  {factor:g} times the data: {gain.value:+.3g} [{gain.lower:+.3g}, {gain.upper:+.3g}]"
@@ -355,17 +352,27 @@ def forecast(
         shapes = sample_shapes(LOSS_SHAPE if curve.about.is_loss else SHAPE)
         explained.append(explain(one, shapes, start))
     made: list[Forecast | None] = [None] * len(given)
+    keys = _keys(given)
     groups = defaultdict(list)
     for place, curve in enumerate(given):
         groups[curve.metric, curve.lower_is_better].append(place)
     for places in groups.values():
         for place, weights in zip(places, share_noise([explained[i] for i in places]), strict=True):
             curve = given[place]
-            key = zlib.crc32(f"{curve.name}|{curve.metric}".encode())
-            state = Posterior(explained[place], weights, (seed, key), zlib.crc32(curve.metric.encode()))
+            state = Posterior(explained[place], weights, (seed, keys[place]), zlib.crc32(curve.metric.encode()))
             pays = _worthwhile(state) if worthwhile is None else worthwhile
             made[place] = Forecast(curve, level, pays, likely, sure, state)
     return StudyForecast(tuple(one for one in made if one is not None))
+
+
+def _keys(curves: Sequence[Curve]) -> list[int]:
+    """Return what sets the random numbers of every curve apart: metric and setting, not how file or curve is called.
+
+    Curves that are alike in these are numbered.
+    """
+    names = ("mixture", "source_lang", "target_lang", "finetune_tokens", "architecture")
+    settings = ["|".join([one.metric, *(str(one.attributes.get(name)) for name in names)]) for one in curves]
+    return [zlib.crc32(f"{one} {settings[:i].count(one)}".encode()) for i, one in enumerate(settings)]
 
 
 def _change(values: FloatArray, z: FloatArray, of: NDArray[np.bool_]) -> FloatArray:
@@ -382,16 +389,3 @@ def _worthwhile(state: Posterior) -> float:
 def fitted_budgets(curve: Curve) -> int:
     """Return how many distinct budgets of a curve a forecast is fitted to."""
     return int(np.unique(curve.pretrain_tokens[fitted_points(curve)]).size)
-
-
-def first_reached(values: FloatArray, wanted: FloatArray, grid: FloatArray) -> FloatArray:
-    """Return the first D, interpolated in log D, where rows [d, n] reach ``wanted`` [d]; inf where none does."""
-    above = values >= wanted[:, None]
-    at = np.argmax(above, 1)
-    before, rows = np.maximum(at - 1, 0), np.arange(len(values))
-    low, high = values[rows, before], values[rows, at]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(high > low, (wanted - low) / (high - low), 1.0)
-    logs = np.log(grid)
-    position = np.exp(logs[before] + np.clip(share, 0, 1) * (logs[at] - logs[before]))
-    return np.where(above.any(1), np.where(at == 0, grid[0], position), np.inf)

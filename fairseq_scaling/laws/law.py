@@ -20,7 +20,6 @@ class Parameter:
     unit: str = ""
     lower: float = -np.inf
     upper: float = np.inf
-    latex: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,6 @@ class Law(ABC):
     name: str
     title: str
     formula: str
-    latex: str
     source: str
     parameters: tuple[Parameter, ...]
     internal: tuple[str, ...]

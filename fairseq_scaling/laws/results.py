@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ..quantities import format_tokens
 from .curve import FloatArray
@@ -27,9 +25,6 @@ class Estimate:
             return f"{self.value:.4g} (not determined)"
         return f"{self.value:.4g} [{self.lower:.4g}, {self.upper:.4g}]"
 
-    def to_dict(self) -> dict[str, Any]:
-        return {key: json_number(getattr(self, key)) for key in ("value", "lower", "upper", "se")} | {"unit": self.unit}
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -46,10 +41,6 @@ class Prediction:
         lines = [f"{format_tokens(d):>8} tokens: {v:.4g} [{lo:.4g}, {hi:.4g}]" for d, v, lo, hi in rows]
         return f"Prediction, {self.level:.0%} intervals\n" + "\n".join(lines)
 
-    def to_dict(self) -> dict[str, Any]:
-        arrays = {key: json_array(getattr(self, key)) for key in ("pretrain_tokens", "value", "lower", "upper")}
-        return arrays | {"level": self.level}
-
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -59,14 +50,6 @@ class LeftOut:
     pretrain_tokens: float
     value: float
     reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "index": self.index,
-            "pretrain_tokens": json_number(self.pretrain_tokens),
-            "value": json_number(self.value),
-            "reason": self.reason,
-        }
 
 
 @dataclass(frozen=True)
@@ -84,9 +67,6 @@ class HeldOutError:
     bias: float
     n: int
 
-    def to_dict(self) -> dict[str, Any]:
-        return {key: json_number(value) for key, value in vars(self).items()}
-
 
 def estimate_from_draws(drawn: FloatArray, level: float, unit: str = "", method: str = "linear") -> Estimate:
     """Return median, interval and standard deviation of draws [d]; ``method`` is that of ``numpy.quantile``."""
@@ -96,15 +76,14 @@ def estimate_from_draws(drawn: FloatArray, level: float, unit: str = "", method:
     return Estimate(float(value), float(lower), float(upper), spread, unit)
 
 
-def json_number(value: Any) -> Any:
-    """Return a Python number, or None for NaN and infinities, which JSON does not have."""
-    if isinstance(value, bool | np.bool_ | int | np.integer):
-        return value.item() if isinstance(value, np.generic) else value
-    number = float(value)
-    return number if np.isfinite(number) else None
-
-
-def json_array(values: ArrayLike) -> Any:
-    """Return nested lists with None for NaN and infinities."""
-    array = np.asarray(values, float)
-    return json_number(array) if array.ndim == 0 else [json_array(entry) for entry in array]
+def first_reached(values: FloatArray, wanted: FloatArray, grid: FloatArray) -> FloatArray:
+    """Return the first D, interpolated in log D, where rows [d, n] reach ``wanted`` [d]; inf where none does."""
+    above = values >= wanted[:, None]
+    at = np.argmax(above, 1)
+    before, rows = np.maximum(at - 1, 0), np.arange(len(values))
+    low, high = values[rows, before], values[rows, at]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(high > low, (wanted - low) / (high - low), 1.0)
+    logs = np.log(grid)
+    position = np.exp(logs[before] + np.clip(share, 0, 1) * (logs[at] - logs[before]))
+    return np.where(above.any(1), np.where(at == 0, grid[0], position), np.inf)

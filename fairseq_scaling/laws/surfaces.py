@@ -10,13 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import DataError, SettingError
 from .curve import FloatArray
 from .numerics.solver import minimise
 from .numerics.statistics import huber_inflation, t_quantile
-from .results import Estimate, json_number
+from .results import Estimate
 
 _RATES = np.array([0.05, 0.15, 0.3, 0.6, 1.0, 1.6, 2.5, 4.0])
 _CHUNK = 250
@@ -29,7 +29,6 @@ class Surface(ABC):
     name: str
     title: str
     formula: str
-    latex: str
     source: str
     inputs: tuple[str, str]
     coefficients: tuple[str, ...]
@@ -55,11 +54,13 @@ class Surface(ABC):
 
     def start(self, points: FloatArray, target: FloatArray, weight: FloatArray) -> FloatArray:
         """Return starts [k, p]: non-negative least squares on a grid of both exponents."""
+        from scipy.optimize import nnls
+
         values = np.exp(target)
         scored = []
         for pair in product(_RATES, _RATES):
             terms = self.terms(np.array(pair), points) / values[:, None]
-            factors = _nonnegative(terms * np.sqrt(weight)[:, None], np.sqrt(weight))
+            factors = nnls(terms * np.sqrt(weight)[:, None], np.sqrt(weight))[0]
             error = float(np.sum(weight * (terms @ factors - 1) ** 2))
             scored.append((error, np.r_[np.maximum(factors, 1e-6), pair]))
         scored.sort(key=lambda entry: entry[0])
@@ -72,7 +73,6 @@ class ChinchillaSurface(Surface):
     name = "L_ND"
     title = "L(N, D)"
     formula = "E + A / N^alpha + B / D^beta"
-    latex = r"E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}"
     source = "Hoffmann et al., Training Compute-Optimal Large Language Models (2022), eq. 2; Besiroglu et al. (2024)"
     inputs = ("parameters", "pretrain_tokens")
     coefficients = ("E", "A", "B", "alpha", "beta")
@@ -114,7 +114,6 @@ class JointSurface(Surface):
     name = "joint"
     title = "joint law in (D_p, D_f)"
     formula = "E + A / (D_p^alpha * D_f^beta)"
-    latex = r"E + \frac{A}{D_p^{\alpha} D_f^{\beta}}"
     source = "Zhang et al., When Scaling Meets LLM Finetuning (ICLR 2024), eq. 1"
     inputs = ("pretrain_tokens", "finetune_tokens")
     coefficients = ("E", "log A", "alpha", "beta")
@@ -173,16 +172,6 @@ class SurfaceFit:
     def __repr__(self) -> str:
         lines = [f"{self.surface.title}: {self.surface.formula}"]
         return "\n".join(lines + [f"  {name:<6} {made}" for name, made in self.coefficients.items()])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        return {
-            "law": self.surface.name,
-            "formula": self.surface.formula,
-            "coefficients": {name: estimate.to_dict() for name, estimate in self.coefficients.items()},
-            "objective": json_number(self.objective),
-            "delta": self.delta,
-        }
 
 
 def fit_surface(
@@ -282,24 +271,6 @@ def fit_surface(
         bool(solution.converged[best]),
         draws,
     )
-
-
-def _nonnegative(matrix: FloatArray, right: FloatArray) -> FloatArray:
-    """Return least squares with non-negative unknowns, by trying every subset of at most three columns."""
-    count = matrix.shape[1]
-    best, best_error = np.zeros(count), float(right @ right)
-    for chosen in product((False, True), repeat=count):
-        mask: NDArray[np.bool_] = np.array(chosen)
-        if not mask.any():
-            continue
-        part = np.linalg.lstsq(matrix[:, mask], right, rcond=None)[0]
-        if np.any(part < 0):
-            continue
-        error = float(np.sum((matrix[:, mask] @ part - right) ** 2))
-        if error < best_error:
-            best, best_error = np.zeros(count), error
-            best[mask] = part
-    return best
 
 
 def _slopes(function: Any, theta: FloatArray) -> FloatArray:

@@ -23,11 +23,14 @@ _MOST_PAIRS = 12
 
 
 def rival_curves(fitted: Sequence[Fitted]) -> list[list[Fitted]]:
-    """Return the curves that compete: of one task, D_f, model and corpus, on their first metric and test set."""
+    """Return the curves that compete: of one task, D_f, model and corpus, on their first metric and test set.
+
+    Where no languages are named, what is alike in all else is taken for one task.
+    """
     groups: dict[tuple[object, ...], list[Fitted]] = defaultdict(list)
     for one in fitted:
         first = one.data.first
-        if one.forecast is not None and first.mixture and first.task:
+        if one.forecast is not None and first.mixture:
             key = (first.task, first.finetune_tokens, first.architecture, first.parameters, first.corpus)
             groups[key].append(one)
     found = []
@@ -64,13 +67,13 @@ def worth_of_languages(groups: Sequence[Sequence[Fitted]], untried: Sequence[str
     Where the curves do not tell it, the group is left out, or, if there are mixtures to forecast, says why.
 
     Raises:
-        SettingError: there are mixtures to forecast, and no curve names its mixture and task.
+        SettingError: there are mixtures to forecast, and no curve names its mixture.
     """
     wanted = [Mixture.parse(text) for text in untried]
     if wanted and not groups:
         raise SettingError(
-            "--untried", untried[0], "no curve that was fitted names its mixture and task",
-            "a table has columns mixture (en:0.5,fr:0.5), source_lang and target_lang",
+            "--untried", untried[0], "no curve that was fitted names its mixture",
+            "a table has a column mixture (en:0.5,fr:0.5)",
         )  # fmt: skip
     found = []
     for rivals in groups:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import metrics as table
 from ..errors import DataError, SettingError
@@ -21,11 +21,21 @@ from .score_file import Score
 if TYPE_CHECKING:
     from .bootstrap import Statistics
 
-METRICS = tuple(metric.name for metric in table.METRICS.values() if metric.scorer)
 DEFAULT_METRICS = ("bleu", "chrf", "ter")
 # Above this share of letters in scripts without spaces, BLEU by sacrebleu's default tokenizer means nothing.
 _UNSPACED_TEXT = 0.3
 _COMET_BATCH = {"gpu": 64, "cpu": 16}
+
+
+class TestSet(NamedTuple):
+    """What a metric may need to score a test set (see ``score_translations``)."""
+
+    hypotheses: Sequence[str]
+    references: Sequence[Sequence[str]]
+    sources: Sequence[str] | None
+    target_lang: str | None
+    bleu_tokenizer: str
+    comet_model: Path | None
 
 
 def score_translations(
@@ -67,15 +77,8 @@ def score_translations(
             raise DataError(f"{len(hypotheses)} translations, but {len(texts)} {what}: they must be the same sentences")
     if bleu_tokenizer is None:
         bleu_tokenizer = _tokenizer(target_lang, references) if "bleu" in metrics else "none"
-    scores: dict[str, Score] = {}
-    for metric in metrics:
-        if metric == "rouge_l":
-            scores[metric] = _rouge_l(hypotheses, references)
-        elif metric == "comet":
-            scores[metric] = _comet(hypotheses, references[0], sources, comet_model)
-        else:
-            scores[metric] = _sacrebleu(metric, hypotheses, references, bleu_tokenizer, target_lang)
-    return scores
+    of = TestSet(hypotheses, references, sources, target_lang, bleu_tokenizer, comet_model)
+    return {metric: _SCORERS[metric](metric, of) for metric in metrics}
 
 
 def _tokenizer(target_lang: str | None, references: Sequence[Sequence[str]]) -> str:
@@ -90,26 +93,20 @@ def _tokenizer(target_lang: str | None, references: Sequence[Sequence[str]]) -> 
     return tokenizer_for(target_lang)
 
 
-def _sacrebleu(
-    metric: str,
-    hypotheses: Sequence[str],
-    references: Sequence[Sequence[str]],
-    tokenizer: str,
-    target_lang: str | None,
-) -> Score:
+def _sacrebleu(metric: str, of: TestSet) -> Score:
     import numpy as np
     from sacrebleu.metrics import BLEU, CHRF, TER
 
     if metric == "bleu":
-        check_tokenizer(tokenizer)
+        check_tokenizer(of.bleu_tokenizer)
         # sacrebleu would warn of text that is already tokenised; ``checks`` says it with the remedy for fairseq.
-        scorer: Any = BLEU(tokenize=tokenizer, force=True)
+        scorer: Any = BLEU(tokenize=of.bleu_tokenizer, force=True)
     elif metric == "chrf":
         scorer = CHRF()
     else:
-        asian = target_lang is not None and language_of(target_lang) in ("zh", "ja")
+        asian = of.target_lang is not None and language_of(of.target_lang) in ("zh", "ja")
         scorer = TER(normalized=asian, asian_support=asian)
-    counted = scorer._extract_corpus_statistics(list(hypotheses), _without_gaps(references))
+    counted = scorer._extract_corpus_statistics(list(of.hypotheses), _without_gaps(of.references))
     result = scorer._aggregate_and_compute(counted)
     details: dict[str, Any] = {}
     if metric == "bleu":
@@ -134,22 +131,22 @@ def _without_gaps(references: Sequence[Sequence[str]]) -> list[list[str | None]]
     return [list(texts) for texts in zip(*filled, strict=True)]
 
 
-def _rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+def _rouge_l(metric: str, of: TestSet) -> Score:
     import numpy as np
 
-    module = _optional("rouge_score.rouge_scorer", "rouge_l", "rouge-score", "rouge")
+    module = _optional("rouge_score.rouge_scorer", metric, "rouge-score", "rouge")
     # rouge-score's own tokenizer keeps a-z and 0-9 only, which cuts words at every accent.
     scorer = module.RougeScorer(["rougeL"], tokenizer=_Words())
     best = [
         scorer.score_multi(texts, hypothesis)["rougeL"]
-        for hypothesis, *texts in zip(hypotheses, *references, strict=True)
+        for hypothesis, *texts in zip(of.hypotheses, *of.references, strict=True)
     ]
     statistics = 100 * np.array([[pair.fmeasure, pair.precision, pair.recall] for pair in best])
     value, precision, recall = (float(mean) for mean in statistics.mean(0))
-    several = f"|nrefs:{len(references)}" if len(references) > 1 else ""
+    several = f"|nrefs:{len(of.references)}" if len(of.references) > 1 else ""
     version = installed_version("rouge-score") or "unknown"
     signature = f"rougeL|f1:mean|case:lc|tok:words|stem:no{several}|version:{version}"
-    return _scored("rouge_l", value, signature, statistics[:, :1], {"precision": precision, "recall": recall})
+    return _scored(metric, value, signature, statistics[:, :1], {"precision": precision, "recall": recall})
 
 
 class _Words:
@@ -159,11 +156,10 @@ class _Words:
         return split_words(text)
 
 
-def _comet(
-    hypotheses: Sequence[str], references: Sequence[str], sources: Sequence[str] | None, model: Path | None
-) -> Score:
+def _comet(metric: str, of: TestSet) -> Score:
     import numpy as np
 
+    model = of.comet_model
     if model is None:
         remedy = (
             "download a COMET model once and name its checkpoint, for example --comet-model wmt22-comet-da/model.ckpt"
@@ -173,16 +169,16 @@ def _comet(
         raise SettingError(
             "--comet-model", model, "there is no such file", "name the file, usually .../checkpoints/model.ckpt"
         )
-    if sources is None:
+    if of.sources is None:
         raise SettingError(
             "--source", "(not given)", "COMET needs the source text", "give the raw source text with --source"
         )
-    comet = _optional("comet", "comet", "unbabel-comet", "comet")
+    comet = _optional("comet", metric, "unbabel-comet", "comet")
     data = [
         {"src": source, "mt": hypothesis, "ref": reference}
-        for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True)
+        for source, hypothesis, reference in zip(of.sources, of.hypotheses, of.references[0], strict=True)
     ]
-    torch: Any = _optional("torch", "comet", "unbabel-comet", "comet")
+    torch: Any = _optional("torch", metric, "unbabel-comet", "comet")
     device = "gpu" if torch.cuda.is_available() else "cpu"
     loaded = comet.load_from_checkpoint(str(model))
     output = loaded.predict(data, batch_size=_COMET_BATCH[device], gpus=int(device == "gpu"), progress_bar=False)
@@ -191,7 +187,18 @@ def _comet(
     # The same checkpoint gives the same signature wherever it lies.
     signature = f"comet|model:{digest}|version:{installed_version('unbabel-comet') or 'unknown'}"
     statistics = np.array(output.scores, dtype=np.float64)[:, None]
-    return _scored("comet", float(output.system_score), signature, statistics, {"device": device})
+    return _scored(metric, float(output.system_score), signature, statistics, {"device": device})
+
+
+_SCORERS: dict[str, Callable[[str, TestSet], Score]] = {
+    "bleu": _sacrebleu,
+    "chrf": _sacrebleu,
+    "ter": _sacrebleu,
+    "comet": _comet,
+    "rouge_l": _rouge_l,
+}
+METRICS = tuple(name for name in table.METRICS if name in _SCORERS)
+"""The metrics that can be computed, in the order of a report."""
 
 
 def _scored(metric: str, value: float, signature: str, statistics: Statistics, details: dict[str, Any]) -> Score:

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -126,16 +124,6 @@ def test_fit_many_gives_what_single_fits_give_in_order():
     assert [fit.law.name for fit in together] == ["log_law"] * 3 + ["cross_entropy_law"]
     for curve, fit in zip(curves, together, strict=True):
         assert fit.objective == pytest.approx(laws.fit(curve).objective, rel=1e-8)
-
-
-def test_a_fit_is_plain_json_and_holds_its_drawing():
-    fit = laws.fit(_curve([0.0, *RISING[1:]], attributes={"mixture": "en:1"}), interval="parametric", n_boot=50)
-    data = json.loads(json.dumps(fit.to_dict(), allow_nan=False))
-    again = laws.Curve.from_dict(data["curve"])
-    assert again.to_dict() == fit.curve.to_dict()
-    drawn = fit.predict(np.array(data["drawn"]["pretrain_tokens"]))
-    np.testing.assert_allclose(data["drawn"]["value"], drawn.value)
-    assert data["left_out"][0]["reason"]
 
 
 def test_repr_speaks_of_what_is_not_identified():

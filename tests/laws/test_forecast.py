@@ -53,7 +53,7 @@ def test_values_in_other_units_scale_the_forecast():
     plain = forecast(metric="m", lower_is_better=False)
     scaled = forecast([100 * value for value in RISE], metric="m", lower_is_better=False)
     np.testing.assert_allclose(100 * ends(plain), ends(scaled), rtol=1e-6)
-    assert plain.shape.to_dict() == pytest.approx(scaled.shape.to_dict())
+    assert vars(plain.shape) == pytest.approx(vars(scaled.shape))
 
 
 def test_three_seeds_and_their_mean_with_its_own_noise_say_the_same():
@@ -127,7 +127,7 @@ def test_probabilities_of_shapes_sum_to_one_and_verdict_and_advice_read_them():
     [
         (RISE, laws.VerdictKind.FOLLOWS, laws.Action.ADD_DATA),
         (RISE[::-1], laws.VerdictKind.INVERSE, laws.Action.CHANGE_DATA),
-        ([20, 20.05, 19.95, 20, 20.05, 20], laws.VerdictKind.SATURATED, laws.Action.FINETUNING_SUFFICES),
+        ([20, 20.05, 19.95, 20, 20.05, 20], laws.VerdictKind.SATURATED, laws.Action.STOP),
         ([10, 16, 19, 20, 20.1, 20.1], laws.VerdictKind.SATURATED, laws.Action.STOP),
         ([12, 14, 15.5, 14.5, 12.5, 10.5], laws.VerdictKind.NON_MONOTONIC, laws.Action.CHANGE_DATA),
         ([12, 14, 16], laws.VerdictKind.TOO_FEW, laws.Action.RUN_MORE),
@@ -137,6 +137,23 @@ def test_plain_curves_get_the_plain_verdict_and_advice(values, kind, action):
     made = forecast(values)
     assert laws.diagnose(made).kind is kind
     assert laws.advise(made).action is action
+
+
+def test_only_a_baseline_shows_that_pretraining_has_brought_nothing():
+    flat = [20, 20.05, 19.95, 20, 20.05, 20]
+    assert laws.advise(forecast(flat, baseline=19.9)).action is laws.Action.FINETUNING_SUFFICES
+    assert laws.advise(forecast(flat, baseline=15.0)).action is laws.Action.STOP
+
+
+def test_what_a_curve_is_called_and_what_stands_beside_it_change_no_number():
+    """Files and labels name curves; the draws follow metric and setting, and equal settings are numbered."""
+    settings = [{"mixture": "en:1"}, {"mixture": "de:1"}]
+    pair = [curve(name=f"c{i}", attributes=attributes) for i, attributes in enumerate(settings)]
+    renamed = [curve(name=f"file / c{i}", attributes=attributes) for i, attributes in enumerate(settings)]
+    for one, other in zip(laws.forecast(pair), laws.forecast(renamed[::-1])[::-1], strict=True):
+        np.testing.assert_array_equal(ends(one), ends(other))
+    first, second = laws.forecast([curve(), curve()])
+    assert not np.array_equal(first.draws([4e6]), second.draws([4e6]))
 
 
 def test_lower_is_better_gains_are_positive_when_better():

@@ -128,7 +128,6 @@ def test_the_log_law_with_s_zero_is_the_power_law():
 def test_texts_are_there_for_every_law():
     for law in ALL:
         assert law.formula
-        assert law.latex
         assert law.source
         assert law.title
         assert len(law.parameters) == law.size == len(law.lower) == len(law.upper)

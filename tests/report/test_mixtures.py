@@ -92,10 +92,16 @@ def test_without_a_wish_two_mixtures_are_compared_and_nothing_is_said_of_languag
     assert json.loads((tmp_path / "out" / "fits.json").read_text("utf-8"))["language_worths"] == []
 
 
-def test_a_malformed_mixture_and_a_table_without_tasks_are_errors(tmp_path: Path) -> None:
+def test_a_malformed_mixture_and_a_table_without_mixtures_are_errors(tmp_path: Path) -> None:
     result = fit(tmp_path, MIXTURES[:2], "--untried", "fr:0.7,en:0.7")
     assert result.exit_code == 2
     assert "sum to 1.4" in result.output
-    result = fit(tmp_path, MIXTURES[:2], "--untried", "fr", task=False)
+    table = tmp_path / "plain.csv"
+    table.write_text("tokens,bleu\n" + "".join(f"{2**i}M,{10 + i}\n" for i in range(5)), "utf-8")
+    result = CliRunner().invoke(main, [str(table), "--out", str(tmp_path / "out"), "--untried", "fr"])
     assert result.exit_code == 2
-    assert "names its mixture and task" in result.output
+    assert "names its mixture" in result.output
+
+
+def test_a_table_that_names_no_languages_is_taken_for_one_task(tmp_path: Path) -> None:
+    assert "ahead of" in fit(tmp_path, MIXTURES[:2], "--no-report", task=False).output

@@ -19,14 +19,13 @@ class Bnsl1(ValueLinearLaw):
     name = "bnsl1"
     title = "BNSL with one break"
     formula = "a + b * D^(-c0) * (1 + (D / d)^(1/w))^(-c1 * w)"
-    latex = r"a + b D_p^{-c_0} \left(1 + (D_p / d)^{1/w}\right)^{-c_1 w}"
     source = "Caballero et al., Broken Neural Scaling Laws (ICLR 2023), eq. 1 with n = 1"
     parameters = (
         Parameter("a", "value with unlimited data", "points of the metric", lower=0.0),
         Parameter("b", "factor of the power law before the break"),
         Parameter("c0", "exponent before the break"),
         Parameter("c1", "change of the exponent at the break"),
-        Parameter("log d", "logarithm of the D_p of the break", "log tokens", latex=r"\log d"),
+        Parameter("log d", "logarithm of the D_p of the break", "log tokens"),
         Parameter("w", "width of the break", lower=0.0),
     )
     internal = ("a", "b", "c0", "c1", "z0", "w")

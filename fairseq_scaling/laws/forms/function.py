@@ -40,7 +40,7 @@ class FunctionLaw(Law):
                 raise SettingError("law", self.name, f"its parameter {one.name!r} has no number as default", example)
         self.title = self.name.replace("_", " ")
         self.internal = tuple(one.name for one in given)
-        self.formula = self.latex = f"{self.name}(D, {', '.join(self.internal)})"
+        self.formula = f"{self.name}(D, {', '.join(self.internal)})"
         self.source = "a function of one's own"
         self.parameters = tuple(Parameter(name, "") for name in self.internal)
         self.lower, self.upper = np.full(len(given), -np.inf), np.full(len(given), np.inf)

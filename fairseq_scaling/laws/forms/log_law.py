@@ -21,12 +21,11 @@ class LogLaw(LogLinearLaw):
     name = "log_law"
     title = "log-law"
     formula = "(log A + alpha * log D)^beta"
-    latex = r"\left(\log\left(A \cdot D_p^{\alpha}\right)\right)^{\beta}"
     source = "Isik et al., Scaling Laws for Downstream Task Performance in Machine Translation (ICLR 2025), eq. 1"
     parameters = (
-        Parameter("log A", "logarithm of the factor of D_p (A itself underflows)", latex=r"\log A"),
-        Parameter("alpha", "exponent of D_p inside the logarithm", lower=0.0, latex=r"\alpha"),
-        Parameter("beta", "exponent of the logarithm", latex=r"\beta"),
+        Parameter("log A", "logarithm of the factor of D_p (A itself underflows)"),
+        Parameter("alpha", "exponent of D_p inside the logarithm", lower=0.0),
+        Parameter("beta", "exponent of the logarithm"),
     )
     internal = ("kappa", "gamma", "u")
     lower = np.array([-np.inf, -np.inf, 0.0])

@@ -20,11 +20,10 @@ class PowerLaw(LogLinearLaw):
     name = "power_law"
     title = "power law"
     formula = "A * D^alpha"
-    latex = r"A \cdot D_p^{\alpha}"
     source = "Hestness et al., Deep Learning Scaling is Predictable, Empirically (2017)"
     parameters = (
-        Parameter("log A", "logarithm of the factor", latex=r"\log A"),
-        Parameter("alpha", "exponent of D_p", latex=r"\alpha"),
+        Parameter("log A", "logarithm of the factor"),
+        Parameter("alpha", "exponent of D_p"),
     )
     internal = ("kappa", "gamma")
     lower = np.array([-np.inf, -np.inf])
@@ -42,7 +41,6 @@ class LinearLog(ValueLinearLaw):
     name = "linear_log"
     title = "linear in log D"
     formula = "a + b * log D"
-    latex = r"a + b \log D_p"
     source = "the log-law of Isik et al. (2025) with beta = 1"
     parameters = (
         Parameter("a", "value at one token", "points of the metric"),
@@ -71,12 +69,11 @@ class CrossEntropyLaw(ValueLinearLaw):
     name = "cross_entropy_law"
     title = "cross-entropy law"
     formula = "E + A / D^alpha"
-    latex = r"E + \frac{A}{D_p^{\alpha}}"
     source = "Isik et al. (ICLR 2025), eq. 2; Hoffmann et al., Training Compute-Optimal Large Language Models (2022)"
     parameters = (
         Parameter("E", "value with unlimited data", "points of the metric", lower=0.0),
-        Parameter("log A", "logarithm of the factor", latex=r"\log A"),
-        Parameter("alpha", "exponent of D_p", lower=0.0, latex=r"\alpha"),
+        Parameter("log A", "logarithm of the factor"),
+        Parameter("alpha", "exponent of D_p", lower=0.0),
     )
     internal = ("last", "drop", "u")
     linear = 0
@@ -141,12 +138,11 @@ class PowerCeiling(ValueLinearLaw):
     name = "power_ceiling"
     title = "power law with ceiling"
     formula = "Q - A / D^alpha"
-    latex = r"Q - \frac{A}{D_p^{\alpha}}"
     source = "Rosenfeld et al., A Constructive Prediction of the Generalization Error Across Scales (2020)"
     parameters = (
         Parameter("Q", "value with unlimited data", "points of the metric"),
-        Parameter("log A", "logarithm of the factor", latex=r"\log A"),
-        Parameter("alpha", "exponent of D_p", lower=0.0, latex=r"\alpha"),
+        Parameter("log A", "logarithm of the factor"),
+        Parameter("alpha", "exponent of D_p", lower=0.0),
     )
     internal = ("F", "G", "a")
     linear_bounds = ((1e-9, np.inf), (0.0, np.inf))

@@ -25,13 +25,10 @@ class Logistic(LogLinearLaw):
     name = "logistic"
     title = "logistic with free ceiling"
     formula = "Q / (1 + (d / D)^k)"
-    latex = r"\frac{Q}{1 + (d / D_p)^{k}}"
     source = "Ruan et al., Observational Scaling Laws (2024), with a free ceiling"
     parameters = (
         Parameter("Q", "value with unlimited data", "points of the metric", lower=0.0),
-        Parameter(
-            "log d", "logarithm of the D_p at which half of the ceiling is reached", "log tokens", latex=r"\log d"
-        ),
+        Parameter("log d", "logarithm of the D_p at which half of the ceiling is reached", "log tokens"),
         Parameter("k", "steepness", lower=0.0),
     )
     internal = ("kappa", "k", "u")
@@ -92,12 +89,11 @@ class Saturating(ValueLinearLaw):
     name = "saturating"
     title = "saturating law"
     formula = "E + I / (1 + (D / d)^a)"
-    latex = r"E + \frac{I}{1 + (D_p / d)^{a}}"
     source = "four-parameter logistic in log D; M4 of Alabdulmohsin et al. (2022) with exponent 1"
     parameters = (
         Parameter("E", "value with unlimited data", "points of the metric", lower=0.0),
         Parameter("I", "value without data, above E", "points of the metric"),
-        Parameter("log d", "logarithm of the D_p half-way between", "log tokens", latex=r"\log d"),
+        Parameter("log d", "logarithm of the D_p half-way between", "log tokens"),
         Parameter("a", "steepness", lower=0.0),
     )
     internal = ("E", "I", "a", "z0")
@@ -135,13 +131,12 @@ class M4(ValueLinearLaw):
     name = "m4"
     title = "M4"
     formula = "(f - E) / (E0 - f)^alpha = beta * D^c"
-    latex = r"\frac{f - E}{(E_0 - f)^{\alpha}} = \beta D_p^{c}"
     source = "Alabdulmohsin et al., Revisiting Neural Scaling Laws in Language and Vision (NeurIPS 2022), eq. 4"
     parameters = (
         Parameter("E", "lower plateau", "points of the metric", lower=0.0),
         Parameter("E0", "upper plateau", "points of the metric"),
-        Parameter("alpha", "how slowly the upper plateau is left", lower=0.0, latex=r"\alpha"),
-        Parameter("log beta", "logarithm of the factor", latex=r"\log \beta"),
+        Parameter("alpha", "how slowly the upper plateau is left", lower=0.0),
+        Parameter("log beta", "logarithm of the factor"),
         Parameter("c", "exponent of D_p, negative for a falling curve"),
     )
     internal = ("E", "R", "alpha", "b", "c")

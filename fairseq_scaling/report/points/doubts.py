@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from ...errors import SettingError
 from ...metrics import describe
 from ...problems import Problem, ProblemKind
 from .point import Point
@@ -19,9 +20,6 @@ class TableProblem(ProblemKind):
     """What is doubtful about a table as a whole."""
 
     TWICE = "the table holds rows twice", "line {first} again", "they count once"
-    MAYBE_SHARES = (
-        "all values of {metric} are at most 1", "the largest is {cell}", "write --scale {metric}=1 if they are shares",
-    )  # fmt: skip
 
 
 def without_twins(sheet: Sheet, roles: Roles, name: str, problems: list[Problem]) -> list[Row]:
@@ -44,19 +42,20 @@ def without_twins(sheet: Sheet, roles: Roles, name: str, problems: list[Problem]
     return kept
 
 
-def doubtful_scales(points: Sequence[Point]) -> list[Problem]:
-    """Return a question for each metric from 0 to 100 of which no value of the table is above 1."""
-    counts = Counter(point.metric for point in points)
-    largest: dict[str, Point] = {}
+def check_scales(points: Sequence[Point], name: str) -> None:
+    """Ask for the scale of a metric from 0 to 100 of which no value of the table is above 1.
+
+    Shares taken for points would turn every piece of advice round. Scores with a signature are points.
+
+    Raises:
+        SettingError: the scale is not known.
+    """
+    values = defaultdict(list)
     for point in points:
-        if counts[point.metric] < _FEW:
-            continue
-        if point.metric not in largest or point.value > largest[point.metric].value:
-            largest[point.metric] = point
-    problems = []
-    for metric, point in largest.items():
-        row = describe(metric, point.lower_is_better, point.scale)
-        if row.scale == 100 and point.scale is None and 0 < point.value <= 1:
-            said = {"metric": metric, "cell": f"{point.value:g}"}
-            problems.append(TableProblem.MAYBE_SHARES.at(point.file, point.line, **said))
-    return problems
+        if point.scale is None and not point.details.get("signature"):
+            values[point.metric, point.lower_is_better].append(point.value)
+    for (metric, falls), of_metric in values.items():
+        if describe(metric, falls).scale == 100 and len(of_metric) >= _FEW and 0 < max(of_metric) <= 1:
+            said = f"no {metric} in {name} is above 1 (the largest is {max(of_metric):g})"
+            remedy = f"write --scale {metric}=1 if these are shares, --scale {metric}=100 if they are points"
+            raise SettingError(f"--scale {metric}", "not given", said, remedy)

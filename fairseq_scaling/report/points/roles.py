@@ -89,7 +89,7 @@ class ColumnProblem(ProblemKind):
     NO_VALUES = (
         "no column is known to hold scores or losses",
         "the columns are {found}",
-        "say which one does: {command}",
+        "say which one does (of a metric of your own: NAME=COLUMN, with --better NAME=higher or lower): {command}",
     )
     NO_METRIC = "column {column} does not say of which metric it is", "", "name the metric: {command}"
     NO_SUCH_COLUMN = "--columns names {column}, which the table does not have", "the columns are {found}"

@@ -16,7 +16,7 @@ from ...mixture import Mixture
 from ...problems import Problem, ProblemKind
 from ...quantities import PRETRAIN_TOKENS, QUANTITIES
 from .columns import assign
-from .doubts import doubtful_scales, without_twins
+from .doubts import check_scales, without_twins
 from .numbers import Number, column_mark, grouping_mark, is_missing, parse_number
 from .point import Point, fixed_pretraining
 from .roles import Roles, TableOptions, ValueColumn
@@ -94,6 +94,9 @@ def read_table(path: Path, name: str | None = None, options: TableOptions | None
         path: CSV, JSON or JSON lines.
         name: how the file is called in problems and points; default: the path as given.
         options: what the user says of tables.
+
+    Raises:
+        SettingError: scores from 0 to 100 that may be shares (``options.scales`` says it).
     """
     name = name or str(path)
     options = options or TableOptions()
@@ -117,7 +120,7 @@ def read_table(path: Path, name: str | None = None, options: TableOptions | None
                     table.problems.append(problem)
                 continue
             table.points.append(point)
-    table.problems += doubtful_scales(table.points)
+    check_scales(table.points, name)
     return table
 
 

@@ -9,7 +9,6 @@ fit an encoder-decoder, whose two halves see different numbers of positions, so 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -159,17 +158,6 @@ def pretraining(study: Study, shape: Shape, mixture: Mixture, budget: int) -> Wo
     blocks = corruption(study.pretraining.input_length, flags.pretraining_settings(study, mixture))
     one = shape.forward(blocks.input_length, blocks.target_length)
     return one.times(budget // blocks.block_length, _TRAINING)
-
-
-def pretraining_updates(study: Study, mixture: Mixture, budget: int) -> int:
-    """Return how many updates a pretraining makes up to ``budget`` tokens, on all its GPUs."""
-    settings = flags.pretraining_settings(study, mixture)
-    blocks = corruption(study.pretraining.input_length, settings)
-    rows = [int(settings["batch-size"])] if settings.get("batch-size") else []
-    if tokens := settings.get("max-tokens"):
-        rows.append(int(float(tokens)) // blocks.input_length)
-    in_update = max(1, min(rows, default=1)) * flags.batches_in_update(study, "pretrain", settings)
-    return math.ceil(budget // blocks.block_length / in_update)
 
 
 def finetuning(shape: Shape, positions: int) -> Work:

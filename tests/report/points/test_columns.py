@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fairseq_scaling.errors import SettingError
 from fairseq_scaling.problems import count_problems
 from fairseq_scaling.report.points import Point
 from fairseq_scaling.report.points.curves import collect
@@ -65,7 +66,7 @@ def test_the_x_axis_is_known_by_the_names_people_give_it(tmp_path: Path, column:
 def test_scores_are_known_by_the_names_people_give_them(
     tmp_path: Path, column: str, metric: str, lower: bool, test_set: str
 ) -> None:
-    table = read(tmp_path, f'tokens,"{column}"\n' + rows("{d},{i}.9" if lower else "{d},0.{i}5"))
+    table = read(tmp_path, f'tokens,"{column}"\n' + rows("{d},0.{i}5" if metric == "accuracy" else "{d},{i}.9"))
     assert {(p.metric, p.lower_is_better, p.test_set) for p in table.points} == {(metric, lower, test_set)}
 
 
@@ -178,10 +179,11 @@ def test_the_scale_is_what_the_user_says_and_never_guessed(tmp_path: Path) -> No
 
 
 def test_scores_that_all_lie_below_1_are_asked_about(tmp_path: Path) -> None:
-    table = read(tmp_path, "tokens,bleu\n" + rows("{d},0.1{i}"))
-    assert kinds(table) == [TableProblem.MAYBE_SHARES]
-    assert "--scale bleu=1" in table.problems[0].message
-    assert read(tmp_path, "tokens,bleu\n" + rows("{d},0.1{i}"), TableOptions(scales={"bleu": 1.0})).problems == []
+    text = "tokens,bleu\n" + rows("{d},0.1{i}")
+    with pytest.raises(SettingError, match="--scale bleu=1 if these are shares, --scale bleu=100 if they are points"):
+        read(tmp_path, text)
+    for scale in (1.0, 100.0):
+        assert read(tmp_path, text, TableOptions(scales={"bleu": scale})).problems == []
 
 
 def test_columns_of_text_that_tell_curves_apart_name_them(tmp_path: Path) -> None:

@@ -51,19 +51,6 @@ def test_a_whole_pretraining_of_the_grid_has_the_papers_positions(name: str) -> 
     assert int(value_of(job.argv, "batch-size")) * int(value_of(job.argv, "update-freq")) * job.resources["gpu"] == 256
 
 
-def test_pretrainings_of_the_grid_make_the_papers_updates_and_those_of_the_quickstart_save_at_budgets_alone() -> None:
-    """1,000,000 of 256 blocks; the quickstart ends before the first save between two budgets."""
-    study = load_study(PAPER / "3b.yaml")
-    mixture = study.pretraining.mixtures[0]
-    assert pricing.pretraining_updates(study, mixture, study.pretraining.budgets[-1]) == 1_000_000
-    study = load_study(PAPER.parent / "quickstart/study.yaml")
-    updates = [
-        pricing.pretraining_updates(study, mixture, study.pretraining.budgets_of(mixture)[-1])
-        for mixture in study.pretraining.mixtures
-    ]
-    assert max(updates) < 5000
-
-
 @pytest.mark.parametrize("name", ["3b", "770m"])
 def test_a_finetuning_of_the_grid_reads_what_the_papers_reads(name: str) -> None:
     """300 steps of 128 x 512 positions."""

@@ -78,15 +78,6 @@ def test_a_training_leaves_one_checkpoint(values: dict[str, Any], write_study: W
     assert {job.kept for job in trained} == {size}
 
 
-def test_updates_are_batches_on_all_gpus(values: dict[str, Any], write_study: Write) -> None:
-    """Ten blocks are a batch, 60 an update."""
-    values["pretraining"] |= {"input_length": 128, "fairseq": {"max-tokens": 1300, "update-freq": 3}}
-    values["resources"] = {"pretrain": {"gpus": 2}}
-    study = load_study(write_study(values))
-    block = pricing.corruption(128, {}).block_length
-    assert pricing.pretraining_updates(study, study.pretraining.mixtures[0], 601 * block) == 11
-
-
 def test_the_papers_pretraining_has_256_times_512_times_a_million_positions(
     values: dict[str, Any], write_study: Write
 ) -> None:
