@@ -263,9 +263,8 @@ def _compare_metrics(fitted: Sequence[Fitted]) -> list[results.MetricFinding]:
         assert lead.forecast is not None
         assert loss.forecast is not None
         assert lead.verdict is not None
-        assert loss.verdict is not None
         alarm = laws.alarm(lead.forecast, loss.forecast)
         misleads = alarm.probability >= lead.forecast.likely
-        score_only = lead.verdict.improves and not loss.verdict.improves
+        score_only = lead.verdict.improves and loss.forecast.shape.rises <= 1 - loss.forecast.likely
         found.append(results.MetricFinding(name, lead.data.about, alarm, misleads, score_only))
     return found

@@ -29,7 +29,7 @@ class MetricFinding:
 
     Attributes:
         misleads: the alarm is likely: cross-entropy improves while the score gets worse.
-        score_only: the score improves and cross-entropy does not.
+        score_only: the score improves, and cross-entropy likely does not.
     """
 
     name: str

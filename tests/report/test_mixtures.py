@@ -67,12 +67,12 @@ def test_the_forecast_of_an_untried_mixture_holds_its_truth(done: tuple[Path, Re
 def test_page_and_terminal_say_it(done: tuple[Path, Result]) -> None:
     out, result = done
     said = " ".join(result.output.split())
-    assert "What a token is worth for BLEU, in tokens of fr: one of de 0." in said
+    assert "For BLEU one token of de helps as much as 0." in said
     assert "Untried mixture 30 de + 70 fr: BLEU " in said
     assert "Untried mixture ja only: no forecast. Language 'ja': no mixture of the study holds it" in said
     page = (out / "report.html").read_text("utf-8")
     for text in (
-        "What a token is worth for BLEU, in tokens of fr",
+        "For BLEU one token of de helps as much as 0.",
         "Untried mixture 30 de + 70 fr: BLEU ",
         "1 table from",
     ):

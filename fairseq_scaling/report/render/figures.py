@@ -60,11 +60,16 @@ class Drawing:
 
 @dataclass(frozen=True)
 class _Group:
-    """The curves of one figure: one task and model, at most six series."""
+    """The curves of one figure: one task and model, at most six series.
+
+    ``series`` are the names that colours and marks stand for, in their order: those of the whole report where there are
+    no more than colours, so that a mixture looks the same in all figures.
+    """
 
     title: str
     slug: str
     curves: tuple[CurveResult, ...]
+    series: tuple[str, ...]
 
     @property
     def sizes(self) -> list[int]:
@@ -73,10 +78,6 @@ class _Group:
     @property
     def x(self) -> Quantity:
         return self.curves[0].x
-
-    @property
-    def series(self) -> list[str]:
-        return list(dict.fromkeys(short_name(curve) for curve in self.curves))
 
     @property
     def metrics(self) -> list[Metric]:
@@ -101,6 +102,7 @@ def draw_all(report: Report) -> list[Drawing]:
 
 def _groups(report: Report) -> Iterator[_Group]:
     taken: set[str] = set()
+    every = tuple(dict.fromkeys(short_name(c) for section in report.sections for c in section.curves if c.points))
     for section in report.sections:
         series: dict[str, list[CurveResult]] = {}
         for curve in section.curves:
@@ -118,7 +120,8 @@ def _groups(report: Report) -> Iterator[_Group]:
             while slug in taken:
                 slug += "-b"
             taken.add(slug)
-            yield _Group(title, slug, tuple(curve for name in part for curve in series[name]))
+            curves = tuple(curve for name in part for curve in series[name])
+            yield _Group(title, slug, curves, every if len(every) <= MOST_SERIES else tuple(part))
 
 
 def _forecast(group: _Group) -> Drawing:
@@ -164,7 +167,7 @@ def _other_metrics(group: _Group) -> Drawing:
                 axes.set_xlabel(group.x.title, color=INK, fontsize=8, parse_math=False)
             else:
                 _draw_against_loss(axes, group, first, budget)
-    _legend(figure, group.series)
+    _legend(figure, group)
     caption = f"{capital(enumerate_all([metric.title for metric in others]))} over {group.x.title}, with the forecast."
     if pairs:
         caption += (
@@ -226,18 +229,17 @@ def _titles(axes: Axes, metric: Metric, size: int) -> None:
         )  # fmt: skip
 
 
-def _legend(figure: Figure, series: Sequence[str]) -> None:
+def _legend(figure: Figure, group: _Group) -> None:
     """Write the names of the series in one line above the panels, in their colours."""
     from matplotlib.lines import Line2D
 
-    marks = [
-        Line2D([], [], color=colour, marker=marker, lw=1.5, ms=5, mec=PAPER)
-        for _, colour, marker in zip(series, PALETTE, MARKERS, strict=False)
-    ]
-    names = [wrapped(name, 24).replace("$", "\\$") for name in series]
+    shown = {short_name(curve) for curve in group.curves}
+    places = [place for place, name in enumerate(group.series) if name in shown]
+    marks = [Line2D([], [], color=PALETTE[place], marker=MARKERS[place], lw=1.5, ms=5, mec=PAPER) for place in places]
+    names = [wrapped(group.series[place], 24).replace("$", "\\$") for place in places]
     figure.legend(
-        marks, names, loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=min(len(series), 4), frameon=False,
-        fontsize=8.5, labelcolor=[*PALETTE[: len(series)]], handlelength=1.4, columnspacing=1.4,
+        marks, names, loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=min(len(places), 4), frameon=False,
+        fontsize=8.5, labelcolor=[PALETTE[place] for place in places], handlelength=1.4, columnspacing=1.4,
     )  # fmt: skip
 
 

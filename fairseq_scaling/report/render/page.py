@@ -133,7 +133,7 @@ def _section(
 def _answers(report: Report, task: Task, level: str) -> Markup:
     """Return the answers of one task: a card for each mixture, which one is ahead, what to run next, and the table."""
     table = outcome_table(report, task)
-    mixture, further = mixture_sentence(task), _next(report, task)
+    mixture, further = mixture_sentence(task, report.settings.likely), _next(report, task)
     return join(
         [
             tag("div", [_card(report, entry, level) for entry in task.entries], class_="cards"),
@@ -150,9 +150,13 @@ def _next(report: Report, task: Task) -> str:
     best = ahead_of_all(task, report.settings.likely)
     asked = [entry for entry in task.entries if entry.lead.advice and best in (None, entry.name)]
     going = [entry for entry in asked if entry.lead.advice and entry.lead.advice.action is Action.ADD_DATA]
-    steps = [(short_name(entry), next_sentence(entry.lead)) for entry in going]
+    steps: dict[str, list[str]] = {}
+    for entry in going:
+        steps.setdefault(next_sentence(entry.lead), []).append(short_name(entry))
     return " ".join(
-        f"{name}: {step[0].lower()}{step[1:]}" if len(task.entries) > 1 else step for name, step in steps if step
+        f"{enumerate_all(names)}: {step[0].lower()}{step[1:]}" if len(task.entries) > 1 else step
+        for step, names in steps.items()
+        if step
     )
 
 

@@ -70,7 +70,7 @@ def _print_task(report: Report, task: Task, console: Console) -> None:
         finding = report.finding(entry.name)
         if finding and (text := finding_sentence(finding)):
             _line(console, Text(text, style="bold red" if finding.misleads else ""))
-    for sentence in filter(None, [mixture_sentence(task), *worth_sentences(task)]):
+    for sentence in filter(None, [mixture_sentence(task, report.settings.likely), *worth_sentences(task)]):
         _line(console, Text(f"\n{sentence}"))
 
 

@@ -282,17 +282,18 @@ def next_sentence(curve: CurveResult) -> str:
     return f"Measure at {there}: that size would tell most about the gain at four times the data."
 
 
-def mixture_sentence(task: Task) -> str:
-    """Return which mixture of a task is ahead of the others, and how sure that is."""
+def mixture_sentence(task: Task, likely: float) -> str:
+    """Return which mixture of a task is ahead of the others, and how sure that is; none where none is likely."""
     names = {entry.name: short_name(entry) for entry in task.entries}
     if len(set(names.values())) < len(names):
         names = {name: name for name in names}
     if not task.comparisons:
         return ""
-    best = ahead_of_all(task)
+    best = ahead_of_all(task, likely)
     if best is None:
         top = max(task.comparisons, key=lambda pair: pair.certainty)
-        return "No mixture is ahead of all others. The clearest: " + comparison_sentence(top, names)
+        head = "No mixture is clearly ahead" + (" of all others. The clearest" if len(task.comparisons) > 1 else "")
+        return f"{head}: {comparison_sentence(top, names)}"
     rivals = [pair for pair in task.comparisons if best in pair.names]
     closest = comparison_sentence(min(rivals, key=lambda pair: pair.certainty), names)
     return capital(closest) if len(rivals) == 1 else f"{names[best]} is ahead of all others. The closest: {closest}"
@@ -313,7 +314,7 @@ def comparison_sentence(pair: MixtureComparison, names: dict[str, str]) -> str:
     )
     if pair.worth is not None and is_number(pair.worth.upper):
         first, second = (names[name] for name in pair.names)
-        text += f" What {first} reaches there takes {interval(pair.worth)} times as much data of {second}."
+        text += f" To reach what {first} reaches there takes {interval(pair.worth)} times as much data of {second}."
     if (tested := pair.sentences) is not None:
         text += (
             f" Between the runs at hand at {amount(tested.pretrain_tokens, pair.x)} it is "
@@ -336,13 +337,12 @@ def worth_sentences(task: Task) -> list[str]:
     if worth is None:
         return []
     others = [
-        f"one of {name} {interval(one, lambda v: number(v, 2))}"
+        f"one token of {name} helps as much as {interval(one, lambda v: number(v, 2))} of {worth.best}"
         for name, one in worth.worth.items()
         if name != worth.best
     ]
     if others:
-        head = f"What a token is worth for {worth.metric.title}, in tokens of {worth.best}: "
-        sentences.append(f"{head}{enumerate_all(others)}.")
+        sentences.append(f"For {worth.metric.title} {enumerate_all(others)}.")
     for one in worth.untried:
         label = mixture_label(one.mixture)
         if one.ahead is None or one.chance is None:
