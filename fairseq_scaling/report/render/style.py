@@ -140,6 +140,8 @@ footer { color: var(--muted); font-size: .85rem; padding-top: 2rem; padding-bott
 @media (max-width: 40rem) {
   header, main, footer { padding-left: 1rem; padding-right: 1rem; }
   h1 { font-size: 1.55rem; }
+  figure svg { min-width: 0; }
+  td.n { white-space: nowrap; }
 }
 @page { margin: 15mm 14mm; }
 """

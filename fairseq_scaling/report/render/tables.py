@@ -42,9 +42,9 @@ def outcome_table(report: Report, task: Task) -> Table:
             "Mixture" if task.setting.mixture else "Curve",
             "Metric",
             "Now#",
+            *(f"Gain at {factor:g}x#" for factor in FACTORS),
             "Kind",
             "Probability#",
-            *(f"Gain at {factor:g}x#" for factor in FACTORS),
         ),
         note=f"{note(report)} {_NOTE_ON_KINDS}",
     )
@@ -56,9 +56,9 @@ def outcome_table(report: Report, task: Task) -> Table:
                 [short_name(entry)],
                 curve.metric.title,
                 score(forecast.reached.value, curve.metric) if forecast else NONE,
+                *gains,
                 curve.kind.value,
                 probability(curve.verdict.probability if curve.verdict else None),
-                *gains,
             )
     return table.without_empty_columns()
 
