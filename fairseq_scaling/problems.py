@@ -27,6 +27,11 @@ from string import Formatter
 from typing import Any
 
 
+def place(file: str, line: int) -> str:
+    """Return ``file:line``, or the file alone where it is the file as a whole (line 0)."""
+    return f"{file}:{line}" if line else file
+
+
 class ProblemKind(Enum):
     """Base of the kinds of problem of a room; see the module's text for how to declare one."""
 
@@ -88,7 +93,7 @@ class Problem:
 
     @property
     def place(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
+        return place(self.file, self.line)
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}" if self.place else self.message

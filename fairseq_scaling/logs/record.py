@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..alignment_file import Alignment
 from ..mixture import Mixture
-from ..problems import Problem
+from ..problems import Problem, place
 from ..run import FORMAT, RunDescription, read_description
 from ..scores.score_file import Score
 
@@ -37,7 +37,7 @@ class Origin(NamedTuple):
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return place(self.file, self.line)
 
 
 class Scored(NamedTuple):

@@ -44,7 +44,7 @@ def share_noise(curves: Sequence[Explained]) -> list[NoiseWeights]:
         given_shapes = one.repeats.log_likelihood + prior
         told = given_shapes + one.noise_evidence[:, None, None]
         message = _pass(step.T, told)  # [study, run, seed]
-        without_seed = _log_sum(message, 2)[:, :, None]
+        without_seed = np.logaddexp.reduce(message, 2)[:, :, None]
         relative = message - without_seed
         messages.append(without_seed + relative / len(curves))
     total = np.sum(messages, 0)
@@ -55,13 +55,8 @@ def share_noise(curves: Sequence[Explained]) -> list[NoiseWeights]:
         if one.repeats.spread == NOISE.known_spread:
             back = noise_weights(NOISE.known_spread)[:, None, None] + np.zeros_like(back)
         joint = back + one.repeats.log_likelihood + prior
-        made.append(NoiseWeights(_log_sum(_log_sum(joint, 2), 1), joint))
+        made.append(NoiseWeights(np.logaddexp.reduce(joint, (1, 2)), joint))
     return made
-
-
-def _log_sum(logs: FloatArray, axis: int) -> FloatArray:
-    most = logs.max(axis=axis, keepdims=True)
-    return np.log(np.exp(logs - most).sum(axis=axis)) + np.squeeze(most, axis)
 
 
 def _pass(step: FloatArray, logs: FloatArray) -> FloatArray:

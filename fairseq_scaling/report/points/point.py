@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import ScalingError
 from ...mixture import Mixture
+from ...problems import place
 from ...quantities import PRETRAIN_TOKENS, Quantity, format_tokens
 from ...scores.score_file import Score
 
@@ -93,12 +94,7 @@ class Point:
 
     @property
     def origin(self) -> str:
-        return origin(self.file, self.line)
-
-
-def origin(file: str, line: int) -> str:
-    """Return ``file:line``, or the file alone where no line is known."""
-    return f"{file}:{line}" if line else file
+        return place(self.file, self.line)
 
 
 def curve_name(point: Point) -> str:
