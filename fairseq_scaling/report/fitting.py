@@ -22,7 +22,7 @@ class CurveProblem(ProblemKind):
 
     TOO_FEW = "too few points: {sizes} to fit; a forecast takes at least {fewest}, better 5 or more"
     REFUSED = "{reason}"
-    NO_LAW = "the law {law} was not fitted: {reason}"
+    NO_LAW = "not fitted: {laws}: {reason}"
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _fit_laws(ready: Sequence[Fitted], settings: Settings) -> list[Problem]:
         for one, fit in zip(batch, fits, strict=True):
             one.fits.append(fit)
 
-    problems = []
+    refused: dict[tuple[int, str], list[str]] = defaultdict(list)  # curve and reason -> laws
     for name, batch in groups.items():
         try:
             run(name, batch)
@@ -177,5 +177,6 @@ def _fit_laws(ready: Sequence[Fitted], settings: Settings) -> list[Problem]:
                 try:
                     run(name, [one])
                 except ScalingError as error:
-                    problems.append(one.fail(CurveProblem.NO_LAW, law=name, reason=str(error)))
-    return problems
+                    refused[ready.index(one), str(error)].append(name)
+    return [ready[at].fail(CurveProblem.NO_LAW, laws=", ".join(names), reason=reason)
+            for (at, reason), names in refused.items()]  # fmt: skip
