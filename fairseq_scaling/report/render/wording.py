@@ -275,8 +275,10 @@ def _judged(gain: float, metric: Metric) -> str:
 
 
 def next_sentence(curve: CurveResult) -> str:
-    """Return which run would tell most."""
+    """Return which run would tell most, where more runs are advised."""
     if curve.advice is None or not is_number(curve.advice.next_budget):
+        return ""
+    if curve.advice.action not in (Action.ADD_DATA, Action.RUN_MORE):
         return ""
     there = amount(curve.advice.next_budget, curve.x)
     return f"Measure at {there}: that size would tell most about the gain at four times the data."
