@@ -27,7 +27,7 @@ def keep(folder: Path) -> None:
 def advised(points: Path) -> dict[str, Any]:
     """Return advice and gains of each curve, and which mixture is ahead, as ``fit-scaling`` gives them for a table."""
     with TemporaryDirectory() as folder:
-        command = [str(Path(sys.executable).with_name("fit-scaling")), str(points), "--out", folder]
+        command = [str(Path(sys.executable).with_name("fit-scaling")), str(points), "--no-report", "--out", folder]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         fits = json.loads((Path(folder) / "fits.json").read_text("utf-8"))
     curves = [

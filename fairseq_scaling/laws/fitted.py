@@ -14,8 +14,6 @@ from .numerics import predicting
 from .plotting import plot_curve
 from .results import Estimate, HeldOutError, LeftOut, Prediction
 
-"""Points of the curve that a fit file holds for drawing."""
-
 
 @dataclass(frozen=True, eq=False)
 class Fit:

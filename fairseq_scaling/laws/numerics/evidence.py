@@ -136,7 +136,7 @@ class Scaled:
         ends: heights at the horizon [k]; before: heights at D = 0 [k].
         gain_precision: of the prior of the gain [k]; log_prior: of the shapes, but for what is still to come [k].
         ahead: gain from the last budget to the horizon, in units of ``still_to_come`` [k].
-        typical: the gain over the budgets that is typical of curves, in units of the curve.
+        typical_gain: the gain over the budgets that is typical of curves, in units of the curve.
     """
 
     heights: FloatArray
@@ -149,7 +149,7 @@ class Scaled:
     gain_precision: FloatArray
     log_prior: FloatArray
     ahead: FloatArray
-    typical: float
+    typical_gain: float
 
     @classmethod
     def of(cls, repeats: Repeats, shapes: Shapes) -> Scaled:
@@ -177,12 +177,12 @@ class Scaled:
             weight[family == kind] *= shares[kind] / max(expected[family == kind].sum(), 1e-300)
         with np.errstate(divide="ignore"):
             log_prior = np.log(weight)
-        typical = float(np.exp(prior.log_gain[0])) * width
+        typical_gain = float(np.exp(prior.log_gain[0])) * width
         heights = (shapes.heights(repeats.z, low, high) - starts[:, None]) / spans[:, None] - middles[:, None]
         heights[is_flat] = 0.0
         precision = np.where(is_flat, 1e12, 1 / (shapes.gain_scale * width) ** 2)
         return cls(heights, starts, spans, middles, ends - middles, before - middles, is_flat, precision,
-                   log_prior, ahead, typical)  # fmt: skip
+                   log_prior, ahead, typical_gain)  # fmt: skip
 
 
 def _weigh_ends(made: Explained, baseline: tuple[float, int] | None) -> None:
@@ -214,7 +214,7 @@ def _weigh_ends(made: Explained, baseline: tuple[float, int] | None) -> None:
         (end - repeats.lower) / np.sqrt(variance)
     )
     gained = np.maximum(mean[1], 0.0) ** 2
-    inside -= np.log1p(made.scaled.ahead[shape] ** 2 * gained / (gained + made.scaled.typical**2))
+    inside -= np.log1p(made.scaled.ahead[shape] ** 2 * gained / (gained + made.scaled.typical_gain**2))
     if baseline is not None:
         value, runs = baseline
         start, variance = at(made.scaled.before[shape])

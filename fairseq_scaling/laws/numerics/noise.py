@@ -88,10 +88,10 @@ def reduce_to_budgets(curve: Curve) -> Repeats:
     seeds = _indicators(curve.seeds, usable)
     sigmas = noise / unit * 10**NOISE_GRID
     told = _weigh_repeats(sign * values / unit, z, budget, scatter, runs[1], seeds[1], sigmas, noise_weights(spread))
-    typical = 1 / (told.drift / runs[1].shape[1] + (1 - told.drift) / np.median(np.bincount(budget)))
+    independent = 1 / (told.drift / runs[1].shape[1] + (1 - told.drift) / np.median(np.bincount(budget)))
     bounds = sorted((sign * about.lower / unit, sign * about.upper / unit))
     return Repeats(
-        z, told.means, sizes, told.covariance, typical, told.log_likelihood,
+        z, told.means, sizes, told.covariance, independent, told.log_likelihood,
         dict(zip(runs[0], runs[1].mean(0), strict=True)), dict(zip(seeds[0], seeds[1].mean(0), strict=True)),
         noise / unit, spread, unit, sign, bounds[0], bounds[1], about.noise_is_relative,
     )  # fmt: skip
@@ -188,7 +188,7 @@ def _weigh_repeats(
         of_prior = of_prior + shared_weights(NOISE.run)[:, :, None]
     if several_seeds:
         of_prior = of_prior + shared_weights(NOISE.seed)[:, None, :]
-    logs, fits = [], []
+    logs, fits = [], []  # [run, seed, share], each of logs [s]
     for run, seed, share in product(run_sizes, seed_sizes, shares):
         covariance = (1 - share) * own + share * drifting + run**2 * of_run + seed**2 * of_seed
         fits.append(_restricted(y, of_budget, covariance))

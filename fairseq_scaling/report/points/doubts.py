@@ -58,4 +58,4 @@ def check_scales(points: Sequence[Point], name: str) -> None:
         if describe(metric, falls).scale == 100 and len(of_metric) >= _FEW and 0 < max(of_metric) <= 1:
             said = f"no {metric} in {name} is above 1 (the largest is {max(of_metric):g})"
             remedy = f"write --scale {metric}=1 if these are shares, --scale {metric}=100 if they are points"
-            raise SettingError(f"--scale {metric}", "not given", said, remedy)
+            raise SettingError(f"--scale {metric}", "not given", said, f"{remedy}; or a column scale")

@@ -301,7 +301,7 @@ def mixture_sentence(task: Task, likely: float) -> str:
     return capital(closest) if len(rivals) == 1 else f"{names[best]} is ahead of all others. The closest: {closest}"
 
 
-def ahead_of_all(task: Task, least: float = 0.0) -> str | None:
+def ahead_of_all(task: Task, least: float) -> str | None:
     """Return the name of the curve that is ahead in every comparison, each time at least so probably, or None."""
     lost = {name for pair in task.comparisons for name in (pair.names if pair.certainty < least else [pair.worse])}
     unbeaten = [entry.name for entry in task.entries if entry.name not in lost]

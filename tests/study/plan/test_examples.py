@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from fairseq_scaling.study.plan import pricing
+from fairseq_scaling.study.plan import flags, pricing
 from fairseq_scaling.study.plan.jobs import Job, Plan, Work
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.settings.config import load_study
@@ -49,6 +50,20 @@ def test_a_whole_pretraining_of_the_grid_has_the_papers_positions(name: str) -> 
     assert sum(job.work.encoder_positions for job in jobs) == 256 * 512 * 1_000_000
     job = jobs[-1]
     assert int(value_of(job.argv, "batch-size")) * int(value_of(job.argv, "update-freq")) * job.resources["gpu"] == 256
+
+
+def test_pretrainings_of_the_grid_make_the_papers_updates_and_those_of_the_quickstart_save_at_budgets_alone() -> None:
+    """1,000,000 of 256 blocks; the quickstart ends before the first save between two budgets."""
+    study = load_study(PAPER / "3b.yaml")
+    settings = flags.pretraining_settings(study, study.pretraining.mixtures[0])
+    blocks = pricing.corruption(study.pretraining.input_length, settings)
+    rows = int(settings["batch-size"]) * flags.batches_in_update(study, "pretrain", settings)
+    assert math.ceil(study.pretraining.budgets[-1] // blocks.block_length / rows) == 1_000_000
+    study = load_study(PAPER.parent / "quickstart/study.yaml")
+    for mixture in study.pretraining.mixtures:
+        settings = flags.pretraining_settings(study, mixture)
+        blocks = pricing.corruption(study.pretraining.input_length, settings)
+        assert study.pretraining.budgets_of(mixture)[-1] // blocks.block_length / int(settings["batch-size"]) < 5000
 
 
 @pytest.mark.parametrize("name", ["3b", "770m"])

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fairseq_scaling.errors import SettingError
 from fairseq_scaling.models.presets import PRESETS
-from fairseq_scaling.study.plan import pricing
+from fairseq_scaling.study.plan import flags, pricing
 from fairseq_scaling.study.plan.jobs import Work
 from fairseq_scaling.study.plan.planner import make_plan
 from fairseq_scaling.study.plan.pricing import Shape
@@ -76,6 +76,14 @@ def test_a_training_leaves_one_checkpoint(values: dict[str, Any], write_study: W
     size = pricing.checkpoint_bytes(shape, {"optimizer": "t5_adafactor"})
     trained = [job for job in make_plan(study, 4000).jobs if job.stage in ("pretrain", "finetune")]
     assert {job.kept for job in trained} == {size}
+
+
+def test_an_update_has_the_batches_of_all_gpus(values: dict[str, Any], write_study: Write) -> None:
+    values["pretraining"] |= {"input_length": 128, "fairseq": {"max-tokens": 1300, "update-freq": 3}}
+    values["resources"] = {"pretrain": {"gpus": 2}}
+    study = load_study(write_study(values))
+    settings = flags.pretraining_settings(study, study.pretraining.mixtures[0])
+    assert flags.batches_in_update(study, "pretrain", settings) == 6
 
 
 def test_the_papers_pretraining_has_256_times_512_times_a_million_positions(
